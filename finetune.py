@@ -1,0 +1,134 @@
+"""Trains a classifier on a pre-trained network, or from scratch, and tests it on whole videos.
+
+python finetune.py --init=runs/NAME --data=DATA --train_list=LIST --test_list=LIST
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+from mas import backbones, cli, clips, lists, run_folder, tasks, weights
+from mas.evaluation import action
+
+_FLAGS = [
+    *cli.define_data(),
+    *cli.define_network(),
+    *cli.define_optimisation(epochs=20, decay_epochs=5),  # as pre-training, section 4.1
+    *cli.define_run(),
+    *("init", "train_list", "test_list", "classes", "clips", "dropout", "test_clips"),
+]
+_INIT = flags.DEFINE_string(
+    "init", None, "Run folder or .keras file of a pre-trained network; without one, from scratch."
+)
+_TRAIN = flags.DEFINE_string("train_list", None, "Labelled videos to train on.", required=True)
+_TEST = flags.DEFINE_string("test_list", None, "Labelled videos to test on.", required=True)
+_CLASSES = flags.DEFINE_string("classes", None, "Class names, one a line, in the labels' order.")
+_CLIPS = flags.DEFINE_enum(
+    "clips",
+    "consecutive",
+    ["consecutive", "anywhere"],
+    "Examples of an epoch: all non-overlapping clips, or one at random from each video.",
+)
+_DROPOUT = flags.DEFINE_float("dropout", 0.5, "After fc6 and fc7.", 0, 0.99)
+_TEST_CLIPS = flags.DEFINE_integer(
+    "test_clips", 0, "Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.", 0
+)
+# What a pre-trained run decides unless a flag says otherwise: (flag, part of its run.json).
+_INHERITED = {
+    "backbone": "network",
+    "width": "network",
+    "preset": "network",
+    "frames": "clip",
+    "size": "clip",
+    "resize": "clip",
+}
+
+
+def main(argv):
+    """Fine-tunes and tests; returns the exit status."""
+    cli.quiet()
+    if len(argv) > 1:
+        raise app.UsageError(f"finetune.py takes flags only. Received: {argv[1:]}.")
+    try:
+        return _finetune()
+    except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
+        return cli.fail(error)
+
+
+def _inherit():
+    """Takes network and clip shape from the run that --init names."""
+    description = pathlib.Path(_INIT.value, "run.json")
+    if not description.is_file():
+        return
+    known = json.loads(description.read_text("utf-8"))
+    for name, part in _INHERITED.items():
+        if not cli.FLAGS[name].present:
+            cli.FLAGS[name].value = known[part][name]
+
+
+def _finetune():
+    if _INIT.value:
+        _inherit()
+    data = cli.open_data()
+    train, test = (cli.entries(data, path) for path in (_TRAIN.value, _TEST.value))
+    names = _class_names(train + test)
+    task = tasks.Classify(len(names), cli.FLAGS.frames, _DROPOUT.value, cli.FLAGS.width)
+    examples = clips.examples(data, train, task.frames, _CLIPS.value)
+    reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
+    reader.steps(cli.FLAGS.batch)
+    strategy = cli.setup()
+    shape = (cli.FLAGS.frames, cli.FLAGS.size, cli.FLAGS.size, 3)
+
+    def build():
+        backbone = backbones.backbone(cli.FLAGS.backbone, shape, cli.FLAGS.width, cli.FLAGS.preset)
+        if _INIT.value:
+            weights.load(backbone, _INIT.value)
+        return backbone, task.model(backbone)
+
+    run = cli.open_run(_FLAGS, strategy, f"runs/finetune_{cli.FLAGS.backbone}")
+    facts = {"init": _INIT.value, "classes": names, "train_list": _TRAIN.value}
+    facts |= {"train_list_sha256": run_folder.digest(_TRAIN.value), "clips": len(examples)}
+    _, model = cli.train(task, build, reader, strategy, run, **facts)
+    if cli.training.is_chief(strategy):
+        _test(data, test, task, model, names, run)
+    return 0
+
+
+def _class_names(entries):
+    """Names in the order of the labels: of --classes, or their numbers."""
+    if min(entry.label for entry in entries) < 0:
+        raise ValueError("train_list and test_list must be labelled. Received: a line without.")
+    highest = max(entry.label for entry in entries)
+    if not _CLASSES.value:
+        return [str(number) for number in range(highest + 1)]
+    names = lists.class_names(_CLASSES.value)
+    if highest >= len(names):
+        raise ValueError(
+            f"labels must be below {len(names)}, the lines of {_CLASSES.value}. "
+            f"Received: {highest}."
+        )
+    return names
+
+
+def _test(data, entries, task, model, names, run):
+    how = "uniform" if _TEST_CLIPS.value else "consecutive"
+    examples = clips.examples(data, entries, task.frames, how, _TEST_CLIPS.value)
+    reader = clips.Reader(data, examples, task, cli.geometry(random=False), shuffle=False)
+    scores = action.clip_scores(model, reader.once(cli.FLAGS.batch), len(examples))
+    videos, means = action.video_scores(scores, examples.videos)
+    labels = {data.videos.index(entry.video): entry.label for entry in entries}
+    truth = [labels[number] for number in videos]
+    result = action.report(means, truth)
+    action.write(result, names, run.path)
+    action.write_scores(run.path / "scores.csv", [data.videos[n] for n in videos], truth, means)
+    logging.info("%s", action.text(result, names))
+    logging.info(
+        "Wrote %s: per_class.csv, confusion.csv, confusion.png, scores.csv, model.keras, export/.",
+        run.path,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(main))

@@ -1,0 +1,329 @@
+"""Stored videos -> clips -> examples in batches.
+
+The clip contract. A clip is a dict of tensors:
+
+    rgb     uint8 (T, H, W, 3)         R G B
+    flow    float32 (T - 1, H, W, 2)   u right, v down, in pixels per frame as stored: resizing a
+                                       clip does not rescale its vectors; only for tasks that ask
+    label   int32 ()                   -1 where unlabelled
+    target  int32 (...)                what the task's `sample` drew
+    video   string ()
+    seed    int32 (2,)                 for stateless random operations of this example
+
+Views (several clips of one video) stack on a leading axis of rgb and flow. One geometry (resize,
+crop, flip) is drawn for a clip and applied to RGB and flow alike; a flip negates u.
+
+The order of the examples and every random draw follow from (seed, epoch, example) alone, never from
+the timing of threads: a run repeats exactly, and resumes exactly from any step.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from mas import flow as flow_code
+
+ANYWHERE = -1  # start of an example whose frames the task draws
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What one epoch shows.
+
+    Attributes:
+        videos: int array; number of each example's video in the data set.
+        starts: int array; first frame, or ANYWHERE.
+        labels: int array.
+    """
+
+    videos: np.ndarray
+    starts: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        """The number of examples."""
+        return len(self.videos)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """From stored images to clips.
+
+    Attributes:
+        resize: (width, height) in pixels that every image takes first, bilinear, aspect ignored.
+        size: side of the square that is cut out, in pixels.
+        random: crop and flip at random (training) rather than cut the centre (test).
+        flip: whether a random clip is mirrored with probability 1/2.
+    """
+
+    resize: tuple = (171, 128)
+    size: int = 112
+    random: bool = True
+    flip: bool = True
+
+    def __post_init__(self):
+        """Checks that the square fits.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if not 0 < self.size <= min(self.resize):
+            raise ValueError(
+                f"size must be in 1..{min(self.resize)}, the shorter side of "
+                f"resize={self.resize[0]}x{self.resize[1]}. Received: size={self.size}."
+            )
+
+    def draw(self, rng):
+        """(top, left, flip) of one clip."""
+        width, height = self.resize
+        room = np.array([height - self.size, width - self.size])
+        if not self.random:
+            return np.array([*room // 2, 0], np.int32)
+        flip = rng.integers(2) if self.flip else 0
+        return np.array([*rng.integers(0, room + 1), flip], np.int32)
+
+
+# ---- which clips ---------------------------------------------------------------------------------
+
+
+def examples(data, entries, frames, how, count=10):
+    """Chooses the examples of an epoch.
+
+    Args:
+        data: an opened data set.
+        entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
+            Those that name a start are taken as they are.
+        frames: length of a clip.
+        how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
+            "anywhere", one clip a video in each epoch, its frames drawn by the task; or
+            "uniform", `count` clips a video, evenly spaced from its first frame to its last.
+        count: of uniform clips.
+
+    Returns:
+        An `Examples`. Videos shorter than a clip are left out, and named, but in "uniform" and
+        "anywhere" the task may repeat their frames.
+
+    Raises:
+        ValueError: no example is left, or `how` is none of the three.
+    """
+    if how not in SAMPLINGS:
+        raise ValueError(f"clips must be one of {list(SAMPLINGS)}. Received: clips={how!r}.")
+    numbers = {video: number for number, video in enumerate(data.videos)}
+    rows = [(number, -1, None) for number in numbers.values()]
+    if entries is not None:
+        rows = [(numbers[entry.video], entry.label, entry.start) for entry in entries]
+    found, short = [], []
+    for number, label, start in rows:
+        length = int(data.lengths[number])
+        if start is not None:
+            starts = [start] if start + frames <= length else []
+        else:
+            starts = SAMPLINGS[how](length, frames, count)
+        found += [(number, first, label) for first in starts]
+        if not len(starts):
+            short.append(number)
+    if short:
+        logging.warning(
+            "%d of %d list lines leave no clip of %d frames, such as that of %s (%d frames).",
+            *(len(short), len(rows), frames, data.videos[short[0]], data.lengths[short[0]]),
+        )
+    if not found:
+        raise ValueError(f"{data.data} must hold a clip of {frames} frames. Received: none.")
+    return Examples(*np.array(found, np.int64).T)
+
+
+SAMPLINGS = {
+    "consecutive": lambda length, frames, count: range(0, length - frames + 1, frames),
+    "anywhere": lambda length, frames, count: [ANYWHERE],
+    "uniform": lambda length, frames, count: (
+        np.linspace(0, max(0, length - frames), count).round().astype(int)
+    ),
+}
+
+
+# ---- the pipeline --------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads and decodes the examples of one task from one data set.
+
+    Args:
+        data: an opened data set (`records.open_data`).
+        examples: an `Examples`.
+        task: says which frames it wants (`sample`) and what it makes of a clip (`example`).
+        geometry: a `Geometry`.
+        seed: of everything random.
+        shuffle: whether each epoch has an order of its own.
+
+    Raises:
+        ValueError: the task needs flow that the data set does not hold.
+    """
+
+    def __init__(self, data, examples, task, geometry, seed=0, shuffle=True):
+        """See the class."""
+        if "flow" in task.inputs and not data.has_flow:
+            raise ValueError(
+                f"the task {task.name} must have optical flow: prepare with --flow=tvl1 or dis. "
+                f"Received: {data.data}, which has none."
+            )
+        self.data, self.examples, self.task = data, examples, task
+        self.geometry, self.seed, self.shuffle = geometry, seed, shuffle
+        self._order = functools.lru_cache(maxsize=4)(self._draw_order)
+
+    def _draw_order(self, epoch):
+        if not self.shuffle:
+            return np.arange(len(self.examples))
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
+
+    def load(self, epoch, position):
+        """Draws and reads one example, without decoding it.
+
+        Args:
+            epoch: counted from 0.
+            position: in the order of that epoch.
+
+        Returns:
+            (rgb, u, v) object arrays of JPEG files in frame order; geometry int32 (3,); target;
+            label; video id; seed int32 (2,).
+
+        Raises:
+            ValueError: a stored image is damaged; names data set, video and frame.
+        """
+        example = int(self._order(int(epoch))[position])
+        number, start = int(self.examples.videos[example]), int(self.examples.starts[example])
+        rng = np.random.default_rng([self.seed, int(epoch), example])
+        length = int(self.data.lengths[number])
+        frames, target = self.task.sample(length, None if start == ANYWHERE else start, rng)
+        pairs = np.asarray(frames)[..., :-1].ravel() if "flow" in self.task.inputs else ()
+        files = self.data.read(number, np.ravel(frames), pairs)
+        for indices, images in zip((np.ravel(frames), pairs, pairs), files, strict=True):
+            self._check(number, indices, images)
+        return (
+            *(np.array(images, object) for images in files),
+            self.geometry.draw(rng),
+            np.asarray(target, np.int32),
+            np.int32(self.examples.labels[example]),
+            self.data.videos[number].encode(),
+            rng.integers(0, 2**31 - 1, 2, np.int32),
+        )
+
+    def _check(self, number, indices, images):
+        for frame, image in zip(indices, images, strict=True):
+            if image[:2] != b"\xff\xd8" or b"\xff\xd9" not in image[-64:]:
+                raise ValueError(
+                    f"{self.data.data}: frame {frame} of {self.data.videos[number]} must be a "
+                    f"whole JPEG file. Received: {len(image)} damaged bytes."
+                )
+
+    def clip(self, epoch, position):
+        """One clip as tensors: the graph side of `load`."""
+        kinds = (tf.string,) * 3 + (tf.int32,) * 3 + (tf.string, tf.int32)
+        rgb, u, v, geometry, target, label, video, seed = tf.numpy_function(
+            self.load, (epoch, position), kinds, stateful=False
+        )
+        views = () if self.task.views is None else (self.task.views,)
+        count = self.task.frames * int(np.prod(views, dtype=int))
+        geometry.set_shape((3,))
+        images = self._decode(rgb, count, 3, geometry)
+        clip = {"rgb": tf.reshape(images, (*views, self.task.frames, *images.shape[1:]))}
+        if "flow" in self.task.inputs:
+            pairs = count - int(np.prod(views, dtype=int))
+            parts = [self._decode(part, pairs, 1, geometry) for part in (u, v)]
+            fields = flow_code.decode(tf.cast(tf.concat(parts, -1), tf.float32))
+            fields *= tf.where(geometry[2] == 1, [-1.0, 1.0], [1.0, 1.0])
+            clip["flow"] = tf.reshape(fields, (*views, self.task.frames - 1, *fields.shape[1:]))
+        for name, value, shape in (
+            ("label", label, ()),
+            ("video", video, ()),
+            ("seed", seed, (2,)),
+        ):
+            value.set_shape(shape)
+            clip[name] = value
+        return clip | {"target": target}
+
+    def _decode(self, files, count, channels, geometry):
+        """JPEG files -> uint8 (count, size, size, channels), resized, cropped and flipped."""
+        size, (width, height) = self.geometry.size, self.geometry.resize
+        files.set_shape((count,))
+        # The accurate transform: pixels equal OpenCV's, so labels do not depend on the reader.
+        options = {"channels": channels, "dct_method": "INTEGER_ACCURATE"}
+        fits = self.data.sizes is not None and np.all(self.data.sizes == (height, width))
+        if fits and channels == 1:  # in colour, pixels at the window's edge would differ
+            window = tf.concat([geometry[:2], [size, size]], 0)
+            images = [tf.io.decode_and_crop_jpeg(files[i], window, **options) for i in range(count)]
+            images = tf.ensure_shape(tf.stack(images), (count, size, size, channels))
+        else:
+            images = tf.stack([tf.io.decode_jpeg(files[i], **options) for i in range(count)])
+            images.set_shape((count, None, None, channels))
+            if not fits:
+                images = tf.image.resize(images, (height, width))
+                images = tf.cast(tf.round(images), tf.uint8)
+            begin = tf.concat([[0], geometry[:2], [0]], 0)
+            images = tf.slice(images, begin, (count, size, size, channels))
+        return tf.cond(geometry[2] == 1, lambda: tf.reverse(images, [2]), lambda: images)
+
+    def batches(self, batch, first_step=0, last_step=None, share=(0, 1), parts=1, threads=None):
+        """Batches of the task's examples.
+
+        An epoch has `steps(batch)` steps; what is left over is another part of the examples in each
+        epoch. Step s of all shares and parts together is the same set, however they are split.
+
+        Args:
+            batch: global batch size.
+            first_step: where to begin, counted over all epochs; a resumed run's step.
+            last_step: where to end; None goes on without end.
+            share: (index, count) of the host among hosts that divide each batch.
+            parts: local replicas; each takes its own piece of the share.
+            threads: parallel calls; None lets tf.data decide.
+
+        Returns:
+            tf.data.Dataset of what the task's `example` returns, batched to
+            batch / share count / parts.
+
+        Raises:
+            ValueError: the batch does not divide, or is larger than an epoch.
+        """
+        index, count = share
+        if batch % (count * parts):
+            raise ValueError(
+                f"batch must be divisible by the {count * parts} replicas. Received: batch={batch}."
+            )
+        per_epoch, own = self.steps(batch), batch // count
+        stop = 2**62 // batch if last_step is None else last_step
+
+        def place(number):
+            step, within = number // own, number % own + index * own
+            return step // per_epoch, step % per_epoch * batch + within
+
+        numbers = tf.data.Dataset.range(first_step * own, stop * own)
+        return self._pipeline(numbers.map(place), own // parts, threads, drop_remainder=True)
+
+    def steps(self, batch):
+        """Steps of one epoch.
+
+        Raises:
+            ValueError: the batch is larger than an epoch.
+        """
+        if not 0 < batch <= len(self.examples):
+            raise ValueError(
+                f"batch must be in 1..{len(self.examples)}, the number of examples. "
+                f"Received: batch={batch}."
+            )
+        return len(self.examples) // batch
+
+    def once(self, batch, threads=None):
+        """Every example once, in order, the last batch as small as it comes: for tests."""
+        positions = tf.data.Dataset.range(len(self.examples)).map(lambda p: (tf.zeros_like(p), p))
+        return self._pipeline(positions, batch, threads, drop_remainder=False)
+
+    def _pipeline(self, places, batch, threads, drop_remainder):
+        threads = threads or tf.data.AUTOTUNE
+
+        def example(epoch, position):
+            return self.task.example(self.clip(epoch, position))
+
+        examples = places.map(example, num_parallel_calls=threads)
+        return examples.batch(batch, drop_remainder=drop_remainder).prefetch(2)

@@ -1,0 +1,1 @@
+"""The protocols that tell how good a representation is."""

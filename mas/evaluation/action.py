@@ -1,0 +1,164 @@
+"""Action recognition: clips -> mean over the video -> accuracy (CVPR 2019, section 4.1)."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from mas import records
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a test found.
+
+    Attributes:
+        top1: share of videos whose likeliest class is right.
+        top5: share whose class is among the five likeliest.
+        per_class: accuracy of each class; NaN where no video has it.
+        confusion: int (classes, classes); row = true class, column = likeliest class.
+    """
+
+    top1: float
+    top5: float
+    per_class: np.ndarray
+    confusion: np.ndarray
+
+    @property
+    def mean_class(self):
+        """Mean accuracy over the classes that were tested."""
+        return float(np.nanmean(self.per_class))
+
+
+def clip_scores(model, batches, total):
+    """Class probabilities of every clip.
+
+    Args:
+        model: with the output "logits".
+        batches: data set of (clips, _).
+        total: how many clips come, for the progress bar.
+
+    Returns:
+        float32 (clips, classes).
+    """
+
+    @tf.function(reduce_retracing=True)
+    def predict(clips):
+        return tf.nn.softmax(model(clips, training=False)["logits"])
+
+    scores = []
+    with tqdm.tqdm(total=total, desc="test", unit="clip") as bar:
+        for clips, _ in batches:
+            scores.append(predict(clips).numpy())
+            bar.update(len(scores[-1]))
+    return np.concatenate(scores)
+
+
+def video_scores(scores, videos):
+    """Mean of the clip scores of each video.
+
+    Args:
+        scores: (clips, classes).
+        videos: int (clips,); the video of each clip.
+
+    Returns:
+        (numbers, means): the videos in ascending order, and their (videos, classes) scores.
+    """
+    numbers, places, counts = np.unique(videos, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(numbers), scores.shape[1]))
+    np.add.at(sums, places, scores)
+    return numbers, sums / counts[:, None]
+
+
+def report(scores, labels):
+    """Accuracies of videos.
+
+    Args:
+        scores: (videos, classes).
+        labels: int (videos,).
+
+    Raises:
+        ValueError: a label that is no class.
+    """
+    count = scores.shape[1]
+    labels = np.asarray(labels)
+    if labels.min() < 0 or labels.max() >= count:
+        wrong = labels[(labels < 0) | (labels >= count)][0]
+        raise ValueError(f"label must be in 0..{count - 1}. Received: label={wrong}.")
+    order = np.argsort(-scores, axis=1, kind="stable")
+    confusion = np.zeros((count, count), int)
+    np.add.at(confusion, (labels, order[:, 0]), 1)
+    with np.errstate(invalid="ignore"):
+        per_class = confusion.diagonal() / confusion.sum(1)
+    return Report(
+        top1=float(np.mean(order[:, 0] == labels)),
+        top5=float(np.mean((order[:, :5] == labels[:, None]).any(1))),
+        per_class=per_class,
+        confusion=confusion,
+    )
+
+
+def write(result, names, folder):
+    """Writes per_class.csv, confusion.csv and confusion.png.
+
+    Args:
+        result: a `Report`.
+        names: of the classes.
+        folder: where to.
+    """
+    counts = result.confusion.sum(1)
+    rows = zip(names, counts, result.per_class, strict=True)
+    rows = [(name, count, f"{accuracy:.4f}") for name, count, accuracy in rows]
+    records.write_csv(folder / "per_class.csv", ("class", "videos", "accuracy"), rows)
+    header = ("true class \\ predicted class", *names)
+    rows = [(name, *row) for name, row in zip(names, result.confusion, strict=True)]
+    records.write_csv(folder / "confusion.csv", header, rows)
+    _draw(result, names, folder / "confusion.png")
+
+
+def write_scores(path, videos, labels, scores):
+    """Writes one row a video: id, label, likeliest class, probability of each class."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "label", "predicted", *range(scores.shape[1])])
+        for video, label, row in zip(videos, labels, scores, strict=True):
+            writer.writerow([video, label, int(row.argmax()), *(f"{value:.5f}" for value in row)])
+
+
+def text(result, names):
+    """The report for a terminal: accuracies, and the confusion matrix if it is small."""
+    lines = [
+        f"top-1 {result.top1:.4f}, top-5 {result.top5:.4f}, "
+        f"mean over classes {result.mean_class:.4f}, {result.confusion.sum()} videos"
+    ]
+    width = max(map(len, names))
+    for number, name in enumerate(names):
+        row = f"  {name:{width}}  {result.per_class[number]:6.1%}"
+        if len(names) <= 20:
+            row += "  |" + "".join(f"{count:4d}" for count in result.confusion[number])
+        lines.append(row)
+    return "\n".join(lines)
+
+
+def _draw(result, names, path):
+    from matplotlib import figure
+
+    side = max(4, 0.22 * len(names) + 2)
+    canvas = figure.Figure(figsize=(side, side), layout="constrained")
+    axes = canvas.add_subplot()
+    shares = result.confusion / np.maximum(result.confusion.sum(1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    canvas.colorbar(image, label="share of the true class", shrink=0.7)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(f"top-1 {result.top1:.1%} of {result.confusion.sum()} videos", fontsize=9)
+    if len(names) <= 20:
+        for (row, column), count in np.ndenumerate(result.confusion):
+            if count:
+                shade = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, count, ha="center", va="center", color=shade, fontsize=7)
+    canvas.savefig(path, dpi=150)

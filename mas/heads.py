@@ -1,0 +1,105 @@
+"""Heads: from a backbone's map to numbers; linear float32 outputs under any precision policy."""
+
+import keras
+
+from mas.backbones.width import scaled
+
+UNITS = 2048  # of fc6 and fc7, in the authors' code
+
+
+def flatten(features):
+    """The fifth pool of C3D as a vector, shared by all branches of `fully_connected`.
+
+    Args:
+        features: map (batch, t, h, w, c) of a backbone.
+
+    Returns:
+        (batch, ceil(t/2) * ceil(h/2) * ceil(w/2) * c), in the order t, h, w, c: 4096 for a clip of
+        16 x 112 x 112 through `c3d`.
+
+    Raises:
+        ValueError: `features` is no map.
+    """
+    _check_map(features)
+    x = keras.layers.MaxPooling3D(2, padding="same", name="pool5")(features)
+    return keras.layers.Flatten(name="flatten")(x)
+
+
+def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0):
+    """A branch of MAS: two ReLU layers and a linear output (authors' code; the paper has two).
+
+    Initial weights are N(0, 0.005) and biases 1 in fc6 and fc7, N(0, 0.01) and 0 in the output.
+
+    Args:
+        vector: (batch, n), from `flatten`.
+        outputs: how many numbers come out.
+        name: of the output layer; the others are `{name}_fc6` and `{name}_fc7`. Without it they are
+            fc6, fc7 and fc8, as in the released network of one branch.
+        width: factor on the 2048 units of fc6 and fc7, above 0.
+        dropout: rate after fc6 and fc7, [0, 1). The authors pre-train without.
+
+    Returns:
+        (batch, outputs), float32.
+
+    Raises:
+        ValueError: `vector` is no vector, or a number is out of its range.
+    """
+    if len(vector.shape) != 2:
+        raise ValueError(f"vector must be (batch, n). Received: shape={vector.shape}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1). Received: dropout={dropout}.")
+    prefix = f"{name}_" if name else ""
+    x = vector
+    for layer in ("fc6", "fc7"):
+        x = keras.layers.Dense(
+            scaled(UNITS, width),
+            activation="relu",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.005),
+            bias_initializer="ones",
+            name=prefix + layer,
+        )(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"{prefix}{layer}_dropout")(x)
+    normal = keras.initializers.RandomNormal(stddev=0.01)
+    return _output(outputs, name or "fc8", kernel_initializer=normal)(x)
+
+
+def pooled(features, outputs, name):
+    """Mean over frames and space, then a linear output: the head of STS and most other networks.
+
+    Weights and biases start uniform in [-1/sqrt(c), 1/sqrt(c)]: PyTorch's default, which the
+    authors' code of STS uses.
+
+    Args:
+        features: map (batch, t, h, w, c) of a backbone.
+        outputs: how many numbers come out.
+        name: of the output layer; the mean is `{name}_mean`.
+
+    Returns:
+        (batch, outputs), float32.
+
+    Raises:
+        ValueError: `features` is no map, or `outputs` is below 1.
+    """
+    _check_map(features)
+    mean = keras.layers.GlobalAveragePooling3D(name=f"{name}_mean")(features)
+    limit = mean.shape[-1] ** -0.5
+    return _output(
+        outputs,
+        name,
+        kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+        bias_initializer=keras.initializers.RandomUniform(-limit, limit),
+    )(mean)
+
+
+def _check_map(features):
+    """Refuses what is not the map of a backbone."""
+    if len(features.shape) != 5:
+        raise ValueError(f"features must be (batch, t, h, w, c). Received: shape={features.shape}.")
+
+
+def _output(outputs, name, **initializers):
+    """The linear float32 layer that ends every head."""
+    if outputs < 1:
+        raise ValueError(f"outputs must be 1 or more. Received: outputs={outputs}.")
+    return keras.layers.Dense(outputs, dtype="float32", name=name, **initializers)

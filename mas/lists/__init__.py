@@ -1,0 +1,50 @@
+"""Data lists: parse, check, match to a data set, build (`python -m mas.lists`).
+
+The line format, the column orders and the builders are described in data_lists/README.md.
+"""
+
+from mas.lists.builders import (
+    folder_classes,
+    folders,
+    fraction,
+    hmdb51,
+    kinetics,
+    kinetics_classes,
+    split_by,
+    ucf101,
+    unlabelled,
+)
+from mas.lists.entries import (
+    PRESETS,
+    VIDEO_EXTENSIONS,
+    Entry,
+    class_names,
+    parse_columns,
+    read,
+    video_id,
+    write,
+)
+from mas.lists.matching import drop_absent, find_videos, resolve
+
+__all__ = [
+    "PRESETS",
+    "VIDEO_EXTENSIONS",
+    "Entry",
+    "class_names",
+    "drop_absent",
+    "find_videos",
+    "folder_classes",
+    "folders",
+    "fraction",
+    "hmdb51",
+    "kinetics",
+    "kinetics_classes",
+    "parse_columns",
+    "read",
+    "resolve",
+    "split_by",
+    "ucf101",
+    "unlabelled",
+    "video_id",
+    "write",
+]

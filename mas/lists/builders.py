@@ -1,0 +1,277 @@
+"""Lists from what a data set comes with: file names, folders or its official annotation files."""
+
+import collections
+import csv
+import hashlib
+import math
+import pathlib
+import posixpath
+import re
+
+from mas.lists.entries import Entry, class_names, some, video_id
+from mas.lists.matching import canonical
+
+_DATA_LISTS = pathlib.Path(__file__).resolve().parents[2] / "data_lists"
+
+# UCF101's test groups per split: testlist01.txt to testlist03.txt of its official train/test lists.
+_UCF101_TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
+_UCF101_NAME = re.compile(r"v_(\w+)_g(\d\d)_c(\d\d)")
+
+# The numbers in HMDB51's official split files; 0 is in neither part.
+_HMDB51_FLAGS = {"train": "1", "test": "2"}
+
+
+def ucf101(names, split, part, classes=None):
+    """UCF101 from its file names alone: the groups of a split's test part are fixed.
+
+    Args:
+        names: iterable of ids or file names that end in `v_CLASS_gGG_cCC`, in folders or not.
+        split: 1, 2 or 3.
+        part: "train" or "test".
+        classes: class names in label order; None: data_lists/ucf101_classes.txt of the checkout.
+
+    Returns:
+        A list of Entry in the names' order; labels from 0 (the official lists count from 1).
+
+    Raises:
+        ValueError: for another split or part, or naming the first few names that are not UCF101's.
+    """
+    _check_split(split, part)
+    classes = classes or class_names(_DATA_LISTS / "ucf101_classes.txt")
+    labels = {canonical(name): label for label, name in enumerate(classes)}
+    entries, unknown = [], []
+    for video in map(video_id, names):
+        match = _UCF101_NAME.fullmatch(posixpath.basename(canonical(video)))
+        if match is None or match[1] not in labels:
+            unknown.append(repr(video))
+        elif (int(match[2]) in _UCF101_TEST_GROUPS[split]) == (part == "test"):
+            entries.append(Entry(video, labels[match[1]]))
+    if unknown:
+        raise ValueError(
+            f"names must end in v_CLASS_gGG_cCC with one of {len(labels)} classes. "
+            f"Received: {len(unknown)} that do not: {some(unknown)}."
+        )
+    return entries
+
+
+def hmdb51(split_dir, split, part, classes=None):
+    """HMDB51 from its official split files, `CLASS_test_splitN.txt` with lines `NAME.avi 0|1|2`.
+
+    Args:
+        split_dir: folder of the split files; all classes' must be there.
+        split: 1, 2 or 3.
+        part: "train" (1 in the files) or "test" (2). Videos with 0 are in neither.
+        classes: class names in label order; None: data_lists/hmdb51_classes.txt of the checkout.
+
+    Returns:
+        A list of Entry with ids `CLASS/NAME`, by class and then in the files' order.
+
+    Raises:
+        ValueError: for another split or part, a missing file, or naming file and line.
+    """
+    _check_split(split, part)
+    classes = classes or class_names(_DATA_LISTS / "hmdb51_classes.txt")
+    paths = [pathlib.Path(split_dir, f"{name}_test_split{split}.txt") for name in classes]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise ValueError(
+            f"{split_dir}: expected a file CLASS_test_split{split}.txt for each of "
+            f"{len(classes)} classes. Received: {len(missing)} missing: {some(missing)}."
+        )
+    return [
+        Entry(f"{name}/{video}", label)
+        for label, (name, path) in enumerate(zip(classes, paths, strict=True))
+        for video, flag in _hmdb51_lines(path)
+        if flag == _HMDB51_FLAGS[part]
+    ]
+
+
+def _hmdb51_lines(path):
+    pairs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        name, *flag = line.strip().rsplit(None, 1)
+        if flag not in (["0"], ["1"], ["2"]):
+            raise ValueError(
+                f'{path}:{number}: expected "NAME.avi 0", 1 (train) or 2 (test). Received: {line!r}'
+            )
+        pairs.append((video_id(name), flag[0]))
+    return pairs
+
+
+def kinetics(csv_path, class_dirs=False, classes=None):
+    """Kinetics (400, 600, 700) from an official csv file.
+
+    Args:
+        csv_path: file with the header label,youtube_id,time_start,time_end,split; other columns
+            are not read, and the test files' missing label makes unlabelled entries.
+        class_dirs: put `LABEL/` before the id, the layout that the usual download tools make.
+        classes: class names in label order; None: the file's own, sorted (`kinetics_classes`).
+
+    Returns:
+        A list of Entry with ids `{youtube_id}_{start:06d}_{end:06d}` (seconds), in file order.
+
+    Raises:
+        ValueError: naming file and line; or class_dirs for a file without labels.
+    """
+    rows = _kinetics_rows(csv_path)
+    labelled = any("label" in row for _, row in rows)
+    if class_dirs and not labelled:
+        raise ValueError(f"{csv_path}: class_dirs needs a label column. Received: none.")
+    classes = (classes or kinetics_classes(csv_path)) if labelled else []
+    labels = {name: label for label, name in enumerate(classes)}
+    entries = []
+    for number, row in rows:
+        if labelled and row["label"] not in labels:
+            raise ValueError(
+                f"{csv_path}:{number}: label must be one of the {len(labels)} classes. "
+                f"Received: {row['label']!r}."
+            )
+        video = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
+        folder = f"{row['label']}/" if class_dirs else ""
+        entries.append(Entry(folder + video, labels[row["label"]] if labelled else -1))
+    return entries
+
+
+def kinetics_classes(csv_path):
+    """The sorted class names of an official Kinetics csv file; empty for a test file."""
+    return sorted({row["label"] for _, row in _kinetics_rows(csv_path) if "label" in row})
+
+
+def _kinetics_rows(path):
+    """Pairs of line number and row, checked."""
+    needed = ("youtube_id", "time_start", "time_end")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        header = reader.fieldnames or []
+        if not set(needed) <= set(header):
+            raise ValueError(
+                f"{path}:1: expected the columns label (but for test files), {', '.join(needed)}. "
+                f"Received: {','.join(header)!r}."
+            )
+        rows = [(reader.line_num, row) for row in reader]
+    for number, row in rows:
+        times = [row["time_start"], row["time_end"]]
+        whole = all(time and time.isascii() and time.isdecimal() for time in times)
+        if not (whole and row["youtube_id"] and row.get("label", "unlabelled")):
+            raise ValueError(
+                f"{path}:{number}: expected a label, a youtube_id and whole seconds. "
+                f"Received: {list(row.values())}."
+            )
+    return rows
+
+
+def folders(names, classes=None):
+    """A data set with a folder per class: the label is the first folder's place among all, sorted.
+
+    Args:
+        names: iterable of ids or file names, `CLASS/.../NAME`.
+        classes: class names in label order; None: the names' own (`folder_classes`), which is
+            right only where `names` is the whole data set.
+
+    Returns:
+        A list of Entry in the names' order.
+
+    Raises:
+        ValueError: naming the first few names that lie in no folder or in an unknown one.
+    """
+    videos = [video_id(name) for name in names]
+    classes = classes or folder_classes(videos)
+    labels = {name: label for label, name in enumerate(classes)}
+    unknown = [repr(v) for v in videos if _first_folder(v) not in labels]
+    if unknown:
+        raise ValueError(
+            f"names must be CLASS/.../NAME with one of {len(labels)} classes. "
+            f"Received: {len(unknown)} that are not: {some(unknown)}."
+        )
+    return [Entry(video, labels[_first_folder(video)]) for video in videos]
+
+
+def folder_classes(names):
+    """The first folders of the names, sorted by code point (`HammerThrow` before `Hammering`)."""
+    return sorted({_first_folder(video_id(name)) for name in names} - {""})
+
+
+def _first_folder(name):
+    return name.split("/")[0] if "/" in name else ""
+
+
+def unlabelled(names):
+    """Entries without labels, in the names' order."""
+    return [Entry(video_id(name)) for name in names]
+
+
+def fraction(entries, fraction, seed=0):
+    """A share of each class: ceil(fraction * size) of its entries, so at least one.
+
+    Which ones is decided by a hash of seed, video and start. So it is the same on every machine
+    and in every order of the list, and a smaller share lies within a larger one of the same seed.
+    The DSM authors take the first ceil(fraction * size) lines in file order instead, which for
+    sorted lists are a class's first few groups.
+
+    Args:
+        entries: list of Entry; the unlabelled count as one class.
+        fraction: share in (0, 1].
+        seed: any integer.
+
+    Returns:
+        The chosen entries, in their order.
+
+    Raises:
+        ValueError: for a share outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be in (0, 1]. Received: fraction={fraction}.")
+    by_label = collections.defaultdict(list)
+    for entry in entries:
+        by_label[entry.label].append(entry)
+    chosen = set()
+    for members in by_label.values():
+        # Less a little, as 0.07 * 100 is 7.000000000000001.
+        count = max(1, math.ceil(fraction * len(members) - 1e-9))
+        chosen.update(sorted(members, key=lambda entry: _rank(entry, seed))[:count])
+    return [entry for entry in entries if entry in chosen]
+
+
+def _rank(entry, seed):
+    return hashlib.sha256(f"{seed}\n{entry.video}\n{entry.start}".encode()).digest()
+
+
+def split_by(entries, match=None, exclude=None):
+    """Selects entries by regular expressions that are searched for in the video id.
+
+    Args:
+        entries: list of Entry.
+        match: keep only those where it is found; None: all.
+        exclude: of those, leave out where it is found; None: none.
+
+    Returns:
+        The selected entries, in their order.
+
+    Raises:
+        ValueError: for an expression that does not compile.
+    """
+    keep, leave = _expression("match", match), _expression("exclude", exclude)
+    return [
+        entry
+        for entry in entries
+        if (keep is None or keep.search(entry.video))
+        and (leave is None or not leave.search(entry.video))
+    ]
+
+
+def _expression(name, pattern):
+    try:
+        return None if pattern is None else re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"{name} must be a regular expression ({error}). Received: {pattern!r}."
+        ) from error
+
+
+def _check_split(split, part):
+    if split not in _UCF101_TEST_GROUPS:
+        raise ValueError(f"split must be one of [1, 2, 3]. Received: split={split!r}.")
+    if part not in _HMDB51_FLAGS:
+        raise ValueError(f"part must be one of ['train', 'test']. Received: part={part!r}.")

@@ -1,0 +1,218 @@
+"""One entry, and the text file it stands in: the line format of data_lists/README.md."""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+import posixpath
+
+VIDEO_EXTENSIONS = frozenset(
+    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"]
+)
+
+# The column orders of the lists that the methods' authors ship.
+PRESETS = {
+    "mas": ("video", "start"),
+    "sts": ("video", "start", "label"),
+    "vtdl": ("video", "frames", "label"),  # and DSM; their READMEs say label before frames
+    "pace": ("video", "label", "frames"),
+    "kinetics": ("video", "label"),
+}
+# Smallest value of each number as it stands in a file.
+_LOWEST = {"label": 0, "start": 1, "frames": 1}
+_MEANING = {
+    "label": "an integer label >= 0",
+    "start": "an integer start >= 1",
+    "frames": "an integer number of frames >= 1",
+}
+_NAMED_IN_ERRORS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A video, or one clip of it, that a list names.
+
+    Attributes:
+        video: id of the video: see `video_id`.
+        label: class, from 0; -1 is unlabelled.
+        start: first frame of the clip, from 0 (files count from 1); None where the list has none.
+        frames: number of RGB frames of the video; None where the list has none.
+        line: line of the file it was read from, from 1; 0 where it comes from no file. Two
+            entries that differ in it alone are equal.
+    """
+
+    video: str
+    label: int = -1
+    start: int | None = None
+    frames: int | None = None
+    line: int = dataclasses.field(default=0, compare=False)
+
+
+def video_id(path):
+    """The id of a video: its path without video extensions, '/'-separated.
+
+    All of them go, as copies of Kinetics hold names such as `9EnSwbXxu5g.mp4.webm`; so the id of
+    an id is itself. An extension that is not one of VIDEO_EXTENSIONS belongs to the name.
+    """
+    video = posixpath.normpath(path)
+    stem, extension = posixpath.splitext(video)
+    while extension.lower() in VIDEO_EXTENSIONS:
+        video = stem
+        stem, extension = posixpath.splitext(video)
+    return video
+
+
+def parse_columns(columns):
+    """Column names as a tuple: from a preset's name, a comma-separated string or a sequence.
+
+    Raises:
+        ValueError: where they do not start with `video`, repeat a column or name an unknown one.
+    """
+    if isinstance(columns, str):
+        names = PRESETS.get(columns) or tuple(name.strip() for name in columns.split(","))
+    else:
+        names = tuple(columns)
+    known = all(name in _LOWEST for name in names[1:])
+    if names[:1] != ("video",) or not known or len(set(names)) != len(names):
+        raise ValueError(
+            f"columns must be one of {list(PRESETS)}, or video and then any of {list(_LOWEST)}, "
+            f"each once. Received: columns={columns!r}."
+        )
+    return names
+
+
+def read(path, columns=("video", "label")):
+    """Reads a list.
+
+    Args:
+        path: text file in UTF-8; see data_lists/README.md for its lines.
+        columns: their order; anything that `parse_columns` takes.
+
+    Returns:
+        A list of Entry, in the file's order.
+
+    Raises:
+        ValueError: naming file and line, for a line that does not fit the columns, a video that
+            stands there twice with the same start, an empty list, or text that is not UTF-8.
+    """
+    return _parse(pathlib.Path(path).read_bytes(), parse_columns(columns), path)
+
+
+def write(path, entries, columns=("video", "label")):
+    """Writes a list so that the file is either the whole new list or what it was before.
+
+    The text is parsed before it is written: whatever `read` refuses is not written either.
+
+    Raises:
+        ValueError: naming file and line, for an empty list, an entry without one of the columns'
+            values, a repeated entry, or a video whose name would not read back equal (white space
+            at an end, a line break, a video extension, not UTF-8).
+    """
+    columns = parse_columns(columns)
+    entries = list(entries)
+    text = "".join(f"{_format(entry, columns)}\n" for entry in entries)
+    data = text.encode("utf-8", "surrogateescape")
+    videos = [entry.video for entry in entries]
+    parsed = [entry.video for entry in _parse(data, columns, path)]
+    for number, (video, back) in enumerate(itertools.zip_longest(videos, parsed), 1):
+        if video != back:
+            raise ValueError(
+                f"{path}:{number}: a video must read back equal: no white space at its ends, no "
+                f"line break, no video extension. Received: {video!r}, which reads as {back!r}."
+            )
+    replace_file(path, data)
+
+
+def class_names(path):
+    """Reads class names, one per line; the label is the line's place, from 0.
+
+    Raises:
+        ValueError: naming file and line, for a name that stands there twice, or an empty file.
+    """
+    lines = {}
+    for number, name in _lines(pathlib.Path(path).read_bytes(), path):
+        if name in lines:
+            raise ValueError(
+                f"{path}:{number}: expected each class name once. "
+                f"Received: {name!r}, also on line {lines[name]}."
+            )
+        lines[name] = number
+    if not lines:
+        raise ValueError(f"{path}: expected one class name per line. Received: an empty file.")
+    return list(lines)
+
+
+def replace_file(path, data):
+    """Writes bytes to a file in one step, folders above it included."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse_repeats(entries, path):
+    """Raises a ValueError that names both lines where a video stands twice with one start."""
+    first, repeats = {}, []
+    for entry in entries:
+        earlier = first.setdefault((entry.video, entry.start), entry)
+        if earlier is not entry:
+            repeats.append(f"lines {earlier.line} and {entry.line}: {entry.video!r}")
+    if repeats:
+        raise ValueError(
+            f"{path}: expected each video once, or once per start. "
+            f"Received: {len(repeats)} repeated: {some(repeats)}."
+        )
+
+
+def some(texts, count=_NAMED_IN_ERRORS):
+    """The first few of many texts for a message, and how many more there are."""
+    more = len(texts) - count
+    return "; ".join(texts[:count]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _format(entry, columns):
+    start = None if entry.start is None else entry.start + 1
+    values = {"label": entry.label, "start": start, "frames": entry.frames}
+    return " ".join([entry.video, *(str(values[column]) for column in columns[1:])])
+
+
+def _parse(data, columns, path):
+    entries = [_parse_line(line, columns, path, number) for number, line in _lines(data, path)]
+    if not entries:
+        raise ValueError(f'{path}: expected lines "{" ".join(columns)}". Received: an empty list.')
+    refuse_repeats(entries, path)
+    return entries
+
+
+def _lines(data, path):
+    """Pairs of line number, from 1, and text without white space at its ends; no blank lines."""
+    try:
+        lines = data.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        byte = error.object[error.start]
+        raise ValueError(
+            f"{path}:{number}: expected text in UTF-8. Received: byte 0x{byte:02x}."
+        ) from error
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _parse_line(line, columns, path, number):
+    video, *texts = line.rsplit(None, len(columns) - 1)
+    numbers = {
+        column: int(text)
+        for column, text in zip(columns[1:], texts, strict=False)
+        if text.isascii() and text.isdecimal() and int(text) >= _LOWEST[column]
+    }
+    if len(numbers) != len(columns) - 1:
+        meaning = ", ".join(_MEANING[column] for column in columns[1:])
+        raise ValueError(
+            f'{path}:{number}: expected "{" ".join(columns)}" with {meaning}. Received: {line!r}'
+        )
+    if "start" in numbers:
+        numbers["start"] -= 1
+    return Entry(video_id(video), line=number, **numbers)

@@ -1,0 +1,258 @@
+"""Prepares a data set: the plan, what is done and what is left, the failures.
+
+OUTPUT/plan.json      settings, and the order of the videos, which decides their shards
+OUTPUT/staging/       videos whose shard is not complete yet
+OUTPUT/failures.csv   path, reason; absent when nothing failed
+OUTPUT/dataset.json   written last
+"""
+
+import collections
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import time
+
+import tqdm
+from absl import logging
+
+from mas import records, video
+from mas.prepare import workers
+
+PLAN = "plan.json"
+STAGING = "staging"
+FAILURES = "failures.csv"
+VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the videos of a data set are prepared; recorded with it and the same on every resume."""
+
+    form: str = "shards"
+    size: tuple | None = (171, 128)  # width, height: the paper's, section 3.4
+    method: str = "tvl1"
+    quality: int = 95
+    min_frames: int = 16
+
+
+def find_videos(folder):
+    """Finds the video files below a folder.
+
+    Returns:
+        dict from id (path below the folder without its extension, or with it where two files
+        differ in nothing else) to path, sorted by id.
+
+    Raises:
+        FileNotFoundError: the folder is not there, or holds no file with a video's extension.
+    """
+    root = pathlib.Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError(f"videos must be a folder of video files. Received: {root}.")
+    found, ignored = [], []
+    for parent, folders, files in os.walk(root, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            path = pathlib.Path(parent, name)
+            (found if path.suffix.lower() in video.EXTENSIONS else ignored).append(path)
+    if ignored:
+        logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
+    if not found:
+        raise FileNotFoundError(
+            f"videos must hold files that end in {', '.join(video.EXTENSIONS)}. Received: {root}."
+        )
+    names = [path.relative_to(root).with_suffix("").as_posix() for path in found]
+    often = collections.Counter(names)
+    return dict(
+        sorted(
+            (name if often[name] == 1 else path.relative_to(root).as_posix(), path)
+            for name, path in zip(names, found, strict=True)
+        )
+    )
+
+
+def prepare(videos, output, settings, count=None):
+    """Prepares every video, going on where an earlier run ended.
+
+    Args:
+        videos: dict from id to path.
+        output: folder of the data set; new, empty, or one that an earlier run began.
+        settings: a `Settings`; an earlier run's must have been the same.
+        count: worker processes; None takes one for each core.
+
+    Returns:
+        dict from the path of each video that failed to the reason. The same stands in
+        OUTPUT/failures.csv.
+
+    Raises:
+        ValueError: the folder holds something else, or was made with other settings.
+        RuntimeError: another process is at work in the folder, or a result cannot be stored.
+    """
+    root = pathlib.Path(output)
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"Another mas.prepare is at work in {root}.") from None
+        return _Run(root, settings, videos).work(count or len(os.sched_getaffinity(0)))
+
+
+class _Run:
+    """The state of one call of `prepare`."""
+
+    def __init__(self, root, settings, videos):
+        self.root, self.settings = root, settings
+        self.staging = root / STAGING
+        self.paths = videos
+        self.plan = self._plan()
+        self.shards = [
+            self.plan[first : first + VIDEOS_PER_SHARD]
+            for first in range(0, len(self.plan), VIDEOS_PER_SHARD)
+        ]
+        self.positions = {name: position for position, name in enumerate(self.plan)}
+        self.failures = {}
+
+    def _plan(self):
+        """The order of the videos, which decides their shards: later additions come last."""
+        path = self.root / PLAN
+        settings = json.loads(json.dumps(dataclasses.asdict(self.settings)))
+        known = {"settings": settings, "videos": []}
+        if path.is_file():
+            known = json.loads(path.read_text(encoding="utf-8"))
+        elif any(entry.name != ".lock" for entry in self.root.iterdir()):
+            raise ValueError(
+                "output must be a new or empty folder, or one that mas.prepare began. "
+                f"Received: {self.root}, which holds other files."
+            )
+        if known["settings"] != settings:
+            raise ValueError(
+                f"{self.root} was begun with {known['settings']} and must go on with the same. "
+                f"Received: {settings}."
+            )
+        there = set(known["videos"])
+        plan = known["videos"] + [name for name in self.paths if name not in there]
+        text = json.dumps({"settings": settings, "videos": plan}, indent=1)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+        return plan
+
+    def work(self, count):
+        """Runs the jobs that are left; returns the failures."""
+        self._clean()
+        stored = self._stored()
+        jobs = [self._job(name) for name in self.paths if name not in stored]
+        logging.info("%d videos: %d ready, %d to do.", len(self.plan), len(stored), len(jobs))
+        if jobs:
+            (self.root / records.DESCRIPTION).unlink(missing_ok=True)
+        if self.settings.form == "shards":
+            self._work_shards(jobs, count)
+        else:
+            collections.deque(self._answers(jobs, count), maxlen=0)
+        self._finish()
+        return self.failures
+
+    def _clean(self):
+        """Removes what a killed run left half-written."""
+        if self.settings.form == "shards":
+            self.staging.mkdir(exist_ok=True)
+            leftovers = [*self.staging.glob("*.tmp"), *self.root.glob("*.tmp")]
+        else:
+            leftovers = self.root.rglob(".*.tmp")
+        for path in list(leftovers):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _stored(self):
+        """Ids of the videos that need no more work."""
+        if self.settings.form == "folders":
+            return {n for n in self.plan if (self.root / records.RGB_FOLDER / n).is_dir()}
+        indices = [
+            row for path in self.root.glob("videos-*.csv") for row in records.read_index(path)
+        ]
+        return {row[0] for row in indices} | {n for n in self.plan if self._staged(n).is_file()}
+
+    def _staged(self, name):
+        return self.staging / f"{self.positions[name]:07d}.npz"
+
+    def _number(self, job):
+        return self.positions[job["video"]] // VIDEOS_PER_SHARD
+
+    def _job(self, name):
+        options = dataclasses.asdict(self.settings)
+        shards = self.settings.form == "shards"
+        output = self._staged(name) if shards else self.root
+        return {"video": name, "path": str(self.paths[name]), "output": str(output), **options}
+
+    def _answers(self, jobs, count):
+        """Yields each job as it ends, with the progress bar and the list of failures kept."""
+        frames, start = 0, time.monotonic()
+        total = len(self.plan)
+        with tqdm.tqdm(total=total, initial=total - len(jobs), unit="video", desc="prepare") as bar:
+            for job, answer in workers.Pool(count).run(jobs):
+                if "error" in answer:
+                    self.failures[job["path"]] = answer["error"]
+                    self._write_failures()
+                frames += answer.get("frames", 0)
+                bar.set_postfix_str(f"{frames / (time.monotonic() - start):.1f} frames/s")
+                bar.update()
+                yield job
+
+    def _write_failures(self):
+        path = self.root / FAILURES
+        if self.failures:
+            records.write_csv(path, ("path", "reason"), sorted(self.failures.items()))
+        else:
+            path.unlink(missing_ok=True)
+
+    def _work_shards(self, jobs, count):
+        left = collections.Counter(self._number(job) for job in jobs)
+        for number in range(len(self.shards)):
+            if not left[number]:
+                self._write_shard(number)
+        for job in self._answers(jobs, count):
+            number = self._number(job)
+            left[number] -= 1
+            if not left[number]:
+                self._write_shard(number)
+
+    def _write_shard(self, number):
+        """Writes a shard of everything that is there, unless nothing new is."""
+        staged = {n: self._staged(n) for n in self.shards[number] if self._staged(n).is_file()}
+        if not staged:
+            return
+        kept = records.read_shard(self.root, number)
+        names = [n for n in self.shards[number] if n in staged or n in kept]
+        records.write_shard(
+            self.root, number, [staged.get(n) for n in names], [kept.get(n) for n in names]
+        )
+        for path in staged.values():
+            path.unlink()
+
+    def _finish(self):
+        self._write_failures()
+        shutil.rmtree(self.staging, ignore_errors=True)
+        data = records.READERS[self.settings.form](self.root)
+        description = {
+            **dataclasses.asdict(self.settings),
+            "videos": len(data.videos),
+            "frames": int(data.lengths.sum()),
+            "failures": len(self.failures),
+        }
+        records.write_description(self.root, description)
+
+
+def parse_size(text):
+    """`WIDTHxHEIGHT` -> (width, height); `keep` -> None.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if text == "keep":
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ValueError(f"size must be WIDTHxHEIGHT in pixels, or keep. Received: size={text!r}.")
+    return int(width), int(height)

@@ -1,0 +1,105 @@
+"""One worker of `mas.prepare`: reads jobs as JSON lines, prepares a video each, answers in JSON.
+
+A process of its own, so that a file which crashes the decoder takes down one worker and is named.
+It ends when its input does: if `mas.prepare` is killed, no worker stays behind.
+"""
+
+import json
+import os
+import pathlib
+import queue
+import sys
+import threading
+import traceback
+
+import cv2
+
+from mas import flow, records, video
+
+
+def extract(path, name, *, size, method, quality, min_frames):
+    """Decodes a video file and computes its flow.
+
+    Args:
+        path: the video file.
+        name: its id.
+        size: (width, height) to store, or None to keep the file's own.
+        method: one of `flow.METHODS`, or "none".
+        quality: of the JPEG files, 1..100.
+        min_frames: a video with fewer frames is refused.
+
+    Returns:
+        A `records.Prepared`. Flow is computed on grey frames of the stored size.
+
+    Raises:
+        video.VideoError: the video cannot be used; the message says why.
+    """
+    estimate = None if method == "none" else flow.estimator(method)
+    result = records.Prepared(name, 0, 0, video.frame_rate(path), [], [], [])
+    previous = None
+    for rgb in video.frames(path, size):
+        result.rgb.append(_jpeg(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality))
+        if estimate:
+            grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+            if previous is not None:
+                code = flow.encode(estimate(previous, grey))
+                result.u.append(_jpeg(code[..., 0], quality))
+                result.v.append(_jpeg(code[..., 1], quality))
+            previous = grey
+    result.height, result.width = rgb.shape[:2]
+    if result.frames < min_frames:
+        raise video.VideoError(
+            f"shorter than one clip: {result.frames} frames, at least {min_frames} wanted"
+        )
+    return result
+
+
+def _jpeg(image, quality):
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def run(job):
+    """Carries out one job: {path, video, form, output, size, method, quality, min_frames}.
+
+    Returns:
+        {"frames": number of frames stored} or {"error": the reason}.
+    """
+    try:
+        options = {name: job[name] for name in ("size", "method", "quality", "min_frames")}
+        prepared = extract(job["path"], job["video"], **options)
+    except OSError as error:
+        return {"error": error.strerror or str(error)}
+    except (video.VideoError, cv2.error) as error:
+        return {"error": " ".join(str(error).split())}
+    if job["form"] == "shards":
+        records.stage(prepared, pathlib.Path(job["output"]))
+    else:
+        records.write_folders(job["output"], prepared)
+    return {"frames": prepared.frames}
+
+
+def main():
+    """Answers one line for each line read; ends at once when the input does."""
+    cv2.setNumThreads(1)  # one worker, one core
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries may write there
+    jobs = queue.SimpleQueue()
+    threading.Thread(target=_work, args=(jobs, answers), daemon=True).start()
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    os._exit(0)
+
+
+def _work(jobs, answers):
+    try:
+        while True:
+            answers.write(json.dumps(run(jobs.get())) + "\n")
+            answers.flush()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A generated data set: textured shapes that move over a textured background, as real video files.
+
+Its classes are motions, so that appearance alone does not tell them apart. Behind the quick start
+and the tests.
+"""
+
+import pathlib
+
+import cv2
+import numpy as np
+
+from mas import lists, video
+
+# Velocity (right, down) in pixels a frame, growth per frame, turn in degrees a frame.
+MOTIONS = {
+    "down": ((0, 1.5), 0, 0),
+    "grow": ((0, 0), 0.04, 0),
+    "left": ((-1.5, 0), 0, 0),
+    "right": ((1.5, 0), 0, 0),
+    "turn": ((0, 0), 0, 12),
+    "up": ((0, -1.5), 0, 0),
+}
+
+
+def clip(motion, seed, frames=32, size=(85, 64)):
+    """One video as frames.
+
+    Args:
+        motion: one of `MOTIONS`.
+        seed: of texture, shape, start and speed.
+        frames: how many.
+        size: (width, height) in pixels.
+
+    Returns:
+        uint8 (frames, height, width, 3), R G B.
+    """
+    rng = np.random.default_rng([seed, sorted(MOTIONS).index(motion)])
+    width, height = size
+    background, texture = _texture(rng, size), _texture(rng, size)
+    velocity, growth, turn = MOTIONS[motion]
+    speed = rng.uniform(0.7, 1.3)
+    velocity = np.array(velocity) * speed
+    middle = np.array([width, height]) * rng.uniform(0.4, 0.6, 2)
+    start = middle - velocity * frames / 2
+    side = height * rng.uniform(0.16, 0.24)
+    images = []
+    for t in range(frames):
+        scale = 1 + growth * speed * t
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn * speed * t, scale)
+        matrix[:, 2] += start + velocity * t - np.array([width, height]) / 2
+        shape = np.zeros((height, width), np.uint8)
+        corner = (int(width / 2 - side), int(height / 2 - side * 0.6))
+        cv2.rectangle(shape, corner, (width - corner[0], height - corner[1]), 1, -1)
+        inside = cv2.warpAffine(shape, matrix, size, flags=cv2.INTER_NEAREST)[..., None] > 0
+        moved = cv2.warpAffine(texture, matrix, size, borderMode=cv2.BORDER_REFLECT)
+        noise = rng.normal(0, 2, background.shape)
+        images.append(np.clip(np.where(inside, moved, background) + noise, 0, 255).astype(np.uint8))
+    return np.stack(images)
+
+
+def _texture(rng, size):
+    coarse = rng.uniform(0, 255, (7, 9, 3)).astype(np.float32)
+    return np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 255)
+
+
+def write(folder, videos=6, test=2, frames=32, size=(85, 64)):
+    """Writes the data set: FOLDER/videos/MOTION/NAME.avi, train.txt, test.txt and classes.txt.
+
+    Args:
+        folder: where to write; made if it is not there.
+        videos: of each motion, all with textures of their own.
+        test: how many of these go to test.txt.
+        frames: length of each.
+        size: (width, height) in pixels.
+    """
+    root = pathlib.Path(folder)
+    train, held = [], []
+    for label, motion in enumerate(sorted(MOTIONS)):
+        (root / "videos" / motion).mkdir(parents=True, exist_ok=True)
+        for number in range(videos):
+            name = f"{motion}/{motion}_{number:02d}"
+            images = clip(motion, number, frames, size)
+            video.write(root / "videos" / f"{name}.avi", images)
+            (held if number < test else train).append(lists.Entry(name, label))
+    lists.write(root / "train.txt", train)
+    lists.write(root / "test.txt", held)
+    (root / "classes.txt").write_text("\n".join(sorted(MOTIONS)) + "\n", encoding="utf-8")

@@ -1,0 +1,132 @@
+"""The paper's three ways to divide a square frame into regions (section 3.2, Figure 4).
+
+A region is a boolean mask. Regions of one pattern may share pixels: the triangles of pattern 3 each
+keep their diagonal, as in the authors' code. Statistics of several patterns at once are counted on
+pieces, the finest parts that the regions leave, and added up by region afterwards.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+# Number of regions: 4 x 4 cells; a centre and three rings; eight triangles.
+REGIONS = {1: 16, 2: 4, 3: 8}
+UNIT = 8  # every border lies on a multiple of size / 8
+
+
+def check_patterns(patterns):
+    """`patterns` as a tuple.
+
+    Raises:
+        ValueError: not a sequence of different patterns among 1, 2, 3.
+    """
+    listed = tuple(patterns) if isinstance(patterns, (tuple, list)) else (None,)
+    if not set(listed) <= set(REGIONS) or len(set(listed)) < len(listed):
+        raise ValueError(
+            f"patterns must be different ones of {list(REGIONS)}. Received: patterns={patterns!r}."
+        )
+    return listed
+
+
+def check_size(size):
+    """Refuses a frame that the patterns do not divide.
+
+    Raises:
+        ValueError: `size` is not a positive multiple of 8.
+    """
+    if size < UNIT or size % UNIT:
+        raise ValueError(f"size must be a positive multiple of {UNIT}. Received: size={size}.")
+
+
+def masks(pattern, size):
+    """The regions of one pattern; region number n of the labels is masks(pattern, size)[n - 1].
+
+    Args:
+        pattern: 1, 4 x 4 cells, row by row; 2, concentric squares: the centre (a quarter of the
+            side), then three rings outwards; 3, eight triangles between the centre lines and the
+            diagonals: left-upper, top-left, top-right, right-upper, left-lower, bottom-left,
+            bottom-right, right-lower.
+        size: side of the frame in pixels, a multiple of 8.
+
+    Returns:
+        bool (regions, size, size): 16, 4 or 8 regions.
+
+    Raises:
+        ValueError: another pattern or size.
+    """
+    check_patterns((pattern,))
+    check_size(size)
+    y, x = np.mgrid[:size, :size]
+    return np.stack({1: _cells, 2: _rings, 3: _triangles}[pattern](y, x, size))
+
+
+def _cells(y, x, size):
+    number = y // (size // 4) * 4 + x // (size // 4)
+    return [number == cell for cell in range(REGIONS[1])]
+
+
+def _rings(y, x, size):
+    outwards = np.maximum(_from_centre(y, size), _from_centre(x, size))
+    return [outwards // (size // UNIT) == ring for ring in range(REGIONS[2])]
+
+
+def _triangles(y, x, size):
+    top, left = y < size // 2, x < size // 2
+    vertical, horizontal = _from_centre(y, size), _from_centre(x, size)
+    steep, flat = vertical >= horizontal, horizontal >= vertical  # the diagonal is both
+    return [
+        top & left & flat,
+        top & left & steep,
+        top & ~left & steep,
+        top & ~left & flat,
+        ~top & left & flat,
+        ~top & left & steep,
+        ~top & ~left & steep,
+        ~top & ~left & flat,
+    ]
+
+
+def _from_centre(position, size):
+    """Pixels between a position and the nearer of the two middle ones: 0 to size / 2 - 1."""
+    return np.where(position < size // 2, size // 2 - 1 - position, position - size // 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """The finest parts of a frame under some patterns: every pixel is in one piece.
+
+    Attributes:
+        map: uint32 (size, size); the piece of each pixel.
+        members: bool (regions of all patterns in turn, pieces); whether a region holds a piece.
+        rows: for each pattern, the slice of its regions in `members`.
+        areas: float64 (regions,); pixels of each region.
+    """
+
+    map: np.ndarray
+    members: np.ndarray
+    rows: tuple
+    areas: np.ndarray
+
+
+@functools.lru_cache(maxsize=32)
+def pieces(patterns, size):
+    """The `Pieces` of a tuple of patterns; with none, the whole frame is one piece.
+
+    Raises:
+        ValueError: `size` is not a positive multiple of 8, or patterns are unknown.
+    """
+    check_patterns(patterns)
+    check_size(size)
+    everywhere = np.ones((1, size * size), bool)  # so that no pattern, too, leaves one piece
+    regions = [masks(pattern, size).reshape(-1, size * size) for pattern in patterns]
+    members, piece = np.unique(np.concatenate([everywhere, *regions]), axis=1, return_inverse=True)
+    members = np.ascontiguousarray(members[1:])
+    ends = np.cumsum([REGIONS[pattern] for pattern in patterns], dtype=int)
+    areas = np.bincount(piece.ravel()).astype(float)
+    return Pieces(
+        map=piece.reshape(size, size).astype(np.uint32),
+        members=members,
+        rows=tuple(slice(end - REGIONS[p], end) for p, end in zip(patterns, ends, strict=True)),
+        areas=members @ areas,
+    )

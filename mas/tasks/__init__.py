@@ -1,0 +1,57 @@
+"""The tasks by name: a new one is its file, its test and one line here."""
+
+import dataclasses
+
+from mas.tasks.classify import Classify
+from mas.tasks.statistics import Statistics
+from mas.tasks.task import Task
+
+TASKS = {"mas": Statistics}  # what train.py offers; Classify belongs to finetune.py
+
+
+def task(name, options=(), **common):
+    """Makes a task.
+
+    Args:
+        name: one of `TASKS`.
+        **common: values for fields that the task may have or not, such as `frames` and `width`;
+            `options` cannot name these.
+        options: strings `field=value` for fields of the task's dataclass; tuples are written with
+            commas, booleans as true or false.
+
+    Raises:
+        ValueError: an unknown name, field, or a value of another type.
+    """
+    if name not in TASKS:
+        raise ValueError(f"task must be one of {sorted(TASKS)}. Received: task={name!r}.")
+    fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
+    values = {key: value for key, value in common.items() if key in fields}
+    for option in options:
+        key, _, text = option.partition("=")
+        if key not in fields or key in common:
+            raise ValueError(
+                f"option must be one of {sorted(set(fields) - set(common))} for task={name}. "
+                f"Received: {option!r}."
+            )
+        values[key] = _parse(key, text, fields[key].default)
+    return TASKS[name](**values)
+
+
+def _parse(key, text, default):
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, tuple):
+            return tuple(type(default[0])(part) for part in text.split(",") if part)
+        return type(default)(text)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"option {key} must be written like {key}={_written(default)}. Received: {text!r}."
+        ) from None
+
+
+def _written(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+
+
+__all__ = ["TASKS", "Classify", "Statistics", "Task", "task"]

@@ -1,0 +1,56 @@
+"""What every task says of itself, so that pipeline, training and export know none of them."""
+
+import numpy as np
+
+
+class Task:
+    """A pretext task, or classification.
+
+    Attributes:
+        name: of the task.
+        inputs: what is decoded: "rgb", and "flow" where the task needs it.
+        frames: length of a clip, T.
+        views: clips an example, or None for one without a leading axis.
+    """
+
+    name = "task"
+    inputs = ("rgb",)
+    frames = 16
+    views = None
+
+    def sample(self, length, start, rng):
+        """Chooses the frames of one example, before anything is decoded.
+
+        Args:
+            length: frames of the video.
+            start: first frame, or None to draw it.
+            rng: numpy.random.Generator of this example and epoch.
+
+        Returns:
+            (frames, target): indices int (T,) or (views, T), counted from 0; and the targets that
+            follow from the choice (pace, order), int array, empty if none. A video shorter than the
+            clip begins again at its first frame.
+        """
+        if start is None:
+            start = rng.integers(0, max(0, length - self.frames) + 1)
+        return (start + np.arange(self.frames)) % length, np.zeros(0, np.int32)
+
+    def example(self, clip):
+        """One clip (the contract of `mas.clips`), after geometry -> (x, y) tensors."""
+        raise NotImplementedError
+
+    def model(self, backbone):
+        """A keras.Model with this task's heads on a backbone; its outputs are a dict by name."""
+        raise NotImplementedError
+
+    def losses(self):
+        """{output: (function, weight)}.
+
+        The function takes (y[output], prediction) and returns one loss for each example; the loss
+        of a step is the weighted sum of the means.
+        """
+        raise NotImplementedError
+
+    def metrics(self):
+        """{name: function of (y, outputs) that returns one value for each example}."""
+        return {}

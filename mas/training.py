@@ -1,0 +1,270 @@
+"""Training: one loop for one device, several GPUs and several hosts.
+
+A loop of `strategy.run` and `optimizer.apply`, because `Model.fit` fails under
+MultiWorkerMirroredStrategy (Keras issue 20585), and two loops would drift apart.
+"""
+
+import dataclasses
+import os
+import time
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+STRATEGIES = ("auto", "mirrored", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long to train, and what happens on the way.
+
+    Attributes:
+        epochs: passes over the examples.
+        batch: examples in a step, over all replicas.
+        log_every: steps between looks at the loss, which make the device wait.
+        checkpoint_every: steps between checkpoints; there is one at the end of every epoch as well.
+        threads: of the input pipeline; None lets tf.data decide.
+        jit_compile: compile the step with XLA. On CPU that made C3D slower.
+    """
+
+    epochs: int
+    batch: int
+    log_every: int = 10
+    checkpoint_every: int = 1000
+    threads: int | None = None
+    jit_compile: bool = False
+
+    def __post_init__(self):
+        """Checks the numbers.
+
+        Raises:
+            ValueError: one is below 1.
+        """
+        for name in ("epochs", "batch", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+
+
+def strategy(name="auto"):
+    """Makes the distribution strategy; one for each process.
+
+    Args:
+        name: "auto": MultiWorkerMirroredStrategy where TF_CONFIG is set, else MirroredStrategy over
+            all GPUs, else none. "mirrored": over all GPUs, or else over all logical CPUs. "none".
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received: {name!r}.")
+    if name != "none" and os.environ.get("TF_CONFIG"):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if name == "mirrored" and not devices:
+        devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    if name != "none" and devices:
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy):
+    """Whether this process writes the run folder: the first of several hosts."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_id
+
+
+def barrier(strategy):
+    """Waits until every host has come here; does nothing on a single one."""
+    if strategy.cluster_resolver is not None:
+        one = strategy.run(lambda: tf.constant(1.0))
+        strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
+
+
+class Trainer:
+    """Trains one model on one task.
+
+    Args:
+        task: a `tasks.Task`.
+        model: its model, made inside the strategy's scope.
+        optimizer: a Keras optimizer, made there as well.
+        strategy: of `strategy`.
+    """
+
+    def __init__(self, task, model, optimizer, strategy):
+        """See the class."""
+        self.model, self.optimizer, self.strategy = model, optimizer, strategy
+        self._losses, self._metrics = task.losses(), task.metrics()
+        parts = [name for name in self._losses if len(self._losses) > 1]
+        self.names = ["loss", *parts, *self._metrics]
+        with strategy.scope():
+            optimizer.build(model.trainable_variables)
+
+    def _replica_step(self, x, y):
+        with tf.GradientTape() as tape:
+            outputs = self.model(x, training=True)
+            parts = {
+                name: tf.reduce_mean(function(y[name], outputs[name]))
+                for name, (function, _) in self._losses.items()
+            }
+            weighted = [weight * parts[name] for name, (_, weight) in self._losses.items()]
+            loss = tf.add_n(weighted + [tf.cast(extra, tf.float32) for extra in self.model.losses])
+            # The optimizer sums gradients over replicas, and each holds an equal part of the batch.
+            scaled = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        metrics = [function(y, outputs) for function in self._metrics.values()]
+        parts = [parts[name] for name in self.names if name in parts]
+        means = [tf.reduce_mean(tf.cast(value, tf.float32)) for value in metrics]
+        return tf.stack([loss, *parts, *means])
+
+    def step_function(self, jit_compile=False):
+        """A compiled function of one distributed batch (x, y): one update.
+
+        Returns:
+            Function to a float32 tensor in the order of `names`, the mean over the replicas.
+        """
+        run = tf.function(self._replica_step, jit_compile=jit_compile)
+
+        @tf.function
+        def step(x, y):
+            values = self.strategy.run(run, args=(x, y))
+            return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, values, axis=None)
+
+        return step
+
+    def batches(self, reader, plan, first_step, last_step):
+        """The distributed data set: every replica gets its part of each batch."""
+
+        def local(context):
+            hosts = context.num_input_pipelines
+            return reader.batches(
+                plan.batch,
+                first_step,
+                last_step,
+                share=(context.input_pipeline_id, hosts),
+                parts=context.num_replicas_in_sync // hosts,
+                threads=plan.threads,
+            )
+
+        return self.strategy.distribute_datasets_from_function(local)
+
+    def fit(self, reader, plan, run):
+        """Trains to the end of the plan, going on where the run folder's checkpoint stands.
+
+        Args:
+            reader: a `clips.Reader`.
+            plan: a `Plan`.
+            run: a `run_folder.RunFolder`.
+
+        Raises:
+            FloatingPointError: the loss is no longer finite; says at which step.
+            ValueError: the batch does not fit the examples or the replicas.
+        """
+        per_epoch = reader.steps(plan.batch)
+        progress = _Progress(self, plan, run, per_epoch)
+        progress.restore()
+        last = plan.epochs * per_epoch
+        step = self.step_function(plan.jit_compile)
+        for batch in self.batches(reader, plan, progress.step, last):
+            progress.add(step(*batch))
+        barrier(self.strategy)  # none leaves while another still saves
+
+
+class _Progress:
+    """Counts steps, watches the loss, and decides when to log and to save."""
+
+    def __init__(self, trainer, plan, run, per_epoch):
+        self.trainer, self.plan, self.run, self.per_epoch = trainer, plan, run, per_epoch
+        self.step, self.pending, self.bar = 0, [], None
+        self.sums = np.zeros(len(trainer.names))
+        self.started = time.monotonic()
+        self.chief = is_chief(trainer.strategy)
+        values = [*trainer.model.variables, *trainer.optimizer.variables]
+        self._step = tf.Variable(0, dtype=tf.int64)
+        self._sums = tf.Variable(self.sums)
+        state = {f"value{number}": value.value for number, value in enumerate(values)}
+        checkpoint = tf.train.Checkpoint(step=self._step, sums=self._sums, **state)
+        self.checkpoints = tf.train.CheckpointManager(checkpoint, run.resume, max_to_keep=2)
+
+    @property
+    def epoch(self):
+        """The epoch that the next step belongs to, counted from 0."""
+        return self.step // self.per_epoch
+
+    def restore(self):
+        """Goes back to the latest checkpoint, if there is one."""
+        path = self.checkpoints.latest_checkpoint
+        if path:
+            self.checkpoints.checkpoint.restore(path).assert_consumed()
+            self.step, self.sums = int(self._step), self._sums.numpy()
+            logging.info("Going on from step %d, epoch %d.", self.step, self.epoch + 1)
+        if self.chief:
+            self.run.begin_metrics(self.epoch)
+
+    def add(self, values):
+        """Takes the result of one step, still on the device."""
+        if self.bar is None and self.chief:
+            self._open_bar()
+        self.pending.append(values)
+        self.step += 1
+        ends = self.step % self.per_epoch == 0
+        saves = ends or self.step % self.plan.checkpoint_every == 0
+        if saves or self.step % self.plan.log_every == 0:
+            self._look()
+        if ends:
+            self._end_epoch()
+        if saves and self.chief:
+            self._step.assign(self.step)
+            self._sums.assign(self.sums)
+            self.checkpoints.save(self.step)
+
+    def _look(self):
+        """Reads the results since the last look."""
+        values = np.array([value.numpy() for value in self.pending], np.float64)
+        first = self.step - len(values)
+        self.pending = []
+        bad = np.flatnonzero(~np.isfinite(values[:, 0]))
+        if len(bad):
+            step = first + int(bad[0])
+            raise FloatingPointError(
+                f"loss must be finite. Received: loss={values[bad[0], 0]} at step {step + 1} "
+                f"(epoch {step // self.per_epoch + 1}). Try a lower --learning_rate, or "
+                "--preset=rgb instead of bgr255; then start with --restart."
+            )
+        self.sums += values.sum(0)
+        if self.chief:
+            mean = dict(zip(self.trainer.names, values.mean(0), strict=True))
+            self.run.scalars("step", mean, self.step)
+            done = self.step - self.epoch * self.per_epoch or self.per_epoch
+            shown = {name: value for name, value in self._means(done).items() if "/" not in name}
+            self.bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
+            self.bar.update(len(values))
+
+    def _means(self, count):
+        return dict(zip(self.trainer.names, self.sums / count, strict=True))
+
+    def _open_bar(self):
+        done = self.step % self.per_epoch
+        name = f"epoch {self.epoch + 1}/{self.plan.epochs}"
+        self.bar = tqdm.tqdm(total=self.per_epoch, initial=done, desc=name, unit="step")
+
+    def _end_epoch(self):
+        optimizer = self.trainer.optimizer
+        means = self._means(self.per_epoch)
+        self.sums = np.zeros_like(self.sums)
+        if not self.chief:
+            return
+        self.bar.close()
+        self.bar = None
+        row = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "learning_rate": float(optimizer.learning_rate),
+            **means,
+        }
+        if hasattr(optimizer, "decay_loss"):
+            row["decay"] = float(optimizer.decay_loss(self.trainer.model.trainable_variables))
+        self.run.add_metrics(row)

@@ -1,0 +1,48 @@
+"""The weights of a pre-trained backbone into a new one."""
+
+import pathlib
+
+import keras
+from absl import logging
+
+
+def load(backbone, source):
+    """Copies the weights of a saved backbone, all of them or none.
+
+    The two must have the same layers; clip length and size may differ.
+
+    Args:
+        backbone: to fill.
+        source: run folder, or .keras file of a backbone.
+
+    Raises:
+        FileNotFoundError: there is no such network, or its run is unfinished.
+        ValueError: the weights do not fit; lists what both sides have.
+    """
+    path = pathlib.Path(source)
+    path = path / "backbone.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"init must be a finished run folder or a .keras file. Received: {source}, "
+            f"without {path.name}."
+        )
+    saved = keras.models.load_model(path, compile=False)
+    theirs, ours = ({v.path: tuple(v.shape) for v in m.variables} for m in (saved, backbone))
+    if theirs != ours:
+        raise ValueError(f"{path} must fit the backbone. {_difference(theirs, ours)}")
+    values = {variable.path: variable.numpy() for variable in saved.variables}
+    for variable in backbone.variables:
+        variable.assign(values[variable.path])
+    count = sum(value.size for value in values.values())
+    logging.info(
+        "Loaded %d of %d variables (%d numbers) from %s; the layers above start anew.",
+        len(values), len(ours), count, path,
+    )  # fmt: skip
+
+
+def _difference(theirs, ours):
+    rows = []
+    for path in sorted(set(theirs) | set(ours)):
+        if theirs.get(path) != ours.get(path):
+            rows.append(f"{path}: {theirs.get(path, 'none')} there, {ours.get(path, 'none')} here")
+    return f"{len(rows)} variables differ: " + "; ".join(rows[:6])

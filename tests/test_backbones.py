@@ -1,0 +1,195 @@
+"""Backbones: shapes, widths, parameter counts, initial values, presets, and saved files."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from mas.backbones import NAMES, backbone, presets
+from mas.backbones.width import scaled
+
+SMALL = (16, 32, 32, 3)
+
+
+def clips(seed=0, shape=SMALL, batch=2):
+    return np.random.default_rng(seed).integers(0, 256, (batch, *shape)).astype(np.uint8)
+
+
+def variables_of(model):
+    return {variable.path: variable.numpy() for variable in model.variables}
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "output_shape"),
+    [
+        ((16, 112, 112, 3), (2, 7, 7, 256)),
+        ((16, 32, 48, 3), (2, 2, 3, 256)),
+        ((8, 16, 16, 2), (1, 1, 1, 256)),
+        ((9, 17, 33, 3), (2, 2, 3, 256)),
+    ],
+)
+def test_c3d_shapes(input_shape, output_shape):
+    model = backbone("c3d", input_shape)
+    assert model.input_shape == (None, *input_shape)
+    assert model.output_shape == (None, *output_shape)
+    assert model.name == "c3d"
+
+
+def test_c3d_layers_are_the_released_ones():
+    model = backbone("c3d", (16, 112, 112, 3))
+    expected = ["conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "conv4", "pool4", "conv5"]
+    assert [layer.name for layer in model.layers[1:]] == expected
+    assert model.get_layer("pool1").pool_size == (1, 2, 2)
+    assert model.get_layer("pool1").output.shape[1:] == (16, 56, 56, 64)
+    assert model.get_layer("pool4").output.shape[1:] == (2, 7, 7, 256)
+    kernels = [model.get_layer(f"conv{n}").kernel.shape for n in range(1, 6)]
+    channels = [3, 64, 128, 256, 256, 256]
+    assert kernels == [(3, 3, 3, *channels[n : n + 2]) for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("width", "channels"),
+    [(1.0, (64, 128, 256, 256, 256)), (0.125, (8, 16, 32, 32, 32)), (0.001, (1, 1, 1, 1, 1))],
+)
+def test_width_and_parameter_count(width, channels):
+    model = backbone("c3d", SMALL, width=width)
+    inputs = (3, *channels[:-1])
+    assert model.output_shape[-1] == channels[-1]
+    assert model.count_params() == sum(
+        27 * before * after + after for before, after in zip(inputs, channels, strict=True)
+    )
+
+
+def test_initial_values():
+    keras.utils.set_random_seed(1)
+    model = backbone("c3d", SMALL)
+    for number in range(1, 6):
+        kernel, bias = (array.numpy() for array in model.get_layer(f"conv{number}").weights)
+        assert not bias.any()
+        error = 5 * 0.01 / np.sqrt(2 * kernel.size)  # five deviations of the estimate
+        assert kernel.std() == pytest.approx(0.01, abs=error)
+        assert abs(kernel.mean()) < 5 * 0.01 / np.sqrt(kernel.size)
+
+
+def test_output_is_a_rectified_convolution():
+    """The first map, of a one-channel network, against a plain loop; SAME pads with zeros."""
+    rng = np.random.default_rng(0)
+    model = backbone("c3d", (8, 16, 16, 1), width=0.001)
+    conv1 = model.get_layer("conv1")
+    kernel = rng.normal(size=(3, 3, 3)).astype(np.float32)
+    conv1.set_weights([kernel[..., None, None], np.array([-0.5], np.float32)])
+    clip = rng.normal(size=(8, 16, 16)).astype(np.float32)
+    padded = np.pad(clip, 1)
+    expected = np.empty_like(clip)
+    for t, y, x in np.ndindex(clip.shape):
+        expected[t, y, x] = max((padded[t : t + 3, y : y + 3, x : x + 3] * kernel).sum() - 0.5, 0)
+    first = keras.Model(model.input, conv1.output)
+    np.testing.assert_allclose(first(clip[None, ..., None])[0, ..., 0], expected, atol=1e-4)
+    assert model(clip[None, ..., None]).numpy().min() >= 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("preset", presets.NAMES)
+def test_saved_files_load_with_keras_alone(name, preset, tmp_path):
+    model = backbone(name, SMALL, width=0.125, preset=preset)
+    batch = clips() if preset != "identity" else clips().astype(np.float32)
+    expected = model(batch).numpy()
+    assert expected.any()
+    loaded = keras.saving.load_model(save(model, tmp_path / "backbone.keras"))
+    np.testing.assert_array_equal(loaded(batch), expected)
+    for path, value in variables_of(model).items():
+        np.testing.assert_array_equal(variables_of(loaded)[path], value)
+
+
+def save(model, path):
+    model.save(path)
+    return path
+
+
+@pytest.mark.slow
+def test_saved_file_loads_where_the_package_is_not_imported(tmp_path):
+    path = save(backbone("c3d", SMALL, width=0.125, preset="bgr255"), tmp_path / "backbone.keras")
+    code = (
+        "import sys, keras; model = keras.saving.load_model(sys.argv[1]); "
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'mas']; "
+        "assert model.output_shape == (None, 2, 2, 2, 32)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-c", code, str(path)]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+
+
+def test_presets_against_numpy():
+    batch = clips(3, (8, 16, 16, 3))
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    expected = {
+        "bgr255": batch[..., ::-1].astype(np.float64),
+        "rgb": batch / 127.5 - 1,
+        "standard": (batch / 255 - mean) / deviation,
+    }
+    assert set(presets.NAMES) == {"identity", *expected}
+    for preset, values in expected.items():
+        inputs, outputs = presets.clips((8, 16, 16, 3), preset)
+        assert inputs.dtype == "uint8" and outputs.dtype == "float32"
+        prepared = keras.Model(inputs, outputs)(batch).numpy()
+        np.testing.assert_allclose(prepared, values, atol=2e-6)
+    assert expected["rgb"].min() == -1 and expected["rgb"].max() == 1
+
+
+def test_identity_changes_nothing():
+    inputs, outputs = presets.clips((8, 16, 16, 2), "identity")
+    assert inputs is outputs and inputs.dtype == "float32"
+
+
+def test_bgr255_equals_the_authors_input():
+    """Weights trained on B G R floats see the same with an R G B uint8 clip."""
+    ours = backbone("c3d", SMALL, width=0.125, preset="bgr255")
+    theirs = backbone("c3d", SMALL, width=0.125)
+    theirs.set_weights(ours.get_weights())
+    batch = clips()
+    np.testing.assert_array_equal(ours(batch), theirs(batch[..., ::-1].astype(np.float32)))
+
+
+@pytest.mark.parametrize("preset", ["bgr255", "rgb", "standard"])
+def test_presets_stay_float32_under_mixed_precision(preset):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        inputs, outputs = presets.clips((8, 16, 16, 3), preset)
+        model = backbone("c3d", SMALL, width=0.125, preset=preset)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert outputs.dtype == "float32"
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert model.get_layer("conv1").kernel.dtype == "float32"
+    assert np.isfinite(keras.ops.cast(model(clips()), "float32").numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("c4d", SMALL), r"name must be one of \['c3d'.*Received: name='c4d'"),
+        (("c3d", (16, 32, 32)), r"must be \(frames, height, width, channels\).*Received"),
+        (("c3d", (None, 32, 32, 3)), r"Received: input_shape=\(None, 32, 32, 3\)"),
+        (("c3d", (16, 32.0, 32, 3)), "whole numbers"),
+        (("c3d", (16, 32, 32, 0)), "above 0"),
+        (("c3d", 16), "Received: input_shape=16"),
+        (("c3d", (7, 32, 32, 3)), r"at least \(8, 16, 16\).*Received: input_shape=\(7, 32, 32"),
+        (("c3d", (16, 32, 15, 3)), r"at least \(8, 16, 16\)"),
+        (("c3d", SMALL, 0), "width must be a number above 0. Received: width=0"),
+        (("c3d", SMALL, -1.0), "width=-1.0"),
+        (("c3d", SMALL, float("nan")), "width=nan"),
+        (("c3d", SMALL, 1.0, "bgr"), r"preset must be one of \['identity', 'bgr255'"),
+        (("c3d", (16, 32, 32, 2), 1.0, "rgb"), "must have 3 channels with preset='rgb'"),
+    ],
+)
+def test_errors_say_what_is_allowed_and_what_came(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        backbone(*arguments)
+
+
+def test_scaled():
+    assert [scaled(64, width) for width in (1.0, 0.5, 0.3, 1e-6, 2)] == [64, 32, 19, 1, 128]

@@ -1,0 +1,268 @@
+"""The pipeline from stored videos to batches, on images whose pixels tell where they come from."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mas import clips, lists, records
+from mas.tasks.task import Task
+
+WIDTH, HEIGHT, LENGTHS = 40, 24, (9, 21, 12)
+
+
+def jpeg(image):
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+
+
+def frame(video, time):
+    """Red tells the frame, green the video, blue the column."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[..., 2], image[..., 1] = 10 * time, 60 * video
+    image[..., 0] = 6 * np.arange(WIDTH)
+    return image
+
+
+def store(folder, form="shards", flow=True):
+    """Three videos; u of frame t has code t + column, v has code 200 - t."""
+    staged = []
+    for number, length in enumerate(LENGTHS):
+        columns = np.broadcast_to(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, WIDTH))
+        video = records.Prepared(
+            f"class/v{number}",
+            HEIGHT,
+            WIDTH,
+            25.0,
+            [jpeg(frame(number, t)) for t in range(length)],
+            [jpeg(columns + t) for t in range(length - 1)] if flow else [],
+            [jpeg(np.full((HEIGHT, WIDTH), 200 - t, np.uint8)) for t in range(length - 1)]
+            if flow
+            else [],
+        )
+        if form == "folders":
+            records.write_folders(folder, video)
+        else:
+            staged.append(folder / f"{number}.npz")
+            records.stage(video, staged[-1])
+    if form == "shards":
+        records.write_shard(folder, 0, staged)
+    records.write_description(folder, {"form": form, "method": "tvl1" if flow else "none"})
+    return records.open_data(folder)
+
+
+@dataclasses.dataclass
+class Watch(Task):
+    """Hands the clip on as it is."""
+
+    frames: int = 4
+    inputs: tuple = ("rgb", "flow")
+
+    def example(self, clip):
+        return clip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return store(tmp_path_factory.mktemp("data"))
+
+
+def reader(data, geometry=None, how="consecutive", task=None, **options):
+    task = task or Watch()
+    geometry = geometry or clips.Geometry((WIDTH, HEIGHT), 16)
+    return clips.Reader(
+        data, clips.examples(data, None, task.frames, how), task, geometry, **options
+    )
+
+
+def close(actual, expected):
+    """Equal but for JPEG's rounding."""
+    assert np.abs(actual.numpy().astype(float) - expected).max() <= 2
+
+
+def test_consecutive_clips_tile_each_video(data):
+    found = clips.examples(data, None, 4, "consecutive")
+    assert list(zip(found.videos, found.starts, strict=True)) == [
+        *((0, s) for s in (0, 4)),
+        *((1, s) for s in (0, 4, 8, 12, 16)),
+        *((2, s) for s in (0, 4, 8)),
+    ]
+    assert set(found.labels) == {-1}
+
+
+def test_a_clip_as_long_as_its_video_is_one_clip(data):
+    assert clips.examples(data, None, 21, "consecutive").videos.tolist() == [1]
+
+
+def test_uniform_clips_reach_from_first_to_last_frame(data):
+    found = clips.examples(data, None, 9, "uniform", 3)
+    assert found.starts.tolist() == [0, 0, 0, 0, 6, 12, 0, 2, 3]
+
+
+def test_list_chooses_videos_labels_and_starts(data):
+    entries = [lists.Entry("class/v2", 7, start=5), lists.Entry("class/v0", 3)]
+    found = clips.examples(data, entries, 4, "consecutive")
+    assert list(zip(found.videos, found.starts, found.labels, strict=True)) == [
+        (2, 5, 7),
+        (0, 0, 3),
+        (0, 4, 3),
+    ]
+
+
+def test_short_videos_are_named(data, caplog):
+    clips.examples(data, None, 10, "consecutive")
+    assert "1 of 3" in caplog.text and "class/v0 (9 frames)" in caplog.text
+
+
+def test_no_clip_at_all_is_refused(data):
+    with pytest.raises(ValueError, match="clip of 22 frames"):
+        clips.examples(data, None, 22, "consecutive")
+    with pytest.raises(ValueError, match="clips must be one of .* Received: clips='some'"):
+        clips.examples(data, None, 4, "some")
+
+
+def test_frames_flow_and_crop_belong_together(data):
+    found = reader(data, clips.Geometry((WIDTH, HEIGHT), 16, random=False), shuffle=False)
+    clip = found.clip(tf.constant(0), tf.constant(4))  # v1, frames 8..11
+    assert clip["video"].numpy() == b"class/v1" and clip["label"].numpy() == -1
+    assert clip["rgb"].dtype == tf.uint8 and clip["flow"].dtype == tf.float32
+    columns = 12 + np.arange(16)  # (40 - 16) // 2 columns are cut off at the left
+    times = np.arange(8, 12)[:, None, None]
+    expected = np.stack(np.broadcast_arrays(10 * times, 60, 6 * columns + 0 * times), -1)
+    close(clip["rgb"], np.broadcast_to(expected, (4, 16, 16, 3)))
+    code = np.stack(np.broadcast_arrays(columns + times[:3], 200 - times[:3]), -1)
+    assert clip["flow"].shape == (3, 16, 16, 2)
+    close(clip["flow"] * 255 / 40, np.broadcast_to(code, (3, 16, 16, 2)) - 127.5)
+
+
+def test_a_flip_mirrors_and_negates_u(data, monkeypatch):
+    found = reader(data, shuffle=False)
+    drawn = []
+    for flip in (0, 1):
+        geometry = np.array([3, 5, flip], np.int32)
+        monkeypatch.setattr(clips.Geometry, "draw", lambda self, rng, g=geometry: g)
+        drawn.append(found.clip(tf.constant(0), tf.constant(2)))
+    plain, mirrored = drawn
+    np.testing.assert_array_equal(mirrored["rgb"], plain["rgb"][:, :, ::-1])
+    np.testing.assert_array_equal(mirrored["flow"], plain["flow"][:, :, ::-1] * [-1.0, 1.0])
+
+
+def test_images_of_another_size_are_resized_as_opencv_does(data):
+    found = reader(data, clips.Geometry((57, 33), 30, random=False), shuffle=False)
+    clip = found.clip(tf.constant(0), tf.constant(0))
+    stored = cv2.imdecode(np.frombuffer(data.read(0, [2])[0][0], np.uint8), cv2.IMREAD_COLOR)
+    expected = cv2.resize(stored, (57, 33))[1:31, 13:43, ::-1]
+    assert np.abs(clip["rgb"][2].numpy().astype(int) - expected).max() <= 1
+
+
+def test_random_geometry_reaches_every_place():
+    geometry = clips.Geometry((6, 5), 4)
+    drawn = {tuple(geometry.draw(np.random.default_rng(seed))) for seed in range(200)}
+    assert drawn == {(top, left, flip) for top in (0, 1) for left in (0, 1, 2) for flip in (0, 1)}
+    still = clips.Geometry((6, 5), 4, flip=False)
+    assert {still.draw(np.random.default_rng(seed))[2] for seed in range(50)} == {0}
+
+
+def test_a_square_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"size must be in 1..24.* Received: size=25"):
+        clips.Geometry((40, 24), 25)
+
+
+def numbers(dataset):
+    """What identifies each example of each batch."""
+    return [
+        [(bytes(v), round(r[0, 0, 0, 0] / 10), *map(int, s)) for v, r, s in zip(*parts, strict=True)]
+        for parts in ((b["video"].numpy(), b["rgb"].numpy(), b["seed"].numpy()) for b in dataset)
+    ]
+
+
+def test_every_epoch_shows_every_example_in_its_own_order(data):
+    epochs = numbers(reader(data, seed=3).batches(5, last_step=4))
+    first, second = epochs[0] + epochs[1], epochs[2] + epochs[3]
+    places = [{row[:2] for row in epoch} for epoch in (first, second)]
+    assert len(places[0]) == 10 and places[0] == places[1]
+    assert [row[:2] for row in first] != [row[:2] for row in second]
+    assert {row[2:] for row in first}.isdisjoint(row[2:] for row in second)
+
+
+def test_draws_follow_from_the_seed_and_not_from_threads(data):
+    runs = [
+        numbers(reader(data, seed=seed).batches(3, last_step=7, threads=threads))
+        for seed, threads in ((1, 1), (1, 4), (2, 4))
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_resumed_pipeline_goes_on_exactly(data):
+    whole = numbers(reader(data, seed=1).batches(3, last_step=8))
+    assert numbers(reader(data, seed=1).batches(3, first_step=5, last_step=8)) == whole[5:]
+
+
+def test_hosts_and_replicas_share_the_same_batches(data):
+    whole = numbers(reader(data, seed=1).batches(8, last_step=3))
+    hosts = [
+        numbers(reader(data, seed=1).batches(8, last_step=3, share=(host, 2), parts=2))
+        for host in range(2)
+    ]
+    for step in range(3):
+        joined = [row for host in hosts for part in host[2 * step : 2 * step + 2] for row in part]
+        assert joined == whole[step]
+
+
+def test_once_shows_all_in_order(data):
+    rows = numbers(reader(data, shuffle=False).once(4))
+    assert [len(batch) for batch in rows] == [4, 4, 2]
+    assert [row[0] for batch in rows for row in batch] == [b"class/v0"] * 2 + [b"class/v1"] * 5 + [
+        b"class/v2"
+    ] * 3
+
+
+@pytest.mark.parametrize("batch", [0, 11])
+def test_a_batch_larger_than_the_epoch_is_refused(data, batch):
+    with pytest.raises(ValueError, match=f"batch must be in 1..10.* Received: batch={batch}"):
+        reader(data).batches(batch)
+
+
+def test_a_batch_that_does_not_divide_is_refused(data):
+    with pytest.raises(ValueError, match="divisible by the 4 replicas. Received: batch=6"):
+        reader(data).batches(6, share=(0, 2), parts=2)
+
+
+def test_folders_give_the_same_clips(data, tmp_path):
+    folders = store(tmp_path, "folders")
+    geometry = clips.Geometry((WIDTH, HEIGHT), 16)
+    for batch, other in zip(
+        reader(data, geometry, seed=5).batches(5, last_step=2),
+        reader(folders, geometry, seed=5).batches(5, last_step=2),
+        strict=True,
+    ):
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], other[name], err_msg=name)
+
+
+def test_a_task_that_needs_flow_says_so(tmp_path):
+    plain = store(tmp_path, flow=False)
+    with pytest.raises(ValueError, match="must have optical flow"):
+        reader(plain)
+    assert "flow" not in reader(plain, task=Watch(inputs=("rgb",))).clip(0, 0)
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    folders = store(tmp_path, "folders")
+    path = tmp_path / records.RGB_FOLDER / "class/v1" / records.FRAME_FILE.format(6)
+    path.write_bytes(path.read_bytes()[:200])
+    found = reader(folders, shuffle=False)
+    with pytest.raises(ValueError, match="frame 5 of class/v1 must be a whole JPEG file"):
+        found.load(0, 3)
+
+
+def test_a_short_video_begins_again():
+    frames, target = Task().sample(5, None, np.random.default_rng(0))
+    assert frames.tolist() == [0, 1, 2, 3, 4] * 3 + [0] and target.size == 0
+
+
+def test_a_drawn_start_reaches_first_and_last():
+    starts = {Task().sample(18, None, np.random.default_rng(s))[0][0] for s in range(60)}
+    assert starts == {0, 1, 2}

@@ -1,0 +1,105 @@
+"""Pre-trains a network on unlabelled video.
+
+python train.py                                       # the whole way on generated videos
+python train.py --data=DATA                           # on what mas.prepare wrote
+python train.py --flagfile=recipes/mas_ucf101_c3d.flags --data=DATA --list=LIST
+"""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+from mas import backbones, cli, clips, prepare, run_folder, sample, tasks
+
+_FLAGS = [
+    *cli.define_data(),
+    *cli.define_network(),
+    *cli.define_optimisation(epochs=20, decay_epochs=5),  # UCF101, section 4.1
+    *cli.define_run(),
+    "list",
+    "clips",
+    "task",
+    "option",
+]
+_LIST = flags.DEFINE_string("list", None, "Videos to train on; without one, all of the data set.")
+_CLIPS = flags.DEFINE_enum(
+    "clips",
+    "consecutive",
+    ["consecutive", "anywhere"],
+    "Examples of an epoch: all non-overlapping clips, or one at random from each video.",
+)
+_TASK = flags.DEFINE_string("task", "mas", "Pretext task.")
+_SAMPLE = flags.DEFINE_bool(
+    "sample", False, "Generate videos and train on them: what train.py does without flags."
+)
+_OPTION = flags.DEFINE_multi_string("option", [], "FIELD=VALUE of the task, may be repeated.")
+
+
+def main(argv):
+    """Trains what the flags say; returns the exit status."""
+    cli.quiet()
+    if len(argv) > 1:
+        raise app.UsageError(f"train.py takes flags only. Received: {argv[1:]}.")
+    try:
+        if _SAMPLE.value:
+            _make_sample(pathlib.Path("data", "sample"))
+        return _train()
+    except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
+        return cli.fail(error)
+
+
+def _make_sample(folder):
+    logging.info("[1/3] Writing generated videos to %s.", folder / "videos")
+    sample.write(folder)
+    logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", folder / "prepared")
+    settings = prepare.Settings(size=prepare.parse_size(cli.FLAGS.resize))
+    prepare.prepare(prepare.find_videos(folder / "videos"), folder / "prepared", settings)
+    cli.FLAGS.data, cli.FLAGS.list = str(folder / "prepared"), str(folder / "train.txt")
+    logging.info("[3/3] Training on them.")
+
+
+def _train():
+    data = cli.open_data()
+    task = tasks.task(_TASK.value, _OPTION.value, frames=cli.FLAGS.frames, width=cli.FLAGS.width)
+    examples = clips.examples(data, cli.entries(data, _LIST.value), task.frames, _CLIPS.value)
+    reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
+    reader.steps(cli.FLAGS.batch)
+    strategy = cli.setup()
+    shape = (cli.FLAGS.frames, cli.FLAGS.size, cli.FLAGS.size, 3)
+
+    def build():
+        backbone = backbones.backbone(cli.FLAGS.backbone, shape, cli.FLAGS.width, cli.FLAGS.preset)
+        return backbone, task.model(backbone)
+
+    run = cli.open_run(_FLAGS, strategy, f"runs/{task.name}_{cli.FLAGS.backbone}")
+    logging.info("%d clips; batch %d; run folder %s.", len(examples), cli.FLAGS.batch, run.path)
+    facts = {"list": _LIST.value, "list_sha256": run_folder.digest(_LIST.value)}
+    cli.train(task, build, reader, strategy, run, clips=len(examples), **facts)
+    _say_next(run)
+    return 0
+
+
+def _say_next(run):
+    logging.info("Wrote %s: backbone.keras, model.keras, export/, metrics.csv.", run.path)
+    logging.info("Curves:  tensorboard --logdir=%s", run.path)
+    lists = "--train_list=LIST --test_list=LIST --classes=NAMES"
+    if _SAMPLE.value:
+        folder = pathlib.Path(_LIST.value).parent
+        lists = f"--train_list={folder}/train.txt --test_list={folder}/test.txt"
+        lists = f"--flagfile=recipes/sample_finetune.flags {lists} --classes={folder}/classes.txt"
+    logging.info(
+        "Next:    python finetune.py --init=%s --data=%s %s", run.path, cli.FLAGS.data, lists
+    )
+
+
+def _arguments(argv):
+    """Without data or a flag file: the sample recipe, which the other flags may change."""
+    if any(part.lstrip("-").split("=")[0] in ("data", "flagfile", "help") for part in argv[1:]):
+        return argv
+    recipe = pathlib.Path(__file__).parent / "recipes" / "sample.flags"
+    return [argv[0], f"--flagfile={recipe}", *argv[1:]]
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(main, _arguments(sys.argv)))
