@@ -3,9 +3,7 @@
 import cv2
 import numpy as np
 
-BOUND = (
-    20.0  # pixels per frame; larger flow is clipped (the authors' code, as Feichtenhofer's data)
-)
+BOUND = 20.0  # pixels per frame; larger flow is clipped: the authors' code, Feichtenhofer's data
 METHODS = ("tvl1", "dis")
 
 
@@ -22,8 +20,14 @@ def estimator(method):
 
     Raises:
         ValueError: for another method.
+        RuntimeError: this OpenCV has no TV-L1.
     """
     if method == "tvl1":
+        if not hasattr(cv2, "optflow"):
+            raise RuntimeError(
+                "TV-L1 flow needs opencv-contrib-python-headless as the only OpenCV package. "
+                f"Received: OpenCV {cv2.__version__} without cv2.optflow."
+            )
         algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
     elif method == "dis":
         algorithm = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

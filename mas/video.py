@@ -3,13 +3,11 @@
 import os
 import struct
 
+import cv2
+
 # The decoder's own messages go nowhere: what cannot be read is reported by VideoError instead.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-
-import cv2  # noqa: E402  (reads the two variables when it is imported)
-
-EXTENSIONS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # looked up when a file is opened
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # A container's frame count is often an estimate (one good clip of 167 frames declares 183), so
 # only a larger shortfall counts as a loss where the container does not tell its own length.
@@ -113,10 +111,10 @@ def _open(path):
 
 
 def _check_end(path, declared, decoded):
-    if not decoded:
+    lost = missing_bytes(path)
+    if not (decoded or lost):
         raise VideoError("holds no frame that can be decoded")
-    cut = decoded < declared and missing_bytes(path) > 0
-    if cut or decoded < LEAST_SHARE * declared:
+    if not decoded or (lost and decoded < declared) or decoded < LEAST_SHARE * declared:
         raise VideoError(f"truncated: {decoded} of {declared} declared frames can be decoded")
 
 

@@ -15,29 +15,29 @@ def find_videos(folder):
     Returns:
         A dict from video id to the file's path relative to `folder`, '/'-separated, sorted by id
         (by code point, the same on every machine), and the sorted list of the files left out
-        because they have none of VIDEO_EXTENSIONS.
+        because they have none of VIDEO_EXTENSIONS. Files that differ in nothing but their
+        extension keep it in their ids.
 
     Raises:
-        ValueError: where `folder` is no folder or holds no video, or two files share an id.
+        ValueError: where `folder` is no folder or holds no video.
+        OSError: where a folder below it cannot be listed.
     """
     if not os.path.isdir(folder):
         raise ValueError(f"videos must be an existing folder. Received: {str(folder)!r}.")
-    videos, ignored = {}, []
+    alike, ignored = collections.defaultdict(list), []
     for name in sorted(_files(folder)):
-        if posixpath.splitext(name)[1].lower() not in VIDEO_EXTENSIONS:
+        if posixpath.splitext(name)[1].lower() in VIDEO_EXTENSIONS:
+            alike[video_id(name)].append(name)
+        else:
             ignored.append(name)
-            continue
-        other = videos.setdefault(video_id(name), name)
-        if other != name:
-            raise ValueError(
-                f"{folder}: expected one file per video, extension aside. "
-                f"Received: {other!r} and {name!r}."
-            )
-    if not videos:
+    if not alike:
         raise ValueError(
             f"{folder}: expected files that end in one of {sorted(VIDEO_EXTENSIONS)}. "
             f"Received: {len(ignored)} other files."
         )
+    videos = {
+        video if len(names) == 1 else name: name for video, names in alike.items() for name in names
+    }
     return dict(sorted(videos.items())), ignored
 
 
@@ -103,7 +103,10 @@ def canonical(video):
 
 
 def _files(folder):
-    for root, _, files in os.walk(folder, followlinks=True):
+    def refuse(error):
+        raise error
+
+    for root, _, files in os.walk(folder, followlinks=True, onerror=refuse):
         for name in files:
             yield pathlib.Path(root, name).relative_to(folder).as_posix()
 

@@ -7,6 +7,7 @@ OUTPUT/dataset.json   written last
 """
 
 import collections
+import csv
 import dataclasses
 import fcntl
 import json
@@ -18,9 +19,10 @@ import time
 import tqdm
 from absl import logging
 
-from mas import records, video
+from mas import flow, lists, records
 from mas.prepare import workers
 
+LOCK = ".lock"
 PLAN = "plan.json"
 STAGING = "staging"
 FAILURES = "failures.csv"
@@ -29,7 +31,11 @@ VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How the videos of a data set are prepared; recorded with it and the same on every resume."""
+    """How the videos of a data set are prepared; recorded with it and the same on every resume.
+
+    Raises:
+        ValueError: for an unknown form or method, or a quality outside 1..100.
+    """
 
     form: str = "shards"
     size: tuple | None = (171, 128)  # width, height: the paper's, section 3.4
@@ -37,40 +43,27 @@ class Settings:
     quality: int = 95
     min_frames: int = 16
 
+    def __post_init__(self):
+        """Refuses what no worker could carry out."""
+        allowed = {"form": list(records.READERS), "method": [*flow.METHODS, "none"]}
+        for name, values in allowed.items():
+            value = getattr(self, name)
+            if value not in values:
+                raise ValueError(f"{name} must be one of {values}. Received: {name}={value!r}.")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality must be in 1..100. Received: quality={self.quality}.")
+
 
 def find_videos(folder):
-    """Finds the video files below a folder.
+    """Finds the video files below a folder: `lists.find_videos`, and says what it ignores.
 
     Returns:
-        dict from id (path below the folder without its extension, or with it where two files
-        differ in nothing else) to path, sorted by id.
-
-    Raises:
-        FileNotFoundError: the folder is not there, or holds no file with a video's extension.
+        dict from id to path, sorted by id.
     """
-    root = pathlib.Path(folder)
-    if not root.is_dir():
-        raise FileNotFoundError(f"videos must be a folder of video files. Received: {root}.")
-    found, ignored = [], []
-    for parent, folders, files in os.walk(root, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            path = pathlib.Path(parent, name)
-            (found if path.suffix.lower() in video.EXTENSIONS else ignored).append(path)
+    videos, ignored = lists.find_videos(folder)
     if ignored:
         logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
-    if not found:
-        raise FileNotFoundError(
-            f"videos must hold files that end in {', '.join(video.EXTENSIONS)}. Received: {root}."
-        )
-    names = [path.relative_to(root).with_suffix("").as_posix() for path in found]
-    often = collections.Counter(names)
-    return dict(
-        sorted(
-            (name if often[name] == 1 else path.relative_to(root).as_posix(), path)
-            for name, path in zip(names, found, strict=True)
-        )
-    )
+    return {name: pathlib.Path(folder, file) for name, file in videos.items()}
 
 
 def prepare(videos, output, settings, count=None):
@@ -87,12 +80,16 @@ def prepare(videos, output, settings, count=None):
         OUTPUT/failures.csv.
 
     Raises:
-        ValueError: the folder holds something else, or was made with other settings.
-        RuntimeError: another process is at work in the folder, or a result cannot be stored.
+        ValueError: the folder holds something else, was made with other settings, or cannot take
+            the videos in folders because one's id is a folder of others.
+        RuntimeError: another process is at work in the folder, a result cannot be stored, or this
+            OpenCV has no TV-L1.
     """
+    if settings.method != "none":
+        flow.estimator(settings.method)  # says at once if there is none
     root = pathlib.Path(output)
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "w") as lock:
+    with open(root / LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +119,7 @@ class _Run:
         known = {"settings": settings, "videos": []}
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
-        elif any(entry.name != ".lock" for entry in self.root.iterdir()):
+        elif {entry.name for entry in self.root.iterdir()} - {LOCK, PLAN + ".tmp"}:
             raise ValueError(
                 "output must be a new or empty folder, or one that mas.prepare began. "
                 f"Received: {self.root}, which holds other files."
@@ -134,8 +131,10 @@ class _Run:
             )
         there = set(known["videos"])
         plan = known["videos"] + [name for name in self.paths if name not in there]
+        if self.settings.form == "folders":
+            _refuse_nested(plan)
         text = json.dumps({"settings": settings, "videos": plan}, indent=1)
-        temporary = path.with_suffix(".tmp")
+        temporary = self.root / (PLAN + ".tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
         return plan
@@ -144,9 +143,12 @@ class _Run:
         """Runs the jobs that are left; returns the failures."""
         self._clean()
         stored = self._stored()
-        jobs = [self._job(name) for name in self.paths if name not in stored]
+        left = [name for name in self.paths if name not in stored]
+        self.failures = self._known_failures(left)
+        jobs = [self._job(name) for name in left if str(self.paths[name]) not in self.failures]
         logging.info("%d videos: %d ready, %d to do.", len(self.plan), len(stored), len(jobs))
         if jobs:
+            self._write_failures()
             (self.root / records.DESCRIPTION).unlink(missing_ok=True)
         if self.settings.form == "shards":
             self._work_shards(jobs, count)
@@ -159,11 +161,12 @@ class _Run:
         """Removes what a killed run left half-written."""
         if self.settings.form == "shards":
             self.staging.mkdir(exist_ok=True)
-            leftovers = [*self.staging.glob("*.tmp"), *self.root.glob("*.tmp")]
+            records.restore_indices(self.root)
         else:
-            leftovers = self.root.rglob(".*.tmp")
-        for path in list(leftovers):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            (self.root / records.RGB_FOLDER).mkdir(exist_ok=True)
+            records.remove_unfinished(self.root, self.plan)
+        for path in [*self.staging.glob("*.tmp"), *self.root.glob("*.tmp")]:
+            path.unlink(missing_ok=True)
 
     def _stored(self):
         """Ids of the videos that need no more work."""
@@ -173,6 +176,25 @@ class _Run:
             row for path in self.root.glob("videos-*.csv") for row in records.read_index(path)
         ]
         return {row[0] for row in indices} | {n for n in self.plan if self._staged(n).is_file()}
+
+    def _known_failures(self, names):
+        """What an interrupted run has found out need not be found out again.
+
+        A crash may have been the interruption itself; a finished run's failures, and files that
+        changed since, get another chance.
+        """
+        path = self.root / FAILURES
+        if (self.root / records.DESCRIPTION).is_file() or not path.is_file():
+            return {}
+        then = path.stat().st_mtime_ns
+        wanted = {str(self.paths[name]) for name in names}
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return {
+                name: reason
+                for name, reason in list(csv.reader(file))[1:]
+                if name in wanted and not reason.startswith(workers.CRASHED)
+                if os.path.exists(name) and os.stat(name).st_ctime_ns < then
+            }
 
     def _staged(self, name):
         return self.staging / f"{self.positions[name]:07d}.npz"
@@ -242,6 +264,17 @@ class _Run:
             "failures": len(self.failures),
         }
         records.write_description(self.root, description)
+
+
+def _refuse_nested(names):
+    known = set(names)
+    for name in names:
+        for parent in map(str, pathlib.PurePosixPath(name).parents):
+            if parent in known:
+                raise ValueError(
+                    "form=folders must have videos of which none is named as the folder of "
+                    f"another; form=shards may. Received: {parent!r} and {name!r}."
+                )
 
 
 def parse_size(text):

@@ -34,6 +34,8 @@ def extract(path, name, *, size, method, quality, min_frames):
     Raises:
         video.VideoError: the video cannot be used; the message says why.
     """
+    if name != name.encode("utf-8", "replace").decode():
+        raise video.VideoError("its name is not UTF-8")
     estimate = None if method == "none" else flow.estimator(method)
     result = records.Prepared(name, 0, 0, video.frame_rate(path), [], [], [])
     previous = None
@@ -69,8 +71,10 @@ def run(job):
         prepared = extract(job["path"], job["video"], **options)
     except OSError as error:
         return {"error": error.strerror or str(error)}
-    except (video.VideoError, cv2.error) as error:
-        return {"error": " ".join(str(error).split())}
+    except video.VideoError as error:
+        return {"error": str(error)}
+    except Exception as error:  # whatever it is, the other videos go on
+        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     if job["form"] == "shards":
         records.stage(prepared, pathlib.Path(job["output"]))
     else:

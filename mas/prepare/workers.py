@@ -1,11 +1,14 @@
 """A pool of `mas.prepare.extract` processes."""
 
+import contextlib
 import json
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
+
+CRASHED = "the decoder crashed"
 
 
 class Pool:
@@ -33,11 +36,16 @@ class Pool:
             self._jobs.put(job)
         for _ in range(min(self._count, len(jobs))):
             threading.Thread(target=self._serve, daemon=True).start()
-        for _ in jobs:
-            job, answer = self._answers.get()
-            if isinstance(answer, Exception):
-                raise answer
-            yield job, answer
+        try:
+            for _ in jobs:
+                job, answer = self._answers.get()
+                if isinstance(answer, Exception):
+                    raise answer
+                yield job, answer
+        finally:
+            with contextlib.suppress(queue.Empty):
+                while True:  # after an error no worker takes up another job
+                    self._jobs.get_nowait()
 
     def _serve(self):
         """Feeds one worker until no job is left."""
@@ -60,7 +68,8 @@ class Pool:
             worker.wait()
 
     def _start(self):
-        words = tempfile.TemporaryFile("w+")  # a pipe that nobody reads could fill up
+        # A file, because a pipe that nobody reads could fill up.
+        words = tempfile.TemporaryFile("w+", errors="replace")
         pipe = subprocess.PIPE
         worker = subprocess.Popen(
             self._command, stdin=pipe, stdout=pipe, stderr=words, text=True, start_new_session=True
@@ -83,4 +92,4 @@ class Pool:
         words = worker.words.read().strip().splitlines()
         if status > 0:  # a Python error, not a crash inside the decoder
             raise RuntimeError(f"A worker failed on {job['path']}: {(words or ['?'])[-1]}")
-        return {"error": f"the decoder crashed (signal {-status})"}
+        return {"error": f"{CRASHED} (signal {-status})"}

@@ -1,0 +1,63 @@
+"""A prepared video and its two stored forms. The only place that names features and files.
+
+Shards (the default), written by `write_shard`:
+
+    DATA/dataset.json            how the data were made; written last: without it, unfinished
+    DATA/videos-00000.tfrecord   one tf.train.Example a video:
+        video   bytes   its id: the path below the video folder without extension
+        size    int64   height, width in pixels
+        rate    float   frames per second, 0 if unknown
+        images  bytes   the JPEG files of frame 0 (rgb, u, v), frame 1 (rgb, u, v), ... end to end
+        lengths bytes   uint32, little endian, (frames, 3): their lengths; 0 where there is no flow
+    DATA/videos-00000.csv        video, frames, height, width, and the byte at which `lengths` and
+                                 `images` begin in the shard: one clip is one contiguous read
+
+Folders, in Feichtenhofer's layout, so that data prepared by others train unchanged:
+
+    DATA/jpegs_256/ID/frame000001.jpg          RGB
+    DATA/tvl1_flow/{u,v}/ID/frame000001.jpg    flow from frame 1 to frame 2, as `flow.encode`
+
+In both, u and v of frame t describe the motion from frame t to t + 1, so the last frame has none.
+"""
+
+from mas.records.layout import (
+    DESCRIPTION,
+    FLOW_FOLDER,
+    FRAME_FILE,
+    INDEX_FIELDS,
+    RGB_FOLDER,
+    Prepared,
+    read_index,
+    write_csv,
+)
+from mas.records.reading import READERS, Folders, Shards, open_data, read_shard
+from mas.records.writing import (
+    remove_unfinished,
+    restore_indices,
+    stage,
+    write_description,
+    write_folders,
+    write_shard,
+)
+
+__all__ = [
+    "DESCRIPTION",
+    "FLOW_FOLDER",
+    "FRAME_FILE",
+    "INDEX_FIELDS",
+    "READERS",
+    "RGB_FOLDER",
+    "Folders",
+    "Prepared",
+    "Shards",
+    "open_data",
+    "read_index",
+    "read_shard",
+    "remove_unfinished",
+    "restore_indices",
+    "stage",
+    "write_csv",
+    "write_description",
+    "write_folders",
+    "write_shard",
+]

@@ -1,0 +1,55 @@
+"""The names of features and files, and what both writing and reading need."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+
+RGB_FOLDER = "jpegs_256"
+FLOW_FOLDER = "tvl1_flow"
+FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
+DESCRIPTION = "dataset.json"
+RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
+INDEX_FIELDS = ("video", "frames", "height", "width", "lengths_at", "images_at")
+
+
+@dataclasses.dataclass
+class Prepared:
+    """One decoded video: JPEG files in memory. `u`, `v`: one less than `rgb`, or none."""
+
+    video: str
+    height: int
+    width: int
+    rate: float
+    rgb: list
+    u: list
+    v: list
+
+    @property
+    def frames(self):
+        """How many RGB frames it has."""
+        return len(self.rgb)
+
+
+def shard_path(data, number):
+    """The file of one shard; its index has the suffix .csv."""
+    return pathlib.Path(data) / f"videos-{number:05d}.tfrecord"
+
+
+def write_csv(path, header, rows):
+    """Writes a csv file that is either whole or not there; file names need not be UTF-8."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    os.replace(temporary, path)
+
+
+def read_index(index):
+    """Rows of one shard's index: (video, frames, height, width, lengths_at, images_at)."""
+    with open(index, newline="", encoding="utf-8") as file:
+        reader = csv.reader(file)
+        if tuple(next(reader, ())) != INDEX_FIELDS:
+            raise ValueError(f"{index}:1: expected the columns {','.join(INDEX_FIELDS)}.")
+        return [(row[0], *map(int, row[1:])) for row in reader]

@@ -1,0 +1,182 @@
+"""The stored forms, read at random."""
+
+import functools
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from mas.records.layout import (
+    DESCRIPTION,
+    FLOW_FOLDER,
+    FRAME_FILE,
+    RGB_FOLDER,
+    read_index,
+    shard_path,
+)
+
+
+def open_data(data):
+    """Opens a prepared data set of either form.
+
+    Returns:
+        A `Shards` or `Folders`: `videos` (list of ids), `lengths` (int array, frames of each),
+        `sizes` (int array, height and width of each; None if unknown), `has_flow`, and
+        `read(number, frames, flow_frames)`.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or nothing in it is a prepared data set.
+        ValueError: preparation was interrupted.
+    """
+    root = pathlib.Path(data)
+    if (root / DESCRIPTION).is_file():
+        form = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))["form"]
+        return READERS[form](root)
+    if (root / "plan.json").is_file():
+        raise ValueError(
+            f"{root} must be a finished data set. Received: one whose preparation was interrupted; "
+            "run the same mas.prepare command again and it goes on."
+        )
+    if (root / RGB_FOLDER).is_dir():
+        return Folders(root)
+    raise FileNotFoundError(
+        f"data must be a folder that mas.prepare wrote, or one with {RGB_FOLDER}/ and "
+        f"{FLOW_FOLDER}/. Received: {root}."
+    )
+
+
+class Shards:
+    """A data set in TFRecord shards, read at random."""
+
+    def __init__(self, data):
+        """Reads every index of the data set."""
+        self.data = pathlib.Path(data)
+        self.videos, self._shards, numbers = [], [], []
+        for index in sorted(self.data.glob("videos-*.csv")):
+            for row in read_index(index):
+                self.videos.append(row[0])
+                self._shards.append(int(index.stem.split("-")[1]))
+                numbers.append(row[1:])
+        table = np.array(numbers, np.int64).reshape(-1, 5)
+        self.lengths, self.sizes, self._places = table[:, 0], table[:, 1:3], table[:, 3:]
+
+    @functools.cached_property
+    def has_flow(self):
+        """Whether flow was prepared as well."""
+        text = (self.data / DESCRIPTION).read_text(encoding="utf-8")
+        return json.loads(text)["method"] != "none"
+
+    def read(self, number, frames, flow_frames=()):
+        """The JPEG files of some frames of one video.
+
+        Args:
+            number: of the video in `videos`.
+            frames: indices of the RGB frames, counted from 0, in any order.
+            flow_frames: indices of the frames whose flow (to the next frame) is wanted.
+
+        Returns:
+            (rgb, u, v): lists of bytes.
+
+        Raises:
+            IndexError: the video has no such frame.
+            ValueError: the shard ends early.
+        """
+        _check_frames(self, number, frames, flow_frames)
+        lengths_at, images_at = self._places[number]
+        wanted = np.concatenate([frames, flow_frames]).astype(int)
+        first, last = wanted.min(), wanted.max() + 1
+        with open(shard_path(self.data, self._shards[number]), "rb", buffering=0) as file:
+            lengths = np.frombuffer(_read_at(file, lengths_at, 12 * last), "<u4")
+            ends = np.cumsum(lengths, dtype=np.int64)
+            starts = ends - lengths
+            base = starts[3 * first]
+            block = _read_at(file, images_at + base, ends[-1] - base)
+
+        def cut(indices, part):
+            places = [3 * frame + part for frame in indices]
+            return [block[starts[place] - base : ends[place] - base] for place in places]
+
+        return cut(frames, 0), cut(flow_frames, 1), cut(flow_frames, 2)
+
+
+def _read_at(file, start, count):
+    data = os.pread(file.fileno(), count, start)
+    if len(data) != count:
+        raise ValueError(
+            f"{file.name} must hold {count} bytes from byte {start} on. Received: {len(data)}."
+        )
+    return data
+
+
+class Folders:
+    """A data set in folders of JPEG files, read at random."""
+
+    def __init__(self, data):
+        """Lists every folder of frames below jpegs_256/ and counts its files."""
+        self.data = pathlib.Path(data)
+        found = sorted(self._walk(self.data / RGB_FOLDER))
+        self.videos = [video for video, _ in found]
+        self.lengths = np.array([length for _, length in found], np.int64)
+        self.sizes = None  # known only once a file is decoded
+        self.has_flow = all((self.data / FLOW_FOLDER / part).is_dir() for part in "uv")
+
+    def _walk(self, folder, prefix=""):
+        count, below = 0, []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    if not (entry.name.startswith(".") and entry.name.endswith(".tmp")):
+                        below.append(entry.name)
+                elif entry.name.endswith(".jpg"):
+                    count += 1
+        if count:
+            yield prefix, count
+        for name in below:
+            yield from self._walk(pathlib.Path(folder, name), f"{prefix}/{name}".lstrip("/"))
+
+    def _flow_folder(self, component, video):
+        """The flow of `Class/video` may lie in `video` alone: the journal code's layout."""
+        parent = self.data / FLOW_FOLDER / component
+        nested = parent / video
+        return nested if nested.is_dir() else parent / video.rsplit("/", 1)[-1]
+
+    def read(self, number, frames, flow_frames=()):
+        """The JPEG files of some frames of one video: as `Shards.read`."""
+
+        def load(folder, indices):
+            return [(folder / FRAME_FILE.format(index + 1)).read_bytes() for index in indices]
+
+        _check_frames(self, number, frames, flow_frames)
+        video = self.videos[number]
+        flow = [
+            load(self._flow_folder(component, video), flow_frames) if len(flow_frames) else []
+            for component in ("u", "v")
+        ]
+        return load(self.data / RGB_FOLDER / video, frames), *flow
+
+
+READERS = {"shards": Shards, "folders": Folders}
+
+
+def _check_frames(data, number, frames, flow_frames):
+    count = int(data.lengths[number])
+    flows = count - 1 if data.has_flow else 0
+    for name, indices, end in (("frames", frames, count), ("flow_frames", flow_frames, flows)):
+        if len(indices) and not 0 <= min(indices) <= max(indices) < end:
+            raise IndexError(
+                f"{name} of {data.videos[number]!r} must be in 0..{end - 1}. "
+                f"Received: {name}={list(indices)}."
+            )
+
+
+def read_shard(data, number):
+    """Serialised examples of one shard by video id: {} if it was not finished."""
+    index = shard_path(data, number).with_suffix(".csv")
+    if not index.is_file():
+        return {}
+    import tensorflow as tf
+
+    videos = [row[0] for row in read_index(index)]
+    examples = tf.data.TFRecordDataset(str(shard_path(data, number))).as_numpy_iterator()
+    return dict(zip(videos, examples, strict=True))

@@ -1,0 +1,155 @@
+"""Prepared videos -> their stored form."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+
+from mas.records.layout import (
+    DESCRIPTION,
+    FLOW_FOLDER,
+    FRAME_FILE,
+    INDEX_FIELDS,
+    RECORD_FRAME,
+    RGB_FOLDER,
+    shard_path,
+    write_csv,
+)
+
+
+def stage(prepared, path):
+    """Puts one prepared video aside in a file of its own until its shard is written."""
+    count = prepared.frames
+    lengths = np.zeros((count, 3), "<u4")
+    images = []
+    for frame in range(count):
+        files = [prepared.rgb[frame]] + [
+            part[frame] for part in (prepared.u, prepared.v) if frame < len(part)
+        ]
+        lengths[frame, : len(files)] = [len(file) for file in files]
+        images += files
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "wb") as file:
+        np.savez(
+            file,
+            video=prepared.video,
+            size=(prepared.height, prepared.width),
+            rate=prepared.rate,
+            lengths=lengths,
+            images=np.frombuffer(b"".join(images), np.uint8),
+        )
+    os.replace(temporary, path)
+
+
+def write_shard(data, number, staged, kept=()):
+    """Writes one shard and its index; an earlier form of the same shard is replaced.
+
+    At every moment either the shard's earlier form is whole or its new one is, so that a killed
+    writer loses nothing: `restore_indices` makes an index that is missing.
+
+    Args:
+        data: the folder of the data set.
+        number: of the shard.
+        staged: files written by `stage`, in the order wanted.
+        kept: serialised examples of the earlier form, by position in that order (or None each).
+    """
+    import tensorflow as tf  # here, because the decoding workers do without it
+
+    shard, index = shard_path(data, number), shard_path(data, number).with_suffix(".csv")
+    kept = list(kept) or [None] * len(staged)
+    rows, position = [], 0
+    with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
+        for path, example in zip(staged, kept, strict=True):
+            example = example or _example(tf, path)
+            rows.append(_index_row(tf, example, position))
+            writer.write(example)
+            position += len(example) + RECORD_FRAME
+    index.unlink(missing_ok=True)
+    os.replace(f"{shard}.tmp", shard)
+    write_csv(index, INDEX_FIELDS, rows)
+
+
+def restore_indices(data):
+    """Writes the index of every shard that lacks one, from what the shard holds."""
+    for shard in sorted(pathlib.Path(data).glob("videos-*.tfrecord")):
+        index = shard.with_suffix(".csv")
+        if index.is_file():
+            continue
+        import tensorflow as tf
+
+        rows, position = [], 0
+        for example in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
+            rows.append(_index_row(tf, example, position))
+            position += len(example) + RECORD_FRAME
+        write_csv(index, INDEX_FIELDS, rows)
+
+
+def _example(tf, path):
+    with np.load(path) as staged:
+        values = {
+            "video": [str(staged["video"]).encode()],
+            "images": [staged["images"].tobytes()],
+            "lengths": [staged["lengths"].tobytes()],
+        }
+        feature = {
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value))
+            for name, value in values.items()
+        }
+        feature["size"] = tf.train.Feature(int64_list=tf.train.Int64List(value=staged["size"]))
+        feature["rate"] = tf.train.Feature(
+            float_list=tf.train.FloatList(value=[float(staged["rate"])])
+        )
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString(deterministic=True)
+
+
+def _index_row(tf, example, position):
+    feature = tf.train.Example.FromString(example).features.feature
+    lengths, images = (feature[name].bytes_list.value[0] for name in ("lengths", "images"))
+    start = position + 12  # after the record's length and its checksum
+    return (
+        feature["video"].bytes_list.value[0].decode(),
+        len(lengths) // 12,
+        *feature["size"].int64_list.value,
+        start + example.index(lengths, example.index(images) + len(images)),
+        start + example.index(images),
+    )
+
+
+def write_folders(data, prepared):
+    """Writes one prepared video as folders; the RGB folder appears last, complete."""
+    flow = pathlib.Path(data) / FLOW_FOLDER
+    for images, parent in (
+        (prepared.u, flow / "u"),
+        (prepared.v, flow / "v"),
+        (prepared.rgb, pathlib.Path(data) / RGB_FOLDER),
+    ):
+        if images:
+            _write_folder(parent / prepared.video, images)
+
+
+def _write_folder(folder, images):
+    temporary = folder.with_name(f".{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    for number, image in enumerate(images, 1):
+        (temporary / FRAME_FILE.format(number)).write_bytes(image)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
+def remove_unfinished(data, videos):
+    """Removes what a killed `write_folders` of some of these videos left half-written."""
+    root = pathlib.Path(data)
+    for top in (root / RGB_FOLDER, root / FLOW_FOLDER / "u", root / FLOW_FOLDER / "v"):
+        for parent in {(top / video).parent for video in videos}:
+            for path in parent.glob(".*.tmp"):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def write_description(data, description):
+    """Writes dataset.json: with it the data set counts as finished."""
+    temporary = pathlib.Path(data, DESCRIPTION + ".tmp")
+    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, pathlib.Path(data, DESCRIPTION))
