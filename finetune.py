@@ -9,7 +9,7 @@ import sys
 
 from absl import app, flags, logging
 
-from mas import backbones, cli, clips, lists, run_folder, tasks, weights
+from mas import cli, clips, lists, run_folder, tasks, weights
 from mas.evaluation import action
 
 _FLAGS = [
@@ -20,30 +20,32 @@ _FLAGS = [
     *("init", "train_list", "test_list", "classes", "clips", "dropout", "test_clips"),
 ]
 _INIT = flags.DEFINE_string(
-    "init", None, "Run folder or .keras file of a pre-trained network; without one, from scratch."
+    "init",
+    None,
+    "[network] Run folder or .keras file of a pre-trained network; without one, from scratch.",
 )
-_TRAIN = flags.DEFINE_string("train_list", None, "Labelled videos to train on.", required=True)
-_TEST = flags.DEFINE_string("test_list", None, "Labelled videos to test on.", required=True)
-_CLASSES = flags.DEFINE_string("classes", None, "Class names, one a line, in the labels' order.")
+_TRAIN = flags.DEFINE_string(
+    "train_list", None, "[data] Labelled videos to train on.", required=True
+)
+_TEST = flags.DEFINE_string("test_list", None, "[data] Labelled videos to test on.", required=True)
+_CLASSES = flags.DEFINE_string(
+    "classes", None, "[data] Class names, one a line, in the labels' order."
+)
 _CLIPS = flags.DEFINE_enum(
     "clips",
     "consecutive",
     ["consecutive", "anywhere"],
-    "Examples of an epoch: all non-overlapping clips, or one at random from each video.",
+    "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video.",
 )
-_DROPOUT = flags.DEFINE_float("dropout", 0.5, "After fc6 and fc7.", 0, 0.99)
+_DROPOUT = flags.DEFINE_float("dropout", 0.5, "[network] After fc6 and fc7.", 0, 0.99)
 _TEST_CLIPS = flags.DEFINE_integer(
-    "test_clips", 0, "Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.", 0
+    "test_clips",
+    0,
+    "[data] Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.",
+    0,
 )
-# What a pre-trained run decides unless a flag says otherwise: (flag, part of its run.json).
-_INHERITED = {
-    "backbone": "network",
-    "width": "network",
-    "preset": "network",
-    "frames": "clip",
-    "size": "clip",
-    "resize": "clip",
-}
+
+flags.adopt_module_key_flags(cli)
 
 
 def main(argv):
@@ -58,14 +60,15 @@ def main(argv):
 
 
 def _inherit():
-    """Takes network and clip shape from the run that --init names."""
-    description = pathlib.Path(_INIT.value, "run.json")
+    """Takes network and clip shape from the run of --init, where no flag gives them."""
+    path = pathlib.Path(_INIT.value)
+    description = (path if path.is_dir() else path.parent) / "run.json"
     if not description.is_file():
         return
     known = json.loads(description.read_text("utf-8"))
-    for name, part in _INHERITED.items():
+    for name, value in (known["network"] | known["clip"]).items():
         if not cli.FLAGS[name].present:
-            cli.FLAGS[name].value = known[part][name]
+            cli.FLAGS[name].value = value
 
 
 def _finetune():
@@ -74,15 +77,14 @@ def _finetune():
     data = cli.open_data()
     train, test = (cli.entries(data, path) for path in (_TRAIN.value, _TEST.value))
     names = _class_names(train + test)
-    task = tasks.Classify(len(names), cli.FLAGS.frames, _DROPOUT.value, cli.FLAGS.width)
+    task = tasks.Classify(len(names), dropout=_DROPOUT.value, **cli.network_options())
     examples = clips.examples(data, train, task.frames, _CLIPS.value)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
-    shape = (cli.FLAGS.frames, cli.FLAGS.size, cli.FLAGS.size, 3)
 
     def build():
-        backbone = backbones.backbone(cli.FLAGS.backbone, shape, cli.FLAGS.width, cli.FLAGS.preset)
+        backbone = cli.backbone()
         if _INIT.value:
             weights.load(backbone, _INIT.value)
         return backbone, task.model(backbone)

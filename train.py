@@ -5,12 +5,13 @@ python train.py --data=DATA                           # on what mas.prepare wrot
 python train.py --flagfile=recipes/mas_ucf101_c3d.flags --data=DATA --list=LIST
 """
 
+import os
 import pathlib
 import sys
 
 from absl import app, flags, logging
 
-from mas import backbones, cli, clips, prepare, run_folder, sample, tasks
+from mas import cli, clips, prepare, run_folder, sample, tasks
 
 _FLAGS = [
     *cli.define_data(),
@@ -22,18 +23,24 @@ _FLAGS = [
     "task",
     "option",
 ]
-_LIST = flags.DEFINE_string("list", None, "Videos to train on; without one, all of the data set.")
+_LIST = flags.DEFINE_string(
+    "list", None, "[data] Videos to train on; without one, all of the data set."
+)
 _CLIPS = flags.DEFINE_enum(
     "clips",
     "consecutive",
     ["consecutive", "anywhere"],
-    "Examples of an epoch: all non-overlapping clips, or one at random from each video.",
+    "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video.",
 )
-_TASK = flags.DEFINE_string("task", "mas", "Pretext task.")
+_TASK = flags.DEFINE_string("task", "mas", "[task] Pretext task.")
 _SAMPLE = flags.DEFINE_bool(
-    "sample", False, "Generate videos and train on them: what train.py does without flags."
+    "sample", False, "[data] Generate videos and train on them: what train.py does without flags."
 )
-_OPTION = flags.DEFINE_multi_string("option", [], "FIELD=VALUE of the task, may be repeated.")
+_OPTION = flags.DEFINE_multi_string(
+    "option", [], "[task] FIELD=VALUE of the task; may be repeated."
+)
+
+flags.adopt_module_key_flags(cli)
 
 
 def main(argv):
@@ -61,15 +68,14 @@ def _make_sample(folder):
 
 def _train():
     data = cli.open_data()
-    task = tasks.task(_TASK.value, _OPTION.value, frames=cli.FLAGS.frames, width=cli.FLAGS.width)
+    task = tasks.task(_TASK.value, _OPTION.value, **cli.network_options())
     examples = clips.examples(data, cli.entries(data, _LIST.value), task.frames, _CLIPS.value)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
-    shape = (cli.FLAGS.frames, cli.FLAGS.size, cli.FLAGS.size, 3)
 
     def build():
-        backbone = backbones.backbone(cli.FLAGS.backbone, shape, cli.FLAGS.width, cli.FLAGS.preset)
+        backbone = cli.backbone()
         return backbone, task.model(backbone)
 
     run = cli.open_run(_FLAGS, strategy, f"runs/{task.name}_{cli.FLAGS.backbone}")
@@ -87,7 +93,8 @@ def _say_next(run):
     if _SAMPLE.value:
         folder = pathlib.Path(_LIST.value).parent
         lists = f"--train_list={folder}/train.txt --test_list={folder}/test.txt"
-        lists = f"--flagfile=recipes/sample_finetune.flags {lists} --classes={folder}/classes.txt"
+        recipe = os.path.relpath(_recipe("sample_finetune.flags"))
+        lists = f"--flagfile={recipe} {lists} --classes={folder}/classes.txt"
     logging.info(
         "Next:    python finetune.py --init=%s --data=%s %s", run.path, cli.FLAGS.data, lists
     )
@@ -97,8 +104,11 @@ def _arguments(argv):
     """Without data or a flag file: the sample recipe, which the other flags may change."""
     if any(part.lstrip("-").split("=")[0] in ("data", "flagfile", "help") for part in argv[1:]):
         return argv
-    recipe = pathlib.Path(__file__).parent / "recipes" / "sample.flags"
-    return [argv[0], f"--flagfile={recipe}", *argv[1:]]
+    return [argv[0], f"--flagfile={_recipe('sample.flags')}", *argv[1:]]
+
+
+def _recipe(name):
+    return pathlib.Path(__file__).parent / "recipes" / name
 
 
 if __name__ == "__main__":

@@ -8,71 +8,106 @@ import tensorflow as tf
 from absl import flags, logging
 
 from mas import backbones, clips, lists, optimizers, prepare, records, run_folder, training
+from mas.backbones import initial, presets
 
 FLAGS = flags.FLAGS
+
+# Flags that a run.json records, and that fine-tuning takes over from it.
+NETWORK = ("backbone", "width", "preset", "initializer")
+CLIP = ("frames", "size", "resize")
 
 
 def define_data():
     """Flags on data and geometry; returns their names."""
-    flags.DEFINE_string("data", None, "Prepared data set: what mas.prepare wrote.")
+    flags.DEFINE_string("data", None, "[data] Prepared data set: what mas.prepare wrote.")
     flags.DEFINE_string(
-        "columns", "video,label", "Columns of the lists, or a preset: mas, sts, pace, vtdl."
+        "columns", "video,label", "[data] Columns of the lists, or a preset: mas, sts, pace, vtdl."
     )
-    flags.DEFINE_integer("frames", 16, "Length of a clip.", 2)
-    flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT of a frame before the crop, in pixels.")
-    flags.DEFINE_integer("size", 112, "Side of the square crop, in pixels.", 8)
-    flags.DEFINE_bool("flip", True, "Mirror half of the training clips.")
+    flags.DEFINE_integer("frames", 16, "[data] Length of a clip.", 2)
+    flags.DEFINE_string(
+        "resize", "171x128", "[data] WIDTHxHEIGHT of a frame before the crop, in pixels."
+    )
+    flags.DEFINE_integer("size", 112, "[data] Side of the square crop, in pixels.", 8)
+    flags.DEFINE_bool("flip", True, "[data] Mirror half of the training clips.")
     return ["data", "columns", "frames", "resize", "size", "flip"]
 
 
 def define_network():
     """Flags on the network; returns their names."""
-    flags.DEFINE_enum("backbone", "c3d", list(backbones.NAMES), "Network.")
-    flags.DEFINE_float("width", 1.0, "Factor on the channels and units of every layer.", 0)
-    flags.DEFINE_enum(
-        "preset", "bgr255", list(backbones.presets.NAMES[1:]), "Input: bgr255 as the authors."
+    flags.DEFINE_enum("backbone", "c3d", list(backbones.NAMES), "[network] Network.")
+    flags.DEFINE_float(
+        "width", 1.0, "[network] Factor on the channels and units of every layer.", 0
     )
-    return ["backbone", "width", "preset"]
+    flags.DEFINE_enum(
+        "preset", "bgr255", list(presets.NAMES[1:]), "[network] Input: bgr255 as the authors."
+    )
+    flags.DEFINE_enum(
+        "initializer",
+        "published",
+        list(initial.NAMES),
+        "[network] Start of the weights: he for narrow networks and other presets than bgr255.",
+    )
+    return list(NETWORK)
+
+
+def network_options():
+    """The flags of the network that a task's heads follow."""
+    return {name: FLAGS[name].value for name in ("frames", "width", "initializer")}
+
+
+def backbone():
+    """The network of the flags."""
+    shape = (FLAGS.frames, FLAGS.size, FLAGS.size, 3)
+    return backbones.backbone(FLAGS.backbone, shape, FLAGS.width, FLAGS.preset, FLAGS.initializer)
 
 
 def define_optimisation(epochs, decay_epochs):
     """Flags on the optimisation, with a script's defaults; returns their names."""
-    flags.DEFINE_integer("epochs", epochs, "Passes over the examples.", 1)
-    flags.DEFINE_integer("batch", 30, "Examples in a step, over all replicas.", 1)
-    flags.DEFINE_float("learning_rate", 0.001, "At the start; biases learn at twice the rate.", 0)
-    flags.DEFINE_integer("decay_epochs", decay_epochs, "Epochs between decays of the rate.", 1)
-    flags.DEFINE_float("decay_factor", 0.1, "Factor of each decay of the rate.", 0)
-    flags.DEFINE_float("momentum", 0.9, "In TensorFlow's form.", 0, 1)
-    flags.DEFINE_float("l2", 0.005, "Weight decay: l2 * sum(w^2) / 2.", 0)
-    flags.DEFINE_enum("decay", "fc", list(optimizers.DECAYS), "Which variables l2 decays.")
+    flags.DEFINE_integer("epochs", epochs, "[optimisation] Passes over the examples.", 1)
+    flags.DEFINE_integer("batch", 30, "[optimisation] Examples in a step, over all replicas.", 1)
+    flags.DEFINE_float(
+        "learning_rate", 0.001, "[optimisation] At the start; biases learn at twice the rate.", 0
+    )
+    flags.DEFINE_integer(
+        "decay_epochs", decay_epochs, "[optimisation] Epochs between decays of the rate.", 1
+    )
+    flags.DEFINE_float("decay_factor", 0.1, "[optimisation] Factor of each decay of the rate.", 0)
+    flags.DEFINE_float("momentum", 0.9, "[optimisation] In TensorFlow's form.", 0, 1)
+    flags.DEFINE_float("l2", 0.005, "[optimisation] Weight decay: l2 * sum(w^2) / 2.", 0)
+    flags.DEFINE_enum(
+        "decay", "fc", list(optimizers.DECAYS), "[optimisation] Which variables l2 decays."
+    )
     names = ["epochs", "batch", "learning_rate", "decay_epochs", "decay_factor"]
     return [*names, "momentum", "l2", "decay"]
 
 
 def define_run():
     """Flags on the run; returns their names."""
-    flags.DEFINE_string("run", None, "Run folder; an unfinished run in it goes on.")
-    flags.DEFINE_bool("restart", False, "Throw away an earlier run in the folder.")
-    flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0)
+    flags.DEFINE_string("run", None, "[run] Run folder; an unfinished run in it goes on.")
+    flags.DEFINE_bool("restart", False, "[run] Throw away an earlier run in the folder.")
+    flags.DEFINE_integer("seed", 0, "[run] Of weights, order and augmentation.", 0)
     flags.DEFINE_enum(
-        "strategy", "auto", list(training.STRATEGIES), "Of tf.distribute: auto uses every GPU."
+        "strategy",
+        "auto",
+        list(training.STRATEGIES),
+        "[run] Of tf.distribute: auto uses every GPU.",
     )
-    flags.DEFINE_integer("threads", 0, "Threads of input and CPU kernels each; 0: all cores.", 0)
-    flags.DEFINE_bool("jit", False, "Compile the step with XLA.")
-    flags.DEFINE_integer("log_every", 10, "Steps between looks at the loss.", 1)
-    flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints.", 1)
+    flags.DEFINE_integer(
+        "threads", 0, "[run] Threads of input and CPU kernels each; 0: all cores.", 0
+    )
+    flags.DEFINE_bool("jit", False, "[run] Compile the step with XLA.")
+    flags.DEFINE_integer("log_every", 10, "[run] Steps between looks at the loss.", 1)
+    flags.DEFINE_integer("checkpoint_every", 1000, "[run] Steps between checkpoints.", 1)
     return "run restart seed strategy threads jit log_every checkpoint_every".split()
 
 
 def values(names):
-    """{name: text} of the flags, as a flag file wants them; unset ones are left out."""
+    """{name: texts} of the flags, a line of a flag file each; unset ones have none."""
     found = {}
     for name in names:
         value = FLAGS[name].value
-        if isinstance(value, list):
-            found[name] = ",".join(map(str, value))
-        elif value is not None:
-            found[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        parts = value if isinstance(value, list) else [] if value is None else [value]
+        found[name] = [str(p).lower() if isinstance(p, bool) else str(p) for p in parts]
     return found
 
 
@@ -157,8 +192,8 @@ def train(task, build, reader, strategy, run, **facts):
         backbone, model = build()
         trainer = training.Trainer(task, model, optimizer(reader.steps(FLAGS.batch)), strategy)
     if training.is_chief(strategy) and not run.finished_epochs:
-        network = {"backbone": FLAGS.backbone, "width": FLAGS.width, "preset": FLAGS.preset}
-        shape = {"frames": FLAGS.frames, "size": FLAGS.size, "resize": FLAGS.resize}
+        network = {name: FLAGS[name].value for name in NETWORK}
+        shape = {name: FLAGS[name].value for name in CLIP}
         run.describe(model, strategy, task=task.name, network=network, clip=shape, **facts)
     if run.finished_epochs >= settings.epochs:
         logging.info("%s is finished; --restart begins anew.", run.path)
@@ -175,7 +210,7 @@ def train(task, build, reader, strategy, run, **facts):
 
 
 def quiet():
-    """absl's messages without their prefix, and only this project's below the level of errors.
+    """Shows absl's messages without their prefix, and below errors only this project's.
 
     TensorFlow logs through absl too, a dozen lines about every file it saves.
     """
@@ -183,6 +218,7 @@ def quiet():
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
+    tf.get_logger().setLevel("ERROR")
     package, script = os.path.dirname(__file__) + os.sep, os.path.abspath(sys.argv[0])
 
     def wanted(record):

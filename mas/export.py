@@ -7,7 +7,8 @@ import tensorflow as tf
 def saved_model(backbone, model, path):
     """Writes a SavedModel with one signature, `serving_default`, from clips to all outputs.
 
-    Input `clips`: uint8 R G B (any batch, T, H, W, 3), all preprocessing but resizing inside.
+    Input `clips`: uint8 R G B (any batch, T, H, W, 3), all preprocessing but resizing inside; clips
+    of another shape than the model's are refused.
     Outputs: `features` (batch, c), the mean of the last convolution's map over frames and space,
     and the model's own by name.
 
@@ -18,12 +19,14 @@ def saved_model(backbone, model, path):
     """
     features = keras.layers.GlobalAveragePooling3D(name="features")(backbone.output)
     network = keras.Model(model.input, {"features": features, **model.output})
-    clips = model.input
+    shape = (None, *model.input.shape[1:])
+
+    def serve(clips):
+        clips = tf.ensure_shape(clips, shape)  # else a clip of another size fails deep inside
+        return network(clips, training=False)
+
     archive = keras.export.ExportArchive()
     archive.track(network)
-    archive.add_endpoint(
-        "serving_default",
-        lambda clips: network(clips, training=False),
-        input_signature=[tf.TensorSpec((None, *clips.shape[1:]), clips.dtype, name="clips")],
-    )
+    specification = tf.TensorSpec(shape, model.input.dtype, name="clips")
+    archive.add_endpoint("serving_default", serve, input_signature=[specification])
     archive.write_out(str(path), verbose=False)

@@ -2,6 +2,7 @@
 
 import keras
 
+from mas.backbones import initial
 from mas.backbones.width import scaled
 
 UNITS = 2048  # of fc6 and fc7, in the authors' code
@@ -25,7 +26,7 @@ def flatten(features):
     return keras.layers.Flatten(name="flatten")(x)
 
 
-def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0):
+def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0, initializer="published"):
     """A branch of MAS: two ReLU layers and a linear output (authors' code; the paper has two).
 
     Initial weights are N(0, 0.005) and biases 1 in fc6 and fc7, N(0, 0.01) and 0 in the output.
@@ -37,6 +38,7 @@ def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0):
             fc6, fc7 and fc8, as in the released network of one branch.
         width: factor on the 2048 units of fc6 and fc7, above 0.
         dropout: rate after fc6 and fc7, [0, 1). The authors pre-train without.
+        initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
 
     Returns:
         (batch, outputs), float32.
@@ -54,7 +56,7 @@ def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0):
         x = keras.layers.Dense(
             scaled(UNITS, width),
             activation="relu",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.005),
+            kernel_initializer=initial.normal(initializer, 0.005),
             bias_initializer="ones",
             name=prefix + layer,
         )(x)

@@ -34,7 +34,7 @@ class RunFolder:
 
     Args:
         path: the folder.
-        flags: {name: value as text} of the script.
+        flags: {name: [value as text, ...]} of the script; several where a flag may be repeated.
         restart: throw away what an earlier run left there.
         chief: whether this process writes; the other hosts only read the checkpoints.
 
@@ -50,29 +50,32 @@ class RunFolder:
             self._open(flags, restart)
 
     def _open(self, flags, restart):
-        if self.path.is_dir() and any(self.path.iterdir()):
-            if not (self.path / "flags.txt").is_file():
+        held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+        if held:
+            if "flags.txt" not in held:
                 raise ValueError(
                     "run must be a new folder or an earlier run. "
                     f"Received: {self.path}, which holds other files."
                 )
             if restart:
                 shutil.rmtree(self.path)
-            else:
+            elif held != {"flags.txt"}:  # a run that was refused right away left nothing else
                 self._check(flags)
         self.path.mkdir(parents=True, exist_ok=True)
-        lines = [f"--{name}={value}\n" for name, value in flags.items() if name != "restart"]
+        kept = {name: texts for name, texts in flags.items() if name != "restart"}
+        lines = [f"--{name}={text}\n" for name, texts in kept.items() for text in texts]
         _write(self.path / "flags.txt", "".join(lines))
 
     def _check(self, flags):
-        earlier = dict(
-            line[2:].split("=", 1)
-            for line in (self.path / "flags.txt").read_text("utf-8").splitlines()
-        )
+        earlier = {}
+        for line in (self.path / "flags.txt").read_text("utf-8").splitlines():
+            name, value = line[2:].split("=", 1)
+            earlier.setdefault(name, []).append(value)
         names = (set(flags) | set(earlier)) - set(FREE)
-        other = sorted(name for name in names if flags.get(name) != earlier.get(name))
+        other = sorted(name for name in names if flags.get(name, []) != earlier.get(name, []))
         if other:
-            changes = ", ".join(f"--{n}={flags.get(n)} (was {earlier.get(n)})" for n in other)
+            both = [(n, ",".join(flags.get(n, [])), ",".join(earlier.get(n, []))) for n in other]
+            changes = ", ".join(f"--{name}={new} (was {old})" for name, new, old in both)
             raise ValueError(
                 f"{self.path} holds a run that must go on with its own flags. Received: {changes}. "
                 "Take another --run, or --restart to begin anew."

@@ -228,10 +228,11 @@ class _Progress:
         bad = np.flatnonzero(~np.isfinite(values[:, 0]))
         if len(bad):
             step = first + int(bad[0])
+            rate = float(self.trainer.optimizer.learning_rate)
             raise FloatingPointError(
                 f"loss must be finite. Received: loss={values[bad[0], 0]} at step {step + 1} "
-                f"(epoch {step // self.per_epoch + 1}). Try a lower --learning_rate, or "
-                "--preset=rgb instead of bgr255; then start with --restart."
+                f"(epoch {step // self.per_epoch + 1}). Try a tenth of the learning rate, now "
+                f"{rate:g}, or another input preset; then start with --restart."
             )
         self.sums += values.sum(0)
         if self.chief:

@@ -1,17 +1,21 @@
 """Options and fixtures that every test shares."""
 
+import contextlib
+import importlib.util
 import pathlib
 import sys
 
 import pytest
 import tensorflow as tf
+from absl import flags
 
 # Two logical devices of one CPU, for the tests of distribution; must come before TensorFlow starts.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
-SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 
 
 def pytest_addoption(parser):
@@ -44,3 +48,46 @@ def golden_inputs(shared):
     finally:
         sys.path.pop(0)
     return inputs
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one strategy over both logical CPUs: a second one in the same process can fail."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def sample_data(tmp_path_factory):
+    """A few tiny videos, prepared: videos/, data/, train.txt, test.txt and classes.txt."""
+    from mas import prepare, sample
+
+    folder = tmp_path_factory.mktemp("sample")
+    sample.write(folder, videos=2, test=1, frames=18, size=(44, 32))
+    settings = prepare.Settings(size=(44, 32), method="dis")
+    prepare.prepare(prepare.find_videos(folder / "videos"), folder / "data", settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def script():
+    """`with script(path, *arguments) as module`: a script in this process, its flags parsed.
+
+    They are gone afterwards: several scripts define the same ones.
+    """
+
+    @contextlib.contextmanager
+    def load(path, *arguments):
+        name = path.removesuffix(".py").replace("/", ".")  # never `__main__` alone
+        spec = importlib.util.spec_from_file_location(name, ROOT / path)
+        module = importlib.util.module_from_spec(spec)
+        earlier = set(flags.FLAGS)
+        try:
+            spec.loader.exec_module(module)
+            flags.FLAGS.unparse_flags()
+            flags.FLAGS([path, *map(str, arguments)])
+            yield module
+        finally:
+            for name in set(flags.FLAGS) - earlier:
+                delattr(flags.FLAGS, name)
+
+    return load

@@ -172,7 +172,10 @@ def test_a_square_that_does_not_fit_is_refused():
 def numbers(dataset):
     """What identifies each example of each batch."""
     return [
-        [(bytes(v), round(r[0, 0, 0, 0] / 10), *map(int, s)) for v, r, s in zip(*parts, strict=True)]
+        [
+            (bytes(v), round(r[0, 0, 0, 0] / 10), *map(int, s))
+            for v, r, s in zip(*parts, strict=True)
+        ]
         for parts in ((b["video"].numpy(), b["rgb"].numpy(), b["seed"].numpy()) for b in dataset)
     ]
 

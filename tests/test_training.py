@@ -15,8 +15,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
-from absl.testing import flagsaver
 
 from mas import optimizers, run_folder, training
 from mas.tasks.task import Task
@@ -74,7 +72,7 @@ def train(folder, strategy=None, epochs=3, task=None, stop=None, dropout=True, *
             model.layers[2].rate = 0.0
         schedule = optimizers.staircase(0.05, options.get("decay", 4))
         trainer = training.Trainer(task, model, optimizers.Momentum(schedule), strategy)
-    run = run_folder.RunFolder(folder, {"seed": "1"})
+    run = run_folder.RunFolder(folder, {"seed": ["1"]})
     plan = training.Plan(epochs, batch=4, log_every=2, checkpoint_every=every)
     if stop:
         step = trainer.step_function()
@@ -189,18 +187,6 @@ def test_plan_refuses_nonsense():
 # ---- the scripts ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def sample_data(tmp_path_factory):
-    """A few tiny prepared videos and a list of them."""
-    from mas import prepare, sample
-
-    folder = tmp_path_factory.mktemp("sample")
-    sample.write(folder, videos=2, test=1, frames=18, size=(44, 32))
-    settings = prepare.Settings(size=(44, 32), method="dis")
-    prepare.prepare(prepare.find_videos(folder / "videos"), folder / "data", settings)
-    return folder
-
-
 def command(sample_data, run, *more):
     flags = "--resize=44x32 --size=32 --width=0.125 --preset=rgb --batch=4 --epochs=6 --threads=1"
     data = [f"--data={sample_data / 'data'}", f"--run={run}", "--learning_rate=0.01"]
@@ -261,9 +247,9 @@ def test_two_hosts_equal_one(sample_data, tmp_path):
 def test_other_flags_are_refused(tmp_path):
     train(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"Received: --seed=2 \(was 1\)"):
-        run_folder.RunFolder(tmp_path, {"seed": "2"})
-    run_folder.RunFolder(tmp_path, {"seed": "1", "log_every": "7"})  # changes no number
-    fresh = run_folder.RunFolder(tmp_path, {"seed": "2"}, restart=True)
+        run_folder.RunFolder(tmp_path, {"seed": ["2"]})
+    run_folder.RunFolder(tmp_path, {"seed": ["1"], "log_every": ["7"]})  # changes no number
+    fresh = run_folder.RunFolder(tmp_path, {"seed": ["2"]}, restart=True)
     assert not (tmp_path / "metrics.csv").exists() and fresh.path == tmp_path
 
 
@@ -272,24 +258,6 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="which holds other files"):
         run_folder.RunFolder(tmp_path, {}, restart=True)
     assert (tmp_path / "thesis.tex").exists()
-
-
-@pytest.fixture(scope="module")
-def train_script():
-    """train.py as a module, its flags parsed anew by each call."""
-    sys.path.insert(0, str(ROOT))
-    import train as module
-
-    sys.path.pop(0)
-
-    def call(*argv):
-        flags.FLAGS.unparse_flags()
-        flags.FLAGS(["train.py", *argv])
-        return module.main(["train.py"])
-
-    saved = flagsaver.save_flag_values()
-    yield call
-    flagsaver.restore_flag_values(saved)
 
 
 @pytest.mark.parametrize(
@@ -304,13 +272,10 @@ def train_script():
     ],
 )
 def test_wrong_flags_are_named_before_work_starts(
-    train_script, sample_data, tmp_path, caplog, flag, words
+    script, sample_data, tmp_path, caplog, flag, words
 ):
     arguments = command(sample_data, tmp_path / "run", flag)[2:]
-    saved = flagsaver.save_flag_values()
-    try:
-        assert train_script(*arguments) == 2
-    finally:
-        flagsaver.restore_flag_values(saved)
+    with script("train.py", *arguments) as module:
+        assert module.main(["train.py"]) == 2
     assert words in caplog.text
     assert not (tmp_path / "run").exists()

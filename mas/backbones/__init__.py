@@ -1,8 +1,8 @@
 """Backbones: networks from a clip to the map of their last convolution.
 
 They know no task and import Keras alone. A family is a module with `VARIANTS` (a table: name ->
-row) and `features(clips, row, width)`; a row has at least `strides`, the factors by which frames,
-height and width shrink. A new family is its module and its entry in `_FAMILIES`.
+row) and `features(clips, row, width, initializer)`; a row has at least `strides`, the factors by
+which frames, height and width shrink. A new family is its module and its entry in `_FAMILIES`.
 """
 
 import operator
@@ -16,7 +16,7 @@ _FAMILY_OF = {name: family for family in _FAMILIES for name in family.VARIANTS}
 NAMES = tuple(_FAMILY_OF)
 
 
-def backbone(name, input_shape, width=1.0, preset="identity"):
+def backbone(name, input_shape, width=1.0, preset="identity", initializer="published"):
     """Builds a network that ends with its last convolution's map; pooling and heads are the tasks'.
 
     Args:
@@ -27,13 +27,15 @@ def backbone(name, input_shape, width=1.0, preset="identity"):
         preset: one of `presets.NAMES`. `identity` takes float clips as they are, of any number of
             channels; the others take uint8 R G B clips and hold their own preprocessing (Keras
             truncates float clips to uint8 on the way in).
+        initializer: one of `initial.NAMES`.
 
     Returns:
         A functional `keras.Model` called `name`, from (batch, frames, height, width, channels) to
         (batch, t, h, w, c).
 
     Raises:
-        ValueError: unknown name or preset, unsuitable shape, or a width that is not above 0.
+        ValueError: unknown name, preset or initializer, unsuitable shape, or a width that is not
+            above 0.
     """
     if name not in _FAMILY_OF:
         raise ValueError(f"name must be one of {list(NAMES)}. Received: name={name!r}.")
@@ -41,7 +43,7 @@ def backbone(name, input_shape, width=1.0, preset="identity"):
     row = family.VARIANTS[name]
     shape = _checked_shape(name, input_shape, row.strides)
     inputs, clips = presets.clips(shape, preset)
-    return keras.Model(inputs, family.features(clips, row, width), name=name)
+    return keras.Model(inputs, family.features(clips, row, width, initializer), name=name)
 
 
 def _checked_shape(name, input_shape, strides):

@@ -5,6 +5,7 @@ import math
 
 import keras
 
+from mas.backbones import initial
 from mas.backbones.width import scaled
 
 
@@ -32,7 +33,7 @@ VARIANTS = {
 _DEVIATION = 0.01  # of the initial weights, in the authors' code; biases start at 0
 
 
-def features(clips, row, width):
+def features(clips, row, width, initializer):
     """The map behind the last convolution's ReLU.
 
     The authors' fifth pool belongs to the head (`heads.flatten`): pictures of attention and clip
@@ -42,6 +43,7 @@ def features(clips, row, width):
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
         width: factor on the channels, above 0.
+        initializer: one of `initial.NAMES`.
 
     Returns:
         Tensor (batch, t, h, w, c), of layers conv1, pool1, ..., conv5. All padding is SAME, so
@@ -54,7 +56,7 @@ def features(clips, row, width):
             3,
             padding="same",
             activation="relu",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=_DEVIATION),
+            kernel_initializer=initial.normal(initializer, _DEVIATION),
             name=f"conv{number}",
         )(x)
         if number <= len(row.pools):

@@ -51,18 +51,15 @@ def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):
     patterns = regions.check_patterns(patterns)
     if colour not in COLOURS:
         raise ValueError(f"colour must be one of {list(COLOURS)}. Received: colour={colour!r}.")
-    parts = _checked_pieces(rgb, patterns)
-    rgb = np.require(rgb, requirements=["C", "W"])
+    rgb, parts = _checked(rgb, patterns)
     overlaps, octants = _count(rgb, parts)
+    find_colour = _fullest_octant(octants) if colour == "octants" else _octant_of_mode(rgb, parts)
     labels = []
     for rows in parts.rows:
         for location in (overlaps[rows].argmin(), overlaps[rows].argmax()):
-            region = parts.members[rows][location]
-            counts = region @ octants if colour == "octants" else _mode(rgb[:, region[parts.map]])
-            labels += [1 + location, 1 + counts.argmax()]
+            labels += [1 + location, find_colour(parts.members[rows][location])]
     if global_labels:
-        counts = octants.sum(0) if colour == "octants" else _mode(rgb)
-        labels.append(1 + counts.argmax())
+        labels.append(find_colour(np.ones(parts.members.shape[1], bool)))
     return np.array(labels, np.int32)
 
 
@@ -83,12 +80,11 @@ def overlap(rgb, pattern):
 
     Source: section 3.3, equation 3; channels apart, as the paper does in practice.
     """
-    parts = _checked_pieces(rgb, regions.check_patterns((pattern,)))
-    return _count(np.require(rgb, requirements=["C", "W"]), parts)[0]
+    return _count(*_checked(rgb, regions.check_patterns((pattern,))))[0]
 
 
-def _checked_pieces(rgb, patterns):
-    """The pieces of a clip's frames; refuses what is no clip."""
+def _checked(rgb, patterns):
+    """(rgb in one block of memory, the pieces of its frames); refuses what is no clip."""
     received = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
     if not (
         isinstance(rgb, np.ndarray)
@@ -98,17 +94,11 @@ def _checked_pieces(rgb, patterns):
         and rgb.shape[1] == rgb.shape[2]
         and rgb.shape[3] == CHANNELS
     ):
-        raise ValueError(f"rgb must be a uint8 array (frames, size, size, 3). Received: {received}.")
-    return regions.pieces(patterns, rgb.shape[1])
-
-
-def _mode(pixels):
-    """A histogram of octants that holds only the most frequent 24-bit value of uint8 (..., 3)."""
-    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
-    values, counts = np.unique((blue << 16) + (green << 8) + red, return_counts=True)
-    value = values[counts.argmax()]
-    blue, green, red = value >> 16, value >> 8 & 255, value & 255
-    return np.arange(OCTANTS) == 4 * (blue < 128) + 2 * (red >= 128) + (green >= 128)
+        raise ValueError(
+            f"rgb must be a uint8 array (frames, size, size, 3). Received: {received}."
+        )
+    parts = regions.pieces(patterns, rgb.shape[1])
+    return np.require(rgb, requirements=["C", "W"]), parts
 
 
 def _count(rgb, parts):
@@ -117,25 +107,62 @@ def _count(rgb, parts):
     return (lowest.sum(2) / highest.sum(2)).mean(1), octants
 
 
+def _fullest_octant(octants):
+    """A function of some pieces: the octant, from 1, that holds most of their pixels."""
+    return lambda members: 1 + (members @ octants).argmax()
+
+
+def _octant_of_mode(rgb, parts):
+    """A function of some pieces: the octant, from 1, of their most frequent 24-bit value."""
+    red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
+    values = (blue << 16) + (green << 8) + red  # the smallest wins a tie in the journal's code
+
+    def find(members):
+        value = _most_frequent(np.sort(values[:, members[parts.map]], axis=None))
+        return 1 + _octant(value & 255, value >> 8 & 255, value >> 16)
+
+    return find
+
+
+@numba.njit(nogil=True, cache=True)
+def _octant(red, green, blue):
+    """Number of an octant from 0: blue, cyan, magenta, white, black, green, red, yellow."""
+    return 4 * (blue < 128) + 2 * (red >= 128) + (green >= 128)
+
+
+@numba.njit(nogil=True, cache=True)
+def _most_frequent(ordered):
+    """The value that a sorted list holds most often, the first on ties."""
+    best, longest, start = ordered[0], 0, 0
+    for i in range(len(ordered)):
+        if ordered[i] != ordered[start]:
+            start = i
+        if i - start >= longest:
+            best, longest = ordered[i], i - start + 1
+    return best
+
+
 @numba.njit(nogil=True, cache=True)
 def _histograms(rgb, piece, members):
     """Least and largest counts of any frame (regions, 3, 256), and octants (pieces, 8)."""
-    regions_, pieces_ = members.shape
-    lowest = np.full((regions_, CHANNELS, LEVELS), rgb[0].size, np.int32)
-    highest = np.zeros((regions_, CHANNELS, LEVELS), np.int32)
-    octants = np.zeros((pieces_, OCTANTS), np.int64)
+    shape = (len(members), CHANNELS, LEVELS)
+    lowest = np.full(shape, rgb[0].size, np.int32)
+    highest = np.zeros(shape, np.int32)
+    octants = np.zeros((members.shape[1], OCTANTS), np.int64)
+    counts = np.empty((members.shape[1], CHANNELS, LEVELS), np.int32)
+    total = np.empty(LEVELS, np.int32)
     for frame in rgb:
-        counts = np.zeros((pieces_, CHANNELS, LEVELS), np.int32)
+        counts[:] = 0
         _count_frame(frame, piece, counts, octants)
-        for region in range(regions_):
-            _widen(members[region], counts, lowest[region], highest[region])
+        for region in range(len(members)):
+            _widen(members[region], counts, total, lowest[region], highest[region])
     return lowest, highest, octants
 
 
 @numba.njit(nogil=True, cache=True)
 def _count_frame(frame, piece, counts, octants):
     """Adds the pixels of a frame to the counts of their pieces."""
-    size = frame.shape[0]
+    size = len(frame)
     for y in range(size):
         for x in range(size):
             part = piece[y, x]
@@ -143,14 +170,14 @@ def _count_frame(frame, piece, counts, octants):
             counts[part, 0, red] += 1
             counts[part, 1, green] += 1
             counts[part, 2, blue] += 1
-            octants[part, 4 * (blue < 128) + 2 * (red >= 128) + (green >= 128)] += 1
+            octants[part, _octant(red, green, blue)] += 1
 
 
 @numba.njit(nogil=True, cache=True)
-def _widen(member, counts, lowest, highest):
-    """Lets a region's extremes take in the counts of one frame."""
+def _widen(member, counts, total, lowest, highest):
+    """Lets a region's least and largest counts take in one frame; `total` is room to work."""
     for channel in range(CHANNELS):
-        total = np.zeros(LEVELS, np.int32)
+        total[:] = 0
         for part in range(len(member)):
             if member[part]:
                 for level in range(LEVELS):

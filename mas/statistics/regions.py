@@ -16,17 +16,22 @@ UNIT = 8  # every border lies on a multiple of size / 8
 
 
 def check_patterns(patterns):
-    """`patterns` as a tuple.
+    """`patterns` as a tuple of int.
 
     Raises:
-        ValueError: not a sequence of different patterns among 1, 2, 3.
+        ValueError: not a tuple or list of different patterns among 1, 2, 3.
     """
-    listed = tuple(patterns) if isinstance(patterns, (tuple, list)) else (None,)
-    if not set(listed) <= set(REGIONS) or len(set(listed)) < len(listed):
+    known = list(REGIONS)
+    if (
+        not isinstance(patterns, (tuple, list))
+        or any(pattern not in known for pattern in patterns)
+        or len(set(patterns)) < len(patterns)
+    ):
         raise ValueError(
-            f"patterns must be different ones of {list(REGIONS)}. Received: patterns={patterns!r}."
+            f"patterns must be a tuple of different ones of {known}. "
+            f"Received: patterns={patterns!r}."
         )
-    return listed
+    return tuple(int(pattern) for pattern in patterns)
 
 
 def check_size(size):
@@ -40,7 +45,7 @@ def check_size(size):
 
 
 def masks(pattern, size):
-    """The regions of one pattern; region number n of the labels is masks(pattern, size)[n - 1].
+    """The regions of one pattern as masks, in the order of the labels: index 0 is region 1.
 
     Args:
         pattern: 1, 4 x 4 cells, row by row; 2, concentric squares: the centre (a quarter of the
@@ -114,9 +119,8 @@ def pieces(patterns, size):
     """The `Pieces` of a tuple of patterns; with none, the whole frame is one piece.
 
     Raises:
-        ValueError: `size` is not a positive multiple of 8, or patterns are unknown.
+        ValueError: unknown pattern, or `size` is not a positive multiple of 8.
     """
-    check_patterns(patterns)
     check_size(size)
     everywhere = np.ones((1, size * size), bool)  # so that no pattern, too, leaves one piece
     regions = [masks(pattern, size).reshape(-1, size * size) for pattern in patterns]

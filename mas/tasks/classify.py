@@ -18,12 +18,14 @@ class Classify(Task):
         frames: length of a clip.
         dropout: rate after fc6 and fc7.
         width: factor on the units of fc6 and fc7.
+        initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
     """
 
     classes: int
     frames: int = 16
     dropout: float = 0.5
     width: float = 1.0
+    initializer: str = "published"
 
     name = "classify"
 
@@ -35,7 +37,12 @@ class Classify(Task):
         """fc6, fc7 and one logit for each class."""
         features = heads.flatten(backbone.output)
         logits = heads.fully_connected(
-            features, self.classes, name="logits", width=self.width, dropout=self.dropout
+            features,
+            self.classes,
+            name="logits",
+            width=self.width,
+            dropout=self.dropout,
+            initializer=self.initializer,
         )
         return keras.Model(backbone.input, {"logits": logits}, name="classifier")
 

@@ -27,6 +27,7 @@ class Statistics(Task):
         appearance_weight: of the appearance branch's loss (the journal takes 0.1).
         colour: "octants" as the paper, "mode" as the journal's code.
         width: factor on the units of fc6 and fc7.
+        initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
     """
 
     frames: int = 16
@@ -37,6 +38,7 @@ class Statistics(Task):
     appearance_weight: float = 1.0
     colour: str = "octants"
     width: float = 1.0
+    initializer: str = "published"
 
     name = "mas"
 
@@ -65,9 +67,10 @@ class Statistics(Task):
 
     def sample(self, length, start, rng):
         """Sixteen frames in a row: a jump back to the first frame would be a false motion."""
-        if length < self.frames:
+        if (start or 0) + self.frames > length:
             raise ValueError(
-                f"a video must have at least {self.frames} frames. Received: one of {length}."
+                f"a clip of {self.frames} frames must lie inside its video. "
+                f"Received: start={start or 0} of {length} frames."
             )
         return super().sample(length, start, rng)
 
@@ -95,7 +98,11 @@ class Statistics(Task):
         features = heads.flatten(backbone.output)
         outputs = {
             branch: heads.fully_connected(
-                features, len(self.labels[branch]), name=branch, width=self.width
+                features,
+                len(self.labels[branch]),
+                name=branch,
+                width=self.width,
+                initializer=self.initializer,
             )
             for branch in self.branches
         }
@@ -107,8 +114,9 @@ class Statistics(Task):
         return {branch: (_squared_error, weights[branch]) for branch in self.branches}
 
     def metrics(self):
-        """Mean absolute error of every single label."""
-        return {
+        """Mean absolute error of each branch's labels, and of every single one."""
+        means = {f"{branch}_error": _mean_error(branch) for branch in self.branches}
+        return means | {
             f"{branch}/{label}": _absolute_error(branch, column)
             for branch in self.branches
             for column, label in enumerate(self.labels[branch])
@@ -117,6 +125,13 @@ class Statistics(Task):
 
 def _squared_error(target, prediction):
     return keras.ops.mean(keras.ops.square(prediction - target), axis=-1)
+
+
+def _mean_error(branch):
+    def error(y, outputs):
+        return keras.ops.mean(keras.ops.abs(outputs[branch] - y[branch]), axis=-1)
+
+    return error
 
 
 def _absolute_error(branch, column):

@@ -1,0 +1,302 @@
+"""The tasks: their options, their targets, their losses, and one check that all of them pass."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mas import backbones, clips, optimizers, records, statistics, tasks, training
+from mas.tasks.task import Task
+
+SIZE = 32
+SMALL = {"width": 0.125, "initializer": "he"}
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def clip_for(task, seed=0, label=2):
+    """A clip of noise, as `mas.clips` hands it to a task."""
+    draw = rng(seed)
+    views = () if task.views is None else (task.views,)
+    shape = (SIZE, SIZE)
+    clip = {
+        "rgb": draw.integers(0, 256, (*views, task.frames, *shape, 3)).astype(np.uint8),
+        "flow": draw.normal(0, 3, (*views, task.frames - 1, *shape, 2)).astype(np.float32),
+        "label": np.int32(label),
+        "target": task.sample(40, None, draw)[1],
+        "video": b"v",
+        "seed": draw.integers(0, 2**31 - 1, 2, np.int32),
+    }
+    kept = {name: value for name, value in clip.items() if name != "flow" or name in task.inputs}
+    return {name: tf.constant(value) for name, value in kept.items()}
+
+
+def batch_for(task, size=3):
+    rows = [task.example(clip_for(task, seed, label=seed)) for seed in range(size)]
+    return tf.nest.map_structure(lambda *parts: tf.stack(parts), *rows)
+
+
+def model_for(task, seed=0):
+    keras.utils.set_random_seed(seed)
+    shape = (task.frames, SIZE, SIZE, 3)
+    return task.model(backbones.backbone("c3d", shape, preset="rgb", **SMALL))
+
+
+# ---- the registry and its options ----------------------------------------------------------------
+
+
+def test_options_take_the_types_of_their_fields():
+    options = ["branches=motion", "patterns=3,1", "global_labels=False", "appearance_weight=0.1"]
+    task = tasks.task("mas", [*options, "colour=mode"], frames=8, width=0.5, speed=3)
+    assert dataclasses.asdict(task) == {
+        "frames": 8,
+        "branches": ("motion",),
+        "patterns": (3, 1),
+        "global_labels": False,
+        "motion_weight": 1.0,
+        "appearance_weight": 0.1,
+        "colour": "mode",
+        "width": 0.5,
+        "initializer": "published",
+    }
+
+
+def test_defaults_are_the_paper():
+    task = tasks.task("mas")
+    assert (task.frames, task.branches, task.patterns) == (16, ("motion", "appearance"), (1, 2, 3))
+    assert task.losses().keys() == {"motion", "appearance"}
+    assert [weight for _, weight in task.losses().values()] == [1, 1]
+    assert {name: len(labels) for name, labels in task.labels.items()} == {
+        "motion": 14,
+        "appearance": 13,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("jigsaw", [], r"task must be one of \['mas'.*\]\. Received: task='jigsaw'"),
+        ("mas", ["pace=3"], r"option must be one of \['appearance_w.* Received: 'pace=3'"),
+        ("mas", ["frames=8"], r"option must be one of .* Received: 'frames=8'"),
+        ("mas", ["global_labels=yes"], "written like global_labels=true. Received: 'yes'"),
+        ("mas", ["patterns=one"], "written like patterns=1,2,3. Received: 'one'"),
+        ("mas", ["motion_weight"], "written like motion_weight=1.0. Received: ''"),
+        ("mas", ["patterns=1,4"], r"different ones of \[1, 2, 3\]. Received: patterns=\(1, 4\)"),
+        ("mas", ["patterns=2,2"], r"Received: patterns=\(2, 2\)"),
+        ("mas", ["branches="], r"branches must be one or both of .* Received: branches=\(\)"),
+        ("mas", ["branches=colour"], r"Received: branches=\('colour',\)"),
+        ("mas", ["colour=brightest"], r"colour must be one of .* Received: 'brightest'"),
+        ("mas", ["patterns=", "global_labels=false"], "must leave a label. Received: neither"),
+    ],
+)
+def test_wrong_options_say_what_is_allowed(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.task(name, options, frames=16)
+
+
+# ---- the targets of MAS --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(sample_data):
+    return records.open_data(sample_data / "data")
+
+
+def reader(data, task):
+    examples = clips.examples(data, None, task.frames, "consecutive")
+    return clips.Reader(data, examples, task, clips.Geometry((44, 32), SIZE), shuffle=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"colour": "mode", "patterns": (3, 2)}])
+def test_targets_are_the_statistics_of_the_clips_own_pixels_and_flow(data, options):
+    task = tasks.Statistics(**options)
+    found = reader(data, task)
+    choice = (task.patterns, task.global_labels)
+    expected = []
+    for position in range(len(found.examples)):
+        clip = found.clip(0, position)
+        x, y = task.example(clip)
+        np.testing.assert_array_equal(x, clip["rgb"])
+        motion = statistics.motion(clip["flow"].numpy(), *choice)
+        appearance = statistics.appearance(clip["rgb"].numpy(), *choice, colour=task.colour)
+        np.testing.assert_array_equal(y["motion"], motion)
+        np.testing.assert_array_equal(y["appearance"], appearance)
+        assert {value.dtype for value in y.values()} == {tf.float32}
+        expected.append((x.numpy(), motion, appearance))
+    assert len({motion.tobytes() for _, motion, _ in expected}) > 6, "clips must differ"
+    batches = list(found.once(5, threads=4))
+    assert [len(x) for x, _ in batches] == [5, 5, 2]
+    for part, name in enumerate((None, "motion", "appearance")):
+        values = [x if name is None else y[name] for x, y in batches]
+        np.testing.assert_array_equal(np.concatenate(values), [row[part] for row in expected])
+
+
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [
+        ({"branches": ("motion",)}, {"motion": [*range(14)]}),
+        ({"branches": ("appearance",)}, {"appearance": [*range(13)]}),
+        ({"patterns": (1,)}, {"motion": [0, 1, 2, 3, 12, 13], "appearance": [0, 1, 2, 3, 12]}),
+        (
+            {"patterns": (3, 2), "global_labels": False},
+            {"motion": [8, 9, 10, 11, 4, 5, 6, 7], "appearance": [8, 9, 10, 11, 4, 5, 6, 7]},
+        ),
+        ({"patterns": ()}, {"motion": [12, 13], "appearance": [12]}),
+    ],
+)
+def test_branches_patterns_and_global_labels_choose_among_all_labels(options, columns):
+    everything, task = tasks.Statistics(), tasks.Statistics(**options)
+    clip = clip_for(everything)
+    _, full = everything.example(clip)
+    _, y = task.example({name: clip[name] for name in ("rgb", *task.inputs)})
+    assert y.keys() == columns.keys() == task.losses().keys()
+    model = model_for(tasks.Statistics(**options, **SMALL))
+    for branch, places in columns.items():
+        np.testing.assert_array_equal(y[branch], full[branch].numpy()[places])
+        assert task.labels[branch] == tuple(everything.labels[branch][p] for p in places)
+        assert model.output[branch].shape == (None, len(places))
+
+
+def test_flow_is_read_for_motion_alone(data, monkeypatch):
+    asked, read = [], data.read
+
+    def spy(number, frames, flow_frames=()):
+        asked.append((len(frames), len(flow_frames)))
+        return read(number, frames, flow_frames)
+
+    monkeypatch.setattr(data, "read", spy)
+    for branches, inputs in ((("appearance",), {"rgb"}), (("motion",), {"rgb", "flow"})):
+        task = tasks.Statistics(branches=branches)
+        assert set(task.inputs) == inputs
+        assert {"rgb", "flow"} & set(reader(data, task).clip(0, 0)) == inputs
+    assert asked == [(16, 0), (16, 15)]
+
+
+def test_frames_stand_in_a_row_inside_the_video():
+    frames, target = tasks.Statistics().sample(20, 4, rng())
+    assert frames.tolist() == list(range(4, 20)) and target.size == 0
+    drawn = {tuple(tasks.Statistics().sample(18, None, rng(seed))[0]) for seed in range(60)}
+    assert drawn == {tuple(range(start, start + 16)) for start in range(3)}
+
+
+@pytest.mark.parametrize(("length", "start"), [(15, None), (15, 0), (20, 5)])
+def test_a_clip_that_leaves_its_video_is_refused(length, start):
+    with pytest.raises(
+        ValueError, match=rf"16 frames must .* Received: start={start or 0} of {length}"
+    ):
+        tasks.Statistics().sample(length, start, rng())
+
+
+# ---- losses and metrics --------------------------------------------------------------------------
+
+
+def step_of(task, model, rate=0.001):
+    optimizer = optimizers.Momentum(rate, l2=0)
+    trainer = training.Trainer(task, model, optimizer, training.strategy("none"))
+    return trainer, trainer.step_function()
+
+
+def test_a_steps_numbers_are_those_of_the_formulas():
+    """Loss = 0.5 MSE(motion) + 0.1 MSE(appearance), means over batch and labels; section 3.4."""
+    task = tasks.Statistics(motion_weight=0.5, appearance_weight=0.1, patterns=(2,), **SMALL)
+    model, (x, y) = model_for(task), batch_for(task)
+    error = {name: value.numpy() - y[name].numpy() for name, value in model(x).items()}
+    expected = {name: np.mean(value**2) for name, value in error.items()}
+    expected["loss"] = 0.5 * expected["motion"] + 0.1 * expected["appearance"]
+    for branch, labels in task.labels.items():
+        expected[f"{branch}_error"] = np.abs(error[branch]).mean()
+        for column, label in enumerate(labels):
+            expected[f"{branch}/{label}"] = np.abs(error[branch][:, column]).mean()
+    trainer, step = step_of(task, model)
+    found = dict(zip(trainer.names, step(x, y).numpy(), strict=True))
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert len(found) == 3 + 2 + 6 + 5
+
+
+def test_labels_and_metrics_share_their_names():
+    names = [name for name in tasks.Statistics().metrics() if "/" in name]
+    assert names[0] == "motion/p1_u_location" and names[-1] == "appearance/colour"
+    assert len(names) == 27
+
+
+def test_classification_is_cross_entropy_and_share_of_right_clips():
+    task = tasks.Classify(3)
+    logits = np.array([[0, 1, 0], [2, 0, 0], [0, 0, 1]], np.float32)
+    y = {"logits": np.array([1, 0, 0], np.int32)}
+    ((name, (function, weight)),) = task.losses().items()
+    likely = np.exp(logits)[range(3), y["logits"]] / np.exp(logits).sum(1)
+    assert (name, weight) == ("logits", 1)
+    np.testing.assert_allclose(function(y["logits"], logits), -np.log(likely), rtol=1e-5)
+    (accuracy,) = task.metrics().values()
+    assert accuracy(y, {"logits": logits}).numpy().tolist() == [1, 1, 0]
+
+
+def test_classification_takes_the_clips_label():
+    x, y = tasks.Classify(9).example(clip_for(Task(), label=7))
+    assert (x.dtype, y["logits"].dtype, int(y["logits"])) == (tf.uint8, tf.int32, 7)
+    layers = model_for(tasks.Classify(9, dropout=0.3, **SMALL)).layers
+    assert [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)] == [0.3, 0.3]
+
+
+# ---- one check for every task --------------------------------------------------------------------
+
+CASES = {
+    "mas": (tasks.Statistics(**SMALL), {"motion": 14, "appearance": 13}),
+    "classify": (tasks.Classify(3, **SMALL), {"logits": 3}),
+}
+
+
+def test_every_task_is_checked():
+    assert set(CASES) == {*tasks.TASKS, "classify"}
+
+
+def check_sample(task):
+    views = () if task.views is None else (task.views,)
+    for length in (64, 200):
+        frames, target = task.sample(length, None, rng(length))
+        assert np.shape(frames) == (*views, task.frames)
+        assert np.min(frames) >= 0 and np.max(frames) < length
+        assert np.asarray(target).dtype.kind == "i"
+        for first, second in zip(
+            task.sample(length, 1, rng(5)), task.sample(length, 1, rng(5)), strict=True
+        ):
+            np.testing.assert_array_equal(first, second)  # nothing is drawn but from `rng`
+
+
+def total(task, model, x, y):
+    outputs = model(x, training=False)
+    return sum(w * np.mean(f(y[name], outputs[name])) for name, (f, w) in task.losses().items())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_task_keeps_the_contract(name, tmp_path):
+    task, units = CASES[name]
+    assert task.name == name
+    check_sample(task)
+    model, (x, y) = model_for(task), batch_for(task)
+
+    outputs = model(x)
+    assert {key: value.shape for key, value in outputs.items()} == {
+        key: (3, count) for key, count in units.items()
+    }
+    assert y.keys() == task.losses().keys() <= outputs.keys()
+    assert {value.dtype for value in outputs.values()} == {tf.float32}
+    for key, (function, weight) in task.losses().items():
+        assert function(y[key], outputs[key]).shape == (3,) and weight > 0
+    for function in task.metrics().values():
+        assert function(y, outputs).shape == (3,)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)(x)
+    assert loaded.keys() == outputs.keys()
+    for key, value in outputs.items():
+        np.testing.assert_array_equal(loaded[key], value)
+
+    before = total(task, model, x, y)
+    _, step = step_of(task, model, rate=1e-4)
+    assert np.isfinite(step(x, y)).all()
+    assert total(task, model, x, y) < before
