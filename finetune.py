@@ -7,6 +7,7 @@ import json
 import pathlib
 import sys
 
+import numpy as np
 from absl import app, flags, logging
 
 from mas import cli, clips, lists, run_folder, tasks, weights
@@ -76,6 +77,7 @@ def _finetune():
         _inherit()
     data = cli.open_data()
     train, test = (cli.entries(data, path) for path in (_TRAIN.value, _TEST.value))
+    _check_lists(train, test)
     names = _class_names(train + test)
     task = tasks.Classify(len(names), dropout=_DROPOUT.value, **cli.network_options())
     examples = clips.examples(data, train, task.frames, _CLIPS.value)
@@ -98,10 +100,19 @@ def _finetune():
     return 0
 
 
+def _check_lists(train, test):
+    """Refuses lines without a label, and says so if a video stands on both sides."""
+    for path, entries in ((_TRAIN.value, train), (_TEST.value, test)):
+        for entry in entries:
+            if entry.label < 0:
+                raise ValueError(f"{path}:{entry.line}: expected a label. Received: none.")
+    both = {entry.video for entry in train} & {entry.video for entry in test}
+    if both:
+        logging.warning("%d test videos are trained on as well, such as %s.", len(both), min(both))
+
+
 def _class_names(entries):
     """Names in the order of the labels: of --classes, or their numbers."""
-    if min(entry.label for entry in entries) < 0:
-        raise ValueError("train_list and test_list must be labelled. Received: a line without.")
     highest = max(entry.label for entry in entries)
     if not _CLASSES.value:
         return [str(number) for number in range(highest + 1)]
@@ -120,8 +131,7 @@ def _test(data, entries, task, model, names, run):
     reader = clips.Reader(data, examples, task, cli.geometry(random=False), shuffle=False)
     scores = action.clip_scores(model, reader.once(cli.FLAGS.batch), len(examples))
     videos, means = action.video_scores(scores, examples.videos)
-    labels = {data.videos.index(entry.video): entry.label for entry in entries}
-    truth = [labels[number] for number in videos]
+    truth = examples.labels[np.unique(examples.videos, return_index=True)[1]]
     result = action.report(means, truth)
     action.write(result, names, run.path)
     action.write_scores(run.path / "scores.csv", [data.videos[n] for n in videos], truth, means)

@@ -69,7 +69,8 @@ def _make_sample(folder):
 def _train():
     data = cli.open_data()
     task = tasks.task(_TASK.value, _OPTION.value, **cli.network_options())
-    examples = clips.examples(data, cli.entries(data, _LIST.value), task.frames, _CLIPS.value)
+    entries = cli.entries(data, _LIST.value)
+    examples = clips.examples(data, entries, task.frames, _CLIPS.value, wrap=task.wraps)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()

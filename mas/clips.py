@@ -89,7 +89,7 @@ class Geometry:
 # ---- which clips ---------------------------------------------------------------------------------
 
 
-def examples(data, entries, frames, how, count=10):
+def examples(data, entries, frames, how, count=10, wrap=True):
     """Chooses the examples of an epoch.
 
     Args:
@@ -101,10 +101,10 @@ def examples(data, entries, frames, how, count=10):
             "anywhere", one clip a video in each epoch, its frames drawn by the task; or
             "uniform", `count` clips a video, evenly spaced from its first frame to its last.
         count: of uniform clips.
+        wrap: whether a video shorter than a clip may begin again ("anywhere" and "uniform").
 
     Returns:
-        An `Examples`. Videos shorter than a clip are left out, and named, but in "uniform" and
-        "anywhere" the task may repeat their frames.
+        An `Examples`. Videos that leave no clip are left out, and named.
 
     Raises:
         ValueError: no example is left, or `how` is none of the three.
@@ -121,7 +121,7 @@ def examples(data, entries, frames, how, count=10):
         if start is not None:
             starts = [start] if start + frames <= length else []
         else:
-            starts = SAMPLINGS[how](length, frames, count)
+            starts = SAMPLINGS[how](length, frames, count) if wrap or length >= frames else []
         found += [(number, first, label) for first in starts]
         if not len(starts):
             short.append(number)

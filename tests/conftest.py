@@ -53,7 +53,9 @@ def golden_inputs(shared):
 @pytest.fixture(scope="session")
 def two_replicas():
     """The one strategy over both logical CPUs: a second one in the same process can fail."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    from mas import training
+
+    return training.strategy("mirrored")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from mas import backbones, lists, sample, tasks, weights
+from mas import backbones, clips, lists, records, sample, tasks, weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (16, 32, 32, 3)
@@ -162,12 +162,30 @@ def finetune(script, *arguments):
         return module.main(["finetune.py"])
 
 
+def expected_scores(run, folder):
+    """Mean over the clips from frames 0, 1 and 2 of each test video, cut from the centre."""
+    data = records.open_data(folder / "data")
+    model = keras.models.load_model(run / "model.keras")
+    centre = clips.Geometry((44, 32), 32, random=False)
+    means = []
+    for name in sorted(sample.MOTIONS):
+        number = data.videos.index(f"{name}/{name}_00")
+        examples = clips.Examples([number] * 3, [0, 1, 2], [0] * 3)
+        reader = clips.Reader(data, examples, tasks.Classify(6), centre, shuffle=False)
+        images = [reader.clip(0, position)["rgb"].numpy() for position in range(3)]
+        logits = model(np.stack(images))["logits"].numpy()
+        means.append((np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).mean(0))
+    return means
+
+
 def test_without_init_it_starts_from_scratch(script, sample_data, tmp_path, caplog):
     run = tmp_path / "run"
     given = [f"--{name}={value}" for name, value in (NETWORK | CLIP).items()]
     more = ["--test_clips=3", "--decay_epochs=1", f"--run={run}"]
     assert finetune(script, *lists_of(sample_data), *given, *SHORT, *more) == 0
     check_report(run, caplog.text)
+    shares = np.array([row[3:] for row in table(run / "scores.csv")[1:]], float)
+    np.testing.assert_allclose(shares, expected_scores(run, sample_data), atol=2e-5)
     assert "Loaded" not in caplog.text
     assert json.loads((run / "run.json").read_text())["init"] is None
 
@@ -200,7 +218,7 @@ def test_a_keras_file_brings_the_flags_of_its_run(script, pretrained, sample_dat
         ({"classes": "twice.txt"}, [], "twice.txt:3: expected each class name once"),
         ({"classes": "gone.txt"}, [], "gone.txt"),
         ({"train_list": "plain.txt"}, [], "plain.txt:1: expected"),
-        ({"train_list": "plain.txt", "test_list": "plain.txt"}, ["--columns=video"], "labelled"),
+        ({"train_list": "plain.txt", "test_list": "plain.txt"}, ["--columns=video"], "expected a label"),
         ({"test_list": "strange.txt"}, [], "strange.txt: expected each video to match exactly"),
         ({}, ["--batch=7"], "batch must be in 1..6, the number of examples. Received: batch=7"),
         ({}, ["--size=64"], "size must be in 1..32"),
@@ -215,14 +233,9 @@ def test_wrong_lists_are_named_before_work_starts(
     (tmp_path / "plain.txt").write_text("up/up_00\ndown/down_00\n")
     (tmp_path / "strange.txt").write_text("up/up_77 5\n")
     other = {name: value and tmp_path / value for name, value in other.items()}
-    more = [
-        "--resize=44x32",
-        "--size=32",
-        "--width=0.125",
-        f"--run={tmp_path / 'run'}",
-        "--batch=4",
-    ]
-    assert finetune(script, *lists_of(sample_data, **other), *more, *flags) == 2
+    run = tmp_path / "run"
+    more = ["--resize=44x32", "--size=32", "--width=0.125", "--batch=4", f"--run={run}", *flags]
+    assert finetune(script, *lists_of(sample_data, **other), *more) == 2
     assert words.format(tmp_path) in caplog.text
     assert not run.exists()
 

@@ -110,8 +110,9 @@ def test_mode_equals_the_journal_code_where_that_is_right(golden):
 
     Of the journal code's two faults in appearance, one takes wrong pixels for the colour of the
     56-pixel ring (region 2 of pattern 2): such a colour would not be compared, but no golden clip
-    has this ring as its most diverse or most consistent, which is asserted. The other counts the
-    colour of the whole clip from 0: the recorded values count it from 1, so that none is shifted.
+    has this ring as its most diverse or most consistent, which is asserted. The other is said to
+    count the colour of the whole clip from 0: the recorded values count it from 1 (all 24 equal
+    ours), so that none is shifted.
     The zeros that fill rings and triangles are taken off again by that code: nothing to leave out.
     """
     for expected, rgb, _ in golden:

@@ -45,8 +45,8 @@ def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):
     Raises:
         ValueError: another type or shape, unknown patterns or colour.
 
-    Source: section 3.3, equation 3. The journal version's code counts the colour of the whole clip
-    from 0 and takes wrong pixels for that of pattern 2's second region; here neither is repeated.
+    Source: section 3.3, equation 2. The journal version's code takes wrong pixels for the colour of
+    pattern 2's second region; that is not repeated here.
     """
     patterns = regions.check_patterns(patterns)
     if colour not in COLOURS:
@@ -78,7 +78,7 @@ def overlap(rgb, pattern):
     Raises:
         ValueError: another type or shape, or unknown pattern.
 
-    Source: section 3.3, equation 3; channels apart, as the paper does in practice.
+    Source: section 3.3, equation 2; channels apart, as the paper does in practice.
     """
     return _count(*_checked(rgb, regions.check_patterns((pattern,))))[0]
 

@@ -79,7 +79,7 @@ def motion_boundaries(flow):
     Raises:
         ValueError: another type or shape, or flow that is not finite.
 
-    Source: section 3.2, equations 1 and 2.
+    Source: section 3.2, equation 1.
     """
     return _checked_boundaries(flow)[0]
 

@@ -41,6 +41,7 @@ class Statistics(Task):
     initializer: str = "published"
 
     name = "mas"
+    wraps = False  # a jump back to the first frame would be a false motion
 
     def __post_init__(self):
         """Checks the choice.

@@ -11,12 +11,14 @@ class Task:
         inputs: what is decoded: "rgb", and "flow" where the task needs it.
         frames: length of a clip, T.
         views: clips an example, or None for one without a leading axis.
+        wraps: whether a video shorter than the clip may begin again at its first frame.
     """
 
     name = "task"
     inputs = ("rgb",)
     frames = 16
     views = None
+    wraps = True
 
     def sample(self, length, start, rng):
         """Chooses the frames of one example, before anything is decoded.
