@@ -7,7 +7,8 @@ import cv2
 
 # The decoder's own messages go nowhere: what cannot be read is reported by VideoError instead.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # looked up when a file is opened
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# OpenCV 4 has the function at the top, OpenCV 5 in a module of its own; 0 is silence.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 # A container's frame count is often an estimate (one good clip of 167 frames declares 183), so
 # only a larger shortfall counts as a loss where the container does not tell its own length.
