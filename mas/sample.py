@@ -36,7 +36,8 @@ def clip(motion, seed, frames=32, size=(85, 64)):
     """
     rng = np.random.default_rng([seed, sorted(MOTIONS).index(motion)])
     width, height = size
-    background, texture = _texture(rng, size), _texture(rng, size)
+    # A bright shape over a dark background: its motion, not its texture, is what stands out.
+    background, texture = 0.4 * _texture(rng, size), 130 + 0.5 * _texture(rng, size)
     velocity, growth, turn = MOTIONS[motion]
     speed = rng.uniform(0.7, 1.3)
     velocity = np.array(velocity) * speed

@@ -218,7 +218,7 @@ def test_a_keras_file_brings_the_flags_of_its_run(script, pretrained, sample_dat
         ({"classes": "twice.txt"}, [], "twice.txt:3: expected each class name once"),
         ({"classes": "gone.txt"}, [], "gone.txt"),
         ({"train_list": "plain.txt"}, [], "plain.txt:1: expected"),
-        ({"train_list": "plain.txt", "test_list": "plain.txt"}, ["--columns=video"], "expected a label"),
+        ({"train_list": "plain.txt", "test_list": "plain.txt"}, ["--columns=video"], "a label"),
         ({"test_list": "strange.txt"}, [], "strange.txt: expected each video to match exactly"),
         ({}, ["--batch=7"], "batch must be in 1..6, the number of examples. Received: batch=7"),
         ({}, ["--size=64"], "size must be in 1..32"),

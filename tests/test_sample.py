@@ -83,7 +83,7 @@ def test_files_hold_the_clips(written):
     found = np.stack(list(video.frames(written / "videos" / "left" / "left_02.avi"))).astype(int)
     clip, other = (sample.clip("left", seed, 20, (48, 32)) for seed in (2, 1))
     assert found.shape == clip.shape
-    assert np.abs(found - clip).mean() < 15 < 50 < np.abs(found - other).mean(), "but for losses"
+    assert np.abs(found - clip).mean() < 10 < 20 < np.abs(found - other).mean(), "but for losses"
 
 
 def test_lists_name_every_video_once(written):
