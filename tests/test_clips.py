@@ -198,6 +198,23 @@ def test_draws_follow_from_the_seed_and_not_from_threads(data):
     assert runs[0] != runs[2]
 
 
+def test_every_example_and_every_order_draws_from_a_stream_of_its_own(data, monkeypatch):
+    """NumPy fills a short seed up with zeros, so that [seed, epoch] is [seed, epoch, 0]."""
+    made, begins = np.random.default_rng, []
+
+    def recorded(seed):
+        begins.append(made(seed).bit_generator.state["state"]["state"])
+        return made(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    for seed in (0, 1):
+        found = reader(data, seed=seed)
+        for epoch in (0, 1):
+            for position in range(10):
+                found.load(epoch, position)
+    assert len(begins) == len(set(begins)) == 2 * 2 * (1 + 10)
+
+
 def test_a_resumed_pipeline_goes_on_exactly(data):
     whole = numbers(reader(data, seed=1).batches(3, last_step=8))
     assert numbers(reader(data, seed=1).batches(3, first_step=5, last_step=8)) == whole[5:]

@@ -1,51 +1,18 @@
-"""Stored videos -> clips -> examples in batches.
-
-The clip contract. A clip is a dict of tensors:
-
-    rgb     uint8 (T, H, W, 3)         R G B
-    flow    float32 (T - 1, H, W, 2)   u right, v down, in pixels per frame as stored: resizing a
-                                       clip does not rescale its vectors; only for tasks that ask
-    label   int32 ()                   -1 where unlabelled
-    target  int32 (...)                what the task's `sample` drew
-    video   string ()
-    seed    int32 (2,)                 for stateless random operations of this example
-
-Views (several clips of one video) stack on a leading axis of rgb and flow. One geometry (resize,
-crop, flip) is drawn for a clip and applied to RGB and flow alike; a flip negates u.
-
-The order of the examples and every random draw follow from (seed, epoch, example) alone, never from
-the timing of threads: a run repeats exactly, and resumes exactly from any step.
-"""
+"""Stored videos -> examples in batches: the pipeline."""
 
 import dataclasses
 import functools
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from mas import flow as flow_code
+from mas.clips.choosing import ANYWHERE
 
-ANYWHERE = -1  # start of an example whose frames the task draws
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """What one epoch shows.
-
-    Attributes:
-        videos: int array; number of each example's video in the data set.
-        starts: int array; first frame, or ANYWHERE.
-        labels: int array.
-    """
-
-    videos: np.ndarray
-    starts: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self):
-        """The number of examples."""
-        return len(self.videos)
+# The first number of every seed, so that the order of an epoch and its examples draw from streams
+# of their own. It comes first, and is not 0, because NumPy fills a short seed up with zeros:
+# [seed, epoch] and [seed, epoch, 0] would be one stream, that of the order and of example 0.
+ORDER, EXAMPLE = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,67 +53,6 @@ class Geometry:
         return np.array([*rng.integers(0, room + 1), flip], np.int32)
 
 
-# ---- which clips ---------------------------------------------------------------------------------
-
-
-def examples(data, entries, frames, how, count=10, wrap=True):
-    """Chooses the examples of an epoch.
-
-    Args:
-        data: an opened data set.
-        entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
-            Those that name a start are taken as they are.
-        frames: length of a clip.
-        how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
-            "anywhere", one clip a video in each epoch, its frames drawn by the task; or
-            "uniform", `count` clips a video, evenly spaced from its first frame to its last.
-        count: of uniform clips.
-        wrap: whether a video shorter than a clip may begin again ("anywhere" and "uniform").
-
-    Returns:
-        An `Examples`. Videos that leave no clip are left out, and named.
-
-    Raises:
-        ValueError: no example is left, or `how` is none of the three.
-    """
-    if how not in SAMPLINGS:
-        raise ValueError(f"clips must be one of {list(SAMPLINGS)}. Received: clips={how!r}.")
-    numbers = {video: number for number, video in enumerate(data.videos)}
-    rows = [(number, -1, None) for number in numbers.values()]
-    if entries is not None:
-        rows = [(numbers[entry.video], entry.label, entry.start) for entry in entries]
-    found, short = [], []
-    for number, label, start in rows:
-        length = int(data.lengths[number])
-        if start is not None:
-            starts = [start] if start + frames <= length else []
-        else:
-            starts = SAMPLINGS[how](length, frames, count) if wrap or length >= frames else []
-        found += [(number, first, label) for first in starts]
-        if not len(starts):
-            short.append(number)
-    if short:
-        logging.warning(
-            "%d of %d list lines leave no clip of %d frames, such as that of %s (%d frames).",
-            *(len(short), len(rows), frames, data.videos[short[0]], data.lengths[short[0]]),
-        )
-    if not found:
-        raise ValueError(f"{data.data} must hold a clip of {frames} frames. Received: none.")
-    return Examples(*np.array(found, np.int64).T)
-
-
-SAMPLINGS = {
-    "consecutive": lambda length, frames, count: range(0, length - frames + 1, frames),
-    "anywhere": lambda length, frames, count: [ANYWHERE],
-    "uniform": lambda length, frames, count: (
-        np.linspace(0, max(0, length - frames), count).round().astype(int)
-    ),
-}
-
-
-# ---- the pipeline --------------------------------------------------------------------------------
-
-
 class Reader:
     """Reads and decodes the examples of one task from one data set.
 
@@ -176,7 +82,7 @@ class Reader:
     def _draw_order(self, epoch):
         if not self.shuffle:
             return np.arange(len(self.examples))
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
+        return np.random.default_rng([ORDER, self.seed, epoch]).permutation(len(self.examples))
 
     def load(self, epoch, position):
         """Draws and reads one example, without decoding it.
@@ -194,7 +100,7 @@ class Reader:
         """
         example = int(self._order(int(epoch))[position])
         number, start = int(self.examples.videos[example]), int(self.examples.starts[example])
-        rng = np.random.default_rng([self.seed, int(epoch), example])
+        rng = np.random.default_rng([EXAMPLE, self.seed, int(epoch), example])
         length = int(self.data.lengths[number])
         frames, target = self.task.sample(length, None if start == ANYWHERE else start, rng)
         pairs = np.asarray(frames)[..., :-1].ravel() if "flow" in self.task.inputs else ()

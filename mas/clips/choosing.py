@@ -1,0 +1,82 @@
+"""Which clips an epoch shows."""
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+ANYWHERE = -1  # start of an example whose frames the task draws
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What one epoch shows.
+
+    Attributes:
+        videos: int array; number of each example's video in the data set.
+        starts: int array; first frame, or ANYWHERE.
+        labels: int array.
+    """
+
+    videos: np.ndarray
+    starts: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        """The number of examples."""
+        return len(self.videos)
+
+
+def examples(data, entries, frames, how, count=10, wrap=True):
+    """Chooses the examples of an epoch.
+
+    Args:
+        data: an opened data set.
+        entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
+            Those that name a start are taken as they are.
+        frames: length of a clip.
+        how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
+            "anywhere", one clip a video in each epoch, its frames drawn by the task; or
+            "uniform", `count` clips a video, evenly spaced from its first frame to its last.
+        count: of uniform clips.
+        wrap: whether a video shorter than a clip may begin again ("anywhere" and "uniform").
+
+    Returns:
+        An `Examples`. Videos that leave no clip are left out, and named.
+
+    Raises:
+        ValueError: no example is left, or `how` is none of the three.
+    """
+    if how not in SAMPLINGS:
+        raise ValueError(f"clips must be one of {list(SAMPLINGS)}. Received: clips={how!r}.")
+    numbers = {video: number for number, video in enumerate(data.videos)}
+    rows = [(number, -1, None) for number in numbers.values()]
+    if entries is not None:
+        rows = [(numbers[entry.video], entry.label, entry.start) for entry in entries]
+    found, short = [], []
+    for number, label, start in rows:
+        length = int(data.lengths[number])
+        if start is not None:
+            starts = [start] if start + frames <= length else []
+        else:
+            starts = SAMPLINGS[how](length, frames, count) if wrap or length >= frames else []
+        found += [(number, first, label) for first in starts]
+        if not len(starts):
+            short.append(number)
+    if short:
+        logging.warning(
+            "%d of %d list lines leave no clip of %d frames, such as that of %s (%d frames).",
+            *(len(short), len(rows), frames, data.videos[short[0]], data.lengths[short[0]]),
+        )
+    if not found:
+        raise ValueError(f"{data.data} must hold a clip of {frames} frames. Received: none.")
+    return Examples(*np.array(found, np.int64).T)
+
+
+SAMPLINGS = {
+    "consecutive": lambda length, frames, count: range(0, length - frames + 1, frames),
+    "anywhere": lambda length, frames, count: [ANYWHERE],
+    "uniform": lambda length, frames, count: (
+        np.linspace(0, max(0, length - frames), count).round().astype(int)
+    ),
+}
