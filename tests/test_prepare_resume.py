@@ -1,7 +1,6 @@
-"""Preparation that is killed, or comes in several parts, ends as one undisturbed run does."""
+"""Preparation that is killed ends as one undisturbed run does."""
 
 import collections
-import fcntl
 import functools
 import json
 import os
@@ -14,15 +13,15 @@ import subprocess
 import sys
 import time
 
+import preparing
 import pytest
-import tqdm
 import video_files
+from preparing import ENVIRONMENT, write_text, write_videos
+from preparing import run_noise as run
 
 from mas import prepare, records
-from mas.prepare import dataset, extract, workers
+from mas.prepare import dataset
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 PER_SHARD = 2
 
 
@@ -33,33 +32,7 @@ def small_shards(monkeypatch):
 
 @pytest.fixture
 def extracted(monkeypatch):
-    """Works in this process; a list of the videos whose extraction was begun."""
-    names, run = [], extract.run
-
-    def counted(job):
-        names.append(job["video"])
-        return run(job)
-
-    monkeypatch.setattr(workers, "Pool", video_files.Inline)
-    monkeypatch.setattr(extract, "run", counted)
-    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, disable=True))
-    return names
-
-
-def write_videos(folder, names, frames=2):
-    for name in names:
-        path = folder / f"{name}.avi"
-        video_files.write(path, video_files.noise(frames, seed=ord(name[-1])))
-
-
-def write_text(folder, names):
-    for name in names:
-        (folder / f"{name}.avi").write_text("no video\n")
-
-
-def run(videos, output, form="shards"):
-    settings = prepare.Settings(form, video_files.SIZE, "dis", min_frames=2)
-    return prepare.prepare(prepare.find_videos(videos), output, settings, 2)
+    return preparing.watch(monkeypatch)
 
 
 # Killed between any two steps. The kill is an exception that nothing in the code catches, raised
@@ -327,96 +300,3 @@ def test_a_worker_ends_although_its_flow_takes_long(tmp_path):
     wait_for(lambda: not any(map(alive, helpers)), 10)
     assert helpers and time.monotonic() - start < 3
     assert not list((tmp_path / "data").rglob("*.jpg"))
-
-
-# In several parts.
-
-
-def test_failures_are_tried_again_when_the_run_was_finished_or_the_file_changed(
-    tmp_path, extracted, monkeypatch
-):
-    videos, output = tmp_path / "videos", tmp_path / "data"
-    write_videos(videos, "a")
-    write_text(videos, "bc")
-    assert len(run(videos, output)) == 2
-    extracted.clear()
-    assert len(run(videos, output)) == 2
-    assert extracted == ["b", "c"]
-    (output / "dataset.json").unlink()  # as if it had been killed
-    extracted.clear()
-    assert len(run(videos, output)) == 2
-    assert extracted == []
-    (output / "dataset.json").unlink()
-    write_videos(videos, "b")
-    assert list(run(videos, output)) == [str(videos / "c.avi")]
-    assert extracted == ["b"]
-    (output / "dataset.json").unlink()
-    (videos / "c.avi").chmod(0o600)
-    write_videos(videos, "c")
-    assert run(videos, output) == {}
-    assert not (output / "failures.csv").exists()
-    assert records.open_data(output).videos == ["a", "b", "c"]
-
-
-def test_a_crash_is_tried_again_even_if_the_run_was_killed(tmp_path, extracted):
-    """The worker may have been killed with its parent, and first."""
-    videos, output = tmp_path / "videos", tmp_path / "data"
-    write_videos(videos, "a")
-    run(videos, output)
-    write_videos(videos, "b")
-    rows = [(videos / "b.avi", f"{workers.CRASHED} (signal 9)")]
-    records.write_csv(output / "failures.csv", ("path", "reason"), rows)
-    (output / "dataset.json").unlink()
-    assert run(videos, output) == {}
-    assert extracted == ["a", "b"]
-
-
-def test_added_videos_come_last(tmp_path, extracted):
-    videos, output = tmp_path / "videos", tmp_path / "data"
-    write_videos(videos, "bcd")
-    run(videos, output)
-    first = (output / "videos-00000.tfrecord").stat().st_mtime_ns
-    write_videos(videos, "ae")
-    extracted.clear()
-    run(videos, output)
-    assert extracted == ["a", "e"]
-    assert records.open_data(output).videos == ["b", "c", "d", "a", "e"]
-    assert (output / "videos-00000.tfrecord").stat().st_mtime_ns == first
-    stored = json.loads((output / "dataset.json").read_text())
-    assert (stored["videos"], stored["frames"]) == (5, 10)
-
-
-def test_a_finished_run_has_nothing_left_to_do(tmp_path, extracted):
-    write_videos(tmp_path / "videos", "abc")
-    run(tmp_path / "videos", tmp_path / "data")
-    before = video_files.tree(tmp_path / "data")
-    extracted.clear()
-    assert run(tmp_path / "videos", tmp_path / "data") == {}
-    assert extracted == []
-    assert video_files.tree(tmp_path / "data") == before
-
-
-@pytest.mark.parametrize("form", ["shards", "folders"])
-def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted, form):
-    videos, output = tmp_path / "videos", tmp_path / "data"
-    write_videos(videos, "a")
-    run(videos, output, form)
-    before = video_files.tree(output)
-    (output / "dataset.json").unlink()
-    (output / "staging").mkdir()
-    for name in ("plan.json.tmp", "failures.csv.tmp", "videos-00009.tfrecord.tmp"):
-        (output / name).write_text("half")
-    (output / "staging" / "0000000.npz.123.tmp").write_text("half")
-    run(videos, output, form)
-    assert video_files.tree(output) == before
-
-
-def test_two_runs_at_once_are_refused(tmp_path, extracted):
-    write_videos(tmp_path / "videos", "a")
-    (tmp_path / "data").mkdir()
-    with open(tmp_path / "data" / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match="Another mas.prepare is at work in .*data"):
-            run(tmp_path / "videos", tmp_path / "data")
-    assert extracted == []
-    assert run(tmp_path / "videos", tmp_path / "data") == {}

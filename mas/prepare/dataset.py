@@ -1,13 +1,12 @@
 """Prepares a data set: the plan, what is done and what is left, the failures.
 
-OUTPUT/plan.json      settings, and the order of the videos, which decides their shards
+OUTPUT/plan.json      settings; the videos in order and how many go to a shard, which decide them
 OUTPUT/staging/       videos whose shard is not complete yet
-OUTPUT/failures.csv   path, reason; absent when nothing failed
+OUTPUT/failures.csv   path, reason, also of earlier calls with other videos; absent without failures
 OUTPUT/dataset.json   written last
 """
 
 import collections
-import csv
 import dataclasses
 import fcntl
 import json
@@ -20,13 +19,13 @@ import tqdm
 from absl import logging
 
 from mas import flow, lists, records
-from mas.prepare import workers
+from mas.prepare import failures, workers
+from mas.prepare.failures import FAILURES
 
 LOCK = ".lock"
 PLAN = "plan.json"
 STAGING = "staging"
-FAILURES = "failures.csv"
-VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video
+VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +75,9 @@ def prepare(videos, output, settings, count=None):
         count: worker processes; None takes one for each core.
 
     Returns:
-        dict from the path of each video that failed to the reason. The same stands in
-        OUTPUT/failures.csv.
+        dict from the absolute path of each of these videos that failed to the reason.
+        OUTPUT/failures.csv names them too, and those of earlier calls with other videos: such a
+        line goes when a call prepares its video, or when its file changes or is gone.
 
     Raises:
         ValueError: the folder holds something else, was made with other settings, or cannot take
@@ -94,7 +94,7 @@ def prepare(videos, output, settings, count=None):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f"Another mas.prepare is at work in {root}.") from None
-        return _Run(root, settings, videos).work(count or len(os.sched_getaffinity(0)))
+        return _Run(root, settings, videos).work(count or workers.cores())
 
 
 class _Run:
@@ -103,20 +103,25 @@ class _Run:
     def __init__(self, root, settings, videos):
         self.root, self.settings = root, settings
         self.staging = root / STAGING
-        self.paths = videos
-        self.plan = self._plan()
+        # Absolute, so that failures.csv means the same files whoever reads it, and from where.
+        self.paths = {name: os.path.abspath(path) for name, path in videos.items()}
+        self.plan, self.per_shard = self._plan()
         self.shards = [
-            self.plan[first : first + VIDEOS_PER_SHARD]
-            for first in range(0, len(self.plan), VIDEOS_PER_SHARD)
+            self.plan[first : first + self.per_shard]
+            for first in range(0, len(self.plan), self.per_shard)
         ]
         self.positions = {name: position for position, name in enumerate(self.plan)}
-        self.failures = {}
+        self.failures, self.earlier = {}, failures.others(root, set(self.paths.values()))
 
     def _plan(self):
-        """The order of the videos, which decides their shards: later additions come last."""
+        """The order of the videos, later additions last, and how many go to a shard.
+
+        Both must stay as they are: a shard is written anew from the videos that belong into it,
+        and would lose those that a changed number put elsewhere.
+        """
         path = self.root / PLAN
         settings = json.loads(json.dumps(dataclasses.asdict(self.settings)))
-        known = {"settings": settings, "videos": []}
+        known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
         elif {entry.name for entry in self.root.iterdir()} - {LOCK, PLAN + ".tmp"}:
@@ -133,20 +138,23 @@ class _Run:
         plan = known["videos"] + [name for name in self.paths if name not in there]
         if self.settings.form == "folders":
             _refuse_nested(plan)
-        text = json.dumps({"settings": settings, "videos": plan}, indent=1)
+        per_shard = known.get("videos_per_shard", 64)  # what it was before it was recorded
+        text = json.dumps({**known, "videos_per_shard": per_shard, "videos": plan}, indent=1)
         temporary = self.root / (PLAN + ".tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
-        return plan
+        return plan, per_shard
 
     def work(self, count):
         """Runs the jobs that are left; returns the failures."""
         self._clean()
         stored = self._stored()
         left = [name for name in self.paths if name not in stored]
-        self.failures = self._known_failures(left)
-        jobs = [self._job(name) for name in left if str(self.paths[name]) not in self.failures]
+        self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
+        jobs = [self._job(name) for name in left if self.paths[name] not in self.failures]
         logging.info("%d videos: %d ready, %d to do.", len(self.plan), len(stored), len(jobs))
+        if self.earlier:
+            logging.info("%s keeps %d failures of earlier calls.", FAILURES, len(self.earlier))
         if jobs:
             self._write_failures()
             (self.root / records.DESCRIPTION).unlink(missing_ok=True)
@@ -177,36 +185,17 @@ class _Run:
         ]
         return {row[0] for row in indices} | {n for n in self.plan if self._staged(n).is_file()}
 
-    def _known_failures(self, names):
-        """What an interrupted run has found out need not be found out again.
-
-        A crash may have been the interruption itself; a finished run's failures, and files that
-        changed since, get another chance.
-        """
-        path = self.root / FAILURES
-        if (self.root / records.DESCRIPTION).is_file() or not path.is_file():
-            return {}
-        then = path.stat().st_mtime_ns
-        wanted = {str(self.paths[name]) for name in names}
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return {
-                name: reason
-                for name, reason in list(csv.reader(file))[1:]
-                if name in wanted and not reason.startswith(workers.CRASHED)
-                if os.path.exists(name) and os.stat(name).st_ctime_ns < then
-            }
-
     def _staged(self, name):
         return self.staging / f"{self.positions[name]:07d}.npz"
 
     def _number(self, job):
-        return self.positions[job["video"]] // VIDEOS_PER_SHARD
+        return self.positions[job["video"]] // self.per_shard
 
     def _job(self, name):
         options = dataclasses.asdict(self.settings)
         shards = self.settings.form == "shards"
         output = self._staged(name) if shards else self.root
-        return {"video": name, "path": str(self.paths[name]), "output": str(output), **options}
+        return {"video": name, "path": self.paths[name], "output": str(output), **options}
 
     def _answers(self, jobs, count):
         """Yields each job as it ends, with the progress bar and the list of failures kept."""
@@ -223,11 +212,7 @@ class _Run:
                 yield job
 
     def _write_failures(self):
-        path = self.root / FAILURES
-        if self.failures:
-            records.write_csv(path, ("path", "reason"), sorted(self.failures.items()))
-        else:
-            path.unlink(missing_ok=True)
+        failures.write(self.root, {**self.earlier, **self.failures})
 
     def _work_shards(self, jobs, count):
         left = collections.Counter(self._number(job) for job in jobs)
@@ -261,7 +246,7 @@ class _Run:
             **dataclasses.asdict(self.settings),
             "videos": len(data.videos),
             "frames": int(data.lengths.sum()),
-            "failures": len(self.failures),
+            "failures": len(self.earlier) + len(self.failures),
         }
         records.write_description(self.root, description)
 

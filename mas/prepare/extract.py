@@ -16,8 +16,13 @@ import cv2
 
 from mas import flow, records, video
 
+# A video is one protocol buffer in its shard, and those end at 2 GiB (2**31 - 1 bytes, serialised).
+# The last MiB is for what stands beside the images and their lengths: the id, the size, the tags.
+MOST_BYTES = 2**31 - 2**20
+BYTES_PER_FRAME = 12  # its three lengths
 
-def extract(path, name, *, size, method, quality, min_frames):
+
+def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
     """Decodes a video file and computes its flow.
 
     Args:
@@ -27,6 +32,7 @@ def extract(path, name, *, size, method, quality, min_frames):
         method: one of `flow.METHODS`, or "none".
         quality: of the JPEG files, 1..100.
         min_frames: a video with fewer frames is refused.
+        most_bytes: so is one that takes more bytes, as soon as it does; None is no limit.
 
     Returns:
         A `records.Prepared`. Flow is computed on grey frames of the stored size.
@@ -38,22 +44,35 @@ def extract(path, name, *, size, method, quality, min_frames):
         raise video.VideoError("its name is not UTF-8")
     estimate = None if method == "none" else flow.estimator(method)
     result = records.Prepared(name, 0, 0, video.frame_rate(path), [], [], [])
-    previous = None
+    previous, stored = None, 0
     for rgb in video.frames(path, size):
-        result.rgb.append(_jpeg(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality))
+        images = {"rgb": cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)}
         if estimate:
             grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
             if previous is not None:
                 code = flow.encode(estimate(previous, grey))
-                result.u.append(_jpeg(code[..., 0], quality))
-                result.v.append(_jpeg(code[..., 1], quality))
+                images |= {"u": code[..., 0], "v": code[..., 1]}
             previous = grey
+        stored += BYTES_PER_FRAME
+        for part, image in images.items():
+            getattr(result, part).append(_jpeg(image, quality))
+            stored += len(getattr(result, part)[-1])
+        if most_bytes is not None and stored > most_bytes:
+            raise video.VideoError(_too_large(result.frames, most_bytes))
     result.height, result.width = rgb.shape[:2]
     if result.frames < min_frames:
         raise video.VideoError(
             f"shorter than one clip: {result.frames} frames, at least {min_frames} wanted"
         )
     return result
+
+
+def _too_large(frames, most_bytes):
+    return (
+        f"too large: its first {frames} frames take more than the {most_bytes} bytes that a shard "
+        "holds of one video; prepare it in another --output with a smaller --size or with "
+        "--form=folders, or cut it into shorter videos"
+    )
 
 
 def _jpeg(image, quality):
@@ -68,6 +87,7 @@ def run(job):
     """
     try:
         options = {name: job[name] for name in ("size", "method", "quality", "min_frames")}
+        options["most_bytes"] = MOST_BYTES if job["form"] == "shards" else None
         prepared = extract(job["path"], job["video"], **options)
     except OSError as error:
         return {"error": error.strerror or str(error)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -9,6 +10,13 @@ import tempfile
 import threading
 
 CRASHED = "the decoder crashed"
+
+
+def cores():
+    """How many cores this process may use; where the system does not tell, all that there are."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Pool:

@@ -1,0 +1,66 @@
+"""Videos to prepare and short ways to do it: for the tests of preparation."""
+
+import csv
+import functools
+import os
+import pathlib
+
+import tqdm
+import video_files
+
+from mas import prepare
+from mas.prepare import extract, workers
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+CLIPS = {"right/a.avi": (2, 0), "right/b.mkv": (3, 0), "down/c.avi": (0, 2)}
+FRAMES = 6
+
+
+def film(folder):
+    """Three lossless videos whose motion is known."""
+    for name, shift in CLIPS.items():
+        images = video_files.moving(FRAMES, shift, size=(64, 48), seed=len(name))
+        images[..., 2] //= 2  # so that R G B and B G R differ
+        video_files.write(folder / name, images, rate=12.5)
+    return folder
+
+
+def run(videos, output, count=2, **settings):
+    settings = prepare.Settings(**{"size": (64, 48), "method": "dis", "min_frames": 5, **settings})
+    return prepare.prepare(prepare.find_videos(videos), output, settings, count)
+
+
+def failures(output):
+    with open(output / "failures.csv", newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def write_videos(folder, names, frames=2):
+    for name in names:
+        path = folder / f"{name}.avi"
+        video_files.write(path, video_files.noise(frames, seed=ord(name[-1])))
+
+
+def write_text(folder, names):
+    for name in names:
+        (folder / f"{name}.avi").write_text("no video\n")
+
+
+def run_noise(videos, output, form="shards"):
+    settings = prepare.Settings(form, video_files.SIZE, "dis", min_frames=2)
+    return prepare.prepare(prepare.find_videos(videos), output, settings, 2)
+
+
+def watch(monkeypatch):
+    """Works in this process; a list of the videos whose extraction was begun."""
+    names, run = [], extract.run
+
+    def counted(job):
+        names.append(job["video"])
+        return run(job)
+
+    monkeypatch.setattr(workers, "Pool", video_files.Inline)
+    monkeypatch.setattr(extract, "run", counted)
+    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, disable=True))
+    return names
