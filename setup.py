@@ -15,24 +15,34 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=find_packages(include=["mas", "mas.*"]),
+    # The class names of data_lists/ go into the package: `mas.lists` needs them without a checkout.
+    # Named one by one, as users keep lists of their own in that folder.
+    packages=[*find_packages(include=["mas", "mas.*"]), "mas.data_lists"],
+    package_dir={"mas.data_lists": "data_lists"},
+    package_data={"mas.data_lists": ["ucf101_classes.txt", "hmdb51_classes.txt"]},
     python_requires=">=3.10,<3.14",  # what TensorFlow 2.21 has wheels for
+    # Tested are the newest versions and the lowest (.ci/lowest.txt): change both together.
     install_requires=[
         "tensorflow>=2.20,<2.22",  # 2.20 is the first with wheels for Python 3.13
-        "keras>=3.10,<4",
+        "keras>=3.10,<4",  # TensorFlow 2.20's own floor; saved files are for its major version
         "tensorboard>=2.20,<2.22",  # TensorFlow 2.21 no longer brings it, and tf.summary needs it
         # TV-L1 flow is in the contrib modules; headless, for servers. It contains all of
-        # opencv-python: installed beside it, the two overwrite each other.
+        # opencv-python: installed beside it, the two overwrite each other. 4.10 is the first built
+        # for NumPy 2; 4 and 5 are tested.
         "opencv-contrib-python-headless>=4.10,<6",
-        "numpy>=1.26",
+        "numpy>=1.26",  # TensorFlow 2.20's own floor
         "numba>=0.61",  # label loops without the interpreter lock; 0.61 is the first for 3.13
-        "scipy>=1.13",
-        "absl-py>=2.1",
-        "tqdm>=4.66",
-        "matplotlib>=3.8",
+        "absl-py>=2.1",  # the lowest that is tested
+        "tqdm>=4.66",  # the lowest that is tested
+        "matplotlib>=3.8",  # the first for Python 3.12
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
-        "test": ["pytest>=8", "ruff>=0.8"],
+        "test": [
+            "pytest",
+            "ruff>=0.9",  # the first with the 2025 style of `ruff format`
+            # For the slow references, also of benchmarks/labels.py; 1.13 is the first for NumPy 2.
+            "scipy>=1.13",
+        ],
     },
 )

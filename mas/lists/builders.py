@@ -11,7 +11,10 @@ import re
 from mas.lists.entries import Entry, class_names, some, video_id
 from mas.lists.matching import canonical
 
-_DATA_LISTS = pathlib.Path(__file__).resolve().parents[2] / "data_lists"
+# In a checkout beside the package; setup.py installs the class files into it.
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+_INSTALLED = _PACKAGE / "data_lists"
+_DATA_LISTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data_lists"
 
 # UCF101's test groups per split: testlist01.txt to testlist03.txt of its official train/test lists.
 _UCF101_TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
@@ -28,7 +31,7 @@ def ucf101(names, split, part, classes=None):
         names: iterable of ids or file names that end in `v_CLASS_gGG_cCC`, in folders or not.
         split: 1, 2 or 3.
         part: "train" or "test".
-        classes: class names in label order; None: data_lists/ucf101_classes.txt of the checkout.
+        classes: class names in label order; None: those of data_lists/ucf101_classes.txt.
 
     Returns:
         A list of Entry in the names' order; labels from 0 (the official lists count from 1).
@@ -61,7 +64,7 @@ def hmdb51(split_dir, split, part, classes=None):
         split_dir: folder of the split files; all classes' must be there.
         split: 1, 2 or 3.
         part: "train" (1 in the files) or "test" (2). Videos with 0 are in neither.
-        classes: class names in label order; None: data_lists/hmdb51_classes.txt of the checkout.
+        classes: class names in label order; None: those of data_lists/hmdb51_classes.txt.
 
     Returns:
         A list of Entry with ids `CLASS/NAME`, by class and then in the files' order.

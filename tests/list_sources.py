@@ -1,0 +1,36 @@
+"""What lists are built from, as UCF101, HMDB51 and Kinetics come: for the tests of data lists."""
+
+import pathlib
+
+from mas import lists
+
+DATA_LISTS = pathlib.Path(__file__).resolve().parents[1] / "data_lists"
+UCF101 = DATA_LISTS / "ucf101_classes.txt"
+HMDB51 = DATA_LISTS / "hmdb51_classes.txt"
+
+KINETICS = """label,youtube_id,time_start,time_end,split,is_cc
+air drumming,--nQbRBEz2s,104,114,val,0
+"passing American football (in game)",-egPJubR-CE,0,10,val,0
+abseiling,0wR5jVB-WPk,417,427,val,1
+air drumming,_dbcJuKJQNs,9999,10009,val,0
+"""
+
+
+def ucf101_names():
+    """Two clips of each of the 25 groups of four classes, as the archive spells them."""
+    classes = {"HandstandPushups": "HandStandPushups", "YoYo": "YoYo", "JumpRope": "JumpRope"}
+    return [
+        f"{folder}/v_{name}_g{group:02d}_c{clip:02d}.avi"
+        for folder, name in classes.items()
+        for group in range(1, 26)
+        for clip in (1, 2)
+    ]
+
+
+def write_hmdb51_splits(folder):
+    """The official files of split 2: a video of each class for training, test and neither."""
+    folder.mkdir()
+    for name in lists.class_names(HMDB51):
+        text = f"#1!_({name});_&_[x]_f_0.avi 1 \nb_{name}.avi 2 \nc_{name}.avi 0 \n"
+        (folder / f"{name}_test_split2.txt").write_text(text)
+    return folder

@@ -1,0 +1,155 @@
+"""Data lists: names matched to a data set, videos found, class names."""
+
+import pytest
+from list_sources import HMDB51, UCF101
+
+from mas import lists
+from mas.lists import Entry
+
+# Matching.
+
+
+@pytest.mark.parametrize(
+    ("listed", "available", "expected"),
+    [
+        ("a/b", ["a/b", "c/b"], "a/b"),  # exact
+        ("/home/w/jpegs_256/v_X_g01_c01", ["X/v_X_g01_c01", "X/v_X_g01_c02"], "X/v_X_g01_c01"),
+        ("X/v_X_g01_c01", ["v_X_g01_c01", "v_X_g01_c02"], "v_X_g01_c01"),  # nested to flat
+        ("/d/cat/7", ["cat/7", "dog/7"], "cat/7"),  # own folder decides
+        ("a/b", ["a/b.avi", "c/b"], "a/b.avi"),  # a data set's id may keep an extension
+        ("air drumming/z_1_2", ["air_drumming/z_1_2"], "air_drumming/z_1_2"),
+        (
+            "HandstandPushups/v_HandStandPushups_g01_c01",
+            ["HandStandPushups/v_HandstandPushups_g01_c01", "HandstandPushups/other"],
+            "HandStandPushups/v_HandstandPushups_g01_c01",
+        ),
+        (
+            "/flow/u/v_HandstandPushups_g02_c03",
+            ["HandstandPushups/v_HandStandPushups_g02_c03", "HandstandWalking/v_1"],
+            "HandstandPushups/v_HandStandPushups_g02_c03",
+        ),
+    ],
+)
+def test_resolve_finds(listed, available, expected):
+    entry = Entry(listed, 4, 16, 99, line=2)
+    (found,) = lists.resolve([entry], iter(available), "list.txt")
+    assert found == Entry(expected, 4, 16, 99)
+    assert found.line == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "available", "message"),
+    [
+        ("a", ["b"], r"line 7: 'a' matches none"),
+        ("a", ["x/a", "y/a"], r"line 7: 'a' matches 'x/a'; 'y/a'"),
+        ("cat/7", ["cat/1", "dog/7"], r"line 7: 'cat/7' matches none"),  # never another class
+        ("v_Handstandpushups_g01_c01", ["v_HandStandPushups_g01_c01"], "matches none"),
+        (
+            "v_HandstandPushups_g01_c01",
+            ["a/v_HandstandPushups_g01_c01", "b/v_HandStandPushups_g01_c01"],
+            "matches 'a/v_HandstandPushups_g01_c01'; 'b/v_HandStandPushups_g01_c01'",
+        ),
+    ],
+)
+def test_resolve_refuses(listed, available, message):
+    with pytest.raises(ValueError, match=message) as error:
+        lists.resolve([Entry(listed, line=7)], available, "some/list.txt")
+    assert str(error.value).startswith("some/list.txt: expected each video to match exactly one")
+
+
+def test_resolve_counts_all_and_names_the_first_few():
+    entries = [Entry(f"gone{i}", line=i) for i in range(1, 10)] + [Entry("here", line=10)]
+    with pytest.raises(ValueError) as error:
+        lists.resolve(entries, ["here", "there"], "list.txt")
+    assert "one of the data set's 2," in str(error.value)
+    assert "Received: 9 of 10 that do not: line 1: 'gone1'" in str(error.value)
+    assert "line 5: 'gone5' matches none; and 4 more." in str(error.value)
+    assert "gone6" not in str(error.value)
+
+
+def test_resolve_refuses_two_entries_that_become_one_video():
+    entries = [Entry("/old/b", 0, line=1), Entry("a/b", 1, line=2)]
+    with pytest.raises(ValueError, match="lines 1 and 2: 'a/b'"):
+        lists.resolve(entries, ["a/b"], "list.txt")
+    clips = [Entry("/old/b", start=0, line=1), Entry("a/b", start=16, line=2)]
+    assert [entry.video for entry in lists.resolve(clips, ["a/b"], "list.txt")] == ["a/b"] * 2
+
+
+def test_drop_absent_gives_back_what_is_gone_but_refuses_what_is_unclear():
+    entries = [Entry("x_1_2", 0), Entry("y_1_2", 1), Entry("z_1_2", 2)]
+    present, absent = lists.drop_absent(entries, ["k/z_1_2", "k/x_1_2"], "k.csv")
+    assert present == [Entry("k/x_1_2", 0), Entry("k/z_1_2", 2)]
+    assert absent == [Entry("y_1_2", 1)]
+    with pytest.raises(ValueError, match="matches 'k/x_1_2'; 'l/x_1_2'"):
+        lists.drop_absent(entries, ["k/x_1_2", "l/x_1_2"], "k.csv")
+
+
+def test_find_videos(tmp_path):
+    for name in ["b/x.AVI", "a/deep/y.mp4.webm", "a-z.flv", "b/notes.txt", ".hidden", "b/x.v2"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    videos, ignored = lists.find_videos(tmp_path)
+    assert list(videos.items()) == [
+        ("a-z", "a-z.flv"),
+        ("a/deep/y", "a/deep/y.mp4.webm"),
+        ("b/x", "b/x.AVI"),
+    ]
+    assert ignored == [".hidden", "b/notes.txt", "b/x.v2"]
+    (tmp_path / "b/x.mkv").touch()
+    assert list(lists.find_videos(tmp_path)[0]) == ["a-z", "a/deep/y", "b/x.AVI", "b/x.mkv"]
+
+
+def test_find_videos_refuses_folders_without_any(tmp_path):
+    with pytest.raises(ValueError, match="must be an existing folder. Received: .*none"):
+        lists.find_videos(tmp_path / "none")
+    (tmp_path / "list.txt").touch()
+    with pytest.raises(ValueError, match=r"'\.avi'.*Received: 1 other files"):
+        lists.find_videos(tmp_path)
+
+
+def test_find_videos_follows_links(tmp_path):
+    (tmp_path / "disk" / "run").mkdir(parents=True)
+    (tmp_path / "disk" / "run" / "1.avi").touch()
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "all").symlink_to(tmp_path / "disk", target_is_directory=True)
+    assert lists.find_videos(tmp_path / "videos")[0] == {"all/run/1": "all/run/1.avi"}
+
+
+# Class names.
+
+
+def test_ucf101_class_names():
+    names = lists.class_names(UCF101)
+    assert len(set(names)) == 101
+    # The official order ignores case: Hammering, HammerThrow; JumpingJack, JumpRope.
+    assert names == sorted(names, key=str.lower)
+    places = {"ApplyEyeMakeup": 0, "Hammering": 34, "HammerThrow": 35, "HandstandPushups": 36,
+              "JumpingJack": 46, "JumpRope": 47, "Mixing": 53, "ParallelBars": 56, "Punch": 70,
+              "SoccerJuggling": 83, "TaiChi": 90, "WritingOnBoard": 99, "YoYo": 100}  # fmt: skip
+    assert {name: names.index(name) for name in places} == places
+    assert all(name.isalpha() and name[0].isupper() for name in names)
+
+
+def test_hmdb51_class_names():
+    names = lists.class_names(HMDB51)
+    assert len(set(names)) == 51
+    assert names == sorted(names)  # by code point: all lower case, '_' before letters
+    # The lists of VTDL give the same labels but to kick, kick_ball, sword and sword_exercise.
+    places = {"brush_hair": 0, "climb": 5, "climb_stairs": 6, "fall_floor": 12, "flic_flac": 14,
+              "jump": 19, "kick": 20, "kick_ball": 21, "pullup": 26, "shoot_ball": 34, "sword": 44,
+              "sword_exercise": 45, "talk": 46, "wave": 50}  # fmt: skip
+    assert {name: names.index(name) for name in places} == places
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz_") for name in names)
+
+
+def test_class_names_refuses_repeats_and_nothing(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("air drumming\n\nrun\nair drumming \n")
+    with pytest.raises(ValueError, match=r"classes.txt:4: .*'air drumming', also on line 1"):
+        lists.class_names(path)
+    path.write_text("air drumming\nrun\n")
+    assert lists.class_names(path) == ["air drumming", "run"]
+    path.write_text("\n")
+    with pytest.raises(ValueError, match="an empty file"):
+        lists.class_names(path)

@@ -1,0 +1,83 @@
+"""Labels of appearance on clips made by hand."""
+
+import numpy as np
+import pytest
+
+from mas import statistics
+from mas.statistics import regions
+
+APPEARANCE = statistics.appearance_names((1, 2, 3), True)
+
+
+def named(names, labels):
+    return dict(zip(names, labels.tolist(), strict=True))
+
+
+OCTANTS = {  # R G B
+    1: (0, 127, 255),
+    2: (20, 128, 128),
+    3: (200, 0, 130),
+    4: (128, 128, 128),
+    5: (127, 127, 127),
+    6: (3, 250, 90),
+    7: (255, 0, 0),
+    8: (128, 200, 127),
+}
+
+
+@pytest.mark.parametrize("colour", statistics.COLOURS)
+@pytest.mark.parametrize(("octant", "value"), OCTANTS.items())
+def test_a_still_clip_of_one_colour(octant, value, colour):
+    rgb = np.broadcast_to(np.array(value, np.uint8), (5, 48, 48, 3))
+    for pattern in (1, 2, 3):
+        np.testing.assert_array_equal(statistics.overlap(rgb, pattern), 1)
+    labels = statistics.appearance(rgb, colour=colour)
+    assert labels.tolist() == [1, octant] * 6 + [octant]  # all equal: the first region
+
+
+@pytest.mark.parametrize("cell", [1, 7, 16])
+@pytest.mark.parametrize(("octant", "value"), [(2, (40, 210, 200)), (7, (200, 50, 40))])
+def test_the_changing_cell_is_diverse_and_the_still_one_consistent(cell, octant, value):
+    mask = regions.masks(1, 32)[cell - 1]
+    rgb = np.zeros((6, 32, 32, 3), np.uint8)
+    rgb[:, mask] = value
+    rgb[4, mask] = np.array(value) + 3
+    labels = named(APPEARANCE, statistics.appearance(rgb))
+    assert (labels["p1_diverse_location"], labels["p1_diverse_colour"]) == (cell, octant)
+    assert labels["p1_consistent_colour"] == labels["colour"] == 5
+    rgb[:, mask] = value
+    rgb[:, ~mask] = np.random.default_rng(cell).integers(0, 256, (6, 960, 3))
+    labels = named(APPEARANCE, statistics.appearance(rgb))
+    assert (labels["p1_consistent_location"], labels["p1_consistent_colour"]) == (cell, octant)
+
+
+def test_overlap_of_one_changed_pixel_in_closed_form():
+    """It lies on a diagonal: both its triangles count it, their 36 pixels differ by one."""
+    rgb = np.zeros((4, 16, 16, 3), np.uint8)
+    rgb[2, 3, 3] = 200
+    expected = np.ones(8)
+    expected[:2] = 35 / 37
+    np.testing.assert_allclose(statistics.overlap(rgb, 3), expected, rtol=1e-15)
+    rgb[2, 3, 3] = (0, 0, 200)
+    expected[:2] = (1 + 1 + 35 / 37) / 3
+    np.testing.assert_allclose(statistics.overlap(rgb, 3), expected, rtol=1e-15)
+
+
+def test_the_fullest_octant_is_not_that_of_the_most_frequent_value():
+    rgb = np.empty((2, 16, 16, 3), np.uint8)
+    rgb[:, :6] = (0, 0, 255)  # 6 rows of one blue, 10 rows of 10 reds
+    rgb[:, 6:] = [[[200 + row, 0, 0]] for row in range(10)]
+    assert statistics.appearance(rgb, ())[0] == 7
+    assert statistics.appearance(rgb, (), colour="mode")[0] == 1
+
+
+def test_equally_frequent_values_give_the_smallest_by_blue_green_red():
+    rgb = np.zeros((2, 8, 8, 3), np.uint8)
+    rgb[0], rgb[1] = (255, 255, 10), (0, 0, 128)
+    assert statistics.appearance(rgb, (), colour="mode")[0] == 8
+
+
+def test_colours_are_counted_over_all_frames():
+    rgb = np.zeros((5, 8, 8, 3), np.uint8)
+    rgb[2:] = (0, 255, 0)
+    assert statistics.appearance(rgb, (1,)).tolist() == [1, 6, 1, 6, 6]

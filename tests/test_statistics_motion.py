@@ -1,0 +1,121 @@
+"""Labels of motion on clips made by hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mas import statistics
+from mas.statistics import regions
+
+MOTION = statistics.motion_names((1, 2, 3), True)
+
+
+def named(names, labels):
+    return dict(zip(names, labels.tolist(), strict=True))
+
+
+def field(size=16, frames=3):
+    return np.zeros((frames, size, size, 2), np.float32)
+
+
+def test_boundaries_of_a_ramp_are_minus_six_in_its_direction():
+    flow = field(frames=2)
+    flow[0, ..., 0] = np.arange(16)  # u grows by 1 a column in one field, by 2 a row in the other
+    flow[1, ..., 0] = 2 * np.arange(16)[:, None]
+    m_u, m_v = statistics.motion_boundaries(flow)
+    assert m_u.shape == (2, 16, 16) and m_u.dtype == np.float32
+    border = np.full(16, 6.0)
+    border[[0, -1]] = 3  # reflected: half the difference
+    np.testing.assert_array_equal(m_u[0], np.tile(-border, (16, 1)))
+    np.testing.assert_array_equal(m_u[1], np.tile(-2 * border[:, None], (1, 16)))
+    np.testing.assert_array_equal(m_v, 0)
+
+
+@pytest.mark.parametrize(
+    ("top", "left", "cell", "ring", "triangle"),
+    [
+        (26, 2, 5, 4, 1),
+        (10, 26, 2, 3, 2),
+        (2, 34, 3, 4, 3),
+        (18, 57, 8, 4, 4),
+        (34, 18, 10, 2, 5),
+        (42, 26, 10, 2, 6),
+        (58, 42, 15, 4, 7),
+        (34, 50, 12, 3, 8),
+    ],
+)
+def test_a_moving_square_is_found_in_its_region(top, left, cell, ring, triangle):
+    flow = field(64)
+    flow[:, top : top + 4, left : left + 4, 1] = 1.5  # its boundary is one pixel further out
+    labels = named(MOTION, statistics.motion(flow))
+    assert [labels[f"p{pattern}_v_location"] for pattern in (1, 2, 3)] == [cell, ring, triangle]
+    assert [labels[name] for name in MOTION if "u" in name.split("_")] == [0] * 7
+
+
+@pytest.mark.parametrize("octant", range(8))
+@pytest.mark.parametrize(("offset", "further"), [(10, 0), (35, 1)])
+def test_directions_are_shared_between_the_two_nearest_bins(octant, offset, further):
+    """A slope towards 45 k + 10 degrees fills bin k most; towards 45 k + 35, the next."""
+    size, angle = 32, np.deg2rad(45 * octant + offset)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    flow = field(size)
+    # True convolution turns derivatives by 180 degrees, so that a falling u has a positive one.
+    flow[..., 0] = -(np.cos(angle) * x + np.sin(angle) * y)
+    flow[..., 1] = -flow[..., 0]
+    labels = named(MOTION, statistics.motion(flow, (1, 2, 3), True))
+    expected = (octant + further) % 8 + 1
+    opposite = (expected + 3) % 8 + 1
+    for pattern in (1, 2, 3):
+        assert labels[f"p{pattern}_u_direction"] == expected
+        assert labels[f"p{pattern}_v_direction"] == opposite
+
+
+def test_regions_are_compared_by_mean_not_sum():
+    flow = field(32, 1)
+    flow[0, ..., 0] = np.arange(32)  # magnitude 6, at the left and right border 3
+    magnitude = np.hypot(*statistics.motion_boundaries(flow)[0])
+    sums = [magnitude[mask].sum() for mask in regions.masks(2, 32)]
+    assert sums == [384, 1152, 1920, 2496]
+    assert named(MOTION, statistics.motion(flow))["p2_u_location"] == 1
+
+
+def test_frames_of_largest_motion_are_the_bursts():
+    flow = field(16, 15)
+    flow[:, 4:8, 4:8] = 0.5
+    flow[6, 4:8, 4:8, 0] = 3
+    flow[11, 4:8, 4:8, 1] = -3
+    labels = named(MOTION, statistics.motion(flow))
+    assert (labels["u_frame"], labels["v_frame"]) == (7, 12)
+
+
+def test_equal_frames_and_regions_give_the_first():
+    flow = field(16, 4)
+    flow[:, 1:3, 1:3, 0] = flow[:, 1:3, 13:15, 0] = 1
+    labels = named(MOTION, statistics.motion(flow))
+    assert (labels["u_frame"], labels["p1_u_location"], labels["p3_u_location"]) == (1, 1, 1)
+
+
+def test_uniform_flow_is_no_motion():
+    flow = field(24, 15)
+    flow += np.random.default_rng(0).normal(0, 7, (15, 1, 1, 2)).astype(np.float32)
+    assert not statistics.motion_boundaries(flow).any()
+    assert statistics.motion(flow).tolist() == [0] * 14
+
+
+def test_boundaries_that_cancel_leave_a_frame_but_no_place():
+    flow = field(16, 2)
+    flow[0, 4:8, 4:8, 1] = -1.3
+    flow[1, 4:8, 4:8, 1] = 1.3
+    labels = named(MOTION, statistics.motion(flow))
+    assert labels == {**dict.fromkeys(MOTION, 0), "v_frame": 1}
+
+
+def test_an_angle_just_below_360_degrees_is_in_the_first_bin():
+    flow = field(16, 2)
+    flow[0, ..., 0] = -np.arange(16)
+    flow[1, ..., 0] = 1e-9 * np.arange(16)[:, None]
+    m_u, _ = statistics.motion_boundaries(flow)
+    assert (m_u[0] > 0).all() and (m_u[1] < 0).all()
+    assert np.isin(cv2.cartToPolar(*m_u, angleInDegrees=True)[1], (0, 360)).any()  # rounded
+    labels = named(MOTION, statistics.motion(flow))
+    assert [labels[f"p{pattern}_u_direction"] for pattern in (1, 2, 3)] == [1, 1, 1]
