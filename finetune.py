@@ -10,16 +10,13 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
-from mas import cli, clips, lists, run_folder, tasks, weights
+from mas import cli, clips, lists, tasks, weights
 from mas.evaluation import action
 
-_FLAGS = [
-    *cli.define_data(),
-    *cli.define_network(),
-    *cli.define_optimisation(epochs=20, decay_epochs=5),  # as pre-training, section 4.1
-    *cli.define_run(),
-    *("init", "train_list", "test_list", "classes", "clips", "dropout", "test_clips"),
-]
+cli.define_data()
+cli.define_network()
+cli.define_optimisation(epochs=20, decay_epochs=5)  # as pre-training, section 4.1
+cli.define_run()
 _INIT = flags.DEFINE_string(
     "init",
     None,
@@ -31,12 +28,6 @@ _TRAIN = flags.DEFINE_string(
 _TEST = flags.DEFINE_string("test_list", None, "[data] Labelled videos to test on.", required=True)
 _CLASSES = flags.DEFINE_string(
     "classes", None, "[data] Class names, one a line, in the labels' order."
-)
-_CLIPS = flags.DEFINE_enum(
-    "clips",
-    "consecutive",
-    ["consecutive", "anywhere"],
-    "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video.",
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.5, "[network] After fc6 and fc7.", 0, 0.99)
 _TEST_CLIPS = flags.DEFINE_integer(
@@ -80,7 +71,7 @@ def _finetune():
     _check_lists(train, test)
     names = _class_names(train + test)
     task = tasks.Classify(len(names), dropout=_DROPOUT.value, **cli.network_options())
-    examples = clips.examples(data, train, task.frames, _CLIPS.value)
+    examples = clips.examples(data, train, task.frames, cli.FLAGS.clips)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
@@ -91,12 +82,13 @@ def _finetune():
             weights.load(backbone, _INIT.value)
         return backbone, task.model(backbone)
 
-    run = cli.open_run(_FLAGS, strategy, f"runs/finetune_{cli.FLAGS.backbone}")
-    facts = {"init": _INIT.value, "classes": names, "train_list": _TRAIN.value}
-    facts |= {"train_list_sha256": run_folder.digest(_TRAIN.value), "clips": len(examples)}
-    _, model = cli.train(task, build, reader, strategy, run, **facts)
+    paths = {"train_list": _TRAIN.value, "test_list": _TEST.value}
+    identity = cli.identity(reader, **paths, classes=_CLASSES.value)
+    run = cli.open_run(__name__, strategy, f"runs/finetune_{cli.FLAGS.backbone}", identity)
+    model = cli.train(task, build, reader, strategy, run, init=_INIT.value, classes=names, **paths)
     if cli.training.is_chief(strategy):
-        _test(data, test, task, model, names, run)
+        with cli.reading():
+            _test(data, test, task, model, names, run)
     return 0
 
 

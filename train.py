@@ -11,26 +11,14 @@ import sys
 
 from absl import app, flags, logging
 
-from mas import cli, clips, prepare, run_folder, sample, tasks
+from mas import cli, clips, prepare, sample, tasks
 
-_FLAGS = [
-    *cli.define_data(),
-    *cli.define_network(),
-    *cli.define_optimisation(epochs=20, decay_epochs=5),  # UCF101, section 4.1
-    *cli.define_run(),
-    "list",
-    "clips",
-    "task",
-    "option",
-]
+cli.define_data()
+cli.define_network()
+cli.define_optimisation(epochs=20, decay_epochs=5)  # UCF101, section 4.1
+cli.define_run()
 _LIST = flags.DEFINE_string(
     "list", None, "[data] Videos to train on; without one, all of the data set."
-)
-_CLIPS = flags.DEFINE_enum(
-    "clips",
-    "consecutive",
-    ["consecutive", "anywhere"],
-    "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video.",
 )
 _TASK = flags.DEFINE_string("task", "mas", "[task] Pretext task.")
 _SAMPLE = flags.DEFINE_bool(
@@ -58,11 +46,12 @@ def main(argv):
 
 def _make_sample(folder):
     logging.info("[1/3] Writing generated videos to %s.", folder / "videos")
-    sample.write(folder)
-    logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", folder / "prepared")
+    digest = sample.write(folder)
+    data = folder / f"prepared_{cli.FLAGS.resize}_{digest}"  # of this size and these videos
+    logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", data)
     settings = prepare.Settings(size=prepare.parse_size(cli.FLAGS.resize))
-    prepare.prepare(prepare.find_videos(folder / "videos"), folder / "prepared", settings)
-    cli.FLAGS.data, cli.FLAGS.list = str(folder / "prepared"), str(folder / "train.txt")
+    prepare.prepare(prepare.find_videos(folder / "videos"), data, settings)
+    cli.FLAGS.data, cli.FLAGS.list = str(data), str(folder / "train.txt")
     logging.info("[3/3] Training on them.")
 
 
@@ -70,7 +59,7 @@ def _train():
     data = cli.open_data()
     task = tasks.task(_TASK.value, _OPTION.value, **cli.network_options())
     entries = cli.entries(data, _LIST.value)
-    examples = clips.examples(data, entries, task.frames, _CLIPS.value, wrap=task.wraps)
+    examples = clips.examples(data, entries, task.frames, cli.FLAGS.clips, wrap=task.wraps)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
@@ -79,10 +68,11 @@ def _train():
         backbone = cli.backbone()
         return backbone, task.model(backbone)
 
-    run = cli.open_run(_FLAGS, strategy, f"runs/{task.name}_{cli.FLAGS.backbone}")
+    identity = cli.identity(reader, list=_LIST.value)
+    default = f"runs/{task.name}_{cli.FLAGS.backbone}"
+    run = cli.open_run(__name__, strategy, default, identity)
     logging.info("%d clips; batch %d; run folder %s.", len(examples), cli.FLAGS.batch, run.path)
-    facts = {"list": _LIST.value, "list_sha256": run_folder.digest(_LIST.value)}
-    cli.train(task, build, reader, strategy, run, clips=len(examples), **facts)
+    cli.train(task, build, reader, strategy, run, list=_LIST.value)
     _say_next(run)
     return 0
 

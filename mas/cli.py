@@ -1,9 +1,13 @@
 """What train.py and finetune.py share: flags, and the calls that turn them into objects."""
 
+import contextlib
+import hashlib
 import os
+import re
 import sys
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
@@ -18,7 +22,7 @@ CLIP = ("frames", "size", "resize")
 
 
 def define_data():
-    """Flags on data and geometry; returns their names."""
+    """Flags on data, clips and geometry."""
     flags.DEFINE_string("data", None, "[data] Prepared data set: what mas.prepare wrote.")
     flags.DEFINE_string(
         "columns", "video,label", "[data] Columns of the lists, or a preset: mas, sts, pace, vtdl."
@@ -29,11 +33,16 @@ def define_data():
     )
     flags.DEFINE_integer("size", 112, "[data] Side of the square crop, in pixels.", 8)
     flags.DEFINE_bool("flip", True, "[data] Mirror half of the training clips.")
-    return ["data", "columns", "frames", "resize", "size", "flip"]
+    flags.DEFINE_enum(
+        "clips",
+        "consecutive",
+        ["consecutive", "anywhere"],
+        "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video.",
+    )
 
 
 def define_network():
-    """Flags on the network; returns their names."""
+    """Flags on the network."""
     flags.DEFINE_enum("backbone", "c3d", list(backbones.NAMES), "[network] Network.")
     flags.DEFINE_float(
         "width", 1.0, "[network] Factor on the channels and units of every layer.", 0
@@ -47,7 +56,6 @@ def define_network():
         list(initial.NAMES),
         "[network] Start of the weights: he for narrow networks and other presets than bgr255.",
     )
-    return list(NETWORK)
 
 
 def network_options():
@@ -62,7 +70,7 @@ def backbone():
 
 
 def define_optimisation(epochs, decay_epochs):
-    """Flags on the optimisation, with a script's defaults; returns their names."""
+    """Flags on the optimisation, with a script's defaults."""
     flags.DEFINE_integer("epochs", epochs, "[optimisation] Passes over the examples.", 1)
     flags.DEFINE_integer("batch", 30, "[optimisation] Examples in a step, over all replicas.", 1)
     flags.DEFINE_float(
@@ -77,12 +85,10 @@ def define_optimisation(epochs, decay_epochs):
     flags.DEFINE_enum(
         "decay", "fc", list(optimizers.DECAYS), "[optimisation] Which variables l2 decays."
     )
-    names = ["epochs", "batch", "learning_rate", "decay_epochs", "decay_factor"]
-    return [*names, "momentum", "l2", "decay"]
 
 
 def define_run():
-    """Flags on the run; returns their names."""
+    """Flags on the run."""
     flags.DEFINE_string("run", None, "[run] Run folder; an unfinished run in it goes on.")
     flags.DEFINE_bool("restart", False, "[run] Throw away an earlier run in the folder.")
     flags.DEFINE_integer("seed", 0, "[run] Of weights, order and augmentation.", 0)
@@ -98,25 +104,33 @@ def define_run():
     flags.DEFINE_bool("jit", False, "[run] Compile the step with XLA.")
     flags.DEFINE_integer("log_every", 10, "[run] Steps between looks at the loss.", 1)
     flags.DEFINE_integer("checkpoint_every", 1000, "[run] Steps between checkpoints.", 1)
-    return "run restart seed strategy threads jit log_every checkpoint_every".split()
 
 
-def values(names):
-    """{name: texts} of the flags, a line of a flag file each; unset ones have none."""
+def values(script):
+    """{name: texts} of a script's flags, a line of a flag file each; unset ones have none.
+
+    Args:
+        script: its `__name__`.
+    """
     found = {}
-    for name in names:
-        value = FLAGS[name].value
+    for flag in FLAGS.get_key_flags_for_module(sys.argv[0] if script == "__main__" else script):
+        value = flag.value
         parts = value if isinstance(value, list) else [] if value is None else [value]
-        found[name] = [str(p).lower() if isinstance(p, bool) else str(p) for p in parts]
+        found[flag.name] = [str(p).lower() if isinstance(p, bool) else str(p) for p in parts]
     return found
 
 
 def setup():
-    """Threads and seeds, before TensorFlow starts; returns the strategy."""
+    """Threads and seeds, before TensorFlow starts; returns the strategy.
+
+    Of several hosts the chief alone goes on to say what it does.
+    """
     if FLAGS.threads:
         tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
         tf.config.threading.set_inter_op_parallelism_threads(FLAGS.threads)
     strategy = training.strategy(FLAGS.strategy)
+    if not training.is_chief(strategy):
+        logging.set_verbosity(logging.WARNING)
     keras.utils.set_random_seed(FLAGS.seed)
     return strategy
 
@@ -163,12 +177,25 @@ def optimizer(steps_per_epoch):
     return optimizers.Momentum(rate, FLAGS.momentum, l2=FLAGS.l2, decay=FLAGS.decay)
 
 
-def open_run(names, strategy, default):
-    """Opens the run folder of the flags."""
-    path = FLAGS.run or default
-    run = run_folder.RunFolder(
-        path, values(names), FLAGS.restart, chief=training.is_chief(strategy)
-    )
+def identity(reader, **lists):
+    """What a run is trained on: digests that tell when it changes under the same paths.
+
+    Args:
+        reader: the `clips.Reader` of the training.
+        **lists: paths of the lists that the script read; None for those it was not given.
+    """
+    data, examples = reader.data, reader.examples
+    summary = hashlib.sha256("\n".join(data.videos[n] for n in examples.videos).encode())
+    for numbers in (data.lengths[examples.videos], examples.starts, examples.labels):
+        summary.update(np.asarray(numbers, "<i8").tobytes())
+    digests = {f"{name}_sha256": run_folder.digest(path) for name, path in lists.items()}
+    return {"clips": len(examples), "clips_sha256": summary.hexdigest(), **digests}
+
+
+def open_run(script, strategy, default, identity):
+    """Opens the run folder of the flags of a script, given its `__name__`."""
+    path, chief = FLAGS.run or default, training.is_chief(strategy)
+    run = run_folder.RunFolder(path, values(script), identity, FLAGS.restart, chief)
     training.barrier(strategy)
     return run
 
@@ -185,19 +212,21 @@ def train(task, build, reader, strategy, run, **facts):
         **facts: for run.json.
 
     Returns:
-        (backbone, model) outside any strategy, with the final weights.
+        The model outside any strategy, with the final weights.
     """
     settings = plan()
+    if run.finished_epochs == settings.epochs:
+        logging.info("%s is finished; --restart begins anew.", run.path)
+        return keras.models.load_model(run.path / "model.keras", compile=False)
     with strategy.scope():
         backbone, model = build()
         trainer = training.Trainer(task, model, optimizer(reader.steps(FLAGS.batch)), strategy)
-    if training.is_chief(strategy) and not run.finished_epochs:
+    if training.is_chief(strategy):
         network = {name: FLAGS[name].value for name in NETWORK}
         shape = {name: FLAGS[name].value for name in CLIP}
         run.describe(model, strategy, task=task.name, network=network, clip=shape, **facts)
-    if run.finished_epochs >= settings.epochs:
-        logging.info("%s is finished; --restart begins anew.", run.path)
-    trainer.fit(reader, settings, run)
+    with reading():
+        trainer.fit(reader, settings, run)
     if strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None:
         final = [variable.numpy() for variable in model.variables]
         with tf.device(None):
@@ -206,7 +235,19 @@ def train(task, build, reader, strategy, run, **facts):
             variable.assign(value)
     if training.is_chief(strategy):
         run.finish(backbone, model, settings.epochs)
-    return backbone, model
+    return model
+
+
+@contextlib.contextmanager
+def reading():
+    """Gives errors of the input pipeline, which TensorFlow wraps, in their own words again."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        own = re.search(r"\b(?:Value|Index|FileNotFound|Permission|OS)Error: (.+)", error.message)
+        if not own:
+            raise
+        raise ValueError(own.group(1)) from error
 
 
 def quiet():

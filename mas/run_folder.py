@@ -1,7 +1,8 @@
 """The run folder: everything one training leaves behind.
 
 flags.txt          a flag file that repeats the run
-run.json           versions, commit, list, parameters, device; `finished` once it is
+run.json           versions, commit, lists, parameters, devices; `resumed`, a row for each time that
+                   the run went on; `finished` once it is
 metrics.csv        one row an epoch
 events.*           TensorBoard
 resume/            checkpoints
@@ -27,6 +28,8 @@ from mas import export, records
 
 # Flags that may change when a run goes on: they do not change what is computed.
 FREE = ("run", "restart", "threads", "log_every", "checkpoint_every", "epochs", "strategy")
+# Flags that name files: not their paths but what they hold must stay; see `identity`.
+PATHS = ("data", "list", "train_list", "test_list", "classes")
 
 
 class RunFolder:
@@ -35,22 +38,27 @@ class RunFolder:
     Args:
         path: the folder.
         flags: {name: [value as text, ...]} of the script; several where a flag may be repeated.
+        identity: {name: value} of what a run is trained on, such as the digests of its lists: what
+            must still be the same when it goes on. JSON can hold it.
         restart: throw away what an earlier run left there.
-        chief: whether this process writes; the other hosts only read the checkpoints.
+        chief: whether this process writes; the other hosts only read.
 
     Raises:
-        ValueError: an earlier run in the folder had other flags, or the folder holds other things.
+        ValueError: an earlier run in the folder had other flags or other data, or had finished more
+            epochs; or the folder holds other things.
     """
 
-    def __init__(self, path, flags, restart=False, chief=True):
+    def __init__(self, path, flags, identity=None, restart=False, chief=True):
         """See the class."""
         self.path, self.resume = pathlib.Path(path), str(pathlib.Path(path, "resume"))
         self._metrics, self._writer = self.path / "metrics.csv", None
+        self._flags, self._identity = flags, identity or {}
         if chief:
-            self._open(flags, restart)
+            self._open(restart)
 
-    def _open(self, flags, restart):
+    def _open(self, restart):
         held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+        held.discard("flags.txt.tmp")  # killed while it was written, before all else
         if held:
             if "flags.txt" not in held:
                 raise ValueError(
@@ -60,18 +68,24 @@ class RunFolder:
             if restart:
                 shutil.rmtree(self.path)
             elif held != {"flags.txt"}:  # a run that was refused right away left nothing else
-                self._check(flags)
+                self._check_flags()
+                self._check_epochs()
+                self._check_identity()
         self.path.mkdir(parents=True, exist_ok=True)
-        kept = {name: texts for name, texts in flags.items() if name != "restart"}
+        if not (self.path / "flags.txt").is_file():
+            self._write_flags()
+
+    def _write_flags(self):
+        kept = {name: texts for name, texts in self._flags.items() if name != "restart"}
         lines = [f"--{name}={text}\n" for name, texts in kept.items() for text in texts]
         _write(self.path / "flags.txt", "".join(lines))
 
-    def _check(self, flags):
-        earlier = {}
+    def _check_flags(self):
+        flags, earlier = self._flags, {}
         for line in (self.path / "flags.txt").read_text("utf-8").splitlines():
             name, value = line[2:].split("=", 1)
             earlier.setdefault(name, []).append(value)
-        names = (set(flags) | set(earlier)) - set(FREE)
+        names = (set(flags) | set(earlier)) - {*FREE, *PATHS}
         other = sorted(name for name in names if flags.get(name, []) != earlier.get(name, []))
         if other:
             both = [(n, ",".join(flags.get(n, [])), ",".join(earlier.get(n, []))) for n in other]
@@ -81,41 +95,84 @@ class RunFolder:
                 "Take another --run, or --restart to begin anew."
             )
 
+    def _check_epochs(self):
+        done = self.finished_epochs
+        epochs = int(self._flags.get("epochs", [done])[0])
+        if epochs < done:
+            raise ValueError(
+                f"epochs must be at least {done}, which the run in {self.path} has finished. "
+                f"Received: {epochs}."
+            )
+
+    def _check_identity(self):
+        earlier = self._described().get("identity", self._identity)
+        new = json.loads(json.dumps(self._identity))
+        other = sorted(n for n in {*earlier, *new} if earlier.get(n) != new.get(n))
+        if other:
+            both = [(n, *(str(side.get(n))[:12] for side in (new, earlier))) for n in other]
+            changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in both)
+            raise ValueError(
+                f"{self.path} holds a run that must go on with its own data. Received: {changes}. "
+                "Take another --run, or --restart to begin anew."
+            )
+
+    def _described(self):
+        """What run.json holds; {} before there is one."""
+        path = self.path / "run.json"
+        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+    def _write_described(self, description):
+        _write(self.path / "run.json", json.dumps(description, indent=2) + "\n")
+
     @property
     def finished_epochs(self):
         """Epochs after which the run was finished; 0 while it is not."""
-        path = self.path / "run.json"
-        return (
-            json.loads(path.read_text("utf-8")).get("finished_epochs", 0) if path.is_file() else 0
-        )
+        return self._described().get("finished_epochs", 0)
 
     def describe(self, model, strategy, **facts):
-        """Writes run.json."""
+        """Writes run.json, unless the run is to go on from a checkpoint."""
+        if self.finished_epochs or tf.train.latest_checkpoint(self.resume):
+            return
         trainable = sum(
             int(variable.shape.num_elements()) for variable in model.trainable_variables
         )
         description = {
-            "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "started": _now(),
             "versions": versions(),
             "commit": _commit(),
             "parameters": {"trainable": trainable, "all": model.count_params()},
             "replicas": strategy.num_replicas_in_sync,
             "devices": [device.name for device in tf.config.list_logical_devices()],
+            "resumed": [],
+            "identity": self._identity,
             **facts,
         }
-        _write(self.path / "run.json", json.dumps(description, indent=2) + "\n")
+        self._write_described(description)
 
-    def begin_metrics(self, epoch):
-        """Keeps the rows of the epochs before `epoch` and opens TensorBoard's file."""
-        if self._metrics.is_file():
+    def begin(self, step, epoch):
+        """Gets ready for training from `step` on, which lies in `epoch`, both counted from 0.
+
+        Notes in run.json that the run goes on, keeps the rows of the epochs before, and opens
+        TensorBoard's file.
+        """
+        self._write_flags()
+        if step:
+            row = {"at": _now(), "step": step, "versions": versions(), "commit": _commit()}
+            description = self._described()
+            self._write_described(description | {"resumed": [*description["resumed"], row]})
+        if self._has_metrics():
             with open(self._metrics, newline="", encoding="utf-8") as file:
-                header, *rows = list(csv.reader(file)) or [[]]
+                header, *rows = csv.reader(file)
             records.write_csv(self._metrics, header, [r for r in rows if int(r[0]) <= epoch])
         self._writer = tf.summary.create_file_writer(str(self.path))
 
+    def _has_metrics(self):
+        """Whether metrics.csv has its header: a kill may have left an empty file."""
+        return self._metrics.is_file() and self._metrics.stat().st_size > 0
+
     def add_metrics(self, row):
         """Adds one epoch's row to metrics.csv and TensorBoard."""
-        new = not self._metrics.is_file()
+        new = not self._has_metrics()
         with open(self._metrics, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if new:
@@ -143,10 +200,12 @@ class RunFolder:
         export.saved_model(backbone, model, temporary)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
-        description = json.loads((self.path / "run.json").read_text("utf-8"))
-        description["finished"] = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        description["finished_epochs"] = epochs
-        _write(self.path / "run.json", json.dumps(description, indent=2) + "\n")
+        marks = {"finished": _now(), "finished_epochs": epochs}
+        self._write_described(self._described() | marks)
+
+
+def _now():
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def versions():

@@ -4,6 +4,8 @@ Its classes are motions, so that appearance alone does not tell them apart. Behi
 and the tests.
 """
 
+import hashlib
+import os
 import pathlib
 
 import cv2
@@ -67,22 +69,46 @@ def _texture(rng, size):
 def write(folder, videos=6, test=2, frames=32, size=(85, 64)):
     """Writes the data set: FOLDER/videos/MOTION/NAME.avi, train.txt, test.txt and classes.txt.
 
+    The same call writes the same bytes, so it may be repeated at any time, also after it was
+    killed. `prepare` takes a video that it knows by name for done: what is prepared from these
+    belongs into a folder named after what is returned, or it may be that of other videos.
+
     Args:
         folder: where to write; made if it is not there.
         videos: of each motion, all with textures of their own.
         test: how many of these go to test.txt.
         frames: length of each.
         size: (width, height) in pixels.
+
+    Returns:
+        A digest of the videos, 8 hexadecimal digits: another version of this module, or of the
+        encoder, may write others.
+
+    Raises:
+        ValueError: FOLDER/videos holds other files, which would be prepared with these.
     """
-    root = pathlib.Path(folder)
+    root, digest = pathlib.Path(folder), hashlib.sha256()
+    names = {m: [f"{m}/{m}_{number:02d}" for number in range(videos)] for m in sorted(MOTIONS)}
+    _refuse_others(root / "videos", {f"{name}.avi" for group in names.values() for name in group})
     train, held = [], []
-    for label, motion in enumerate(sorted(MOTIONS)):
+    for label, (motion, group) in enumerate(names.items()):
         (root / "videos" / motion).mkdir(parents=True, exist_ok=True)
-        for number in range(videos):
-            name = f"{motion}/{motion}_{number:02d}"
-            images = clip(motion, number, frames, size)
-            video.write(root / "videos" / f"{name}.avi", images)
+        for number, name in enumerate(group):
+            unfinished = root / "unfinished.avi"
+            video.write(unfinished, clip(motion, number, frames, size))
+            digest.update(hashlib.sha256(unfinished.read_bytes()).digest())
+            os.replace(unfinished, root / "videos" / f"{name}.avi")
             (held if number < test else train).append(lists.Entry(name, label))
     lists.write(root / "train.txt", train)
     lists.write(root / "test.txt", held)
-    (root / "classes.txt").write_text("\n".join(sorted(MOTIONS)) + "\n", encoding="utf-8")
+    (root / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    return digest.hexdigest()[:8]
+
+
+def _refuse_others(folder, names):
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    if found - names:
+        raise ValueError(
+            f"{folder} must hold the generated videos alone. Received: {len(found - names)} other "
+            f"files, such as {min(found - names)}; if an earlier version wrote them, delete them."
+        )

@@ -5,6 +5,7 @@ MultiWorkerMirroredStrategy (Keras issue 20585), and two loops would drift apart
 """
 
 import dataclasses
+import json
 import os
 import time
 
@@ -14,6 +15,7 @@ import tqdm
 from absl import logging
 
 STRATEGIES = ("auto", "mirrored", "none")
+HOSTS = ("chief", "worker")  # task types of TF_CONFIG that train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +57,12 @@ def strategy(name="auto"):
             all GPUs, else none. "mirrored": over all GPUs, or else over all logical CPUs. "none".
 
     Raises:
-        ValueError: another name.
+        ValueError: another name, or a TF_CONFIG that does not fit.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received: {name!r}.")
-    if name != "none" and os.environ.get("TF_CONFIG"):
+    if os.environ.get("TF_CONFIG"):
+        _check_host(name, json.loads(os.environ["TF_CONFIG"]))
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "mirrored" and not devices:
@@ -69,10 +72,25 @@ def strategy(name="auto"):
     return tf.distribute.get_strategy()
 
 
+def _check_host(name, config):
+    """Refuses a TF_CONFIG under which two processes would write one run folder."""
+    if name != "auto":
+        raise ValueError(f"strategy must be auto where TF_CONFIG is set. Received: {name!r}.")
+    kind = config.get("task", {}).get("type")
+    if kind not in HOSTS:
+        raise ValueError(
+            f"the task of TF_CONFIG must have one of the types {list(HOSTS)}. Received: {kind!r}."
+        )
+
+
 def is_chief(strategy):
-    """Whether this process writes the run folder: the first of several hosts."""
+    """Whether this process writes the run folder: the chief of several hosts, or worker 0."""
     resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_id
+    if resolver is None:
+        return True
+    if "chief" in resolver.cluster_spec().jobs:
+        return resolver.task_type == "chief"
+    return not resolver.task_id
 
 
 def barrier(strategy):
@@ -84,6 +102,9 @@ def barrier(strategy):
 
 class Trainer:
     """Trains one model on one task.
+
+    Random layers, such as dropout, draw the same numbers on every replica: a mask of the first
+    replica's first example is that of the second's, too.
 
     Args:
         task: a `tasks.Task`.
@@ -97,7 +118,7 @@ class Trainer:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
         self._losses, self._metrics = task.losses(), task.metrics()
         parts = [name for name in self._losses if len(self._losses) > 1]
-        self.names = ["loss", *parts, *self._metrics]
+        self.names = ["loss", *parts, *self._metrics, "learning_rate"]
         with strategy.scope():
             optimizer.build(model.trainable_variables)
 
@@ -113,11 +134,12 @@ class Trainer:
             # The optimizer sums gradients over replicas, and each holds an equal part of the batch.
             scaled = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
         variables = self.model.trainable_variables
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)  # of this step: before `apply`
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         metrics = [function(y, outputs) for function in self._metrics.values()]
         parts = [parts[name] for name in self.names if name in parts]
         means = [tf.reduce_mean(tf.cast(value, tf.float32)) for value in metrics]
-        return tf.stack([loss, *parts, *means])
+        return tf.stack([loss, *parts, *means, rate])
 
     def step_function(self, jit_compile=False):
         """A compiled function of one distributed batch (x, y): one update.
@@ -160,12 +182,20 @@ class Trainer:
 
         Raises:
             FloatingPointError: the loss is no longer finite; says at which step.
-            ValueError: the batch does not fit the examples or the replicas.
+            ValueError: the batch does not fit the examples or the replicas, or the run has come
+                further than the plan.
         """
         per_epoch = reader.steps(plan.batch)
         progress = _Progress(self, plan, run, per_epoch)
         progress.restore()
         last = plan.epochs * per_epoch
+        if progress.step > last:
+            raise ValueError(
+                f"epochs must be at least {-(-progress.step // per_epoch)}, as far as the run in "
+                f"{run.path} has come. Received: {plan.epochs}."
+            )
+        if progress.chief:
+            run.begin(progress.step, progress.epoch)
         step = self.step_function(plan.jit_compile)
         for batch in self.batches(reader, plan, progress.step, last):
             progress.add(step(*batch))
@@ -179,13 +209,15 @@ class _Progress:
         self.trainer, self.plan, self.run, self.per_epoch = trainer, plan, run, per_epoch
         self.step, self.pending, self.bar = 0, [], None
         self.sums = np.zeros(len(trainer.names))
-        self.started = time.monotonic()
+        self.seconds, self.clock = 0.0, time.monotonic()
         self.chief = is_chief(trainer.strategy)
         values = [*trainer.model.variables, *trainer.optimizer.variables]
         self._step = tf.Variable(0, dtype=tf.int64)
-        self._sums = tf.Variable(self.sums)
+        self._sums, self._seconds = tf.Variable(self.sums), tf.Variable(0.0, dtype=tf.float64)
+        # By number: Keras counts names like seed_generator_3 over all models of a process.
         state = {f"value{number}": value.value for number, value in enumerate(values)}
-        checkpoint = tf.train.Checkpoint(step=self._step, sums=self._sums, **state)
+        state |= {"step": self._step, "sums": self._sums, "seconds": self._seconds}
+        checkpoint = tf.train.Checkpoint(**state)
         self.checkpoints = tf.train.CheckpointManager(checkpoint, run.resume, max_to_keep=2)
 
     @property
@@ -199,9 +231,13 @@ class _Progress:
         if path:
             self.checkpoints.checkpoint.restore(path).assert_consumed()
             self.step, self.sums = int(self._step), self._sums.numpy()
-            logging.info("Going on from step %d, epoch %d.", self.step, self.epoch + 1)
-        if self.chief:
-            self.run.begin_metrics(self.epoch)
+            self.seconds = float(self._seconds)
+            logging.info("Going on after step %d, %d whole epochs.", self.step, self.epoch)
+        elif self.run.finished_epochs:
+            raise ValueError(
+                f"{self.run.resume} must hold the checkpoints of the finished run, for it to go "
+                "on. Received: none. Take another --run, or --restart to begin anew."
+            )
 
     def add(self, values):
         """Takes the result of one step, still on the device."""
@@ -218,7 +254,12 @@ class _Progress:
         if saves and self.chief:
             self._step.assign(self.step)
             self._sums.assign(self.sums)
+            self._seconds.assign(self._elapsed())
             self.checkpoints.save(self.step)
+
+    def _elapsed(self):
+        """Seconds of training, those before an interruption counted up to its checkpoint."""
+        return self.seconds + time.monotonic() - self.clock
 
     def _look(self):
         """Reads the results since the last look."""
@@ -228,7 +269,7 @@ class _Progress:
         bad = np.flatnonzero(~np.isfinite(values[:, 0]))
         if len(bad):
             step = first + int(bad[0])
-            rate = float(self.trainer.optimizer.learning_rate)
+            rate = values[bad[0], self.trainer.names.index("learning_rate")]
             raise FloatingPointError(
                 f"loss must be finite. Received: loss={values[bad[0], 0]} at step {step + 1} "
                 f"(epoch {step // self.per_epoch + 1}). Try a tenth of the learning rate, now "
@@ -262,8 +303,7 @@ class _Progress:
         row = {
             "epoch": self.epoch,
             "step": self.step,
-            "seconds": round(time.monotonic() - self.started, 1),
-            "learning_rate": float(optimizer.learning_rate),
+            "seconds": round(self._elapsed(), 1),
             **means,
         }
         if hasattr(optimizer, "decay_loss"):

@@ -9,7 +9,7 @@ from absl import logging
 def load(backbone, source):
     """Copies the weights of a saved backbone, all of them or none.
 
-    The two must have the same layers; clip length and size may differ.
+    The two must have the same layers and the same input preset; clip length and size may differ.
 
     Args:
         backbone: to fill.
@@ -30,6 +30,12 @@ def load(backbone, source):
     theirs, ours = ({v.path: tuple(v.shape) for v in m.variables} for m in (saved, backbone))
     if theirs != ours:
         raise ValueError(f"{path} must fit the backbone. {_difference(theirs, ours)}")
+    first, second = (_preprocessing(model) or "nothing" for model in (saved, backbone))
+    if first != second:
+        raise ValueError(
+            f"{path} must have the input preset of the backbone (--preset). Received: one that "
+            f"begins with {first}, where the backbone begins with {second}."
+        )
     values = {variable.path: variable.numpy() for variable in saved.variables}
     for variable in backbone.variables:
         variable.assign(values[variable.path])
@@ -38,6 +44,17 @@ def load(backbone, source):
         "Loaded %d of %d variables (%d numbers) from %s; the layers above start anew.",
         len(values), len(ours), count, path,
     )  # fmt: skip
+
+
+def _preprocessing(model):
+    """What a network does to a clip before its first weights, in words."""
+    steps = []
+    for operation in model.operations[1:]:  # the first is the input
+        if getattr(operation, "weights", None):
+            break
+        layer = isinstance(operation, keras.layers.Layer)  # the names of others are counted up
+        steps.append(operation.name if layer else type(operation).__name__)
+    return ", ".join(steps)
 
 
 def _difference(theirs, ours):

@@ -83,13 +83,15 @@ def script():
         spec = importlib.util.spec_from_file_location(name, ROOT / path)
         module = importlib.util.module_from_spec(spec)
         earlier = set(flags.FLAGS)
+        sys.modules[name] = module  # absl asks there whose the flags are
         try:
             spec.loader.exec_module(module)
             flags.FLAGS.unparse_flags()
             flags.FLAGS([path, *map(str, arguments)])
             yield module
         finally:
-            for name in set(flags.FLAGS) - earlier:
-                delattr(flags.FLAGS, name)
+            for flag in set(flags.FLAGS) - earlier:
+                delattr(flags.FLAGS, flag)
+            del sys.modules[name]
 
     return load

@@ -73,6 +73,17 @@ def test_a_misfit_lists_both_sides_and_changes_nothing(saved, width):
     assert all(same(values(model), before))
 
 
+@pytest.mark.parametrize(("preset", "words"), [("bgr255", "Cast, Flip"), ("identity", "nothing")])
+def test_another_input_preset_is_refused(saved, preset, words):
+    model = backbones.backbone("c3d", SHAPE, 0.125, preset, "he")
+    before = values(model)
+    with pytest.raises(ValueError, match=f"begins with rgb, where the backbone .* with {words}"):
+        weights.load(model, saved[0])
+    assert all(same(values(model), before))
+    backbones.backbone("c3d", SHAPE, 0.125, preset).save(saved[0] / "other.keras")
+    weights.load(model, saved[0] / "other.keras")
+
+
 def test_a_network_with_its_heads_is_no_backbone(saved, tmp_path):
     backbone = network(1)
     tasks.Classify(2, width=0.01).model(backbone).save(tmp_path / "model.keras")

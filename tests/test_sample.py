@@ -1,8 +1,12 @@
 """The generated data set: what moves moves as its class says, and the same seed gives the same."""
 
+import re
+import shutil
+
 import cv2
 import numpy as np
 import pytest
+import video_files
 
 from mas import flow, lists, prepare, sample, video
 
@@ -77,6 +81,65 @@ def test_the_same_call_writes_the_same_bytes(written, tmp_path):
     assert len(files) == 18 + 3
     for name in files:
         assert (tmp_path / name).read_bytes() == (written / name).read_bytes(), name
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Writes a few tiny videos into tmp_path; returns what `write` does."""
+    monkeypatch.setattr(sample, "MOTIONS", {name: sample.MOTIONS[name] for name in ("up", "left")})
+    return lambda **options: sample.write(
+        tmp_path, **{"videos": 2, "test": 1, "frames": 4, **options}
+    )
+
+
+def test_a_repeated_call_mends_what_is_there_and_says_the_same(small, tmp_path):
+    digest, before = small(), video_files.tree(tmp_path)
+    assert re.fullmatch("[0-9a-f]{8}", digest)
+    assert small() == digest and video_files.tree(tmp_path) == before
+    video_files.cut(tmp_path / "videos" / "up" / "up_01.avi", 0.5)
+    (tmp_path / "test.txt").unlink()
+    assert small() == digest and video_files.tree(tmp_path) == before
+
+
+def test_other_videos_have_another_digest(small, tmp_path, monkeypatch):
+    """An earlier version's, under the same names: what was prepared from them is not used."""
+    digests, clip = [small()], sample.clip
+    for options in ({"frames": 5}, {"size": (48, 32)}, {"videos": 3}):
+        digests.append(small(**options))
+        shutil.rmtree(tmp_path / "videos")
+    monkeypatch.setattr(sample, "clip", lambda *args: clip(*args)[::-1])
+    digests.append(small())
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_killed_call_leaves_no_half_video(small, tmp_path, monkeypatch):
+    digest, before = small(), video_files.tree(tmp_path)
+    shutil.rmtree(tmp_path / "videos")
+    left, write = [2], video.write
+
+    def killed(path, images):
+        write(path, images)
+        left[0] -= 1
+        if not left[0]:
+            video_files.cut(path, 0.5)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            small()
+    (only,) = (tmp_path / "videos").rglob("*.avi")
+    assert only.read_bytes() == before[only.relative_to(tmp_path).as_posix()]
+    assert small() == digest and video_files.tree(tmp_path) == before
+
+
+def test_other_files_among_the_videos_are_refused_and_kept(small, tmp_path):
+    small(videos=3)
+    with pytest.raises(
+        ValueError, match="alone. Received: 2 other files, such as left/left_02.avi"
+    ):
+        small(videos=2)
+    assert (tmp_path / "videos" / "left" / "left_02.avi").is_file()
 
 
 def test_files_hold_the_clips(written):

@@ -36,7 +36,7 @@ def clip_for(task, seed=0, label=2):
 
 
 def batch_for(task, size=3):
-    rows = [task.example(clip_for(task, seed, label=seed)) for seed in range(size)]
+    rows = [task.example(clip_for(task, seed, label=seed % 3)) for seed in range(size)]
     return tf.nest.map_structure(lambda *parts: tf.stack(parts), *rows)
 
 
@@ -211,10 +211,11 @@ def test_a_steps_numbers_are_those_of_the_formulas():
         expected[f"{branch}_error"] = np.abs(error[branch]).mean()
         for column, label in enumerate(labels):
             expected[f"{branch}/{label}"] = np.abs(error[branch][:, column]).mean()
+    expected["learning_rate"] = 0.001
     trainer, step = step_of(task, model)
     found = dict(zip(trainer.names, step(x, y).numpy(), strict=True))
     assert found == pytest.approx(expected, rel=1e-4)
-    assert len(found) == 3 + 2 + 6 + 5
+    assert len(found) == 3 + 2 + 6 + 5 + 1
 
 
 def test_labels_and_metrics_share_their_names():
@@ -300,3 +301,49 @@ def test_a_task_keeps_the_contract(name, tmp_path):
     _, step = step_of(task, model, rate=1e-4)
     assert np.isfinite(step(x, y)).all()
     assert total(task, model, x, y) < before
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_task_trains_in_mixed_precision(name):
+    """bfloat16 inside, float32 in the variables, the outputs and the loss."""
+    task, _ = CASES[name]
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = model_for(task)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    x, y = batch_for(task)
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert {value.dtype for value in model(x).values()} == {tf.float32}
+    before = total(task, model, x, y)
+    _, step = step_of(task, model, rate=1e-4)
+    for _ in range(10):  # one step can drown in the rounding
+        assert np.isfinite(step(x, y)).all()
+    assert total(task, model, x, y) < before
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_replicas_train_a_task_as_one_device_does(name, two_replicas):
+    task, _ = CASES[name]
+    plain = {"dropout": 0.0} if hasattr(task, "dropout") else {}  # random on each device
+    task = dataclasses.replace(task, **plain)
+    x, y = batch_for(task, size=4)
+    found = []
+    for strategy, parts in ((training.strategy("none"), 1), (two_replicas, 2)):
+        with strategy.scope():
+            model = model_for(task)
+            trainer = training.Trainer(task, model, optimizers.Momentum(1e-4), strategy)
+
+        def local(context, parts=parts):
+            return tf.data.Dataset.from_tensors((x, y)).unbatch().batch(4 // parts)
+
+        step = trainer.step_function()
+        batches = strategy.distribute_datasets_from_function(local)
+        numbers = [step(*batch).numpy() for _ in range(2) for batch in batches]
+        found.append((numbers, [variable.numpy() for variable in model.variables]))
+    (one, expected), (two, values) = found
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    for value, reference in zip(values, expected, strict=True):
+        np.testing.assert_allclose(value, reference, atol=1e-5, rtol=0)

@@ -5,11 +5,13 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import types
 
 import keras
 import numpy as np
@@ -72,7 +74,8 @@ def train(folder, strategy=None, epochs=3, task=None, stop=None, dropout=True, *
             model.layers[2].rate = 0.0
         schedule = optimizers.staircase(0.05, options.get("decay", 4))
         trainer = training.Trainer(task, model, optimizers.Momentum(schedule), strategy)
-    run = run_folder.RunFolder(folder, {"seed": ["1"]})
+    run = run_folder.RunFolder(folder, {"seed": ["1"]}, {"clips": len(reader.values)})
+    run.describe(model, strategy)
     plan = training.Plan(epochs, batch=4, log_every=2, checkpoint_every=every)
     if stop:
         step = trainer.step_function()
@@ -107,7 +110,7 @@ def test_training_learns_and_says_so(tmp_path):
     rows = metrics(tmp_path)
     assert [row["epoch"] for row in rows] == [str(n) for n in range(1, 41)]
     assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
-    assert list(rows[0]) == ["epoch", "step", "learning_rate", "loss", "error", "decay"]
+    assert list(rows[0]) == ["epoch", "step", "loss", "error", "learning_rate", "decay"]
 
 
 def test_logged_numbers_are_those_of_the_steps(tmp_path):
@@ -143,6 +146,14 @@ def test_two_replicas_equal_one_device(tmp_path, two_replicas):
         )
 
 
+def test_the_logged_rate_is_that_of_the_steps(tmp_path):
+    """3 steps an epoch, a tenth every 4: steps 0-3, 4-7 and 8 have their own rates."""
+    train(tmp_path)
+    rates = [float(row["learning_rate"]) for row in metrics(tmp_path)]
+    tenth = np.array([0.05, 0.005, 0.0005])
+    assert rates == pytest.approx([tenth[0], tenth[[0, 1, 1]].mean(), tenth[[1, 1, 2]].mean()])
+
+
 @pytest.mark.parametrize("stop", [1, 3, 4, 5, 8])
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
     whole = train(tmp_path / "whole")
@@ -158,6 +169,61 @@ def test_a_run_may_go_on_for_more_epochs(tmp_path):
     longer = train(tmp_path / "parts", epochs=5)
     np.testing.assert_array_equal(weights(longer), weights(whole))
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_replicas_resume_bit_for_bit(tmp_path, two_replicas, stop):
+    whole = train(tmp_path / "whole", two_replicas)
+    train(tmp_path / "parts", two_replicas, stop=stop)
+    resumed = train(tmp_path / "parts", two_replicas)
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+
+
+def test_run_json_keeps_its_start_and_notes_each_resumption(tmp_path):
+    train(tmp_path, stop=1)
+    before = json.loads((tmp_path / "run.json").read_text())
+    train(tmp_path, stop=4)  # from the start: no checkpoint was written
+    again = json.loads((tmp_path / "run.json").read_text())
+    assert again["resumed"] == [] and again["started"] >= before["started"]
+    train(tmp_path)  # from step 3
+    after = json.loads((tmp_path / "run.json").read_text())
+    (row,) = after.pop("resumed")
+    assert row["step"] == 3 and row["versions"] == run_folder.versions()
+    assert after == {name: value for name, value in again.items() if name != "resumed"}
+
+
+def test_seconds_go_on_after_an_interruption(tmp_path, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock) * 10.0)
+    train(tmp_path, epochs=2)
+    train(tmp_path, epochs=4)
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    assert seconds == sorted(seconds) and seconds[2] > seconds[1] > 0
+
+
+def test_fewer_epochs_than_were_trained_are_refused(tmp_path):
+    train(tmp_path, epochs=3)
+    with pytest.raises(ValueError, match=r"epochs must be at least 3, as far as .* Received: 2\."):
+        train(tmp_path, epochs=2)
+    assert len(metrics(tmp_path)) == 3
+
+
+def test_a_finished_run_without_checkpoints_does_not_begin_again(tmp_path):
+    train(tmp_path, epochs=1)
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"finished_epochs": 1}))
+    shutil.rmtree(tmp_path / "resume")
+    with pytest.raises(ValueError, match="resume must hold the checkpoints of the finished run"):
+        train(tmp_path, epochs=2)
+
+
+def test_an_empty_metrics_file_gets_its_header(tmp_path):
+    train(tmp_path, epochs=1)
+    (tmp_path / "metrics.csv").write_text("")  # a kill between opening and writing
+    train(tmp_path, epochs=2)
+    assert [row["epoch"] for row in metrics(tmp_path)] == ["2"]
 
 
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
@@ -176,6 +242,37 @@ def test_a_nan_later_on_names_its_own_step(tmp_path):
 def test_unknown_strategy():
     with pytest.raises(ValueError, match="strategy must be one of .* Received: 'tpu'"):
         training.strategy("tpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "words"),
+    [
+        ("none", {"type": "worker", "index": 0}, "strategy must be auto where TF_CONFIG is set"),
+        ("auto", {"type": "ps", "index": 0}, r"\['chief', 'worker'\]. Received: 'ps'"),
+        ("auto", {}, "Received: None"),
+    ],
+)
+def test_a_tf_config_with_two_writers_is_refused(monkeypatch, name, task, words):
+    config = {"cluster": {"worker": ["localhost:1"]}, "task": task}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(ValueError, match=words):
+        training.strategy(name)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "kind", "index", "expected"),
+    [
+        (["worker"], "worker", 0, True),
+        (["worker"], "worker", 1, False),
+        (["chief", "worker"], "chief", 0, True),
+        (["chief", "worker"], "worker", 0, False),
+    ],
+)
+def test_one_process_writes(jobs, kind, index, expected):
+    cluster = tf.train.ClusterSpec({job: ["localhost:1", "localhost:2"] for job in jobs})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, "", kind, index)
+    assert training.is_chief(types.SimpleNamespace(cluster_resolver=resolver)) == expected
+    assert training.is_chief(training.strategy("none"))
 
 
 def test_plan_refuses_nonsense():
@@ -219,37 +316,72 @@ def free_port():
         return server.getsockname()[1]
 
 
-def test_two_hosts_equal_one(sample_data, tmp_path):
-    alone = command(sample_data, tmp_path / "alone", "--epochs=2")
-    subprocess.run(alone, check=True, capture_output=True)
+def start_hosts(arguments):
+    """Both processes of a cluster of two workers on loopback."""
     hosts = [f"127.0.0.1:{free_port()}" for _ in range(2)]
-    together = command(sample_data, tmp_path / "together", "--epochs=2")
     processes = []
     for index in range(2):
         config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
-        processes.append(
-            subprocess.Popen(
-                together,
-                env={**os.environ, "TF_CONFIG": json.dumps(config)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        processes.append(subprocess.Popen(arguments, env=environment, **pipes))
+    return processes
+
+
+def wait_for(processes):
     words = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], words
-    for a, b in zip(final(tmp_path / "alone"), final(tmp_path / "together"), strict=True):
+    return words
+
+
+def test_two_hosts_equal_one_and_resume_bit_for_bit(sample_data, tmp_path):
+    more = ("--epochs=2", "--checkpoint_every=1")
+    alone, together, killed = (tmp_path / name for name in ("alone", "together", "killed"))
+    subprocess.run(command(sample_data, alone, *more), check=True, capture_output=True)
+    first, second = wait_for(start_hosts(command(sample_data, together, *more)))
+    for a, b in zip(final(alone), final(together), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
-    assert json.loads((tmp_path / "together" / "run.json").read_text())["replicas"] == 2
+    assert json.loads((together / "run.json").read_text())["replicas"] == 2
+    assert "Wrote" in first and "Wrote" not in second
+
+    processes = start_hosts(command(sample_data, killed, *more))
+    while not (killed / "resume" / "checkpoint").exists() and processes[0].poll() is None:
+        time.sleep(0.01)
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert not (killed / "model.keras").exists()
+    wait_for(start_hosts(command(sample_data, killed, *more)))
+    for a, b in zip(final(together), final(killed), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_other_flags_are_refused(tmp_path):
     train(tmp_path, epochs=1)
+    same = {"clips": 12}
     with pytest.raises(ValueError, match=r"Received: --seed=2 \(was 1\)"):
-        run_folder.RunFolder(tmp_path, {"seed": ["2"]})
-    run_folder.RunFolder(tmp_path, {"seed": ["1"], "log_every": ["7"]})  # changes no number
+        run_folder.RunFolder(tmp_path, {"seed": ["2"]}, same)
+    run_folder.RunFolder(tmp_path, {"seed": ["1"], "log_every": ["7"]}, same)  # changes no number
+    run_folder.RunFolder(tmp_path, {"seed": ["1"], "data": ["elsewhere"]}, same)
     fresh = run_folder.RunFolder(tmp_path, {"seed": ["2"]}, restart=True)
     assert not (tmp_path / "metrics.csv").exists() and fresh.path == tmp_path
+
+
+def test_other_data_is_refused(tmp_path):
+    train(tmp_path, epochs=1)
+    flags, before = {"seed": ["1"]}, (tmp_path / "run.json").read_text()
+    with pytest.raises(ValueError, match=r"its own data. Received: clips=11 \(was 12\). Take"):
+        run_folder.RunFolder(tmp_path, flags, {"clips": 11})
+    with pytest.raises(ValueError, match=r"Received: list=5 \(was None\). Take"):
+        run_folder.RunFolder(tmp_path, flags, {"clips": 12, "list": 5})
+    assert (tmp_path / "run.json").read_text() == before
+    run_folder.RunFolder(tmp_path, flags, {"clips": 11}, restart=True)
+
+
+def test_a_kill_in_the_first_write_leaves_a_folder_to_begin_in(tmp_path):
+    (tmp_path / "flags.txt.tmp").write_text("--se")
+    run_folder.RunFolder(tmp_path, {"seed": ["2"]})
+    assert (tmp_path / "flags.txt").read_text() == "--seed=2\n"
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
@@ -257,6 +389,53 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="which holds other files"):
         run_folder.RunFolder(tmp_path, {}, restart=True)
     assert (tmp_path / "thesis.tex").exists()
+
+
+def script_run(script, arguments, name="train.py"):
+    with script(name, *arguments, "--threads=0") as module:  # TensorFlow runs already
+        return module.main([name])
+
+
+def state_of(run):
+    return {p.name: p.stat().st_mtime_ns for p in run.iterdir() if "events" not in p.name}
+
+
+def test_a_finished_run_stays_as_it_is(script, sample_data, tmp_path, caplog):
+    (tmp_path / "list.txt").write_text((sample_data / "train.txt").read_text())
+    run = tmp_path / "run"
+    flags = command(sample_data, run, f"--list={tmp_path / 'list.txt'}", "--epochs=2")[2:]
+    assert script_run(script, flags) == 0
+    before = state_of(run)
+
+    assert script_run(script, [*flags, "--epochs=1"]) == 2
+    assert f"epochs must be at least 2, which the run in {run} has finished" in caplog.text
+    rows = (tmp_path / "list.txt").read_text().splitlines()
+    (tmp_path / "list.txt").write_text("\n".join(rows[:-1]) + "\n")
+    assert script_run(script, flags) == 2
+    assert "must go on with its own data. Received: clips=5 (was 6), clips_sha256=" in caplog.text
+    assert "list_sha256" in caplog.text
+    (tmp_path / "list.txt").write_text("\n".join(rows) + "\n")
+    assert script_run(script, flags) == 0
+    assert state_of(run) == before
+
+    assert script_run(script, [*flags, "--epochs=3"]) == 0
+    description = json.loads((run / "run.json").read_text())
+    assert description["finished_epochs"] == 3 and description["resumed"][0]["step"] == 2
+    assert "--epochs=3\n" in (run / "flags.txt").read_text()
+
+
+def test_a_damaged_image_is_named_in_one_line(script, sample_data, tmp_path, caplog):
+    data = tmp_path / "data"
+    shutil.copytree(sample_data / "data", data)
+    for shard in data.glob("*.tfrecord"):
+        content = shard.read_bytes()
+        shard.write_bytes(content.replace(b"\xff\xd8\xff", b"\x00\x00\x00"))
+    arguments = command(sample_data, tmp_path / "run")[2:]
+    changed = [f"--data={data}" if a.startswith("--data=") else a for a in arguments]
+    assert script_run(script, changed) == 2
+    last = caplog.records[-1].getMessage()
+    assert last.startswith(f"{data}: frame ") and "must be a whole JPEG file. Received:" in last
+    assert "\n" not in last and "node" not in last
 
 
 @pytest.mark.parametrize(

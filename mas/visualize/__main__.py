@@ -23,7 +23,8 @@ def main(argv):
         if video not in data.videos:
             raise ValueError(f"video must be an id of {_DATA.value}. Received: video={video!r}.")
         reader = _reader(data, data.videos.index(video))
-        clip = reader.clip(0, 0)
+        with cli.reading():
+            clip = reader.clip(0, 0)
         title = f"{video}, frames {_START.value + 1} to {_START.value + 16}"
         picture = visualize.draw_statistics(clip["rgb"].numpy(), clip["flow"].numpy(), title)
         picture.savefig(_OUTPUT.value, dpi=100)
