@@ -305,7 +305,10 @@ def test_a_task_keeps_the_contract(name, tmp_path):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_task_trains_in_mixed_precision(name):
-    """bfloat16 inside, float32 in the variables, the outputs and the loss."""
+    """bfloat16 inside, float32 in the variables, the outputs and the loss.
+
+    Compiled: on CPU TensorFlow's own bfloat16 gradient of a 3D convolution is garbage at times.
+    """
     task, _ = CASES[name]
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -317,7 +320,8 @@ def test_a_task_trains_in_mixed_precision(name):
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert {value.dtype for value in model(x).values()} == {tf.float32}
     before = total(task, model, x, y)
-    _, step = step_of(task, model, rate=1e-4)
+    trainer, _ = step_of(task, model, rate=1e-4)
+    step = trainer.step_function(jit_compile=True)
     for _ in range(10):  # one step can drown in the rounding
         assert np.isfinite(step(x, y)).all()
     assert total(task, model, x, y) < before
