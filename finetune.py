@@ -3,8 +3,6 @@
 python finetune.py --init=runs/NAME --data=DATA --train_list=LIST --test_list=LIST
 """
 
-import json
-import pathlib
 import sys
 
 import numpy as np
@@ -52,13 +50,8 @@ def main(argv):
 
 
 def _inherit():
-    """Takes network and clip shape from the run of --init, where no flag gives them."""
-    path = pathlib.Path(_INIT.value)
-    description = (path if path.is_dir() else path.parent) / "run.json"
-    if not description.is_file():
-        return
-    known = json.loads(description.read_text("utf-8"))
-    for name, value in (known["network"] | known["clip"]).items():
+    """Takes network and clip shape from --init, where no flag gives them."""
+    for name, value in weights.settings(_INIT.value).items():
         if not cli.FLAGS[name].present:
             cli.FLAGS[name].value = value
 

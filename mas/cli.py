@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from mas import backbones, clips, lists, optimizers, prepare, records, run_folder, training
-from mas.backbones import initial, presets
+from mas import backbones, clips, heads, lists, optimizers, prepare, records, run_folder, training
+from mas.backbones import initial
 
 FLAGS = flags.FLAGS
 
 # Flags that a run.json records, and that fine-tuning takes over from it.
-NETWORK = ("backbone", "width", "preset", "initializer")
+NETWORK = ("backbone", "modality", "width", "preset", "initializer")
 CLIP = ("frames", "size", "resize")
 
 
@@ -44,11 +44,23 @@ def define_data():
 def define_network():
     """Flags on the network."""
     flags.DEFINE_enum("backbone", "c3d", list(backbones.NAMES), "[network] Network.")
+    flags.DEFINE_enum(
+        "modality", "rgb", ["rgb", "flow"], "[network] What it sees: colours, or optical flow."
+    )
+    flags.DEFINE_enum(
+        "head",
+        "auto",
+        list(heads.HEADS),
+        "[network] fc: fc6 and fc7; pooled: mean and one layer; auto: fc on c3d, else pooled.",
+    )
     flags.DEFINE_float(
         "width", 1.0, "[network] Factor on the channels and units of every layer.", 0
     )
     flags.DEFINE_enum(
-        "preset", "bgr255", list(presets.NAMES[1:]), "[network] Input: bgr255 as the authors."
+        "preset",
+        "bgr255",
+        ["bgr255", "rgb", "standard"],
+        "[network] Colours: bgr255 as the authors of MAS, STS and pace; standard as VTDL and DSM.",
     )
     flags.DEFINE_enum(
         "initializer",
@@ -60,13 +72,16 @@ def define_network():
 
 def network_options():
     """The flags of the network that a task's heads follow."""
-    return {name: FLAGS[name].value for name in ("frames", "width", "initializer")}
+    names = ("frames", "modality", "head", "width", "initializer")
+    return {name: FLAGS[name].value for name in names}
 
 
 def backbone():
     """The network of the flags."""
-    shape = (FLAGS.frames, FLAGS.size, FLAGS.size, 3)
-    return backbones.backbone(FLAGS.backbone, shape, FLAGS.width, FLAGS.preset, FLAGS.initializer)
+    shape, preset = (FLAGS.frames, FLAGS.size, FLAGS.size, 3), FLAGS.preset
+    if FLAGS.modality == "flow":  # one field between each two frames
+        shape, preset = (FLAGS.frames - 1, FLAGS.size, FLAGS.size, 2), "flow"
+    return backbones.backbone(FLAGS.backbone, shape, FLAGS.width, preset, FLAGS.initializer)
 
 
 def define_optimisation(epochs, decay_epochs):
@@ -101,6 +116,12 @@ def define_run():
     flags.DEFINE_integer(
         "threads", 0, "[run] Threads of input and CPU kernels each; 0: all cores.", 0
     )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ["float32", "mixed_bfloat16", "mixed_float16"],
+        "[run] Of the layers' arithmetic; weights and losses are float32 in all.",
+    )
     flags.DEFINE_bool("jit", False, "[run] Compile the step with XLA.")
     flags.DEFINE_integer("log_every", 10, "[run] Steps between looks at the loss.", 1)
     flags.DEFINE_integer("checkpoint_every", 1000, "[run] Steps between checkpoints.", 1)
@@ -132,7 +153,23 @@ def setup():
     if not training.is_chief(strategy):
         logging.set_verbosity(logging.WARNING)
     keras.utils.set_random_seed(FLAGS.seed)
+    _check_precision()
+    keras.config.set_dtype_policy(FLAGS.precision)
     return strategy
+
+
+def _check_precision():
+    """Refuses what TensorFlow 2.21 cannot do on CPU.
+
+    There a 3D convolution's kernel gets garbage for its bfloat16 gradient at times, but for XLA's,
+    and 3D pools are missing in float16.
+    """
+    good = ("float32", "mixed_bfloat16") if FLAGS.jit else ("float32",)
+    if FLAGS.precision not in good and not tf.config.list_logical_devices("GPU"):
+        raise ValueError(
+            "precision must be float32 without a GPU, or mixed_bfloat16 with --jit. "
+            f"Received: precision={FLAGS.precision}."
+        )
 
 
 def geometry(random):
@@ -174,7 +211,10 @@ def optimizer(steps_per_epoch):
     rate = optimizers.staircase(
         FLAGS.learning_rate, FLAGS.decay_epochs * steps_per_epoch, FLAGS.decay_factor
     )
-    return optimizers.Momentum(rate, FLAGS.momentum, l2=FLAGS.l2, decay=FLAGS.decay)
+    momentum = optimizers.Momentum(rate, FLAGS.momentum, l2=FLAGS.l2, decay=FLAGS.decay)
+    if FLAGS.precision == "mixed_float16":  # small gradients would be 0 there
+        return keras.optimizers.LossScaleOptimizer(momentum)
+    return momentum
 
 
 def identity(reader, **lists):

@@ -7,8 +7,9 @@ import tensorflow as tf
 def saved_model(backbone, model, path):
     """Writes a SavedModel with one signature, `serving_default`, from clips to all outputs.
 
-    Input `clips`: uint8 R G B (any batch, T, H, W, 3), all preprocessing but resizing inside; clips
-    of another shape than the model's are refused.
+    Input `clips`: uint8 R G B (any batch, T, H, W, 3), all preprocessing but resizing inside; or
+    float32 flow (any batch, T - 1, H, W, 2) in pixels per frame, of a network that takes flow.
+    Clips of another shape than the model's are refused.
     Outputs: `features` (batch, c), the mean of the last convolution's map over frames and space,
     and the model's own by name.
 
@@ -17,7 +18,9 @@ def saved_model(backbone, model, path):
         model: whose outputs are a dict.
         path: folder to write.
     """
-    features = keras.layers.GlobalAveragePooling3D(name="features")(backbone.output)
+    features = keras.layers.GlobalAveragePooling3D(dtype="float32", name="features")(
+        backbone.output
+    )
     network = keras.Model(model.input, {"features": features, **model.output})
     shape = (None, *model.input.shape[1:])
 

@@ -48,8 +48,7 @@ def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0, initiali
     """
     if len(vector.shape) != 2:
         raise ValueError(f"vector must be (batch, n). Received: shape={vector.shape}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1). Received: dropout={dropout}.")
+    _check_dropout(dropout)
     prefix = f"{name}_" if name else ""
     x = vector
     for layer in ("fc6", "fc7"):
@@ -66,7 +65,38 @@ def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0, initiali
     return _output(outputs, name or "fc8", kernel_initializer=normal)(x)
 
 
-def pooled(features, outputs, name):
+HEADS = ("auto", "fc", "pooled")
+
+
+def attach(backbone, sizes, head="auto", width=1.0, dropout=0.0, initializer="published"):
+    """A backbone with one output of a kind for each name.
+
+    Args:
+        backbone: a network of `mas.backbones`.
+        sizes: {name: numbers}, the outputs.
+        head: "fc": pool5, fc6, fc7 and a linear output, as MAS (CVPR 2019) on its C3D. "pooled":
+            the mean and a linear output, as STS and pace on all other networks. "auto": "fc" on
+            `c3d`, "pooled" elsewhere.
+        width: factor on the units of fc6 and fc7.
+        dropout: rate after fc6 and fc7, or after the mean.
+        initializer: of fc6 and fc7.
+
+    Returns:
+        {name: (batch, numbers), float32}.
+
+    Raises:
+        ValueError: unknown head, or a number out of its range.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head must be one of {list(HEADS)}. Received: head={head!r}.")
+    if head == "fc" or (head == "auto" and backbone.name == "c3d"):
+        vector = flatten(backbone.output)
+        options = {"width": width, "dropout": dropout, "initializer": initializer}
+        return {name: fully_connected(vector, n, name, **options) for name, n in sizes.items()}
+    return {name: pooled(backbone.output, n, name, dropout) for name, n in sizes.items()}
+
+
+def pooled(features, outputs, name, dropout=0.0):
     """Mean over frames and space, then a linear output: the head of STS and most other networks.
 
     Weights and biases start uniform in [-1/sqrt(c), 1/sqrt(c)]: PyTorch's default, which the
@@ -76,15 +106,19 @@ def pooled(features, outputs, name):
         features: map (batch, t, h, w, c) of a backbone.
         outputs: how many numbers come out.
         name: of the output layer; the mean is `{name}_mean`.
+        dropout: rate after the mean, [0, 1).
 
     Returns:
         (batch, outputs), float32.
 
     Raises:
-        ValueError: `features` is no map, or `outputs` is below 1.
+        ValueError: `features` is no map, or a number is out of its range.
     """
     _check_map(features)
+    _check_dropout(dropout)
     mean = keras.layers.GlobalAveragePooling3D(name=f"{name}_mean")(features)
+    if dropout:
+        mean = keras.layers.Dropout(dropout, name=f"{name}_dropout")(mean)
     limit = mean.shape[-1] ** -0.5
     return _output(
         outputs,
@@ -98,6 +132,11 @@ def _check_map(features):
     """Refuses what is not the map of a backbone."""
     if len(features.shape) != 5:
         raise ValueError(f"features must be (batch, t, h, w, c). Received: shape={features.shape}.")
+
+
+def _check_dropout(dropout):
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1). Received: dropout={dropout}.")
 
 
 def _output(outputs, name, **initializers):

@@ -1,9 +1,42 @@
 """The weights of a pre-trained backbone into a new one."""
 
+import json
 import pathlib
+import zipfile
 
 import keras
 from absl import logging
+
+
+def settings(source):
+    """What a saved backbone says of its network and clip, as values of the scripts' flags.
+
+    Args:
+        source: run folder, whose run.json says it, or .keras file of a backbone, whose layers do:
+            all but the width.
+
+    Returns:
+        {flag: value}; {} where there is no such network.
+    """
+    path = pathlib.Path(source)
+    description = (path if path.is_dir() else path.parent) / "run.json"
+    if description.is_file() and (path.is_dir() or path.name == "backbone.keras"):
+        known = json.loads(description.read_text("utf-8"))
+        return known["network"] | known["clip"]
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))["config"]
+    first, *others = config["layers"]
+    _, frames, size, _, channels = first["config"]["batch_shape"]
+    flow = channels == 2
+    known = {"backbone": config["name"], "modality": "flow" if flow else "rgb"}
+    known |= {"frames": frames + flow, "size": size}
+    begin = {layer["class_name"] for layer in others[:2]} | {others[0]["config"]["name"]}
+    for sign, preset in (("Flip", "bgr255"), ("rgb", "rgb"), ("standard", "standard")):
+        if sign in begin:
+            known["preset"] = preset
+    return known
 
 
 def load(backbone, source):

@@ -84,6 +84,22 @@ def test_another_input_preset_is_refused(saved, preset, words):
     weights.load(model, saved[0] / "other.keras")
 
 
+@pytest.mark.parametrize("preset", ["bgr255", "rgb", "standard", "identity"])
+def test_a_keras_file_alone_says_what_it_is(tmp_path, preset):
+    backbones.backbone("c3d", (16, 48, 48, 3), 0.125, preset).save(tmp_path / "some.keras")
+    (tmp_path / "run.json").write_text("of another network")
+    expected = {"backbone": "c3d", "modality": "rgb", "frames": 16, "size": 48}
+    expected |= {} if preset == "identity" else {"preset": preset}
+    assert weights.settings(tmp_path / "some.keras") == expected
+    assert weights.settings(tmp_path / "none.keras") == {}
+
+
+def test_a_flow_network_says_so(tmp_path):
+    backbones.backbone("c3d", (15, 48, 48, 2), 0.125).save(tmp_path / "some.keras")
+    found = weights.settings(tmp_path / "some.keras")
+    assert found == {"backbone": "c3d", "modality": "flow", "frames": 16, "size": 48}
+
+
 def test_a_network_with_its_heads_is_no_backbone(saved, tmp_path):
     backbone = network(1)
     tasks.Classify(2, width=0.01).model(backbone).save(tmp_path / "model.keras")
@@ -109,7 +125,13 @@ def lists_of(folder, **other):
     return [f"--{name}={value}" for name, value in paths.items() if value is not None]
 
 
-NETWORK = {"backbone": "c3d", "width": 0.125, "preset": "rgb", "initializer": "he"}
+NETWORK = {
+    "backbone": "c3d",
+    "modality": "rgb",
+    "width": 0.125,
+    "preset": "rgb",
+    "initializer": "he",
+}
 CLIP = {"frames": 16, "size": 32, "resize": "44x32"}
 SHORT = ["--batch=4", "--epochs=1", "--log_every=1"]
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mas import heads
+from mas import backbones, heads
 from mas.backbones import backbone
 
 CLIP = (16, 32, 32, 3)
@@ -95,6 +95,32 @@ def test_pooled_against_numpy(trunk):
     for values in (kernel, bias):
         assert np.abs(values).max() <= 1 / 16
         assert values.std() == pytest.approx(1 / 16 / np.sqrt(3), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "last"),
+    [("c3d", "auto", "fc"), ("c3d", "pooled", "pooled"), ("r3d_10", "auto", "pooled")]
+    + [("r3d_10", "fc", "fc")],
+)
+def test_attached_heads(name, head, last):
+    network = backbones.backbone(name, (16, 32, 32, 3), 0.125)
+    outputs = heads.attach(network, {"motion": 14, "colour": 3}, head, 0.125, dropout=0.3)
+    assert {key: value.shape for key, value in outputs.items()} == {
+        "motion": (None, 14),
+        "colour": (None, 3),
+    }
+    layers = {layer.name for layer in keras.Model(network.input, outputs).layers}
+    assert ("motion_fc7" in layers) == (last == "fc") and ("colour_mean" in layers) != (
+        last == "fc"
+    )
+    dropped = "motion_fc7_dropout" if last == "fc" else "motion_dropout"
+    assert dropped in layers
+
+
+def test_an_unknown_head_is_refused():
+    network = backbones.backbone("c3d", (16, 32, 32, 3), 0.125)
+    with pytest.raises(ValueError, match=r"head must be one of \['auto', 'fc', .*'mlp'"):
+        heads.attach(network, {"a": 1}, "mlp")
 
 
 def test_dropout_acts_in_training_alone():

@@ -31,7 +31,8 @@ def clip_for(task, seed=0, label=2):
         "video": b"v",
         "seed": draw.integers(0, 2**31 - 1, 2, np.int32),
     }
-    kept = {name: value for name, value in clip.items() if name != "flow" or name in task.inputs}
+    unread = {"rgb", "flow"} - set(task.inputs)
+    kept = {name: value for name, value in clip.items() if name not in unread}
     return {name: tf.constant(value) for name, value in kept.items()}
 
 
@@ -42,8 +43,10 @@ def batch_for(task, size=3):
 
 def model_for(task, seed=0):
     keras.utils.set_random_seed(seed)
-    shape = (task.frames, SIZE, SIZE, 3)
-    return task.model(backbones.backbone("c3d", shape, preset="rgb", **SMALL))
+    shape, preset = (task.frames, SIZE, SIZE, 3), "rgb"
+    if task.modality == "flow":
+        shape, preset = (task.frames - 1, SIZE, SIZE, 2), "flow"
+    return task.model(backbones.backbone("c3d", shape, preset=preset, **SMALL))
 
 
 # ---- the registry and its options ----------------------------------------------------------------
@@ -60,6 +63,8 @@ def test_options_take_the_types_of_their_fields():
         "motion_weight": 1.0,
         "appearance_weight": 0.1,
         "colour": "mode",
+        "modality": "rgb",
+        "head": "auto",
         "width": 0.5,
         "initializer": "published",
     }
@@ -169,11 +174,30 @@ def test_flow_is_read_for_motion_alone(data, monkeypatch):
         return read(number, frames, flow_frames)
 
     monkeypatch.setattr(data, "read", spy)
-    for branches, inputs in ((("appearance",), {"rgb"}), (("motion",), {"rgb", "flow"})):
-        task = tasks.Statistics(branches=branches)
+    for branches, modality, inputs in (
+        (("appearance",), "rgb", {"rgb"}),
+        (("motion",), "rgb", {"rgb", "flow"}),
+        (("motion",), "flow", {"flow"}),
+    ):
+        task = tasks.Statistics(branches=branches, modality=modality)
         assert set(task.inputs) == inputs
         assert {"rgb", "flow"} & set(reader(data, task).clip(0, 0)) == inputs
-    assert asked == [(16, 0), (16, 15)]
+    assert asked == [(16, 0), (16, 15), (16, 15)]
+
+
+def test_flow_never_wraps():
+    assert tasks.Classify(3).wraps and not tasks.Classify(3, modality="flow").wraps
+
+
+def test_a_task_that_knows_no_flow_refuses_it(monkeypatch):
+    @dataclasses.dataclass
+    class Still(Task):
+        frames: int = 16
+
+    monkeypatch.setitem(tasks.TASKS, "still", Still)
+    assert tasks.task("still", modality="rgb").frames == 16
+    with pytest.raises(ValueError, match="modality must be rgb for task=still. Received: 'flow'"):
+        tasks.task("still", modality="flow")
 
 
 def test_frames_stand_in_a_row_inside_the_video():
@@ -237,7 +261,7 @@ def test_classification_is_cross_entropy_and_share_of_right_clips():
 
 
 def test_classification_takes_the_clips_label():
-    x, y = tasks.Classify(9).example(clip_for(Task(), label=7))
+    x, y = tasks.Classify(9).example(clip_for(tasks.Classify(9), label=7))
     assert (x.dtype, y["logits"].dtype, int(y["logits"])) == (tf.uint8, tf.int32, 7)
     layers = model_for(tasks.Classify(9, dropout=0.3, **SMALL)).layers
     assert [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)] == [0.3, 0.3]
@@ -248,11 +272,16 @@ def test_classification_takes_the_clips_label():
 CASES = {
     "mas": (tasks.Statistics(**SMALL), {"motion": 14, "appearance": 13}),
     "classify": (tasks.Classify(3, **SMALL), {"logits": 3}),
+    "mas on flow": (
+        tasks.Statistics(modality="flow", head="pooled", **SMALL),
+        {"motion": 14, "appearance": 13},
+    ),
+    "classify flow": (tasks.Classify(3, modality="flow", **SMALL), {"logits": 3}),
 }
 
 
 def test_every_task_is_checked():
-    assert set(CASES) == {*tasks.TASKS, "classify"}
+    assert {name.split()[0] for name in CASES} == {*tasks.TASKS, "classify"}
 
 
 def check_sample(task):
@@ -276,7 +305,7 @@ def total(task, model, x, y):
 @pytest.mark.parametrize("name", CASES)
 def test_a_task_keeps_the_contract(name, tmp_path):
     task, units = CASES[name]
-    assert task.name == name
+    assert task.name == name.split()[0]
     check_sample(task)
     model, (x, y) = model_for(task), batch_for(task)
 

@@ -130,17 +130,14 @@ class Reader:
         rgb, u, v, geometry, target, label, video, seed = tf.numpy_function(
             self.load, (epoch, position), kinds, stateful=False
         )
-        views = () if self.task.views is None else (self.task.views,)
-        count = self.task.frames * int(np.prod(views, dtype=int))
         geometry.set_shape((3,))
-        images = self._decode(rgb, count, 3, geometry)
-        clip = {"rgb": tf.reshape(images, (*views, self.task.frames, *images.shape[1:]))}
+        clip = {}
+        if "rgb" in self.task.inputs:
+            clip["rgb"] = self._images([rgb], 3, self.task.frames, geometry)
         if "flow" in self.task.inputs:
-            pairs = count - int(np.prod(views, dtype=int))
-            parts = [self._decode(part, pairs, 1, geometry) for part in (u, v)]
-            fields = flow_code.decode(tf.cast(tf.concat(parts, -1), tf.float32))
-            fields *= tf.where(geometry[2] == 1, [-1.0, 1.0], [1.0, 1.0])
-            clip["flow"] = tf.reshape(fields, (*views, self.task.frames - 1, *fields.shape[1:]))
+            codes = self._images([u, v], 1, self.task.frames - 1, geometry)
+            fields = flow_code.decode(tf.cast(codes, tf.float32))
+            clip["flow"] = fields * tf.where(geometry[2] == 1, [-1.0, 1.0], [1.0, 1.0])
         for name, value, shape in (
             ("label", label, ()),
             ("video", video, ()),
@@ -149,6 +146,13 @@ class Reader:
             value.set_shape(shape)
             clip[name] = value
         return clip | {"target": target}
+
+    def _images(self, parts, channels, frames, geometry):
+        """Files of each part -> uint8 (views, frames, size, size, parts * channels)."""
+        views = () if self.task.views is None else (self.task.views,)
+        count = frames * int(np.prod(views, dtype=int))
+        images = tf.concat([self._decode(part, count, channels, geometry) for part in parts], -1)
+        return tf.reshape(images, (*views, frames, *images.shape[1:]))
 
     def _decode(self, files, count, channels, geometry):
         """JPEG files -> uint8 (count, size, size, channels), resized, cropped and flipped."""

@@ -25,6 +25,8 @@ def task(name, options=(), **common):
     if name not in TASKS:
         raise ValueError(f"task must be one of {sorted(TASKS)}. Received: task={name!r}.")
     fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
+    if common.get("modality", "rgb") != "rgb" and "modality" not in fields:
+        raise ValueError(f"modality must be rgb for task={name}. Received: {common['modality']!r}.")
     values = {key: value for key, value in common.items() if key in fields}
     for option in options:
         key, _, text = option.partition("=")

@@ -16,7 +16,9 @@ class Classify(Task):
     Attributes:
         classes: number of classes.
         frames: length of a clip.
-        dropout: rate after fc6 and fc7.
+        dropout: rate after fc6 and fc7, or after the mean.
+        modality: "rgb" or "flow": what the network sees.
+        head: one of `heads.HEADS`.
         width: factor on the units of fc6 and fc7.
         initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
     """
@@ -24,27 +26,27 @@ class Classify(Task):
     classes: int
     frames: int = 16
     dropout: float = 0.5
+    modality: str = "rgb"
+    head: str = "auto"
     width: float = 1.0
     initializer: str = "published"
 
     name = "classify"
 
+    def __post_init__(self):
+        """Decodes what the network sees, and nothing else."""
+        self.inputs = (self.modality,)
+        self.wraps = self.modality == "rgb"  # no flow leads from the last frame to the first
+
     def example(self, clip):
-        """(rgb, {"logits": label})."""
-        return clip["rgb"], {"logits": tf.cast(clip["label"], tf.int32)}
+        """(rgb or flow, {"logits": label})."""
+        return clip[self.modality], {"logits": tf.cast(clip["label"], tf.int32)}
 
     def model(self, backbone):
-        """fc6, fc7 and one logit for each class."""
-        features = heads.flatten(backbone.output)
-        logits = heads.fully_connected(
-            features,
-            self.classes,
-            name="logits",
-            width=self.width,
-            dropout=self.dropout,
-            initializer=self.initializer,
-        )
-        return keras.Model(backbone.input, {"logits": logits}, name="classifier")
+        """One logit for each class."""
+        options = {"width": self.width, "dropout": self.dropout, "initializer": self.initializer}
+        outputs = heads.attach(backbone, {"logits": self.classes}, self.head, **options)
+        return keras.Model(backbone.input, outputs, name="classifier")
 
     def losses(self):
         """Cross-entropy."""

@@ -26,6 +26,8 @@ class Statistics(Task):
         motion_weight: of the motion branch's loss.
         appearance_weight: of the appearance branch's loss (the journal takes 0.1).
         colour: "octants" as the paper, "mode" as the journal's code.
+        modality: "rgb" or "flow": what the network sees; the labels stay the same.
+        head: one of `heads.HEADS`.
         width: factor on the units of fc6 and fc7.
         initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
     """
@@ -37,6 +39,8 @@ class Statistics(Task):
     motion_weight: float = 1.0
     appearance_weight: float = 1.0
     colour: str = "octants"
+    modality: str = "rgb"
+    head: str = "auto"
     width: float = 1.0
     initializer: str = "published"
 
@@ -54,7 +58,8 @@ class Statistics(Task):
             raise ValueError(
                 f"branches must be one or both of {known}. Received: branches={self.branches}."
             )
-        self.inputs = ("rgb", "flow") if "motion" in self.branches else ("rgb",)
+        needs = {"rgb": "appearance" in self.branches, "flow": "motion" in self.branches}
+        self.inputs = tuple(kind for kind, use in needs.items() if use or kind == self.modality)
         self.labels = {
             "motion": statistics.motion_names(self.patterns, self.global_labels),
             "appearance": statistics.appearance_names(self.patterns, self.global_labels),
@@ -76,13 +81,13 @@ class Statistics(Task):
         return super().sample(length, start, rng)
 
     def example(self, clip):
-        """(rgb, {"motion": float32 (14,), "appearance": float32 (13,)})."""
+        """(rgb or flow, {"motion": float32 (14,), "appearance": float32 (13,)})."""
         targets = {}
         for branch in self.branches:
             source = clip["flow"] if branch == "motion" else clip["rgb"]
             labels = tf.py_function(getattr(self, f"_{branch}"), [source], tf.float32)
             targets[branch] = tf.ensure_shape(labels, (len(self.labels[branch]),))
-        return clip["rgb"], targets
+        return clip[self.modality], targets
 
     def _motion(self, flow):
         labels = statistics.motion(flow.numpy(), self.patterns, self.global_labels)
@@ -95,18 +100,10 @@ class Statistics(Task):
         return labels.astype(np.float32)
 
     def model(self, backbone):
-        """One branch of fc6, fc7 and a linear output for each kind of statistics."""
-        features = heads.flatten(backbone.output)
-        outputs = {
-            branch: heads.fully_connected(
-                features,
-                len(self.labels[branch]),
-                name=branch,
-                width=self.width,
-                initializer=self.initializer,
-            )
-            for branch in self.branches
-        }
+        """One output for each kind of statistics."""
+        sizes = {branch: len(self.labels[branch]) for branch in self.branches}
+        options = {"width": self.width, "initializer": self.initializer}
+        outputs = heads.attach(backbone, sizes, self.head, **options)
         return keras.Model(backbone.input, outputs, name="mas")
 
     def losses(self):

@@ -8,7 +8,7 @@ class Task:
 
     Attributes:
         name: of the task.
-        inputs: what is decoded: "rgb", and "flow" where the task needs it.
+        inputs: what is decoded: "rgb", "flow" or both.
         frames: length of a clip, T.
         views: clips an example, or None for one without a leading axis.
         wraps: whether a video shorter than the clip may begin again at its first frame.
