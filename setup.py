@@ -33,6 +33,11 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        # mas.convert alone reads with these: the authors' checkpoints, once per checkpoint.
+        "convert": [
+            "torch>=2.10",  # until then weights_only=True could run code: CVE-2026-24747
+            "safetensors>=0.5",  # the first with wheels for Python 3.13
+        ],
         "test": ["pytest>=8", "ruff>=0.8"],
     },
 )
