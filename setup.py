@@ -38,6 +38,10 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        "convert": [  # mas.convert alone needs it: the authors' checkpoints
+            "torch>=2.10",  # until then weights_only=True could run code: CVE-2026-24747
+            "safetensors>=0.5",  # the first with wheels for Python 3.13
+        ],
         "test": [
             "pytest",
             "ruff>=0.9",  # the first with the 2025 style of `ruff format`

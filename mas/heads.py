@@ -128,19 +128,88 @@ def pooled(features, outputs, name, dropout=0.0):
     )(mean)
 
 
+def embedding(features, outputs=128, name="embedding"):
+    """Mean over frames and space, a linear layer, L2 norm: the head of VTDL and DSM.
+
+    Args:
+        features: map (batch, t, h, w, c) of a backbone.
+        outputs: size of the embedding.
+        name: of the linear layer; the others are `{name}_mean` and `{name}_unit`.
+
+    Returns:
+        (batch, outputs), float32, of length 1; a length below 1e-12 counts as that (the authors
+        divide by zero).
+
+    Raises:
+        ValueError: `features` is no map, or `outputs` is below 1.
+    """
+    linear = pooled(features, outputs, name)
+    return keras.layers.UnitNormalization(dtype="float32", name=f"{name}_unit")(linear)
+
+
+def convolved(features, outputs, name="logits", frames=(2, 7), dropout=0.0):
+    """The fine-tuning head of I3D and 3D-ResNet in VTDL: pool, dropout, convolution in time.
+
+    The convolution pads with zeros; the mean over time of what it gives is the output. The authors
+    pool 7 x 7, the map of a clip of 224 x 224; here it is the whole map. They end with log-softmax;
+    here the logits are the output, which cross-entropy takes. Weights start Xavier uniform with
+    gain sqrt(2); there is no bias.
+
+    Args:
+        features: map (batch, t, h, w, c) of a backbone.
+        outputs: how many numbers come out.
+        name: of the convolution.
+        frames: of the pool and of the kernel behind it: (2, 7) for I3D, (1, 1) for 3D-ResNet.
+        dropout: rate between the two, [0, 1).
+
+    Returns:
+        (batch, outputs), float32.
+
+    Raises:
+        ValueError: `features` is no map or has fewer frames than the pool, or a number is out of
+            its range.
+    """
+    _check_map(features)
+    _check_dropout(dropout)
+    _check_outputs(outputs)
+    pool, kernel = frames
+    _, time, height, width, _ = features.shape
+    if time < pool:
+        raise ValueError(
+            f"features must have at least {pool} frames. Received: shape={features.shape}."
+        )
+    x = keras.layers.AveragePooling3D((pool, height, width), 1, name=f"{name}_pool")(features)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    x = keras.layers.Conv3D(
+        outputs,
+        (kernel, 1, 1),
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform"),
+        dtype="float32",
+        name=name,
+    )(x)
+    return keras.layers.GlobalAveragePooling3D(dtype="float32", name=f"{name}_mean")(x)
+
+
 def _check_map(features):
     """Refuses what is not the map of a backbone."""
     if len(features.shape) != 5:
         raise ValueError(f"features must be (batch, t, h, w, c). Received: shape={features.shape}.")
 
 
+def _output(outputs, name, **initializers):
+    """The linear float32 layer that ends every head."""
+    _check_outputs(outputs)
+    return keras.layers.Dense(outputs, dtype="float32", name=name, **initializers)
+
+
+def _check_outputs(outputs):
+    if outputs < 1:
+        raise ValueError(f"outputs must be 1 or more. Received: outputs={outputs}.")
+
+
 def _check_dropout(dropout):
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1). Received: dropout={dropout}.")
-
-
-def _output(outputs, name, **initializers):
-    """The linear float32 layer that ends every head."""
-    if outputs < 1:
-        raise ValueError(f"outputs must be 1 or more. Received: outputs={outputs}.")
-    return keras.layers.Dense(outputs, dtype="float32", name=name, **initializers)

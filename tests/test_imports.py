@@ -9,9 +9,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "finetune.py")  # and every `__main__.py`
 TF, KERAS = "tensorflow", "keras"
+TORCH, SAFETENSORS = "torch", "safetensors"  # of the extra `convert`: nothing else needs them
 
 # The rooms of `mas`, bottom to top: a module imports its own room and those before it. The second
-# column is which of Keras and TensorFlow the room may import. The third, where it stands, is all
+# column is which of the frameworks above the room may import. The third, where it stands, is all
 # that the room may import besides Python's own: none of the other rooms.
 ROOMS = {
     "lists": ([], []),
@@ -30,6 +31,7 @@ ROOMS = {
     "training": ([TF], None),
     "run_folder": ([TF], None),
     "weights": ([KERAS], None),
+    "convert": ([TF, TORCH, SAFETENSORS], None),
     "evaluation": ([TF], None),
     "sample": ([], None),
     "visualize": ([], None),
@@ -70,7 +72,7 @@ def wrong(room, name):
         if ORDER.index(below) > ORDER.index(room):
             return "upward"
         return "not alone" if alone is not None and below != room else None
-    if top in (TF, KERAS) and top not in frameworks:
+    if top in (TF, KERAS, TORCH, SAFETENSORS) and top not in frameworks:
         return "not its framework"
     outside = top not in sys.stdlib_module_names
     return "not alone" if alone is not None and outside and top not in alone else None
@@ -115,6 +117,9 @@ def test_the_package_itself_imports_nothing():
         ("mas/backbones/c3d.py", "import numpy as np", "not alone"),
         ("mas/backbones/c3d.py", "from mas import lists", "not alone"),
         ("mas/lists/entries.py", "from keras import ops", "not its framework"),
+        ("mas/weights.py", "def f():\n    import torch", "not its framework"),
+        ("mas/weights.py", "from safetensors.numpy import load_file", "not its framework"),
+        ("mas/weights.py", "from mas import convert", "upward"),
         ("mas/tasks/task.py", "from . import classify", "a relative import"),
         ("mas/tasks/task.py", "import train", "a script"),
         ("mas/prepare/__main__.py", "import mas.sticks", "no room of the table"),
@@ -132,6 +137,7 @@ def test_the_check_finds(path, source, reason):
     [
         ("train.py", "from mas import cli"),
         ("mas/lists/__main__.py", "from mas import cli, lists"),
+        ("mas/convert/pickled.py", "def f():\n    import torch"),
         (
             "mas/tasks/mas.py",
             "import keras\nfrom mas.tasks.task import Task\nimport mas.heads",

@@ -1,17 +1,17 @@
 """Backbones: networks from a clip to the map of their last convolution.
 
 They know no task and import Keras alone. A family is a module with `VARIANTS` (a table: name ->
-row) and `features(clips, row, width, initializer)`; a row has at least `strides`, the factors by
-which frames, height and width shrink. A new family is its module and its entry in `_FAMILIES`.
+row) and `features(clips, row, width, initializer)`; a row has at least `smallest`, the smallest
+(frames, height, width) of a clip. A new family is its module and its entry in `_FAMILIES`.
 """
 
 import operator
 
 import keras
 
-from mas.backbones import c3d, presets
+from mas.backbones import c3d, inception3d, presets, resnet3d
 
-_FAMILIES = (c3d,)
+_FAMILIES = (c3d, resnet3d, inception3d)
 _FAMILY_OF = {name: family for family in _FAMILIES for name in family.VARIANTS}
 NAMES = tuple(_FAMILY_OF)
 
@@ -21,12 +21,13 @@ def backbone(name, input_shape, width=1.0, preset="identity", initializer="publi
 
     Args:
         name: one of `NAMES`.
-        input_shape: (frames, height, width, channels) of a clip: whole numbers, no less than the
-            strides of the network.
+        input_shape: (frames, height, width, channels) of a clip: whole numbers, no less than
+            the network's smallest clip.
         width: factor on the channels of every layer, above 0; each is rounded and at least 1.
         preset: one of `presets.NAMES`. `identity` takes float clips as they are, of any number of
-            channels; the others take uint8 R G B clips and hold their own preprocessing (Keras
-            truncates float clips to uint8 on the way in).
+            channels; `flow` takes float clips of u and v in pixels per frame; the others take
+            uint8 R G B clips and hold their own preprocessing (Keras truncates float clips to
+            uint8 on the way in).
         initializer: one of `initial.NAMES`.
 
     Returns:
@@ -41,12 +42,12 @@ def backbone(name, input_shape, width=1.0, preset="identity", initializer="publi
         raise ValueError(f"name must be one of {list(NAMES)}. Received: name={name!r}.")
     family = _FAMILY_OF[name]
     row = family.VARIANTS[name]
-    shape = _checked_shape(name, input_shape, row.strides)
+    shape = _checked_shape(name, input_shape, row.smallest)
     inputs, clips = presets.clips(shape, preset)
     return keras.Model(inputs, family.features(clips, row, width, initializer), name=name)
 
 
-def _checked_shape(name, input_shape, strides):
+def _checked_shape(name, input_shape, smallest):
     """`input_shape` as a tuple of four ints, or ValueError."""
     try:
         shape = tuple(operator.index(size) for size in input_shape)
@@ -57,9 +58,9 @@ def _checked_shape(name, input_shape, strides):
             "input_shape must be (frames, height, width, channels), whole numbers above 0. "
             f"Received: input_shape={input_shape!r}."
         )
-    if any(size < stride for size, stride in zip(shape, strides, strict=False)):
+    if any(size < least for size, least in zip(shape, smallest, strict=False)):
         raise ValueError(
-            f"input_shape of {name} must be at least {tuple(strides)} in (frames, height, width). "
+            f"input_shape of {name} must be at least {tuple(smallest)} in (frames, height, width). "
             f"Received: input_shape={shape}."
         )
     return shape

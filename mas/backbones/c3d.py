@@ -3,41 +3,43 @@
 import dataclasses
 import math
 
-import keras
-
-from mas.backbones import initial
+from mas.backbones.units import Author, Units
 from mas.backbones.width import scaled
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One variant: channels of its convolutions and the max-pools (frames, height, width) between.
+    """One variant: channels by stage, and the max-pools (frames, height, width) between stages.
 
-    Pool n follows convolution n; the last convolution has none.
+    Stage n of one convolution is called conv{n}, of two conv{n}a and conv{n}b; pool{n} follows
+    stage n, but for the last.
     """
 
+    author: Author
     channels: tuple
-    pools: tuple
+    norm: bool
+    pools: tuple = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
     @property
-    def strides(self):
-        """Factors by which frames, height and width shrink on the way to the last convolution."""
+    def smallest(self):
+        """The smallest clip in (frames, height, width): what the pools shrink it by."""
         return tuple(math.prod(sizes) for sizes in zip(*self.pools, strict=True))
 
 
 VARIANTS = {
-    # The small C3D of MAS (CVPR 2019); sizes as in the authors' code.
-    "c3d": Row((64, 128, 256, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2))),
+    # The small C3D of MAS (CVPR 2019); sizes as in the authors' code. TensorFlow: every pool
+    # rounds up.
+    "c3d": Row(Author("normal", pools="same"), ((64,), (128,), (256,), (256,), (256,)), False),
+    # STS, pace, VTDL, DSM: batch norm behind biased convolutions. PyTorch: every pool rounds down.
+    "c3d_bn": Row(Author("torch"), ((64,), (128,), (256, 256), (512, 512), (512, 512)), True),
 }
-
-_DEVIATION = 0.01  # of the initial weights, in the authors' code; biases start at 0
 
 
 def features(clips, row, width, initializer):
     """The map behind the last convolution's ReLU.
 
-    The authors' fifth pool belongs to the head (`heads.flatten`): pictures of attention and clip
-    similarity read the map before it.
+    The fifth pool of the authors of MAS belongs to the head (`heads.flatten`): pictures of
+    attention and clip similarity read the map before it.
 
     Args:
         clips: float tensor (batch, frames, height, width, channels).
@@ -46,20 +48,18 @@ def features(clips, row, width, initializer):
         initializer: one of `initial.NAMES`.
 
     Returns:
-        Tensor (batch, t, h, w, c), of layers conv1, pool1, ..., conv5. All padding is SAME, so
-        every pool divides the sizes rounding up.
+        Tensor (batch, t, h, w, c).
     """
-    x = clips
-    for number, channels in enumerate(row.channels, start=1):
-        x = keras.layers.Conv3D(
-            scaled(channels, width),
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer=initial.normal(initializer, _DEVIATION),
-            name=f"conv{number}",
-        )(x)
-        if number <= len(row.pools):
-            pool = row.pools[number - 1]
-            x = keras.layers.MaxPooling3D(pool, padding="same", name=f"pool{number}")(x)
+    units = Units(row.author, initializer)
+    x, kernel, strides = clips, (3, 3, 3), (1, 1, 1)
+    for stage, stack in enumerate(row.channels, start=1):
+        for letter, channels in zip("ab" if len(stack) > 1 else [""], stack, strict=True):
+            layer = scaled(channels, width), kernel, strides, f"conv{stage}{letter}"
+            if row.norm:
+                x = units.unit(x, *layer, bias=True)
+            else:
+                x = units.convolution(x, *layer, bias=True, activation="relu")
+        if stage <= len(row.pools):
+            size = row.pools[stage - 1]
+            x = units.pool(x, size, size, f"pool{stage}")
     return x

@@ -4,6 +4,13 @@ import keras
 
 NAMES = ("published", "he")
 
+# The authors' starts. `normal`: N(0, 0.01), biases 0 (MAS). `torch`: PyTorch's default, uniform in
+# +-1/sqrt(inputs), biases too (STS, pace). `xavier`: Xavier uniform with gain sqrt(2), scales of
+# batch norm N(1, 0.02), biases as PyTorch (VTDL, DSM: `weights_init`).
+STARTS = ("normal", "torch", "xavier")
+
+_DEVIATION = 0.01  # MAS, authors' code
+
 
 def normal(initializer, deviation):
     """The initializer of one kernel that a ReLU follows.
@@ -18,10 +25,46 @@ def normal(initializer, deviation):
     Raises:
         ValueError: another name.
     """
+    _check(initializer)
+    if initializer == "he":
+        return keras.initializers.HeNormal()
+    return keras.initializers.RandomNormal(stddev=deviation)
+
+
+def kernel(initializer, start):
+    """The initializer of a convolution's kernel: He normal, or the author's.
+
+    Args:
+        initializer: one of `NAMES`.
+        start: one of `STARTS`.
+
+    Raises:
+        ValueError: another name.
+    """
+    if start == "normal" or initializer == "he":
+        return normal(initializer, _DEVIATION)
+    _check(initializer)
+    if start == "torch":
+        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    return keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform")
+
+
+def bias(initializer, start, inputs):
+    """The initializer of the bias of a convolution that sums `inputs` numbers."""
+    if start == "normal" or initializer == "he":
+        return keras.initializers.Zeros()
+    return keras.initializers.RandomUniform(-(inputs**-0.5), inputs**-0.5)
+
+
+def scale(initializer, start):
+    """The initializer of a batch norm's scale (gamma)."""
+    if start == "xavier" and initializer != "he":
+        return keras.initializers.RandomNormal(1.0, 0.02)
+    return keras.initializers.Ones()
+
+
+def _check(initializer):
     if initializer not in NAMES:
         raise ValueError(
             f"initializer must be one of {list(NAMES)}. Received: initializer={initializer!r}."
         )
-    if initializer == "he":
-        return keras.initializers.HeNormal()
-    return keras.initializers.RandomNormal(stddev=deviation)

@@ -10,6 +10,7 @@ import keras
 # ImageNet's mean and deviation of R, G, B in [0, 1], as in the authors' code of VTDL and DSM.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+FLOW_LIMIT = 20.0  # pixels per frame: stored flow is clipped there (`flow.py`)
 
 
 def _bgr255(clips):
@@ -29,7 +30,18 @@ def _standard(clips):
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(clips)
 
 
-_PRESETS = {"bgr255": _bgr255, "rgb": _rgb, "standard": _standard}
+def _flow(clips):
+    """Flow in [-1, 1]."""
+    return keras.layers.Rescaling(1 / FLOW_LIMIT, dtype="float32", name="flow")(clips)
+
+
+# name: (function, channels, type of the clip)
+_PRESETS = {
+    "bgr255": (_bgr255, 3, "uint8"),
+    "rgb": (_rgb, 3, "uint8"),
+    "standard": (_standard, 3, "uint8"),
+    "flow": (_flow, 2, "float32"),
+}
 NAMES = ("identity", *_PRESETS)
 
 
@@ -40,22 +52,24 @@ def clips(input_shape, preset):
         input_shape: (frames, height, width, channels).
         preset: `identity`: float32 in, unchanged. `bgr255`, `rgb`, `standard`: uint8 R G B in,
             float32 out (also under mixed precision: only the layers behind compute in 16 bits).
+            `flow`: float32 u (right) and v (down) in pixels per frame in, divided by 20: [-1, 1].
 
     Returns:
         (Keras input, Keras tensor), both (batch, *input_shape).
 
     Raises:
-        ValueError: unknown preset, or a preset of three colours with other than three channels.
+        ValueError: unknown preset, or channels that the preset has not: colours 3, `flow` 2.
     """
     if preset not in NAMES:
         raise ValueError(f"preset must be one of {list(NAMES)}. Received: preset={preset!r}.")
     if preset == "identity":
         inputs = keras.Input(input_shape, dtype="float32", name="clip")
         return inputs, inputs
-    if input_shape[-1] != 3:
+    function, channels, dtype = _PRESETS[preset]
+    if input_shape[-1] != channels:
         raise ValueError(
-            f"input_shape must have 3 channels with preset={preset!r}. "
+            f"input_shape must have {channels} channels with preset={preset!r}. "
             f"Received: input_shape={input_shape}."
         )
-    inputs = keras.Input(input_shape, dtype="uint8", name="clip")
-    return inputs, _PRESETS[preset](inputs)
+    inputs = keras.Input(input_shape, dtype=dtype, name="clip")
+    return inputs, function(inputs)

@@ -1,0 +1,216 @@
+"""From a checkpoint to a file of Keras weights, with a report on every entry."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from mas import backbones
+from mas.convert import checkpoints, networks
+
+# Of the query encoder in MoCo's way of saving; the first under which most entries fit.
+PREFIXES = ("", "encoder_q.", "module.encoder_q.")
+
+
+@dataclasses.dataclass
+class Report:
+    """What became of every entry of a checkpoint and every variable of the network.
+
+    Attributes:
+        matched: {(layer, weight): entry name}.
+        heads: entries of the pretext task's heads, which a backbone has not.
+        unused: entries knowingly left over: counters, optimiser's state, other encoders.
+        unexpected: entries that this network has no place for.
+        missing: (layer, weight) of variables without a value.
+        misshapen: (entry, its shape, (layer, weight), its shape), all as stored.
+        numbers: count of numbers in the matched entries.
+    """
+
+    matched: dict = dataclasses.field(default_factory=dict)
+    heads: list = dataclasses.field(default_factory=list)
+    unused: list = dataclasses.field(default_factory=list)
+    unexpected: list = dataclasses.field(default_factory=list)
+    missing: list = dataclasses.field(default_factory=list)
+    misshapen: list = dataclasses.field(default_factory=list)
+    numbers: int = 0
+
+    @property
+    def complete(self):
+        """Whether checkpoint and network are the same network, heads aside."""
+        return not (self.unexpected or self.missing or self.misshapen)
+
+    def text(self, limit=20):
+        """The report in lines; of each kind at most `limit` names."""
+        missing = ["/".join(place) for place in self.missing]
+        shapes = [f"{e} {s} for {'/'.join(p)} {t}" for e, s, p, t in self.misshapen]
+        parts = [
+            ("matched", self.matched, f" variables, {self.numbers:,} numbers"),
+            ("left over, of heads", self.heads, _listed(self.heads, limit)),
+            ("left over, not needed", self.unused, _listed(_grouped(self.unused), limit)),
+            ("left over, of another network", self.unexpected, _listed(self.unexpected, limit)),
+            ("missing", missing, _listed(missing, limit)),
+            ("of another shape", shapes, _listed(shapes, limit)),
+        ]
+        return "\n".join(f"  {title}: {len(items)}{rest}" for title, items, rest in parts)
+
+
+def convert(
+    network,
+    checkpoint,
+    output,
+    preset=None,
+    frames=None,
+    size=None,
+    key=None,
+    prefix=None,
+    partial=False,
+):
+    """Writes a backbone's file, whole or not at all, for `mas.weights.load` and `--init`.
+
+    Args:
+        network: one of `networks.NAMES`.
+        checkpoint: path; see `checkpoints.read`.
+        output: .keras file to write.
+        preset: of `backbones.presets`; None, as below: what the network was trained on.
+        frames: length of the file's clips; a network of convolutions fits any other, too.
+        size: their side, in pixels.
+        key: which nested dict; see `checkpoints.read`.
+        prefix: of the entries to take; by default the best of `PREFIXES`.
+        partial: write although something is missing, of another shape or of another network;
+            variables without a value start at random.
+
+    Returns:
+        `Report`.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        ImportError: a package that the checkpoint's form needs is not installed.
+        ValueError: unknown network or preset; the checkpoint cannot be read or does not fit; the
+            output exists or is no .keras file.
+    """
+    row = networks.published(network)
+    output = _checked_output(output)
+    shape = (frames or row.frames, *[size or row.size] * 2, 3)
+    backbone = backbones.backbone(row.backbone, shape, preset=preset or row.preset)
+    entries = checkpoints.read(checkpoint, key)
+    variables = {(lay.name, v.name): v for lay in backbone.layers for v in lay.variables}
+    report, values = match(network, entries, variables, prefix)
+    logging.info("%s as %s:\n%s", checkpoint, network, report.text())
+    if not report.matched or not (report.complete or partial):
+        raise ValueError(_refusal(checkpoint, network, report))
+    for place, value in values.items():
+        variables[place].assign(value)
+    _save(backbone, output)
+    return report
+
+
+def match(network, entries, variables, prefix=None):
+    """Finds the variable of every entry.
+
+    Args:
+        network: one of `networks.NAMES`.
+        entries: {name: array}.
+        variables: {(layer, weight): anything with a `shape`}.
+        prefix: see `convert`.
+
+    Returns:
+        (`Report`, {(layer, weight): array in the order of Keras}).
+
+    Raises:
+        ValueError: two entries for one variable, or one that is not finite.
+    """
+    target = networks.targets(network)
+
+    def fitting(prefix):
+        return sum(target(name) in variables for name in _below(entries, prefix))
+
+    prefix = max(PREFIXES, key=fitting) if prefix is None else prefix
+    report, values = Report(), {}
+    below = _below(entries, prefix)
+    report.unused = [name for name in entries if name not in set(below.values())]
+    for short, name in below.items():
+        place, value = target(short), entries[name]
+        if place is None:
+            report.unused.append(name)
+        elif place in report.matched:
+            other = report.matched[place]
+            raise ValueError(f"entries must be one to a variable. Received: {other} and {name}.")
+        elif place in variables:
+            _take(network, short, value, place, variables[place], report, values)
+        else:
+            kind = report.heads if place[0] in networks.heads(network) else report.unexpected
+            kind.append(name)
+    filled = {*values, *(place for _, _, place, _ in report.misshapen)}
+    report.missing = [place for place in variables if place not in filled]
+    return report, values
+
+
+def _below(entries, prefix):
+    """{name without the prefix: name} of the entries under it."""
+    return {name.removeprefix(prefix): name for name in entries if name.startswith(prefix)}
+
+
+def _take(network, short, value, place, variable, report, values):
+    """Takes one entry as the value of a variable, or notes why not."""
+    shape = tuple(variable.shape)
+    try:
+        arranged = networks.arranged(network, short, value)
+    except ValueError:  # another number of axes
+        arranged = None
+    if arranged is None or arranged.shape != shape:
+        report.misshapen.append((short, tuple(value.shape), place, shape))
+        return
+    if not np.all(np.isfinite(arranged)):
+        raise ValueError(f"entries must be finite numbers. Received: NaN or inf in {short}.")
+    report.matched[place], values[place] = short, arranged
+    report.numbers += arranged.size
+
+
+def _checked_output(output):
+    output = pathlib.Path(output)
+    if output.suffix != ".keras":
+        raise ValueError(f"output must end in .keras. Received: {output}.")
+    if output.exists():
+        raise ValueError(f"output must be a new file. Received: {output}, which exists.")
+    if (output.parent / "run.json").exists():
+        raise ValueError(
+            f"output must be outside of run folders: finetune.py would take the network's flags "
+            f"from {output.parent / 'run.json'}. Received: {output}."
+        )
+    return output
+
+
+def _save(backbone, output):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f"unfinished.{output.name}")
+    try:
+        backbone.save(temporary)
+        os.replace(temporary, output)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _refusal(checkpoint, network, report):
+    theirs = report.unexpected + [entry for entry, *_ in report.misshapen]
+    ours = ["/".join(p) for p in report.missing + [place for _, _, place, _ in report.misshapen]]
+    advice = " (--partial takes what fits.)" if report.matched else ""
+    return (
+        f"{checkpoint} must be {network}'s: {len(report.matched)} variables fit. Received: "
+        f"{len(theirs)} entries without a place here{_listed(theirs, 6)}; "
+        f"{len(ours)} variables without a value from there{_listed(ours, 6)}.{advice}"
+    )
+
+
+def _grouped(names):
+    """Names by their last part, where several share it: `*.num_batches_tracked`."""
+    groups = {}
+    for name in names:
+        groups.setdefault(name.replace("/", ".").rpartition(".")[2], []).append(name)
+    return [f"*{leaf} ({len(g)})" if len(g) > 1 else g[0] for leaf, g in groups.items()]
+
+
+def _listed(names, limit):
+    shown = ", ".join(names[:limit])
+    return (f": {shown}" + ", ..." * (len(names) > limit)) if names else ""

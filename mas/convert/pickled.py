@@ -1,0 +1,163 @@
+"""What `torch.save` wrote, as data: nothing in the file is executed."""
+
+import pickle
+import pickletools
+import warnings
+import zipfile
+
+ZIP = b"PK\x03\x04"  # how a file of torch 1.6 or later begins
+_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # how an earlier one begins
+_MAGIC_PICKLES = 5  # magic number, version, system, the object, keys of the storages behind
+
+# Classes and functions that torch.load(weights_only=True) takes, besides its own.
+_TAKEN = (
+    "_codecs.encode",
+    "collections.Counter",
+    "collections.OrderedDict",
+    *(f"{m}.{f}" for m in ("builtins", "__builtin__") for f in ("set", "bytearray", "complex")),
+)
+# What training scripts leave beside the weights; nobody needs it here.
+_IGNORED = (
+    "argparse.Namespace",
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"numpy.{m}.multiarray.{f}" for m in ("core", "_core") for f in ("scalar", "_reconstruct")),
+)
+
+
+class Ignored:
+    """Stands in for an object of `_IGNORED`."""
+
+    def __init__(self, *_):
+        """Drops the arguments."""
+
+    def __setstate__(self, _):
+        """Drops the state."""
+
+
+def load(path):
+    """The object that `torch.save` wrote: containers, and arrays in place of tensors.
+
+    `torch.load(weights_only=True)` builds tensors and containers alone. What else a file asks for
+    is looked up before that, so that the error names all of it.
+
+    Args:
+        path: pathlib.Path of a zip archive, or of a pickle, as torch before 1.6 wrote it.
+
+    Raises:
+        ImportError: PyTorch is not installed.
+        ValueError: the file is damaged or asks for a class or function of another kind.
+    """
+    names = _archive_names(path) if _begins(path, ZIP) else _pickle_names(path)
+    refused = sorted(name for name in names if not _harmless(name))
+    if refused:
+        raise ValueError(_refusal(path, refused))
+    try:
+        return _arrays(_load(path))
+    except (TypeError, NotImplementedError, RecursionError) as error:
+        raise ValueError(f"{path} must hold plain tensors in dicts. Received: {error}.") from error
+
+
+def global_names(file):
+    """Full names of the classes and functions that a pickle asks for; reads to its end.
+
+    Raises:
+        ValueError: that is no whole pickle.
+    """
+    names, texts, memo, last = set(), ["?", "?"], {}, None
+    for code, value, _ in pickletools.genops(file):
+        if code.name in ("GLOBAL", "INST"):
+            names.add(value.replace(" ", "."))
+        elif code.name == "STACK_GLOBAL":
+            names.add(".".join(texts))
+        elif code.name == "MEMOIZE" or "PUT" in code.name:
+            memo[len(memo) if value is None else value] = last
+        elif "GET" in code.name:
+            value = memo.get(value)
+        if isinstance(value, str):
+            texts = [texts[-1], value]
+        last = value
+    return names
+
+
+def _harmless(name):
+    own = name.startswith("torch.") and not name.startswith("torch.nn.modules.")
+    return own or name in _TAKEN or name in _IGNORED
+
+
+def _begins(path, head):
+    with open(path, "rb") as file:
+        return file.read(len(head)) == head
+
+
+def _pickle_names(path):
+    count = _MAGIC_PICKLES if _begins(path, _MAGIC) else 1
+    try:
+        with open(path, "rb") as file:
+            return set().union(*(global_names(file) for _ in range(count)))
+    except (ValueError, MemoryError, OverflowError) as error:
+        raise ValueError(f"{path} must be a whole pickle. Received: {error}.") from error
+
+
+def _archive_names(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+            if any(name.endswith("/constants.pkl") for name in members):
+                raise ValueError("a TorchScript program, which is code")
+            pickles = [name for name in members if name.endswith("/data.pkl")]
+            if not pickles:
+                raise ValueError(f"an archive of {members[:3]}")
+            if damaged := archive.testzip():  # torch.load leaves the checksums alone
+                raise ValueError(f"other bytes in {damaged} than its checksum says")
+            found = set()
+            for name in pickles:
+                with archive.open(name) as file:
+                    found |= global_names(file)
+            return found
+    except (ValueError, MemoryError, OverflowError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} must be a whole archive of torch.save. Received: {error}."
+        ) from error
+
+
+def _refusal(path, names):
+    shown = ", ".join(names[:6]) + ", ..." * (len(names) > 6)
+    return (
+        f"{path} must ask for tensors and containers alone, since nothing in a checkpoint is "
+        f"executed. Received: {shown}. (Whoever saved a whole network: save its state_dict().)"
+    )
+
+
+def _load(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"{path} is PyTorch's, which is not installed: pip install 'mas-video[convert]'"
+        ) from error
+    ignored = [(Ignored, name) for name in _IGNORED]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(ignored):
+            warnings.simplefilter("ignore")  # of pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of any kind: what a damaged or hostile file leads to
+        raise ValueError(f"{path} must be a whole file of torch.save. {_reason(error)}") from error
+
+
+def _reason(error):
+    """What torch says, without its advice to load unsafely: between "error:" and "Check ..."."""
+    text = str(error).split("error:")[-1].split("Check the doc")[0]
+    return f"Received: {' '.join(text.split()) or type(error).__name__}."
+
+
+def _arrays(value):
+    """The same dicts with NumPy arrays for tensors, floating ones as float32."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        return (value.float() if value.is_floating_point() else value).numpy()
+    if isinstance(value, dict):
+        return {key: _arrays(item) for key, item in value.items()}
+    return value
