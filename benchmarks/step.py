@@ -1,9 +1,15 @@
 """Seconds of a training step: forward, backward and update, without the input pipeline.
 
-python benchmarks/step.py [--backbone=c3d] [--width=1] [--size=112] [--batch=2] [--jit]
+python benchmarks/step.py [--backbone=c3d] [--batch=4] [--jit]
+
+Where PyTorch is installed, beside the same network in PyTorch, the two in turn.
 """
 
+import importlib.util
+import os
+import pathlib
 import statistics
+import subprocess
 import sys
 import time
 
@@ -13,23 +19,25 @@ from absl import app, flags
 
 from mas import backbones, optimizers, tasks, training
 
+TORCH = ("c3d", "r2plus1d_10")  # what step_torch.py has
+
 _BACKBONE = flags.DEFINE_enum("backbone", "c3d", list(backbones.NAMES), "Network.")
 _WIDTH = flags.DEFINE_float("width", 1.0, "Factor on the channels.")
 _SIZE = flags.DEFINE_integer("size", 112, "Side of the clip in pixels.")
-_BATCH = flags.DEFINE_integer("batch", 2, "Clips in a step.")
+_BATCH = flags.DEFINE_integer("batch", 4, "Clips in a step.")
 _STEPS = flags.DEFINE_integer("steps", 5, "Steps to time after two that warm up.")
 _JIT = flags.DEFINE_bool("jit", False, "Compile with XLA.")
 
 
-def main(argv):
-    """Times the steps and prints the median."""
-    del argv
+def keras_step():
+    """(number of weights, function that takes a step)."""
     task = tasks.task("mas", width=_WIDTH.value)
     strategy = training.strategy()
     with strategy.scope():
         shape = (task.frames, _SIZE.value, _SIZE.value, 3)
         backbone = backbones.backbone(_BACKBONE.value, shape, _WIDTH.value, "bgr255")
-        trainer = training.Trainer(task, task.model(backbone), optimizers.Momentum(), strategy)
+        optimizer = optimizers.Momentum(decay="fc" if _BACKBONE.value == "c3d" else "all")
+        trainer = training.Trainer(task, task.model(backbone), optimizer, strategy)
     step = trainer.step_function(_JIT.value)
     rng = np.random.default_rng(0)
     clips = tf.constant(rng.integers(0, 256, (_BATCH.value, *shape), np.uint8))
@@ -37,16 +45,51 @@ def main(argv):
         name: tf.constant(rng.integers(1, 9, (_BATCH.value, count)).astype(np.float32))
         for name, count in (("motion", 14), ("appearance", 13))
     }
-    times = []
-    for _ in range(2 + _STEPS.value):
-        start = time.perf_counter()
-        step(clips, targets).numpy()
-        times.append(time.perf_counter() - start)
-    median = statistics.median(times[2:])
-    print(f"{median:.3f} s a step (median of {_STEPS.value}, {min(times[2:]):.3f} to")
-    print(
-        f"{max(times[2:]):.3f}), {_BATCH.value / median:.2f} clips/s, first step {times[0]:.1f} s"
+    count = sum(int(np.prod(value.shape)) for value in trainer.model.trainable_variables)
+    return count, lambda: step(clips, targets).numpy()
+
+
+def torch_step():
+    """The same in PyTorch, in a process of its own; None where there is none."""
+    fits = _BACKBONE.value in TORCH and _WIDTH.value == 1
+    if not fits or importlib.util.find_spec("torch") is None:
+        return None
+    script = pathlib.Path(__file__).with_name("step_torch.py")
+    process = subprocess.Popen(
+        [sys.executable, script, _BACKBONE.value, str(_BATCH.value), str(_SIZE.value)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # else it spins into the other's step
     )
+
+    def step():
+        process.stdin.write("\n")
+        return process.stdout.readline()
+
+    return int(process.stdout.readline()), step
+
+
+def main(argv):
+    """Times the steps in turn and prints medians."""
+    del argv
+    sides = {"keras": keras_step(), "torch": torch_step()}
+    sides = {name: side for name, side in sides.items() if side}
+    times = {name: [] for name in sides}
+    for _ in range(2 + _STEPS.value):
+        for name, (_, step) in sides.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values[2:]) for name, values in times.items()}
+    for name, values in times.items():
+        print(
+            f"{name}: {sides[name][0]:,} weights, {medians[name]:.3f} s a step of {_BATCH.value} "
+            f"({min(values[2:]):.3f} to {max(values[2:]):.3f}), first step {values[0]:.1f} s"
+        )
+    if "torch" in medians:
+        print(f"keras / torch: {medians['keras'] / medians['torch']:.2f}")
 
 
 if __name__ == "__main__":
