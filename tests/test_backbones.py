@@ -1,23 +1,17 @@
-"""Backbones: shapes, parameter counts, initial values, presets, padding, saved files, training."""
+"""Backbones: shapes, parameter counts, presets, saved files."""
 
-import importlib.util
-import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from mas import training
-from mas.backbones import _FAMILY_OF, NAMES, backbone, initial, padding, pool, presets
+from mas.backbones import _FAMILY_OF, NAMES, backbone, presets
 from mas.backbones.width import scaled
 
 SMALL = (16, 32, 32, 3)
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # name: (parameters, last map of 16 x 112 x 112, (frames, size) as the authors use, its last map).
 PUBLISHED = {
@@ -51,13 +45,8 @@ TRACES = {
     },
 }
 TRACES["s3d_g_dsm"] = TRACES["s3d_g"]
-# One of each kind of layer; the others run with --runslow.
-QUICK = ("c3d_bn", "r3d_18", "s3d_g_dsm")
-
-
-def names_but_slow(quick):
-    marks = {name: () if name in quick else pytest.mark.slow for name in NAMES}
-    return [pytest.param(name, marks=mark) for name, mark in marks.items()]
+# The others take long to save and run with --runslow.
+QUICK_TO_SAVE = ("c3d", "c3d_bn", "r3d_10", "r2plus1d_10", "r3d_18", "i3d", "s3d_g_dsm")
 
 
 def clips(seed=0, shape=SMALL, batch=2):
@@ -163,7 +152,10 @@ def test_smallest_clip(name):
             backbone(name, shape, width=0.02)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK_TO_SAVE else pytest.mark.slow) for name in NAMES],
+)
 def test_saved_files_load_with_keras_alone(name, tmp_path):
     check_saved_file(backbone(name, SMALL, width=0.125), clips().astype(np.float32), tmp_path)
 
@@ -289,260 +281,3 @@ def test_errors_say_what_is_allowed_and_what_came(arguments, message):
 
 def test_scaled():
     assert [scaled(64, width) for width in (1.0, 0.5, 0.3, 1e-6, 2)] == [64, 32, 19, 1, 128]
-
-
-@pytest.mark.parametrize("rule", padding.RULES)
-@pytest.mark.parametrize(
-    ("size", "strides"),
-    [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((2, 2, 2),) * 2],
-)
-@pytest.mark.parametrize("shape", [(5, 7, 8), (4, 6, 9)])
-def test_max_pool_is_the_authors(rule, size, strides, shape):
-    """Against windows cut by hand: PyTorch's rounding down, and the ports' padding, rounding up."""
-    maps = np.random.default_rng(0).random((2, *shape, 3)).astype(np.float32)
-    inputs = keras.Input((*shape, 3))
-    model = keras.Model(inputs, pool.max_pool(inputs, size, strides, rule, "pool"))
-    np.testing.assert_array_equal(model(maps), pooled(maps, size, strides, rule))
-
-
-def pooled(maps, size, strides, rule):
-    """Max pool of windows one by one; what hangs over the border is left out."""
-    ranges = []
-    for axis, window, stride in zip(maps.shape[1:4], size, strides, strict=True):
-        if rule == "symmetric":
-            front, steps = (window - 1) // 2, (axis + 2 * ((window - 1) // 2) - window) // stride
-        else:
-            total = max(window - stride, 0)
-            front, steps = total // 2, -((window - axis - total) // stride)
-        starts = [stride * step - front for step in range(steps + 1)]
-        ranges.append([slice(max(start, 0), start + window) for start in starts])
-    rows = [
-        [[maps[:, t, y, x].max((1, 2, 3)) for x in ranges[2]] for y in ranges[1]] for t in ranges[0]
-    ]
-    return np.moveaxis(np.array(rows), 3, 0)
-
-
-@pytest.mark.parametrize(
-    ("size", "window", "stride", "rule", "expected"),
-    [
-        (112, 7, 2, "symmetric", (3, 3)),
-        (112, 7, 2, "same", (2, 3)),
-        (111, 7, 2, "same", (2, 3)),  # TensorFlow's SAME would have (3, 3)
-        (8, 3, 1, "same", (1, 1)),
-        (8, 1, 2, "same", (0, 0)),
-        (8, 2, 2, "symmetric", (0, 0)),
-    ],
-)
-def test_convolutions_are_padded_as_the_authors_do(size, window, stride, rule, expected):
-    assert padding.pads(size, window, stride, rule) == expected
-
-
-@pytest.mark.parametrize("rule", padding.RULES)
-@pytest.mark.parametrize("size", [6, 7])
-def test_padding_stands_in_front_of_the_strided_convolution(rule, size):
-    """A strided convolution of one axis with a kernel of ones, against sums by hand."""
-    line = np.random.default_rng(1).random((1, size, 1, 1, 1)).astype(np.float32)
-    inputs = keras.Input(line.shape[1:])
-    x, own = padding.applied(inputs, 3, (7, 1, 1), (2, 1, 1), rule, "pad")
-    ones = keras.layers.Conv3D(1, (7, 1, 1), (2, 1, 1), padding=own, kernel_initializer="ones")
-    front, back = {"symmetric": (3, 3), "same": (2, 3)}[rule]
-    zeros = np.pad(line[0, :, 0, 0, 0], (front, back))
-    expected = [zeros[start : start + 7].sum() for start in range(0, len(zeros) - 6, 2)]
-    found = keras.Model(inputs, ones(x))(line)
-    np.testing.assert_allclose(found[0, :, 0, 0, 0], expected, rtol=1e-5)
-
-
-def test_gates_weigh_each_channel_by_its_mean():
-    model = backbone("s3d_g", SMALL, width=0.125)
-    inputs = model.get_layer("mixed_5c_1b_relu").output
-    before, after = keras.Model(model.input, [inputs, model.get_layer("mixed_5c_1b_gated").output])(
-        clips().astype(np.float32) / 128 - 1
-    )
-    kernel, bias = (w.numpy() for w in model.get_layer("mixed_5c_1b_gate").weights)
-    gate = 1 / (1 + np.exp(-(before.numpy().mean((1, 2, 3)) @ kernel + bias)))
-    np.testing.assert_allclose(after, before * gate[:, None, None, None], atol=1e-6)
-    assert before.numpy().any()
-
-
-def test_gates_stand_where_the_authors_have_them():
-    def gated(name):
-        layers = backbone(name, SMALL, width=0.02).layers
-        return {layer.name.removesuffix("_gate") for layer in layers if layer.name[-4:] == "gate"}
-
-    blocks = [f"mixed_{block}" for block in "3b 3c 4b 4c 4d 4e 4f 5b 5c".split()]
-    dsm = {f"{block}_{unit}" for block in blocks for unit in ("1b", "2b")} | {"conv2c"}
-    assert gated("s3d_g_dsm") == dsm | {"conv1"}
-    assert gated("s3d_g") == dsm | {f"{block}_{unit}" for block in blocks for unit in "03"}
-    assert gated("i3d") == set()
-
-
-@pytest.mark.parametrize(
-    ("name", "epsilon", "momentum"),
-    [
-        ("c3d_bn", 1e-5, 0.9),
-        ("r3d_18", 1e-5, 0.9),
-        ("s3d_g", 1e-5, 0.9),
-        ("s3d_g_dsm", 1e-3, 0.999),
-    ],
-)
-def test_batch_norm_is_the_authors(name, epsilon, momentum):
-    layers = backbone(name, SMALL, width=0.02).layers
-    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert {(norm.epsilon, norm.momentum, norm.synchronized) for norm in norms} == {
-        (epsilon, momentum, True)
-    }
-
-
-@pytest.mark.parametrize(
-    ("name", "layer", "start"),
-    [
-        ("c3d_bn", "conv5b", "torch"),
-        ("r3d_10", "conv5_1_conv2", "torch"),
-        ("r2plus1d_10", "conv4_1_conv1_spatial", "torch"),
-        ("s3d_g", "mixed_5c_1b", "torch"),
-        ("r2plus1d_18", "conv5_2_conv2", "xavier"),
-        ("r3d_18", "conv5_1_conv1", "xavier"),
-        ("i3d", "mixed_5c_1b", "xavier"),
-        ("s3d_g_dsm", "mixed_5c_1b", "xavier"),
-    ],
-)
-def test_published_start(name, layer, start):
-    """Uniform within the bound, and reaching it; batch norm's scale."""
-    keras.utils.set_random_seed(0)
-    model = backbone(name, SMALL)
-    kernel = model.get_layer(layer).kernel.numpy()
-    fan_in, fan_out = kernel[..., 0].size, kernel[..., 0, :].size
-    bound = fan_in**-0.5 if start == "torch" else 2**0.5 * (6 / (fan_in + fan_out)) ** 0.5
-    assert 0.99 * bound < np.abs(kernel).max() <= bound * 1.0001
-    assert kernel.std() == pytest.approx(bound / 3**0.5, rel=0.01)
-    gamma, beta = (weight.numpy() for weight in model.get_layer(f"{layer}_bn").weights[:2])
-    assert not beta.any()
-    if start == "torch":
-        assert (gamma == 1).all()
-    else:
-        assert gamma.std() == pytest.approx(0.02, rel=0.3)
-        assert gamma.mean() == pytest.approx(1, abs=0.01)
-
-
-def test_published_biases_are_those_of_torch():
-    keras.utils.set_random_seed(0)
-    bias = backbone("c3d_bn", SMALL).get_layer("conv5b").bias.numpy()
-    bound = (27 * 512) ** -0.5
-    assert 0.95 * bound < np.abs(bias).max() <= bound
-
-
-@pytest.mark.parametrize("start", initial.STARTS)
-def test_he_is_he_whatever_the_authors_start(start):
-    assert isinstance(initial.kernel("he", start), keras.initializers.HeNormal)
-    assert isinstance(initial.bias("he", start, 3), keras.initializers.Zeros)
-    assert isinstance(initial.scale("he", start), keras.initializers.Ones)
-
-
-def regression(name):
-    """A small network with a head, a batch, and its targets."""
-    trunk = backbone(name, SMALL, width=0.125, initializer="he")
-    mean = keras.layers.GlobalAveragePooling3D()(trunk.output)
-    outputs = keras.layers.Dense(3, dtype="float32", name="head")(mean)
-    x = clips(batch=4).astype(np.float32) / 127.5 - 1
-    return keras.Model(trunk.input, {"head": outputs}), x, np.eye(4, 3, dtype=np.float32)
-
-
-class Squares:
-    """The least that a trainer asks of a task."""
-
-    def losses(self):
-        return {"head": (keras.losses.mean_squared_error, 1.0)}
-
-    def metrics(self):
-        return {}
-
-
-def trainer(name, strategy, optimizer, rate):
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        model, x, y = regression(name)
-        return training.Trainer(Squares(), model, optimizer(rate), strategy), x, {"head": y}
-
-
-@pytest.mark.parametrize("name", names_but_slow(QUICK[:2]))
-def test_training_reduces_the_loss_and_moves_everything(name):
-    run, x, y = trainer(name, tf.distribute.get_strategy(), keras.optimizers.Adam, 1e-3)
-    before = variables_of(run.model)
-    step = run.step_function()
-    losses = [float(step(x, y)[0]) for _ in range(8)]
-    assert losses[-1] < 0.8 * losses[0]
-    for path, value in variables_of(run.model).items():
-        lost = path.replace("/bias", "_bn/beta") in before  # batch norm takes the mean off again
-        assert np.isfinite(value).all() and (lost or (value != before[path]).any()), path
-
-
-@pytest.mark.parametrize("name", names_but_slow(QUICK))
-def test_mixed_precision_trains(name):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model, x, y = regression(name)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    assert model.get_layer("conv1").compute_dtype == "bfloat16"
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean((model(x, training=True)["head"] - y) ** 2)
-    gradients = tape.gradient(loss, model.trainable_variables)
-    assert np.isfinite(float(loss))
-    assert max(np.abs(gradient).max() for gradient in gradients) < 1e6  # oneDNN's garbage is 1e30
-    keras.optimizers.SGD(1e-3).apply(gradients, model.trainable_variables)
-    assert np.isfinite(model(x)["head"].numpy()).all()
-
-
-@pytest.mark.parametrize("name", names_but_slow(QUICK[:1]))
-def test_two_replicas_equal_one(name, two_replicas):
-    """One step on halves of a batch, batch norm and its moving statistics included."""
-    one, x, y = trainer(name, tf.distribute.get_strategy(), keras.optimizers.SGD, 1e-3)
-    two, _, _ = trainer(name, two_replicas, keras.optimizers.SGD, 1e-3)
-    two.model.set_weights(one.model.get_weights())
-    before = variables_of(one.model)
-
-    def half(values):
-        return two_replicas.experimental_distribute_values_from_function(
-            lambda context: tf.constant(values[context.replica_id_in_sync_group :: 2])
-        )
-
-    whole = one.step_function()(x, y)
-    halves = two.step_function()(half(x), {"head": half(y["head"])})
-    np.testing.assert_allclose(halves, whole, rtol=1e-4)
-    found = two.model.variables  # paths differ between two models of the same layers: by order
-    for expected, variable in zip(one.model.variables, found, strict=True):
-        change = np.abs(expected.numpy() - before[expected.path]).max()
-        error = np.abs(variable.numpy() - expected.numpy()).max()
-        assert error <= 1e-5 + 1e-3 * change, (expected.path, error, change)
-
-
-OTHER = """
-import json, sys
-import numpy as np
-from mas.backbones import backbone
-folder = sys.argv[1]
-for name in json.loads(sys.argv[2]):
-    model = backbone(name, (16, 32, 32, 3), 0.125, "rgb")
-    model.load_weights(f"{folder}/{name}.keras")
-    clips = np.load(f"{folder}/clips.npy")
-    np.save(f"{folder}/{name}.npy", np.asarray(model.predict_on_batch(clips)))
-"""
-
-
-@pytest.mark.parametrize("other", ["torch", "jax"])
-def test_another_keras_backend_gives_equal_maps(other, tmp_path):
-    if importlib.util.find_spec(other) is None:
-        pytest.skip(f"needs {other}")
-    np.save(tmp_path / "clips.npy", clips())
-    expected = {}
-    for name in NAMES:
-        model = backbone(name, SMALL, 0.125, "rgb", "he")
-        expected[name] = model(clips()).numpy()
-        save(model, tmp_path / f"{name}.keras")
-    environment = {**os.environ, "KERAS_BACKEND": other}
-    command = [sys.executable, "-c", OTHER, str(tmp_path), json.dumps(NAMES)]
-    subprocess.run(command, check=True, cwd=ROOT, env=environment)
-    for name, values in expected.items():
-        found = np.load(tmp_path / f"{name}.npy")
-        np.testing.assert_allclose(found, values, atol=1e-4 * np.abs(values).max(), err_msg=name)
