@@ -20,9 +20,9 @@ How a difference is counted, a ours and b recorded:
 
 The last line is the largest count of all. Exit status: 0 below 1e-3, else 1.
 
-Kernels are those of the recorded run: float32 without TensorFloat-32, XLA or oneDNN. TensorFlow's
-plain CPU kernel hands the gradient of a max-pool to every value within 1e-5 of the largest; with
-oneDNN, or on a GPU, only the largest gets it, and the losses are 3e-4 away instead of 5e-5.
+Kernels are those of the recorded run: float32 without TensorFloat-32, XLA or oneDNN. One difference
+stays: TensorFlow's plain CPU kernel of a 3D max-pool hands the gradient to every value within 1e-5
+of the largest; the 2D pools of the backbones, oneDNN and GPUs hand it to the largest alone.
 """
 
 # ruff: noqa: E402
