@@ -138,6 +138,7 @@ for name in json.loads(sys.argv[2]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["torch", "jax"])
 def test_another_keras_backend_gives_equal_maps(other, tmp_path):
     if importlib.util.find_spec(other) is None:
