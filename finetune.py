@@ -28,6 +28,9 @@ _CLASSES = flags.DEFINE_string(
     "classes", None, "[data] Class names, one a line, in the labels' order."
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.5, "[network] After fc6 and fc7.", 0, 0.99)
+_JITTER = flags.DEFINE_bool(
+    "jitter", False, "[data] Change the colours of each training frame at random."
+)
 _TEST_CLIPS = flags.DEFINE_integer(
     "test_clips",
     0,
@@ -63,7 +66,8 @@ def _finetune():
     train, test = (cli.entries(data, path) for path in (_TRAIN.value, _TEST.value))
     _check_lists(train, test)
     names = _class_names(train + test)
-    task = tasks.Classify(len(names), dropout=_DROPOUT.value, **cli.network_options())
+    options = {"dropout": _DROPOUT.value, "jitter": _JITTER.value, **cli.network_options()}
+    task = tasks.Classify(len(names), **options)
     examples = clips.examples(data, train, task.frames, cli.FLAGS.clips)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
@@ -81,7 +85,7 @@ def _finetune():
     model = cli.train(task, build, reader, strategy, run, init=_INIT.value, classes=names, **paths)
     if cli.training.is_chief(strategy):
         with cli.reading():
-            _test(data, test, task, model, names, run)
+            _test(data, test, task.testing(), model, names, run)
     return 0
 
 

@@ -12,6 +12,7 @@ import sys
 from absl import app, flags, logging
 
 from mas import cli, clips, prepare, sample, tasks
+from mas.evaluation import pretext
 
 cli.define_data()
 cli.define_network()
@@ -20,13 +21,23 @@ cli.define_run()
 _LIST = flags.DEFINE_string(
     "list", None, "[data] Videos to train on; without one, all of the data set."
 )
-_TASK = flags.DEFINE_string("task", "mas", "[task] Pretext task.")
+_TASK = flags.DEFINE_string("task", "mas", f"[task] One of {', '.join(tasks.TASKS)}.")
 _SAMPLE = flags.DEFINE_bool(
     "sample", False, "[data] Generate videos and train on them: what train.py does without flags."
 )
 _OPTION = flags.DEFINE_multi_string(
-    "option", [], "[task] FIELD=VALUE of the task; may be repeated."
+    "option", [], "[task] FIELD=VALUE of the task; or --FIELD=VALUE. May be repeated."
 )
+_HELD_OUT = flags.DEFINE_string(
+    "held_out",
+    None,
+    "[data] Videos that are not trained on: the task is tested on them at the end, with "
+    f"{pretext.DRAWS} draws each. Without them, a task that chooses a class is tested on its own.",
+)
+_FIELDS = [name for name in tasks.fields() if name not in flags.FLAGS]
+for _name in _FIELDS:
+    _boolean, _help = tasks.fields()[_name]
+    (flags.DEFINE_boolean if _boolean else flags.DEFINE_string)(_name, None, f"[task] {_help}")
 
 flags.adopt_module_key_flags(cli)
 
@@ -55,11 +66,22 @@ def _make_sample(folder):
     logging.info("[3/3] Training on them.")
 
 
+def _options():
+    """What was given for the task, as FIELD=VALUE."""
+    given = [(name, cli.FLAGS[name].value) for name in _FIELDS]
+    return [*_OPTION.value, *(f"{name}={value}" for name, value in given if value is not None)]
+
+
+def _examples(data, path, task):
+    entries = cli.entries(data, path)
+    return clips.examples(data, entries, task.span, cli.FLAGS.clips, wrap=task.wraps)
+
+
 def _train():
     data = cli.open_data()
-    task = tasks.task(_TASK.value, _OPTION.value, **cli.network_options())
-    entries = cli.entries(data, _LIST.value)
-    examples = clips.examples(data, entries, task.frames, cli.FLAGS.clips, wrap=task.wraps)
+    task = tasks.task(_TASK.value, _options(), **cli.network_options())
+    examples = _examples(data, _LIST.value, task)
+    tested = _tested(data, task, examples)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
@@ -72,9 +94,31 @@ def _train():
     default = f"runs/{task.name}_{cli.FLAGS.backbone}"
     run = cli.open_run(__name__, strategy, default, identity)
     logging.info("%d clips; batch %d; run folder %s.", len(examples), cli.FLAGS.batch, run.path)
-    cli.train(task, build, reader, strategy, run, list=_LIST.value)
+    model = cli.train(task, build, reader, strategy, run, list=_LIST.value)
+    if tested and cli.training.is_chief(strategy):
+        with cli.reading():
+            _test(data, tested, task.testing(), model, run)
     _say_next(run)
     return 0
+
+
+def _tested(data, task, trained):
+    """The examples to test on at the end, or None."""
+    if not _HELD_OUT.value:
+        return trained if task.choice else None
+    return pretext.held_out(data, _examples(data, _HELD_OUT.value, task), trained)
+
+
+def _test(data, examples, task, model, run):
+    """Tests with centre crops; which frames are drawn follows from the seed alone."""
+    geometry = cli.geometry(random=False)
+    reader = clips.Reader(data, examples, task, geometry, cli.FLAGS.seed, shuffle=False)
+    batches = reader.once(cli.FLAGS.batch, cli.FLAGS.threads or None)
+    found = pretext.test(task, model, batches, len(examples))
+    pretext.write(task, *found, run.path)
+    whose = f"held-out ({_HELD_OUT.value})" if _HELD_OUT.value else "those that were trained on"
+    logging.info("Test on %d examples, videos: %s.", len(examples), whose)
+    logging.info("%s\nWrote %s", pretext.text(task, *found), run.path / "test.csv")
 
 
 def _say_next(run):

@@ -1,9 +1,10 @@
 """Clips per second of the input pipeline, and its memory over time.
 
-    python benchmarks/pipeline.py --data=DATA [--threads=2] [--seconds=30]
+    python benchmarks/pipeline.py --data=DATA [--task=mas] [--threads=2] [--seconds=30]
 
-Reads the prepared data set as train.py does (labels of MAS, 16 x 112 x 112, batch 30) without a
-network, and prints clips/s and resident memory at six moments.
+Reads the data set as train.py does (labels of MAS, 16 x 112 x 112, batch 30) without a network, and
+prints clips/s and resident memory at six moments. A folder of video files is read too, by a task
+that needs no flow; benchmarks/sources.py compares the two.
 
 Required are 100 clips/s, and flat memory: its peak in the last third of the time is at most 50 MiB
 or 5 %, whichever is more, above that in the first third. Exit status: 1 where one is missed, as the
@@ -22,7 +23,9 @@ from mas import clips, records, tasks
 LEAST_RATE = 100  # clips/s
 MOST_GROWTH, MOST_SHARE = 50, 0.05  # MiB; of the peak in the first third
 
-_DATA = flags.DEFINE_string("data", None, "Prepared data set.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Prepared data set, or video files.", required=True)
+_TASK = flags.DEFINE_string("task", "mas", "Task whose examples are made, with its defaults.")
+_CLIPS = flags.DEFINE_string("clips", "consecutive", "Examples of an epoch, as train.py's.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Parallel calls; 0 lets tf.data decide.")
 _SECONDS = flags.DEFINE_float("seconds", 30, "How long to measure.")
 _RESIZE = flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT before the crop.")
@@ -58,8 +61,8 @@ def main(argv):
     """Measures and prints; returns the exit status."""
     del argv
     data = records.open_data(_DATA.value)
-    task = tasks.task("mas")
-    examples = clips.examples(data, None, task.frames, "consecutive")
+    task = tasks.task(_TASK.value)
+    examples = clips.examples(data, None, task.span, _CLIPS.value, wrap=task.wraps)
     resize = tuple(map(int, _RESIZE.value.split("x")))
     reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))
     batch = min(30, len(examples))

@@ -193,6 +193,28 @@ def convolved(features, outputs, name="logits", frames=(2, 7), dropout=0.0):
     return keras.layers.GlobalAveragePooling3D(dtype="float32", name=f"{name}_mean")(x)
 
 
+def projected(features, projection=0):
+    """What contrastive losses compare: the mean over frames and space, or a projection of it.
+
+    Args:
+        features: map (batch, t, h, w, c) of a backbone.
+        projection: units of the output of a ReLU layer of c units and a linear one (SimCLR's head);
+            0 for the mean itself.
+
+    Returns:
+        (batch, projection or c), float32.
+
+    Raises:
+        ValueError: `features` is no map.
+    """
+    _check_map(features)
+    if not projection:
+        return keras.layers.GlobalAveragePooling3D(dtype="float32", name="embedding")(features)
+    x = keras.layers.GlobalAveragePooling3D(name="embedding_mean")(features)
+    x = keras.layers.Dense(x.shape[-1], activation="relu", name="embedding_hidden")(x)
+    return _output(projection, "embedding")(x)
+
+
 def _check_map(features):
     """Refuses what is not the map of a backbone."""
     if len(features.shape) != 5:

@@ -9,6 +9,8 @@ resume/            checkpoints
 backbone.keras     from uint8 R G B clips to the last convolution's map
 model.keras        the same with the task's heads
 export/            SavedModel, see `mas.export`
+test.csv           where there was a test; per_class.csv, confusion.csv and confusion.png of a task
+                   that chooses one of several classes
 """
 
 import csv
@@ -28,6 +30,7 @@ from mas import export, records
 
 # Flags that may change when a run goes on: they do not change what is computed.
 FREE = ("run", "restart", "threads", "log_every", "checkpoint_every", "epochs", "strategy")
+FREE += ("held_out",)
 # Flags that name files: not their paths but what they hold must stay; see `identity`.
 PATHS = ("data", "list", "train_list", "test_list", "classes")
 

@@ -100,6 +100,27 @@ def barrier(strategy):
         strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
 
 
+def predict(model, x, views=None, training=False):
+    """Outputs of a network of single clips on a batch of examples.
+
+    Args:
+        model: whose outputs are a dict.
+        x: (N, T, H, W, C), or (N, views, T, H, W, C) of examples that are several clips each; those
+            are all one batch to the network, and to its batch norms.
+        views: clips of an example; None for one without that axis.
+        training: passed on.
+
+    Returns:
+        {name: (N, ...)}, or {name: (N, views, ...)}.
+    """
+    if views is None:
+        return model(x, training=training)
+    outputs = model(tf.reshape(x, (-1, *x.shape[2:])), training=training)
+    return {
+        name: tf.reshape(value, (-1, views, *value.shape[1:])) for name, value in outputs.items()
+    }
+
+
 class Trainer:
     """Trains one model on one task.
 
@@ -116,7 +137,7 @@ class Trainer:
     def __init__(self, task, model, optimizer, strategy):
         """See the class."""
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
-        self._losses, self._metrics = task.losses(), task.metrics()
+        self._losses, self._metrics, self._views = task.losses(), task.metrics(), task.views
         parts = [name for name in self._losses if len(self._losses) > 1]
         self.names = ["loss", *parts, *self._metrics, "learning_rate"]
         with strategy.scope():
@@ -124,7 +145,7 @@ class Trainer:
 
     def _replica_step(self, x, y):
         with tf.GradientTape() as tape:
-            outputs = self.model(x, training=True)
+            outputs = predict(self.model, x, self._views, training=True)
             parts = {
                 name: tf.reduce_mean(function(y[name], outputs[name]))
                 for name, (function, _) in self._losses.items()

@@ -1,5 +1,7 @@
 """Benchmarks fail where their targets are missed, and say so last; none of it is timed here."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,17 @@ def test_the_pipeline_ends_with_its_verdict(pipeline, monkeypatch, capsys, rate,
     assert first.startswith("12 clips in 12 videos") and len(moments) == 6
     assert " clips/s, peak " in total
     assert last == KEPT if status == 0 else last.startswith("MISSED: ")
+
+
+def test_sources_tell_both_rates_and_their_ratio(
+    script, sample_data, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = ["--seconds=0.05", "--resize=44x32", "--size=24"]
+    paths = [f"--videos={sample_data / 'videos'}", f"--data={sample_data / 'data'}"]
+    with script("benchmarks/sources.py", *paths, *options) as sources:
+        sources.main([])
+    files, prepared, _, ratio = capsys.readouterr().out.splitlines()
+    assert re.match(r"video files +\d+\.\d clips/s ", files)
+    assert re.match(r"prepared +\d+\.\d clips/s ", prepared)
+    assert re.match(r"prepared / video files: \d+\.\d\d$", ratio)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import backbones, clips, optimizers, records, statistics, tasks, training
+from mas import augment, backbones, clips, optimizers, records, statistics, tasks, training
 from mas.tasks.task import Task
 
 SIZE = 32
@@ -27,8 +27,8 @@ def clip_for(task, seed=0, label=2):
         "rgb": draw.integers(0, 256, (*views, task.frames, *shape, 3)).astype(np.uint8),
         "flow": draw.normal(0, 3, (*views, task.frames - 1, *shape, 2)).astype(np.float32),
         "label": np.int32(label),
-        "target": task.sample(40, None, draw)[1],
-        "video": b"v",
+        "target": task.sample(64, None, draw)[1],
+        "video": b"video %d" % seed,
         "seed": draw.integers(0, 2**31 - 1, 2, np.int32),
     }
     unread = {"rgb", "flow"} - set(task.inputs)
@@ -44,7 +44,7 @@ def batch_for(task, size=3):
 def model_for(task, seed=0):
     keras.utils.set_random_seed(seed)
     shape, preset = (task.frames, SIZE, SIZE, 3), "rgb"
-    if task.modality == "flow":
+    if getattr(task, "modality", "rgb") == "flow":
         shape, preset = (task.frames - 1, SIZE, SIZE, 2), "flow"
     return task.model(backbones.backbone("c3d", shape, preset=preset, **SMALL))
 
@@ -267,6 +267,16 @@ def test_classification_takes_the_clips_label():
     assert [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)] == [0.3, 0.3]
 
 
+def test_colours_change_in_training_alone():
+    task = tasks.Classify(3, jitter=True)
+    clip = clip_for(task)
+    expected = augment.colour_jitter(clip["rgb"], clip["seed"])
+    np.testing.assert_array_equal(task.example(clip)[0], expected)
+    np.testing.assert_array_equal(task.testing().example(clip)[0], clip["rgb"])
+    with pytest.raises(ValueError, match="modality must be rgb with jitter. Received: 'flow'"):
+        tasks.Classify(3, jitter=True, modality="flow")
+
+
 # ---- one check for every task --------------------------------------------------------------------
 
 CASES = {
@@ -277,6 +287,14 @@ CASES = {
         {"motion": 14, "appearance": 13},
     ),
     "classify flow": (tasks.Classify(3, modality="flow", **SMALL), {"logits": 3}),
+    "classify jitter": (tasks.Classify(3, jitter=True, **SMALL), {"logits": 3}),
+    "pace": (tasks.Pace(head="pooled", **SMALL), {"pace": 4}),
+    "pace slow": (tasks.Pace(paces=("1/3", "1", "2"), loop="bounce", **SMALL), {"pace": 3}),
+    "pace_contrast": (tasks.PaceContrast(**SMALL), {"pace": 4, "embedding": 32}),
+    "pace_contrast same_pace": (
+        tasks.PaceContrast(contrast="same_pace", paces=("1", "2"), projection=8, **SMALL),
+        {"pace": 2, "embedding": 8},
+    ),
 }
 
 
@@ -298,7 +316,7 @@ def check_sample(task):
 
 
 def total(task, model, x, y):
-    outputs = model(x, training=False)
+    outputs = training.predict(model, x, task.views)
     return sum(w * np.mean(f(y[name], outputs[name])) for name, (f, w) in task.losses().items())
 
 
@@ -309,9 +327,10 @@ def test_a_task_keeps_the_contract(name, tmp_path):
     check_sample(task)
     model, (x, y) = model_for(task), batch_for(task)
 
-    outputs = model(x)
+    outputs = training.predict(model, x, task.views)
+    views = () if task.views is None else (task.views,)
     assert {key: value.shape for key, value in outputs.items()} == {
-        key: (3, count) for key, count in units.items()
+        key: (3, *views, count) for key, count in units.items()
     }
     assert y.keys() == task.losses().keys() <= outputs.keys()
     assert {value.dtype for value in outputs.values()} == {tf.float32}
@@ -321,7 +340,8 @@ def test_a_task_keeps_the_contract(name, tmp_path):
         assert function(y, outputs).shape == (3,)
 
     model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)(x)
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    loaded = training.predict(loaded, x, task.views)
     assert loaded.keys() == outputs.keys()
     for key, value in outputs.items():
         np.testing.assert_array_equal(loaded[key], value)
@@ -347,7 +367,8 @@ def test_a_task_trains_in_mixed_precision(name):
         keras.config.set_dtype_policy(policy)
     x, y = batch_for(task)
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
-    assert {value.dtype for value in model(x).values()} == {tf.float32}
+    outputs = training.predict(model, x, task.views)
+    assert {value.dtype for value in outputs.values()} == {tf.float32}
     before = total(task, model, x, y)
     trainer, _ = step_of(task, model, rate=1e-4)
     step = trainer.step_function(jit_compile=True)

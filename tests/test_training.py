@@ -443,7 +443,10 @@ def test_a_damaged_image_is_named_in_one_line(script, sample_data, tmp_path, cap
     [
         ("--batch=13", "batch must be in 1..12, the number of examples. Received: batch=13"),
         ("--size=64", "size must be in 1..32"),
-        ("--task=jigsaw", "task must be one of ['mas']. Received: task='jigsaw'"),
+        (
+            "--task=jigsaw",
+            "task must be one of ['mas', 'pace', 'pace_contrast']. Received: task='jigsaw'",
+        ),
         ("--option=colour=brightest", "colour must be one of"),
         ("--option=pace=3", "option must be one of"),
         ("--precision=mixed_bfloat16", "precision must be float32 without a GPU, or mixed_bf"),

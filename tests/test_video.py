@@ -230,3 +230,139 @@ def test_an_estimate_may_be_a_fifth_too_large(tmp_path, monkeypatch, declared, g
         assert len(list(video.frames(path))) == 20
     else:
         assert reason(path) == "truncated: 20 of 26 declared frames can be decoded"
+
+
+# Some frames of a file.
+
+
+def coded(frames, size=(64, 48)):
+    """Images that tell their number: bit k is the brightness of the k-th column of blocks."""
+    bits = (np.arange(frames)[:, None] >> np.arange(8)) & 1
+    columns = np.repeat(40 + 170 * bits, size[0] // 8, axis=1).astype(np.uint8)
+    return np.broadcast_to(columns[:, None, :, None], (frames, size[1], size[0], 3))
+
+
+def numbers(images):
+    """The numbers that `coded` images tell, however they were compressed or resized."""
+    bright = np.stack(np.array_split(images.mean((1, 3)), 8, axis=1)).mean(2) > 125
+    return (bright.T @ (1 << np.arange(8))).tolist()
+
+
+CODECS = [("avi", "FFV1"), ("avi", "mp4v"), ("mp4", "mp4v"), ("mkv", "mp4v"), ("webm", "VP80")]
+INDICES = [150, 3, 199, 3, 60, 61, 0, 152]
+
+
+@pytest.mark.parametrize(("extension", "codec"), CODECS)
+def test_any_frames_are_those_of_the_whole(tmp_path, extension, codec):
+    path = video_files.write(tmp_path / f"x.{extension}", coded(200), codec)
+    facts = video.measure(path)
+    assert (facts.frames, facts.height, facts.width) == (200, 48, 64)
+    assert facts.jump == 0 or 16 < facts.jump <= 216
+    whole = decode(path)
+    for jump in {0, facts.jump}:
+        found = video.pick(path, INDICES, None, jump)
+        assert found.dtype == np.uint8 and numbers(found) == INDICES
+        np.testing.assert_array_equal(found, whole[INDICES])
+    np.testing.assert_array_equal(
+        video.pick(path, INDICES, (30, 20), facts.jump), decode(path, (30, 20))[INDICES]
+    )
+
+
+class Counted:
+    """A capture that counts the frames it was told to decode."""
+
+    def __init__(self, capture, counts):
+        self._capture, self._counts = capture, counts
+
+    def __getattr__(self, name):
+        return getattr(self._capture, name)
+
+    def grab(self):
+        self._counts.append(1)
+        return self._capture.grab()
+
+
+@pytest.fixture
+def grabs(monkeypatch):
+    counts, opened = [], video._open
+    monkeypatch.setattr(video, "_open", lambda *options: Counted(opened(*options), counts))
+    return counts
+
+
+def test_a_jump_leaves_out_what_lies_between(tmp_path, grabs):
+    path = video_files.write(tmp_path / "x.avi", coded(200), "mp4v")
+    jump = video.measure(path).jump
+    assert 16 < jump < 40  # a key frame in every 12
+    for indices, jumps, expected in (
+        ([150], 0, 151),
+        ([150], jump, 1),
+        ([3, 150, 151], jump, 4 + 2),
+        ([150, 152], jump, 1 + 2),
+        ([jump - 1], jump, jump),
+    ):
+        del grabs[:]
+        assert numbers(video.pick(path, indices, None, jumps)) == indices
+        assert len(grabs) == expected
+
+
+def test_a_jump_that_ends_elsewhere_is_made_good(tmp_path, grabs, monkeypatch):
+    path = video_files.write(tmp_path / "x.avi", coded(200), "mp4v")
+    monkeypatch.setattr(video, "_is_at", lambda capture, index: False)
+    assert numbers(video.pick(path, [5, 150, 190], None, 30)) == [5, 150, 190]
+    assert len(grabs) == 6 + 1 + 191
+    assert video.measure(path).jump == 0
+
+
+def test_a_jump_to_other_pixels_counts_as_wrong(tmp_path, monkeypatch):
+    path = video_files.write(tmp_path / "x.avi", coded(200), "mp4v")
+    jump = video._jump
+    monkeypatch.setattr(video, "_jump", lambda path, index: jump(path, index - (index > 150)))
+    assert video.measure(path).jump == 0
+
+
+JUMPS = {
+    "R6llTwEh07w": True,
+    "SOX5yA1l24A": True,
+    "baseball": False,  # frames of varying duration: a jump to 81 ends at 85
+    "flipping_a_pancake": True,
+    "hmdb51_Turnk_r_Pippi_Michel_cartwheel_f_cm_np2_le_med_6": False,  # tells no times
+    "v_SoccerJuggling_g23_c01": True,
+}
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_real_videos_jump_to_the_right_frame_or_not_at_all(shared, name):
+    (path,) = (shared / "videos" / "mixed").glob(f"{name}.*")
+    facts = video.measure(path)
+    assert facts.frames == MIXED[name][0] and bool(facts.jump) == JUMPS[name]
+    whole = decode(path, (86, 64))
+    for first in np.random.default_rng(0).integers(0, facts.frames - 16, 2):
+        indices = [*range(first, first + 16), facts.frames - 1]
+        found = video.pick(path, indices, (86, 64), facts.jump)
+        np.testing.assert_array_equal(found, whole[indices])
+
+
+def test_what_cannot_be_picked_says_why(tmp_path):
+    path = video_files.write(tmp_path / "x.avi", video_files.noise(30))
+    with pytest.raises(video.VideoError, match="frame 30 cannot be decoded"):
+        video.pick(path, [3, 30])
+    video_files.cut(path, 0.5)
+    assert video.pick(path, [3]).shape == (1, 32, 48, 3)
+    with pytest.raises(video.VideoError, match="frame 29 cannot be decoded"):
+        video.pick(path, [3, 29])
+    with pytest.raises(video.VideoError, match="truncated: 1. of 30 declared frames"):
+        video.measure(path)
+    path.write_text("no video")
+    for function in (video.measure, lambda path: video.pick(path, [0])):
+        with pytest.raises(video.VideoError, match="not a video that the decoder can open"):
+            function(path)
+
+
+def test_frames_that_are_there_but_cannot_be_shown(tmp_path, monkeypatch):
+    path = video_files.write(tmp_path / "x.avi", video_files.noise(5))
+    monkeypatch.setattr(Counted, "retrieve", lambda capture: (False, None), raising=False)
+    opened = video._open
+    monkeypatch.setattr(video, "_open", lambda *options: Counted(opened(*options), []))
+    for function in (video.measure, lambda path: video.pick(path, [0])):
+        with pytest.raises(video.VideoError, match="frame 0 cannot be decoded"):
+            function(path)

@@ -15,10 +15,12 @@ Views (several clips of one video) stack on a leading axis of rgb and flow. One 
 crop, flip) is drawn for a clip and applied to RGB and flow alike; a flip negates u.
 
 The order of the examples and every random draw follow from (seed, epoch, example) alone, never from
-the timing of threads: a run repeats exactly, and resumes exactly from any step.
+the timing of threads: a run repeats exactly, and resumes exactly from any step. Where a video file
+cannot be decoded in training, an example that follows from the same three takes its place.
 """
 
 from mas.clips.choosing import ANYWHERE, Examples, examples
-from mas.clips.reading import Geometry, Reader
+from mas.clips.geometry import Geometry
+from mas.clips.reading import Reader
 
 __all__ = ["ANYWHERE", "Examples", "Geometry", "Reader", "examples"]

@@ -59,7 +59,8 @@ def examples(data, entries, frames, how, count=10, wrap=True):
         if start is not None:
             starts = [start] if start + frames <= length else []
         else:
-            starts = SAMPLINGS[how](length, frames, count) if wrap or length >= frames else []
+            least = 1 if wrap else frames  # a video that cannot be read has none
+            starts = SAMPLINGS[how](length, frames, count) if length >= least else []
         found += [(number, first, label) for first in starts]
         if not len(starts):
             short.append(number)

@@ -1,12 +1,14 @@
 """Stored videos -> examples in batches: the pipeline."""
 
-import dataclasses
 import functools
+import threading
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from mas import flow as flow_code
+from mas import video
 from mas.clips.choosing import ANYWHERE
 
 # The first number of every seed, so that the order of an epoch and its examples draw from streams
@@ -14,43 +16,11 @@ from mas.clips.choosing import ANYWHERE
 # [seed, epoch] and [seed, epoch, 0] would be one stream, that of the order and of example 0.
 ORDER, EXAMPLE = 1, 2
 
+# Of JPEG's inverse transforms the one whose pixels equal OpenCV's, so that labels do not depend on
+# the reader.
+ACCURATE = "INTEGER_ACCURATE"
 
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """From stored images to clips.
-
-    Attributes:
-        resize: (width, height) in pixels that every image takes first, bilinear, aspect ignored.
-        size: side of the square that is cut out, in pixels.
-        random: crop and flip at random (training) rather than cut the centre (test).
-        flip: whether a random clip is mirrored with probability 1/2.
-    """
-
-    resize: tuple = (171, 128)
-    size: int = 112
-    random: bool = True
-    flip: bool = True
-
-    def __post_init__(self):
-        """Checks that the square fits.
-
-        Raises:
-            ValueError: it does not.
-        """
-        if not 0 < self.size <= min(self.resize):
-            raise ValueError(
-                f"size must be in 1..{min(self.resize)}, the shorter side of "
-                f"resize={self.resize[0]}x{self.resize[1]}. Received: size={self.size}."
-            )
-
-    def draw(self, rng):
-        """(top, left, flip) of one clip."""
-        width, height = self.resize
-        room = np.array([height - self.size, width - self.size])
-        if not self.random:
-            return np.array([*room // 2, 0], np.int32)
-        flip = rng.integers(2) if self.flip else 0
-        return np.array([*rng.integers(0, room + 1), flip], np.int32)
+SUBSTITUTES = 100  # drawn for one example; if none can be decoded, hardly any file can
 
 
 class Reader:
@@ -72,11 +42,12 @@ class Reader:
         """See the class."""
         if "flow" in task.inputs and not data.has_flow:
             raise ValueError(
-                f"the task {task.name} must have optical flow: prepare with --flow=tvl1 or dis. "
-                f"Received: {data.data}, which has none."
+                f"the task {task.name} must have optical flow: prepare the videos with mas.prepare "
+                f"and --flow=tvl1 or dis. Received: {data.data}, which has none."
             )
         self.data, self.examples, self.task = data, examples, task
         self.geometry, self.seed, self.shuffle = geometry, seed, shuffle
+        self._failed, self._lock = set(), threading.Lock()
         self._order = functools.lru_cache(maxsize=4)(self._draw_order)
 
     def _draw_order(self, epoch):
@@ -84,37 +55,71 @@ class Reader:
             return np.arange(len(self.examples))
         return np.random.default_rng([ORDER, self.seed, epoch]).permutation(len(self.examples))
 
-    def load(self, epoch, position):
-        """Draws and reads one example, without decoding it.
+    def load(self, epoch, position, substitute=True):
+        """Draws and reads one example; of prepared data without decoding it.
 
         Args:
             epoch: counted from 0.
             position: in the order of that epoch.
+            substitute: whether another example, drawn from a stream of this one's own, takes the
+                place of one that cannot be decoded from its video file.
 
         Returns:
-            (rgb, u, v) object arrays of JPEG files in frame order; geometry int32 (3,); target;
-            label; video id; seed int32 (2,).
+            (rgb, u, v) object arrays of JPEG files in frame order, or of video files rgb uint8
+            (frames, height, width, 3); geometry int32 (3,); target; label; video id; seed int32
+            (2,).
 
         Raises:
-            ValueError: a stored image is damaged; names data set, video and frame.
+            ValueError: a stored image is damaged, or a video file cannot be decoded nor any of its
+                substitutes; names data set, video and frame.
         """
         example = int(self._order(int(epoch))[position])
+        seed = [EXAMPLE, self.seed, int(epoch), example]
+        rng = np.random.default_rng(seed)
+        for attempt in range(1, SUBSTITUTES + 2):
+            try:
+                return self._load(example, rng)
+            except video.VideoError as error:
+                reason = f"{self.data.videos[self.examples.videos[example]]}: {error}"
+                if not substitute:
+                    break
+                self._warn(example, reason)
+            rng = np.random.default_rng([*seed, attempt])
+            example = int(rng.integers(len(self.examples)))
+        raise ValueError(f"{self.data.data} must hold videos that decode. Received: {reason}.")
+
+    def _warn(self, example, reason):
+        """Names a video that cannot be decoded, once."""
+        number = int(self.examples.videos[example])
+        with self._lock:
+            known = number in self._failed
+            self._failed.add(number)
+        if not known:
+            logging.warning("%s: other clips take the place of %s.", self.data.data, reason)
+
+    def _load(self, example, rng):
         number, start = int(self.examples.videos[example]), int(self.examples.starts[example])
-        rng = np.random.default_rng([EXAMPLE, self.seed, int(epoch), example])
         length = int(self.data.lengths[number])
         frames, target = self.task.sample(length, None if start == ANYWHERE else start, rng)
         pairs = np.asarray(frames)[..., :-1].ravel() if "flow" in self.task.inputs else ()
-        files = self.data.read(number, np.ravel(frames), pairs)
-        for indices, images in zip((np.ravel(frames), pairs, pairs), files, strict=True):
-            self._check(number, indices, images)
         return (
-            *(np.array(images, object) for images in files),
+            *self._read(number, np.ravel(frames), pairs),
             self.geometry.draw(rng),
             np.asarray(target, np.int32),
             np.int32(self.examples.labels[example]),
             self.data.videos[number].encode(),
             rng.integers(0, 2**31 - 1, 2, np.int32),
         )
+
+    def _read(self, number, frames, pairs):
+        """(rgb, u, v) of some frames of one video, decoded or as JPEG files."""
+        if self.data.decoded:
+            none = np.array([], object)
+            return self.data.frames(number, frames, self.geometry.resize), none, none
+        files = self.data.read(number, frames, pairs)
+        for indices, images in zip((frames, pairs, pairs), files, strict=True):
+            self._check(number, indices, images)
+        return [np.array(images, object) for images in files]
 
     def _check(self, number, indices, images):
         for frame, image in zip(indices, images, strict=True):
@@ -124,11 +129,13 @@ class Reader:
                     f"whole JPEG file. Received: {len(image)} damaged bytes."
                 )
 
-    def clip(self, epoch, position):
+    def clip(self, epoch, position, substitute=True):
         """One clip as tensors: the graph side of `load`."""
-        kinds = (tf.string,) * 3 + (tf.int32,) * 3 + (tf.string, tf.int32)
-        rgb, u, v, geometry, target, label, video, seed = tf.numpy_function(
-            self.load, (epoch, position), kinds, stateful=False
+        images = (tf.uint8 if self.data.decoded else tf.string, tf.string, tf.string)
+        kinds = (*images, tf.int32, tf.int32, tf.int32, tf.string, tf.int32)
+        load = functools.partial(self.load, substitute=substitute)
+        rgb, u, v, geometry, target, label, name, seed = tf.numpy_function(
+            load, (epoch, position), kinds, stateful=False
         )
         geometry.set_shape((3,))
         clip = {}
@@ -138,13 +145,13 @@ class Reader:
             codes = self._images([u, v], 1, self.task.frames - 1, geometry)
             fields = flow_code.decode(tf.cast(codes, tf.float32))
             clip["flow"] = fields * tf.where(geometry[2] == 1, [-1.0, 1.0], [1.0, 1.0])
-        for name, value, shape in (
+        for key, value, shape in (
             ("label", label, ()),
-            ("video", video, ()),
+            ("video", name, ()),
             ("seed", seed, (2,)),
         ):
             value.set_shape(shape)
-            clip[name] = value
+            clip[key] = value
         return clip | {"target": target}
 
     def _images(self, parts, channels, frames, geometry):
@@ -155,25 +162,45 @@ class Reader:
         return tf.reshape(images, (*views, frames, *images.shape[1:]))
 
     def _decode(self, files, count, channels, geometry):
-        """JPEG files -> uint8 (count, size, size, channels), resized, cropped and flipped."""
-        size, (width, height) = self.geometry.size, self.geometry.resize
-        files.set_shape((count,))
-        # The accurate transform: pixels equal OpenCV's, so labels do not depend on the reader.
-        options = {"channels": channels, "dct_method": "INTEGER_ACCURATE"}
-        fits = self.data.sizes is not None and np.all(self.data.sizes == (height, width))
+        """Images or JPEG files -> uint8 (count, size, size, channels), cropped and flipped."""
+        size, fits = self.geometry.size, self._fits
         if fits and channels == 1:  # in colour, pixels at the window's edge would differ
+            files.set_shape((count,))
             window = tf.concat([geometry[:2], [size, size]], 0)
-            images = [tf.io.decode_and_crop_jpeg(files[i], window, **options) for i in range(count)]
+            images = [
+                tf.io.decode_and_crop_jpeg(files[i], window, channels=1, dct_method=ACCURATE)
+                for i in range(count)
+            ]
             images = tf.ensure_shape(tf.stack(images), (count, size, size, channels))
         else:
-            images = tf.stack([tf.io.decode_jpeg(files[i], **options) for i in range(count)])
-            images.set_shape((count, None, None, channels))
-            if not fits:
-                images = tf.image.resize(images, (height, width))
-                images = tf.cast(tf.round(images), tf.uint8)
+            images = self._resized(files, count, channels)
             begin = tf.concat([[0], geometry[:2], [0]], 0)
             images = tf.slice(images, begin, (count, size, size, channels))
         return tf.cond(geometry[2] == 1, lambda: tf.reverse(images, [2]), lambda: images)
+
+    @property
+    def _fits(self):
+        """Whether every stored image has the size that clips are cut from."""
+        wanted = self.geometry.resize[::-1]
+        return self.data.sizes is not None and np.all(self.data.sizes == wanted)
+
+    def _resized(self, files, count, channels):
+        """Images or JPEG files -> uint8 (count, height, width, channels) before the crop."""
+        width, height = self.geometry.resize
+        if self.data.decoded:  # and resized
+            files.set_shape((count, height, width, channels))
+            return files
+        files.set_shape((count,))
+        images = tf.stack(
+            [
+                tf.io.decode_jpeg(files[i], channels=channels, dct_method=ACCURATE)
+                for i in range(count)
+            ]
+        )
+        images.set_shape((count, None, None, channels))
+        if not self._fits:
+            images = tf.cast(tf.round(tf.image.resize(images, (height, width))), tf.uint8)
+        return images
 
     def batches(self, batch, first_step=0, last_step=None, share=(0, 1), parts=1, threads=None):
         """Batches of the task's examples.
@@ -209,7 +236,7 @@ class Reader:
             return step // per_epoch, step % per_epoch * batch + within
 
         numbers = tf.data.Dataset.range(first_step * own, stop * own)
-        return self._pipeline(numbers.map(place), own // parts, threads, drop_remainder=True)
+        return self._pipeline(numbers.map(place), own // parts, threads, whole=True)
 
     def steps(self, batch):
         """Steps of one epoch.
@@ -225,15 +252,19 @@ class Reader:
         return len(self.examples) // batch
 
     def once(self, batch, threads=None):
-        """Every example once, in order, the last batch as small as it comes: for tests."""
-        positions = tf.data.Dataset.range(len(self.examples)).map(lambda p: (tf.zeros_like(p), p))
-        return self._pipeline(positions, batch, threads, drop_remainder=False)
+        """Every example once, in order, the last batch as small as it comes: for tests.
 
-    def _pipeline(self, places, batch, threads, drop_remainder):
+        A video that cannot be decoded is an error here: nothing may take its place.
+        """
+        positions = tf.data.Dataset.range(len(self.examples)).map(lambda p: (tf.zeros_like(p), p))
+        return self._pipeline(positions, batch, threads, whole=False)
+
+    def _pipeline(self, places, batch, threads, whole):
+        """Batches in training, all of them `whole`, or for a test."""
         threads = threads or tf.data.AUTOTUNE
 
         def example(epoch, position):
-            return self.task.example(self.clip(epoch, position))
+            return self.task.example(self.clip(epoch, position, substitute=whole))
 
         examples = places.map(example, num_parallel_calls=threads)
-        return examples.batch(batch, drop_remainder=drop_remainder).prefetch(2)
+        return examples.batch(batch, drop_remainder=whole).prefetch(2)

@@ -100,22 +100,23 @@ def report(scores, labels):
     )
 
 
-def write(result, names, folder):
+def write(result, names, folder, unit="videos"):
     """Writes per_class.csv, confusion.csv and confusion.png.
 
     Args:
         result: a `Report`.
         names: of the classes.
         folder: where to.
+        unit: what was counted.
     """
     counts = result.confusion.sum(1)
     rows = zip(names, counts, result.per_class, strict=True)
     rows = [(name, count, f"{accuracy:.4f}") for name, count, accuracy in rows]
-    records.write_csv(folder / "per_class.csv", ("class", "videos", "accuracy"), rows)
+    records.write_csv(folder / "per_class.csv", ("class", unit, "accuracy"), rows)
     header = ("true class \\ predicted class", *names)
     rows = [(name, *row) for name, row in zip(names, result.confusion, strict=True)]
     records.write_csv(folder / "confusion.csv", header, rows)
-    _draw(result, names, folder / "confusion.png")
+    _draw(result, names, folder / "confusion.png", unit)
 
 
 def write_scores(path, videos, labels, scores):
@@ -127,11 +128,11 @@ def write_scores(path, videos, labels, scores):
             writer.writerow([video, label, int(row.argmax()), *(f"{value:.5f}" for value in row)])
 
 
-def text(result, names):
+def text(result, names, unit="videos"):
     """The report for a terminal: accuracies, and the confusion matrix if it is small."""
     lines = [
         f"top-1 {result.top1:.4f}, top-5 {result.top5:.4f}, "
-        f"mean over classes {result.mean_class:.4f}, {result.confusion.sum()} videos"
+        f"mean over classes {result.mean_class:.4f}, {result.confusion.sum()} {unit}"
     ]
     width = max(map(len, names))
     for number, name in enumerate(names):
@@ -142,7 +143,7 @@ def text(result, names):
     return "\n".join(lines)
 
 
-def _draw(result, names, path):
+def _draw(result, names, path, unit):
     from matplotlib import figure
 
     side = max(4, 0.22 * len(names) + 2)
@@ -155,7 +156,7 @@ def _draw(result, names, path):
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(f"top-1 {result.top1:.1%} of {result.confusion.sum()} videos", fontsize=9)
+    axes.set_title(f"top-1 {result.top1:.1%} of {result.confusion.sum()} {unit}", fontsize=9)
     if len(names) <= 20:
         for (row, column), count in np.ndenumerate(result.confusion):
             if count:

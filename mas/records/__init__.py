@@ -1,5 +1,7 @@
 """A prepared video and its two stored forms. The only place that names features and files.
 
+Folders of video files are read here too, without preparation (`Videos`).
+
 Shards (the default), written by `write_shard`:
 
     DATA/dataset.json            how the data were made; written last: without it, unfinished
@@ -31,6 +33,7 @@ from mas.records.layout import (
     write_csv,
 )
 from mas.records.reading import READERS, Folders, Shards, open_data, read_shard
+from mas.records.videos import Videos, index_path
 from mas.records.writing import (
     remove_unfinished,
     restore_indices,
@@ -50,6 +53,8 @@ __all__ = [
     "Folders",
     "Prepared",
     "Shards",
+    "Videos",
+    "index_path",
     "open_data",
     "read_index",
     "read_shard",

@@ -38,7 +38,7 @@ def shard_path(data, number):
 
 def write_csv(path, header, rows):
     """Writes a csv file that is either whole or not there; file names need not be UTF-8."""
-    temporary = f"{path}.tmp"
+    temporary = f"{path}.{os.getpid()}.tmp"
     with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(header)
@@ -53,3 +53,15 @@ def read_index(index):
         if tuple(next(reader, ())) != INDEX_FIELDS:
             raise ValueError(f"{index}:1: expected the columns {','.join(INDEX_FIELDS)}.")
         return [(row[0], *map(int, row[1:])) for row in reader]
+
+
+def check_frames(data, number, frames, flow_frames=()):
+    """Refuses frames that a video of a data set does not have, with an IndexError."""
+    count = int(data.lengths[number])
+    flows = count - 1 if data.has_flow else 0
+    for name, indices, end in (("frames", frames, count), ("flow_frames", flow_frames, flows)):
+        if len(indices) and not 0 <= min(indices) <= max(indices) < end:
+            raise IndexError(
+                f"{name} of {data.videos[number]!r} must be in 0..{end - 1}. "
+                f"Received: {name}={list(indices)}."
+            )

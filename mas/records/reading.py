@@ -6,28 +6,33 @@ import os
 import pathlib
 
 import numpy as np
+from absl import logging
 
+from mas import lists
 from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
     FRAME_FILE,
     RGB_FOLDER,
+    check_frames,
     read_index,
     shard_path,
 )
+from mas.records.videos import Videos
 
 
 def open_data(data):
-    """Opens a prepared data set of either form.
+    """Opens a prepared data set of either form, or a folder of video files.
 
     Returns:
-        A `Shards` or `Folders`: `videos` (list of ids), `lengths` (int array, frames of each),
-        `sizes` (int array, height and width of each; None if unknown), `has_flow`, and
-        `read(number, frames, flow_frames)`.
+        A `Shards`, `Folders` or `Videos`: `videos` (list of ids), `lengths` (int array, frames of
+        each), `sizes` (int array, height and width of each; None if unknown), `has_flow`, and
+        `decoded`, which tells how frames are had: by `read(number, frames, flow_frames)` as JPEG
+        files of the two prepared forms, by `frames(number, frames, size)` as pixels of `Videos`.
 
     Raises:
-        FileNotFoundError: there is no such folder, or nothing in it is a prepared data set.
-        ValueError: preparation was interrupted.
+        FileNotFoundError: there is no such folder, or nothing in it is of any of these forms.
+        ValueError: preparation was interrupted, or no video file can be read.
     """
     root = pathlib.Path(data)
     if (root / DESCRIPTION).is_file():
@@ -40,14 +45,22 @@ def open_data(data):
         )
     if (root / RGB_FOLDER).is_dir():
         return Folders(root)
-    raise FileNotFoundError(
-        f"data must be a folder that mas.prepare wrote, or one with {RGB_FOLDER}/ and "
-        f"{FLOW_FOLDER}/. Received: {root}."
-    )
+    try:
+        videos, ignored = lists.find_videos(root)
+    except ValueError:
+        raise FileNotFoundError(
+            f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
+            f"{FLOW_FOLDER}/, or one of video files. Received: {root}."
+        ) from None
+    if ignored:
+        logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
+    return Videos(root, videos)
 
 
 class Shards:
     """A data set in TFRecord shards, read at random."""
+
+    decoded = False
 
     def __init__(self, data):
         """Reads every index of the data set."""
@@ -82,7 +95,7 @@ class Shards:
             IndexError: the video has no such frame.
             ValueError: the shard ends early.
         """
-        _check_frames(self, number, frames, flow_frames)
+        check_frames(self, number, frames, flow_frames)
         lengths_at, images_at = self._places[number]
         wanted = np.concatenate([frames, flow_frames]).astype(int)
         first, last = wanted.min(), wanted.max() + 1
@@ -111,6 +124,8 @@ def _read_at(file, start, count):
 
 class Folders:
     """A data set in folders of JPEG files, read at random."""
+
+    decoded = False
 
     def __init__(self, data):
         """Lists every folder of frames below jpegs_256/ and counts its files."""
@@ -147,7 +162,7 @@ class Folders:
         def load(folder, indices):
             return [(folder / FRAME_FILE.format(index + 1)).read_bytes() for index in indices]
 
-        _check_frames(self, number, frames, flow_frames)
+        check_frames(self, number, frames, flow_frames)
         video = self.videos[number]
         flow = [
             load(self._flow_folder(component, video), flow_frames) if len(flow_frames) else []
@@ -157,17 +172,6 @@ class Folders:
 
 
 READERS = {"shards": Shards, "folders": Folders}
-
-
-def _check_frames(data, number, frames, flow_frames):
-    count = int(data.lengths[number])
-    flows = count - 1 if data.has_flow else 0
-    for name, indices, end in (("frames", frames, count), ("flow_frames", flow_frames, flows)):
-        if len(indices) and not 0 <= min(indices) <= max(indices) < end:
-            raise IndexError(
-                f"{name} of {data.videos[number]!r} must be in 0..{end - 1}. "
-                f"Received: {name}={list(indices)}."
-            )
 
 
 def read_shard(data, number):

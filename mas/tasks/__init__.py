@@ -1,12 +1,16 @@
 """The tasks by name: a new one is its file, its test and one line here."""
 
 import dataclasses
+import inspect
+import re
 
 from mas.tasks.classify import Classify
+from mas.tasks.pace import Pace, PaceContrast
 from mas.tasks.statistics import Statistics
 from mas.tasks.task import Task
 
-TASKS = {"mas": Statistics}  # what train.py offers; Classify belongs to finetune.py
+# What train.py offers; Classify belongs to finetune.py.
+TASKS = {"mas": Statistics, "pace": Pace, "pace_contrast": PaceContrast}
 
 
 def task(name, options=(), **common):
@@ -39,6 +43,26 @@ def task(name, options=(), **common):
     return TASKS[name](**values)
 
 
+def fields():
+    """What `options` of all tasks can name: {field: (whether it is a boolean, help)}."""
+    found = {}
+    for name, kind in TASKS.items():
+        for field in dataclasses.fields(kind):
+            found.setdefault(field.name, []).append((name, kind, field.default))
+    return {field: (isinstance(of[0][2], bool), _help(field, of)) for field, of in found.items()}
+
+
+def _help(field, of):
+    """Which tasks have the field, its default, and the words on it in a docstring."""
+    for _, kind, default in of:
+        text = (inspect.getdoc(kind) or "").partition("Attributes:")[2]
+        words = re.search(rf"^ +{field}: (.+?)(?=^ +\w+: |\Z)", text, re.DOTALL | re.MULTILINE)
+        if words:
+            names = ", ".join(name for name, *_ in of)
+            return f"Of {names}: {' '.join(words[1].split())} (default: {_written(default)})"
+    return f"Of {', '.join(name for name, *_ in of)}."
+
+
 def _parse(key, text, default):
     try:
         if isinstance(default, bool):
@@ -56,4 +80,4 @@ def _written(value):
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
 
 
-__all__ = ["TASKS", "Classify", "Statistics", "Task", "task"]
+__all__ = ["TASKS", "Classify", "Pace", "PaceContrast", "Statistics", "Task", "fields", "task"]

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from mas import heads
+from mas import augment, heads
 from mas.tasks.task import Task
 
 
@@ -21,6 +21,7 @@ class Classify(Task):
         head: one of `heads.HEADS`.
         width: factor on the units of fc6 and fc7.
         initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
+        jitter: whether each frame's colours are changed at random in training.
     """
 
     classes: int
@@ -30,17 +31,31 @@ class Classify(Task):
     head: str = "auto"
     width: float = 1.0
     initializer: str = "published"
+    jitter: bool = False
 
     name = "classify"
 
     def __post_init__(self):
-        """Decodes what the network sees, and nothing else."""
+        """Decodes what the network sees, and nothing else.
+
+        Raises:
+            ValueError: colours of flow are to be changed.
+        """
+        if self.jitter and self.modality != "rgb":
+            raise ValueError(f"modality must be rgb with jitter. Received: {self.modality!r}.")
         self.inputs = (self.modality,)
         self.wraps = self.modality == "rgb"  # no flow leads from the last frame to the first
 
+    def testing(self):
+        """Without changes of colour."""
+        return dataclasses.replace(self, jitter=False)
+
     def example(self, clip):
         """(rgb or flow, {"logits": label})."""
-        return clip[self.modality], {"logits": tf.cast(clip["label"], tf.int32)}
+        x = clip[self.modality]
+        if self.jitter:
+            x = augment.colour_jitter(x, clip["seed"])
+        return x, {"logits": tf.cast(clip["label"], tf.int32)}
 
     def model(self, backbone):
         """One logit for each class."""

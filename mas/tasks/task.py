@@ -11,7 +11,9 @@ class Task:
         inputs: what is decoded: "rgb", "flow" or both.
         frames: length of a clip, T.
         views: clips an example, or None for one without a leading axis.
-        wraps: whether a video shorter than the clip may begin again at its first frame.
+        wraps: whether a video shorter than `span` will do.
+        choice: (output, class names) of an output that chooses one of several classes, for the
+            confusion matrix at the end of a run; None without one.
     """
 
     name = "task"
@@ -19,6 +21,16 @@ class Task:
     frames = 16
     views = None
     wraps = True
+    choice = None
+
+    @property
+    def span(self):
+        """Frames of a video that one example may need: those of a clip."""
+        return self.frames
+
+    def testing(self):
+        """This task as it is tested: with nothing that only training changes at random."""
+        return self
 
     def sample(self, length, start, rng):
         """Chooses the frames of one example, before anything is decoded.

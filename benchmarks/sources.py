@@ -1,0 +1,83 @@
+"""Clips per second straight from video files, beside those of the same videos prepared.
+
+    python benchmarks/sources.py --videos=DIR --data=DATA [--threads=2] [--seconds=5]
+
+Reads one clip at random from each video in turn (16 x 112 x 112, R G B alone, batch 30) from both,
+by turns for a few seconds each, so that others at work on the machine cost both alike, and prints
+the median of the rounds and their ratio. DATA is what mas.prepare wrote of DIR; without --data the
+video files are measured alone. The first time, the video files are measured first.
+"""
+
+import os
+import statistics
+import time
+
+from absl import app, flags
+
+from mas import clips, records
+from mas.tasks.task import Task
+
+FRAMES, BATCH, ROUNDS = 16, 30, 5
+BUFFERED = 5  # batches that one may hold ready from the time in which the other was measured
+
+_VIDEOS = flags.DEFINE_string("videos", None, "Folder of video files.", required=True)
+_DATA = flags.DEFINE_string("data", None, "The same videos, prepared.")
+_THREADS = flags.DEFINE_integer("threads", 0, "Parallel calls; 0 lets tf.data decide.")
+_SECONDS = flags.DEFINE_float("seconds", 5, "How long to measure each in a round.")
+_RESIZE = flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT before the crop.")
+_SIZE = flags.DEFINE_integer("size", 112, "Side of the crop.")
+
+
+class Plain(Task):
+    """The pixels of a clip and nothing else."""
+
+    frames = FRAMES
+
+    def example(self, clip):
+        """Rgb alone."""
+        return clip["rgb"]
+
+
+def batches(path):
+    """(batches without end, examples of each) of a data set of either kind."""
+    data, task = records.open_data(path), Plain()
+    examples = clips.examples(data, None, task.frames, "anywhere")
+    resize = tuple(map(int, _RESIZE.value.split("x")))
+    reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))
+    batch = min(BATCH, len(examples))
+    return iter(reader.batches(batch, threads=_THREADS.value or None)), batch
+
+
+def rate(source, batch, seconds):
+    """Clips a second."""
+    for _ in range(BUFFERED):
+        next(source)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds or not count:
+        next(source)
+        count += batch
+    return count / (time.perf_counter() - start)
+
+
+def main(argv):
+    """Measures and prints."""
+    del argv
+    paths = {"video files": _VIDEOS.value, "prepared": _DATA.value}
+    sources = {name: batches(path) for name, path in paths.items() if path}
+    found = {name: [] for name in sources}
+    for _ in range(ROUNDS):
+        for name, source in sources.items():
+            found[name].append(rate(*source, _SECONDS.value))
+    for name, rates in found.items():
+        print(
+            f"{name:12} {statistics.median(rates):7.1f} clips/s   "
+            f"({min(rates):.1f} to {max(rates):.1f} in {ROUNDS} rounds)"
+        )
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+    if _DATA.value:
+        ratios = [p / v for v, p in zip(found["video files"], found["prepared"], strict=True)]
+        print(f"prepared / video files: {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    app.run(main)

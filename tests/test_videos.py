@@ -1,0 +1,315 @@
+"""Training straight from video files: what is known of them, their frames, and what goes wrong."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import video_files
+
+from mas import clips, lists, prepare, records, video
+from mas.tasks.task import Task
+
+FRAMES = {"walk/a.avi": 30, "walk/b.mkv": 20, "run/c.avi": 40, "run/ä.avi": 24}
+IDS = ["run/c", "run/ä", "walk/a", "walk/b"]
+SIZE = video_files.SIZE
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "mas"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Lossless videos; the first pixel's red tells the frame, its green the video."""
+    for number, (name, length) in enumerate(FRAMES.items()):
+        images = video_files.noise(length, seed=number)
+        images[:, 0, 0, 0], images[:, 0, 0, 1] = np.arange(length), number
+        video_files.write(tmp_path / "videos" / name, images)
+    return tmp_path / "videos"
+
+
+def path_of(folder, video_id):
+    return next(folder / name for name in FRAMES if name.startswith(f"{video_id}."))
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The files that were measured, in no order."""
+    names, measure = [], video.measure
+
+    def noted(path):
+        names.append(path.name)
+        return measure(path)
+
+    monkeypatch.setattr(video, "measure", noted)
+    return names
+
+
+# Opening.
+
+
+def test_a_folder_of_videos_is_a_data_set(folder):
+    (folder / "notes.txt").touch()
+    data = records.open_data(folder)
+    assert isinstance(data, records.Videos) and data.decoded and not data.has_flow
+    assert data.videos == IDS == list(prepare.find_videos(folder))
+    assert data.lengths.tolist() == [40, 24, 30, 20]
+    assert data.sizes.tolist() == [list(SIZE[::-1])] * 4
+
+
+def test_frames_are_those_of_the_file(folder):
+    data = records.open_data(folder)
+    images = video_files.noise(40, seed=2)[..., 1:]
+    found = data.frames(0, [39, 5, 5, 0], SIZE)
+    assert found.dtype == np.uint8 and found[:, 0, 0, :2].tolist() == [
+        [39, 2],
+        [5, 2],
+        [5, 2],
+        [0, 2],
+    ]
+    np.testing.assert_array_equal(found[:, 1:, :, 1:], images[[39, 5, 5, 0], 1:])
+    whole = np.stack(list(video.frames(folder / "run/c.avi", (30, 20))))
+    np.testing.assert_array_equal(data.frames(0, [39, 5], (30, 20)), whole[[39, 5]])
+    with pytest.raises(IndexError, match=r"frames of 'run/c' must be in 0..39. Received: .*\[40\]"):
+        data.frames(0, [40], SIZE)
+
+
+def test_files_are_measured_once(folder, measured, cache):
+    first = records.open_data(folder)
+    assert sorted(measured) == sorted(os.path.basename(name) for name in FRAMES)
+    del measured[:]
+    second = records.open_data(folder)
+    assert not measured and second.lengths.tolist() == first.lengths.tolist()
+    np.testing.assert_array_equal(second.frames(2, [7], SIZE), first.frames(2, [7], SIZE))
+    video_files.write(folder / "walk/b.mkv", video_files.noise(22))
+    video_files.write(folder / "walk/d.avi", video_files.noise(11))
+    (folder / "run/c.avi").unlink()
+    assert records.open_data(folder).lengths.tolist() == [24, 30, 22, 11]
+    assert sorted(measured) == ["b.mkv", "d.avi"]
+    assert [path.suffix for path in cache.iterdir()] == [".csv"]
+    assert {path.suffix for path in folder.rglob("*.*")} == {".avi", ".mkv"}
+
+
+def test_what_another_version_kept_is_measured_again(folder, measured, cache):
+    records.open_data(folder)
+    (kept,) = cache.iterdir()
+    assert kept == records.index_path(folder)
+    text = kept.read_text()
+    kept.write_text(text.replace(records.videos.FIELDS[-2], "seek", 1))
+    del measured[:]
+    assert records.open_data(folder).lengths.tolist() == [40, 24, 30, 20] and len(measured) == 4
+    assert kept.read_text() == text
+
+
+def test_a_cache_that_cannot_be_written(folder, caplog, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(records.open_data(folder).videos) == 4
+    assert "cannot be written, so nothing is kept" in caplog.text
+
+
+def test_an_interrupted_measurement_goes_on(folder, monkeypatch, measured):
+    measure = video.measure
+
+    def interrupted(path):
+        if path.name == "c.avi":
+            raise KeyboardInterrupt
+        return measure(path)
+
+    monkeypatch.setattr(records.videos.concurrent.futures, "as_completed", list)  # a before c
+    monkeypatch.setattr(video, "measure", interrupted)
+    (folder / "run/c.avi").rename(folder / "walk/c.avi")  # the last in order
+    with pytest.raises(KeyboardInterrupt):
+        records.open_data(folder)
+    monkeypatch.setattr(video, "measure", measure)
+    del measured[:]
+    assert records.open_data(folder).videos == ["run/ä", "walk/a", "walk/b", "walk/c"]
+    assert measured == ["c.avi"]
+
+
+# Files that cannot be read.
+
+
+def test_unreadable_files_are_named_and_have_no_frames(folder, caplog, cache, measured):
+    (folder / "run/text.avi").write_text("no video")
+    (folder / "run/empty.avi").touch()
+    video_files.cut(folder / "run/c.avi", 0.5)
+    (folder / "walk/gone.avi").symlink_to("nowhere.avi")
+    for _ in range(2):
+        data = records.open_data(folder)
+        lengths = dict(zip(data.videos, data.lengths.tolist(), strict=True))
+        nothing = {"run/c": 0, "run/text": 0, "run/empty": 0, "walk/gone": 0}
+        assert lengths == {"run/ä": 24, "walk/a": 30, "walk/b": 20} | nothing
+        assert "run/text.avi: not a video that the decoder can open" in caplog.text
+        assert "run/empty.avi: the file is empty" in caplog.text
+        assert "run/c.avi: truncated: " in caplog.text
+        assert "walk/gone.avi: No such file or directory" in caplog.text
+        assert "4 of 7 video files cannot be read and are left out" in caplog.text
+        caplog.clear()
+    assert sorted(measured) == sorted(
+        ["a.avi", "b.mkv", "c.avi", "ä.avi", "text.avi", "empty.avi", "gone.avi", "gone.avi"]
+    )
+    (kept,) = cache.iterdir()
+    assert "truncated" in kept.read_text() and "gone" not in kept.read_text()
+
+
+def test_a_list_may_name_unreadable_files(folder, caplog):
+    video_files.cut(folder / "run/c.avi", 0.5)
+    data = records.open_data(folder)
+    named = [lists.Entry(name, label) for label, name in enumerate(IDS)]
+    entries = lists.resolve(named, data.videos, "train.txt")
+    for how in ("anywhere", "consecutive", "uniform"):
+        assert set(clips.examples(data, entries, 16, how).labels) == {1, 2, 3}
+        assert "1 of 4 list lines leave no clip of 16 frames, such as that of run/c" in caplog.text
+
+
+def test_names_that_are_not_utf8(folder, caplog):
+    try:
+        os.rename(folder / "run/c.avi", os.fsencode(folder) + b"/run/\xff.avi")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert records.open_data(folder).lengths.tolist() == [24, 0, 30, 20]
+    assert "its name is not UTF-8" in caplog.text
+
+
+def test_nothing_that_can_be_read_is_refused(tmp_path):
+    (tmp_path / "videos").mkdir()
+    for name in "ab":
+        (tmp_path / "videos" / f"{name}.mp4").write_text("no video")
+    with pytest.raises(ValueError, match="decoded. Received: 2 that cannot, such as a.mp4: not a"):
+        records.open_data(tmp_path / "videos")
+
+
+# Clips.
+
+
+@dataclasses.dataclass
+class Watch(Task):
+    """Hands the clip on as it is."""
+
+    frames: int = 8
+    inputs: tuple = ("rgb",)
+
+    def example(self, clip):
+        return clip
+
+
+def reader(data, geometry=None, how="anywhere", **options):
+    geometry = geometry or clips.Geometry(SIZE, 32, random=False)
+    return clips.Reader(data, clips.examples(data, None, 8, how), Watch(), geometry, **options)
+
+
+def shown(batches):
+    """(video, pixels, seed) of each example."""
+    return [
+        (name.decode(), rgb.tobytes(), *seed.tolist())
+        for batch in batches
+        for name, rgb, seed in zip(
+            batch["video"].numpy(), batch["rgb"].numpy(), batch["seed"].numpy(), strict=True
+        )
+    ]
+
+
+def test_clips_are_cut_from_the_right_frames(folder):
+    found = reader(records.open_data(folder), how="consecutive", shuffle=False)
+    for position, (name, first) in enumerate([("run/c", 0), ("run/c", 8)]):
+        clip = found.clip(tf.constant(0), tf.constant(position))
+        assert clip["video"].numpy().decode() == name and clip["rgb"].shape == (8, 32, 32, 3)
+        whole = np.stack(list(video.frames(path_of(folder, name))))
+        np.testing.assert_array_equal(clip["rgb"], whole[first : first + 8, :, 8:40])
+
+
+@pytest.mark.parametrize("size", [SIZE, (40, 28)])
+def test_clips_are_those_of_the_prepared_form(tmp_path, size):
+    """The same draws, and the same pixels but for JPEG's loss."""
+    for seed in range(4):
+        images = video_files.moving(20, (1, 0), seed=seed)
+        video_files.write(tmp_path / "videos" / f"{seed}.avi", images)
+    settings = prepare.Settings(size=size, method="none", quality=100)
+    prepare.prepare(prepare.find_videos(tmp_path / "videos"), tmp_path / "data", settings)
+    geometry = clips.Geometry(size, 24)
+    videos, data = (
+        reader(records.open_data(tmp_path / name), geometry, seed=4).batches(4, last_step=3)
+        for name in ("videos", "data")
+    )
+    for batch, other in zip(videos, data, strict=True):
+        for name in ("video", "label", "seed", "target"):
+            np.testing.assert_array_equal(batch[name], other[name])
+        difference = np.abs(batch["rgb"].numpy().astype(int) - other["rgb"].numpy())
+        assert difference.max() <= 4 and difference.mean() < 1
+        assert batch["rgb"].numpy().std() > 20
+
+
+def test_runs_repeat_and_resume(folder):
+    data = records.open_data(folder)
+    geometry = clips.Geometry(SIZE, 24)
+    whole = shown(reader(data, geometry, seed=1).batches(2, last_step=8, threads=4))
+    assert shown(reader(data, geometry, seed=1).batches(2, last_step=8, threads=1)) == whole
+    assert shown(reader(data, geometry, seed=1).batches(2, 5, 8)) == whole[10:]
+    assert shown(reader(data, geometry, seed=2).batches(2, last_step=8)) != whole
+
+
+def test_a_task_that_needs_flow_points_at_the_preparation(folder):
+    data = records.open_data(folder)
+    examples = clips.examples(data, None, 8, "anywhere")
+    geometry = clips.Geometry(SIZE, 32)
+    with pytest.raises(
+        ValueError, match="must have optical flow: prepare the videos with mas.prep"
+    ):
+        clips.Reader(data, examples, Watch(inputs=("rgb", "flow")), geometry)
+
+
+# Files that fail while a run goes on.
+
+
+@pytest.mark.parametrize("damage", [os.remove, lambda path: video_files.cut(path, 0.1)])
+def test_other_clips_take_the_place_of_what_fails(folder, caplog, damage):
+    data = records.open_data(folder)
+
+    def run(**options):
+        return shown(reader(data, seed=3).batches(4, last_step=6, **options))
+
+    intact = run()
+    damage(folder / "walk/a.avi")
+    found = run(threads=4)
+    assert caplog.text.count("other clips take the place of walk/a: ") == 1
+    assert run(threads=1) == found
+    substitutes = [row for row, before in zip(found, intact, strict=True) if row != before]
+    assert len(substitutes) == 6  # one in each of the six epochs of four examples
+    for row, before in zip(found, intact, strict=True):
+        assert row[0] != "walk/a" and (row == before or before[0] == "walk/a")
+    assert len({row[2:] for row in found}) == 24 and len({row[0] for row in substitutes}) > 1
+    assert shown(reader(data, seed=3).batches(4, 2, 6)) == found[8:]
+
+
+def test_substitutes_that_fail_are_replaced_as_well(folder, caplog):
+    data = records.open_data(folder)
+    for name in FRAMES:
+        if name != "walk/b.mkv":
+            (folder / name).unlink()
+    found = shown(reader(data, seed=3).batches(4, last_step=3))
+    assert [row[0] for row in found] == ["walk/b"] * 12
+    assert caplog.text.count("other clips take the place") == 3
+
+
+def test_an_error_when_nothing_can_be_decoded(folder):
+    data = records.open_data(folder)
+    for name in FRAMES:
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match="must hold videos that decode. Received: .*: No such fil"):
+        reader(data).load(0, 0)
+
+
+def test_a_test_takes_no_substitutes(folder):
+    data = records.open_data(folder)
+    (folder / "walk/a.avi").unlink()
+    found = reader(data, shuffle=False)
+    with pytest.raises(ValueError, match="must hold videos that decode. Received: walk/a: No such"):
+        found.load(0, 2, substitute=False)
+    with pytest.raises(tf.errors.OpError, match="Received: walk/a: No such file"):
+        list(found.once(4))
