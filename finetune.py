@@ -38,7 +38,7 @@ _TEST_CLIPS = flags.DEFINE_integer(
     0,
 )
 
-flags.adopt_module_key_flags(cli)
+flags.adopt_module_key_flags(cli.definitions)
 
 
 def main(argv):

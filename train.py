@@ -39,7 +39,7 @@ for _name in _FIELDS:
     _boolean, _help = tasks.fields()[_name]
     (flags.DEFINE_boolean if _boolean else flags.DEFINE_string)(_name, None, f"[task] {_help}")
 
-flags.adopt_module_key_flags(cli)
+flags.adopt_module_key_flags(cli.definitions)
 
 
 def main(argv):

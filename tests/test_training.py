@@ -195,7 +195,7 @@ def test_run_json_keeps_its_start_and_notes_each_resumption(tmp_path):
 
 def test_seconds_go_on_after_an_interruption(tmp_path, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock) * 10.0)
+    monkeypatch.setattr(training.loop.time, "monotonic", lambda: next(clock) * 10.0)
     train(tmp_path, epochs=2)
     train(tmp_path, epochs=4)
     with open(tmp_path / "metrics.csv", newline="") as file:

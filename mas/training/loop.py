@@ -5,8 +5,6 @@ MultiWorkerMirroredStrategy (Keras issue 20585), and two loops would drift apart
 """
 
 import dataclasses
-import json
-import os
 import time
 
 import numpy as np
@@ -14,8 +12,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-STRATEGIES = ("auto", "mirrored", "none")
-HOSTS = ("chief", "worker")  # task types of TF_CONFIG that train
+from mas.training import distribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,57 +44,6 @@ class Plan:
         for name in ("epochs", "batch", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
-
-
-def strategy(name="auto"):
-    """Makes the distribution strategy; one for each process.
-
-    Args:
-        name: "auto": MultiWorkerMirroredStrategy where TF_CONFIG is set, else MirroredStrategy over
-            all GPUs, else none. "mirrored": over all GPUs, or else over all logical CPUs. "none".
-
-    Raises:
-        ValueError: another name, or a TF_CONFIG that does not fit.
-    """
-    if name not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received: {name!r}.")
-    if os.environ.get("TF_CONFIG"):
-        _check_host(name, json.loads(os.environ["TF_CONFIG"]))
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if name == "mirrored" and not devices:
-        devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    if name != "none" and devices:
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.get_strategy()
-
-
-def _check_host(name, config):
-    """Refuses a TF_CONFIG under which two processes would write one run folder."""
-    if name != "auto":
-        raise ValueError(f"strategy must be auto where TF_CONFIG is set. Received: {name!r}.")
-    kind = config.get("task", {}).get("type")
-    if kind not in HOSTS:
-        raise ValueError(
-            f"the task of TF_CONFIG must have one of the types {list(HOSTS)}. Received: {kind!r}."
-        )
-
-
-def is_chief(strategy):
-    """Whether this process writes the run folder: the chief of several hosts, or worker 0."""
-    resolver = strategy.cluster_resolver
-    if resolver is None:
-        return True
-    if "chief" in resolver.cluster_spec().jobs:
-        return resolver.task_type == "chief"
-    return not resolver.task_id
-
-
-def barrier(strategy):
-    """Waits until every host has come here; does nothing on a single one."""
-    if strategy.cluster_resolver is not None:
-        one = strategy.run(lambda: tf.constant(1.0))
-        strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
 
 
 def predict(model, x, views=None, training=False):
@@ -220,7 +166,7 @@ class Trainer:
         step = self.step_function(plan.jit_compile)
         for batch in self.batches(reader, plan, progress.step, last):
             progress.add(step(*batch))
-        barrier(self.strategy)  # none leaves while another still saves
+        distribution.barrier(self.strategy)  # none leaves while another still saves
 
 
 class _Progress:
@@ -231,7 +177,7 @@ class _Progress:
         self.step, self.pending, self.bar = 0, [], None
         self.sums = np.zeros(len(trainer.names))
         self.seconds, self.clock = 0.0, time.monotonic()
-        self.chief = is_chief(trainer.strategy)
+        self.chief = distribution.is_chief(trainer.strategy)
         values = [*trainer.model.variables, *trainer.optimizer.variables]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._sums, self._seconds = tf.Variable(self.sums), tf.Variable(0.0, dtype=tf.float64)
