@@ -38,7 +38,7 @@ PAPER["finetune_ucf101_r3d_10"] = {**UCF101, "decay": "all"}
 PACE = {"epochs": 180, "learning_rate": 0.001, "decay_epochs": 60, "decay_factor": 0.1, "batch": 30}
 PACE |= {"momentum": 0.9, "l2": 0.005, "decay": "all", "head": "pooled", "preset": "bgr255"}
 PACE |= {"task": "pace", "paces": "1,2,3,4", "loop": "wrap", "jitter": True}
-PACE |= {"jitter_per_frame": True}
+PACE |= {"jitter_per_frame": True, "bias_rate": 1.0}
 ANYWHERE = {"clips": "anywhere"}
 PAPER |= {
     f"pace_ucf101_{name}": {**PACE, **CLIP, **ANYWHERE, "backbone": name}

@@ -88,7 +88,10 @@ def entries(data, path):
 def open_data():
     """The data set of the flags."""
     if not FLAGS.data:
-        raise ValueError("data must be a folder that mas.prepare wrote. Received: no --data.")
+        raise ValueError(
+            "data must be a folder that mas.prepare wrote, or one of video files for tasks without "
+            "flow. Received: no --data."
+        )
     return records.open_data(FLAGS.data)
 
 
@@ -109,7 +112,9 @@ def optimizer(steps_per_epoch):
     rate = optimizers.staircase(
         FLAGS.learning_rate, FLAGS.decay_epochs * steps_per_epoch, FLAGS.decay_factor
     )
-    momentum = optimizers.Momentum(rate, FLAGS.momentum, l2=FLAGS.l2, decay=FLAGS.decay)
+    momentum = optimizers.Momentum(
+        rate, FLAGS.momentum, FLAGS.bias_rate, l2=FLAGS.l2, decay=FLAGS.decay
+    )
     if FLAGS.precision == "mixed_float16":  # small gradients would be 0 there
         return keras.optimizers.LossScaleOptimizer(momentum)
     return momentum

@@ -16,7 +16,9 @@ CLIP = ("frames", "size", "resize")
 
 def define_data():
     """Flags on data, clips and geometry."""
-    flags.DEFINE_string("data", None, "[data] Prepared data set: what mas.prepare wrote.")
+    flags.DEFINE_string(
+        "data", None, "[data] What mas.prepare wrote, or video files for tasks without flow."
+    )
     flags.DEFINE_string(
         "columns", "video,label", "[data] Columns of the lists, or a preset: mas, sts, pace, vtdl."
     )
@@ -68,7 +70,10 @@ def define_optimisation(epochs, decay_epochs):
     flags.DEFINE_integer("epochs", epochs, "[optimisation] Passes over the examples.", 1)
     flags.DEFINE_integer("batch", 30, "[optimisation] Examples in a step, over all replicas.", 1)
     flags.DEFINE_float(
-        "learning_rate", 0.001, "[optimisation] At the start; biases learn at twice the rate.", 0
+        "learning_rate", 0.001, "[optimisation] At the start.", 0
+    )
+    flags.DEFINE_float(
+        "bias_rate", 2.0, "[optimisation] Factor on the rate of biases: 2 as MAS and STS.", 0
     )
     flags.DEFINE_integer(
         "decay_epochs", decay_epochs, "[optimisation] Epochs between decays of the rate.", 1
