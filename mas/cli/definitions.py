@@ -69,9 +69,7 @@ def define_optimisation(epochs, decay_epochs):
     """Flags on the optimisation, with a script's defaults."""
     flags.DEFINE_integer("epochs", epochs, "[optimisation] Passes over the examples.", 1)
     flags.DEFINE_integer("batch", 30, "[optimisation] Examples in a step, over all replicas.", 1)
-    flags.DEFINE_float(
-        "learning_rate", 0.001, "[optimisation] At the start.", 0
-    )
+    flags.DEFINE_float("learning_rate", 0.001, "[optimisation] At the start.", 0)
     flags.DEFINE_float(
         "bias_rate", 2.0, "[optimisation] Factor on the rate of biases: 2 as MAS and STS.", 0
     )
