@@ -3,6 +3,7 @@
 python finetune.py --init=runs/NAME --data=DATA --train_list=LIST --test_list=LIST
 """
 
+import pathlib
 import sys
 
 import numpy as np
@@ -62,13 +63,14 @@ def _inherit():
 def _finetune():
     if _INIT.value:
         _inherit()
-    data = cli.open_data()
+        _check_apart(_INIT.value, cli.FLAGS.run or f"runs/finetune_{cli.FLAGS.backbone}")
+    data = cli.open_data((cli.FLAGS.modality,))
     train, test = (cli.entries(data, path) for path in (_TRAIN.value, _TEST.value))
     _check_lists(train, test)
     names = _class_names(train + test)
     options = {"dropout": _DROPOUT.value, "jitter": _JITTER.value, **cli.network_options()}
     task = tasks.Classify(len(names), **options)
-    examples = clips.examples(data, train, task.frames, cli.FLAGS.clips)
+    examples = clips.examples(data, train, task.frames, cli.FLAGS.clips, wrap=task.wraps)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
@@ -80,13 +82,20 @@ def _finetune():
         return backbone, task.model(backbone)
 
     paths = {"train_list": _TRAIN.value, "test_list": _TEST.value}
-    identity = cli.identity(reader, **paths, classes=_CLASSES.value)
+    files = {**paths, "classes": _CLASSES.value, "init": weights.file(_INIT.value)}
+    identity = cli.identity(reader, **files)
     run = cli.open_run(__name__, strategy, f"runs/finetune_{cli.FLAGS.backbone}", identity)
     model = cli.train(task, build, reader, strategy, run, init=_INIT.value, classes=names, **paths)
     if cli.training.is_chief(strategy):
         with cli.reading():
             _test(data, test, task.testing(), model, names, run)
     return 0
+
+
+def _check_apart(init, run):
+    """Refuses to write the new run over the network that it starts from."""
+    if pathlib.Path(init).resolve().is_relative_to(pathlib.Path(run).resolve()):
+        raise ValueError(f"run must not hold --init. Received: --run={run}, --init={init}.")
 
 
 def _check_lists(train, test):
@@ -116,9 +125,11 @@ def _class_names(entries):
 
 def _test(data, entries, task, model, names, run):
     how = "uniform" if _TEST_CLIPS.value else "consecutive"
-    examples = clips.examples(data, entries, task.frames, how, _TEST_CLIPS.value)
+    count = _TEST_CLIPS.value
+    examples = clips.examples(data, entries, task.frames, how, count, wrap=task.wraps)
     reader = clips.Reader(data, examples, task, cli.geometry(random=False), shuffle=False)
-    scores = action.clip_scores(model, reader.once(cli.FLAGS.batch), len(examples))
+    batches = reader.once(cli.FLAGS.batch, cli.FLAGS.threads or None)
+    scores = action.clip_scores(model, batches, len(examples))
     videos, means = action.video_scores(scores, examples.videos)
     truth = examples.labels[np.unique(examples.videos, return_index=True)[1]]
     result = action.report(means, truth)

@@ -48,14 +48,24 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"train.py takes flags only. Received: {argv[1:]}.")
     try:
+        task = tasks.task(_TASK.value, _options(), **cli.network_options())
+        task.check(cli.FLAGS.size)
         if _SAMPLE.value:
-            _make_sample(pathlib.Path("data", "sample"))
-        return _train()
+            _make_sample(pathlib.Path("data", "sample"), task)
+        return _train(task)
     except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
         return cli.fail(error)
 
 
-def _make_sample(folder):
+def _make_sample(folder, task):
+    given = cli.FLAGS.data or str(folder)
+    if not given.startswith(str(folder)):
+        raise ValueError(f"data must not be given with --sample. Received: --data={given}.")
+    if task.span > sample.FRAMES and not task.wraps:
+        raise ValueError(
+            f"frames of a generated video must be {task.span} for this task. Received: "
+            f"{sample.FRAMES}. Give --data, or let the task do with less (--helpfull)."
+        )
     logging.info("[1/3] Writing generated videos to %s.", folder / "videos")
     digest = sample.write(folder)
     data = folder / f"prepared_{cli.FLAGS.resize}_{digest}"  # of this size and these videos
@@ -77,9 +87,8 @@ def _examples(data, path, task):
     return clips.examples(data, entries, task.span, cli.FLAGS.clips, wrap=task.wraps)
 
 
-def _train():
-    data = cli.open_data()
-    task = tasks.task(_TASK.value, _options(), **cli.network_options())
+def _train(task):
+    data = cli.open_data(task.inputs)
     examples = _examples(data, _LIST.value, task)
     tested = _tested(data, task, examples)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
@@ -113,7 +122,8 @@ def _test(data, examples, task, model, run):
     """Tests with centre crops; which frames are drawn follows from the seed alone."""
     geometry = cli.geometry(random=False)
     reader = clips.Reader(data, examples, task, geometry, cli.FLAGS.seed, shuffle=False)
-    batches = reader.once(cli.FLAGS.batch, cli.FLAGS.threads or None)
+    # Of a video that broke since, another clip is tested, as it was trained on.
+    batches = reader.once(cli.FLAGS.batch, cli.FLAGS.threads or None, substitute=True)
     found = pretext.test(task, model, batches, len(examples))
     pretext.write(task, *found, run.path)
     whose = f"held-out ({_HELD_OUT.value})" if _HELD_OUT.value else "those that were trained on"

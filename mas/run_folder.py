@@ -25,6 +25,7 @@ import shutil
 import subprocess
 
 import tensorflow as tf
+from absl import logging
 
 from mas import export, records
 
@@ -32,7 +33,7 @@ from mas import export, records
 FREE = ("run", "restart", "threads", "log_every", "checkpoint_every", "epochs", "strategy")
 FREE += ("held_out",)
 # Flags that name files: not their paths but what they hold must stay; see `identity`.
-PATHS = ("data", "list", "train_list", "test_list", "classes")
+PATHS = ("data", "list", "train_list", "test_list", "classes", "init")
 
 
 class RunFolder:
@@ -43,7 +44,7 @@ class RunFolder:
         flags: {name: [value as text, ...]} of the script; several where a flag may be repeated.
         identity: {name: value} of what a run is trained on, such as the digests of its lists: what
             must still be the same when it goes on. JSON can hold it.
-        restart: throw away what an earlier run left there.
+        restart: begin anew. The earlier run lies in PATH.earlier until the new one has trained.
         chief: whether this process writes; the other hosts only read.
 
     Raises:
@@ -56,6 +57,7 @@ class RunFolder:
         self.path, self.resume = pathlib.Path(path), str(pathlib.Path(path, "resume"))
         self._metrics, self._writer = self.path / "metrics.csv", None
         self._flags, self._identity = flags, identity or {}
+        self._earlier = self.path.with_name(f"{self.path.name}.earlier")
         if chief:
             self._open(restart)
 
@@ -69,7 +71,7 @@ class RunFolder:
                     f"Received: {self.path}, which holds other files."
                 )
             if restart:
-                shutil.rmtree(self.path)
+                self._put_aside(held)
             elif held != {"flags.txt"}:  # a run that was refused right away left nothing else
                 self._check_flags()
                 self._check_epochs()
@@ -78,10 +80,28 @@ class RunFolder:
         if not (self.path / "flags.txt").is_file():
             self._write_flags()
 
+    def _put_aside(self, held):
+        """Keeps the earlier run for the case that the new one is refused."""
+        if self._earlier.exists() or held == {"flags.txt"}:  # nothing has trained since
+            shutil.rmtree(self.path)
+        else:
+            os.replace(self.path, self._earlier)
+            logging.info("The earlier run lies in %s until this one has trained.", self._earlier)
+
+    def drop_earlier(self):
+        """Throws away the run that was put aside; the new one trains."""
+        shutil.rmtree(self._earlier, ignore_errors=True)
+
+    def keep_flags(self):
+        """Writes flags.txt anew: a flag that is free to change may have changed."""
+        self._write_flags()
+
     def _write_flags(self):
         kept = {name: texts for name, texts in self._flags.items() if name != "restart"}
         lines = [f"--{name}={text}\n" for name, texts in kept.items() for text in texts]
-        _write(self.path / "flags.txt", "".join(lines))
+        file, text = self.path / "flags.txt", "".join(lines)
+        if not file.is_file() or file.read_text("utf-8") != text:
+            _write(file, text)
 
     def _check_flags(self):
         flags, earlier = self._flags, {}
@@ -112,7 +132,8 @@ class RunFolder:
         new = json.loads(json.dumps(self._identity))
         other = sorted(n for n in {*earlier, *new} if earlier.get(n) != new.get(n))
         if other:
-            both = [(n, *(str(side.get(n))[:12] for side in (new, earlier))) for n in other]
+            length = {n: 12 if n.endswith("_sha256") else None for n in other}
+            both = [(n, *(str(side.get(n))[: length[n]] for side in (new, earlier))) for n in other]
             changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in both)
             raise ValueError(
                 f"{self.path} holds a run that must go on with its own data. Received: {changes}. "

@@ -14,6 +14,7 @@ import numpy as np
 from mas import lists, video
 
 # Velocity (right, down) in pixels a frame, growth per frame, turn in degrees a frame.
+FRAMES = 32  # of a video
 MOTIONS = {
     "down": ((0, 1.5), 0, 0),
     "grow": ((0, 0), 0.04, 0),
@@ -66,7 +67,7 @@ def _texture(rng, size):
     return np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 255)
 
 
-def write(folder, videos=6, test=2, frames=32, size=(85, 64)):
+def write(folder, videos=6, test=2, frames=FRAMES, size=(85, 64)):
     """Writes the data set: FOLDER/videos/MOTION/NAME.avi, train.txt, test.txt and classes.txt.
 
     The same call writes the same bytes, so it may be repeated at any time, also after it was

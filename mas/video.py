@@ -230,7 +230,8 @@ def _open(path, options=()):
     with open(path, "rb") as file:  # a missing or forbidden file says so itself
         if not file.read(1):
             raise VideoError("the file is empty")
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, list(options))
+    # Absolute: FFmpeg takes what stands before a colon at the start for a protocol.
+    capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG, list(options))
     if not capture.isOpened():
         lost = missing_bytes(path)
         raise VideoError(

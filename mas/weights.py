@@ -39,6 +39,24 @@ def settings(source):
     return known
 
 
+def file(source):
+    """The .keras file of a run folder's backbone, or the file itself; None without a source.
+
+    Raises:
+        FileNotFoundError: there is no such network, or its run is unfinished.
+    """
+    if not source:
+        return None
+    path = pathlib.Path(source)
+    path = path / "backbone.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"init must be a finished run folder or a .keras file. Received: {source}, "
+            f"without {path.name}."
+        )
+    return path
+
+
 def load(backbone, source):
     """Copies the weights of a saved backbone, all of them or none.
 
@@ -52,13 +70,7 @@ def load(backbone, source):
         FileNotFoundError: there is no such network, or its run is unfinished.
         ValueError: the weights do not fit; lists what both sides have.
     """
-    path = pathlib.Path(source)
-    path = path / "backbone.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"init must be a finished run folder or a .keras file. Received: {source}, "
-            f"without {path.name}."
-        )
+    path = file(source)
     saved = keras.models.load_model(path, compile=False)
     theirs, ours = ({v.path: tuple(v.shape) for v in m.variables} for m in (saved, backbone))
     if theirs != ours:

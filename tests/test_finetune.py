@@ -244,6 +244,42 @@ def test_a_keras_file_brings_the_flags_of_its_run(script, pretrained, sample_dat
     assert found == NETWORK | CLIP
 
 
+def test_the_run_may_not_replace_what_it_starts_from(script, pretrained, sample_data, caplog):
+    arguments = [*lists_of(sample_data), f"--init={pretrained}", f"--run={pretrained}"]
+    assert finetune(script, *arguments, "--restart") == 2
+    assert "run must not hold --init" in caplog.text
+    assert (pretrained / "backbone.keras").exists()
+
+
+def test_other_weights_at_the_same_path_are_another_start(
+    script, pretrained, sample_data, tmp_path, caplog
+):
+    init = tmp_path / "init.keras"
+    init.write_bytes((pretrained / "backbone.keras").read_bytes())
+    given = [f"--{name}={value}" for name, value in (NETWORK | CLIP).items()]
+    arguments = [
+        *lists_of(sample_data),
+        *given,
+        *SHORT,
+        f"--init={init}",
+        f"--run={tmp_path / 'r'}",
+    ]
+    assert finetune(script, *arguments) == 0
+    network(3).save(init)
+    assert finetune(script, *arguments) == 2
+    assert "its own data. Received: init_sha256=" in caplog.text
+
+
+def test_fine_tuning_on_flow_leaves_short_videos_out(script, sample_data, tmp_path, caplog):
+    """The sample's have 18 frames."""
+    shape = ["--modality=flow", "--size=32", "--resize=44x32", "--width=0.05", *SHORT]
+    arguments = [*lists_of(sample_data), *shape, "--clips=anywhere", f"--run={tmp_path / 'r'}"]
+    assert finetune(script, *arguments, "--frames=24") == 2
+    assert "must hold a clip of 24 frames" in caplog.text
+    assert finetune(script, *arguments, "--test_clips=2") == 0
+    assert weights.settings(tmp_path / "r")["modality"] == "flow"
+
+
 @pytest.mark.parametrize(
     ("other", "flags", "words"),
     [

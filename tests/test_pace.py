@@ -505,3 +505,12 @@ def test_help_names_what_a_task_has(script):
         assert "pace_contrast" in flags["task"].help
         for name, (_, text) in tasks.fields().items():
             assert name in flags and ":" in text and "(default: " in text
+
+
+def test_bounce_stays_inside_a_long_video_wherever_it_starts():
+    """Starts of non-overlapping clips: a turn at the end would tell the pace."""
+    task = pace.Pace(loop="bounce")
+    for start in range(0, 200, 16):
+        for seed in range(20):
+            frames, label = task.sample(200, start, rng(seed))
+            assert (np.diff(frames) == int(label) + 1).all()

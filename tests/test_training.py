@@ -424,6 +424,42 @@ def test_a_finished_run_stays_as_it_is(script, sample_data, tmp_path, caplog):
     assert "--epochs=3\n" in (run / "flags.txt").read_text()
 
 
+def test_a_refused_restart_keeps_the_earlier_run(script, sample_data, tmp_path, caplog):
+    run, earlier = tmp_path / "run", tmp_path / "run.earlier"
+    flags = [*command(sample_data, run)[2:], "--epochs=1"]
+    assert script_run(script, flags) == 0
+    before = state_of(run)
+    assert script_run(script, [*flags, "--restart", "--learning_rate=0"]) == 2
+    assert "learning_rate must be above 0" in caplog.text
+    assert state_of(earlier) == before
+    assert script_run(script, [*flags, "--restart", "--momentum=1"]) == 2
+    assert state_of(earlier) == before
+    assert script_run(script, [*flags, "--restart", "--seed=2"]) == 0
+    assert not earlier.exists() and "--seed=2\n" in (run / "flags.txt").read_text()
+
+
+def test_the_same_videos_prepared_otherwise_are_other_data(script, sample_data, tmp_path, caplog):
+    other = tmp_path / "data"
+    shutil.copytree(sample_data / "data", other)
+    described = json.loads((other / "dataset.json").read_text())
+    flags = [*command(sample_data, tmp_path / "run")[2:], "--epochs=1"]
+    assert script_run(script, flags) == 0
+    assert script_run(script, [*flags, f"--data={other}"]) == 0  # the same ones elsewhere
+    (other / "dataset.json").write_text(json.dumps(described | {"method": "tvl1"}))
+    assert script_run(script, [*flags, f"--data={other}", "--epochs=2"]) == 2
+    assert "its own data. Received: data={" in caplog.text and "'method': 'dis'" in caplog.text
+
+
+def test_a_new_test_of_a_finished_run_is_in_its_flags(script, sample_data, tmp_path):
+    run = tmp_path / "run"
+    flags = [*command(sample_data, run)[2:], "--epochs=1"]
+    assert script_run(script, flags) == 0
+    held_out = f"--held_out={sample_data / 'test.txt'}"
+    assert script_run(script, [*flags, held_out]) == 0
+    assert f"{held_out}\n" in (run / "flags.txt").read_text()
+    assert (run / "test.csv").exists()
+
+
 def test_a_damaged_image_is_named_in_one_line(script, sample_data, tmp_path, caplog):
     data = tmp_path / "data"
     shutil.copytree(sample_data / "data", data)
@@ -449,6 +485,10 @@ def test_a_damaged_image_is_named_in_one_line(script, sample_data, tmp_path, cap
         ),
         ("--option=colour=brightest", "colour must be one of"),
         ("--option=pace=3", "option must be one of"),
+        ("--size=28", "size must be a positive multiple of 8. Received: size=28"),
+        ("--motion_weight=-1", "motion_weight must be a number of 0 or more. Received: -1"),
+        ("--appearance_weight=nan", "appearance_weight must be a number of 0 or more"),
+        ("--sample", "data must not be given with --sample. Received: --data="),
         ("--precision=mixed_bfloat16", "precision must be float32 without a GPU, or mixed_bf"),
         ("--data=/nowhere", "data must be a folder that mas.prepare wrote"),
     ],

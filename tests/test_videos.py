@@ -313,3 +313,31 @@ def test_a_test_takes_no_substitutes(folder):
         found.load(0, 2, substitute=False)
     with pytest.raises(tf.errors.OpError, match="Received: walk/a: No such file"):
         list(found.once(4))
+
+
+def test_a_strange_description_is_no_data_set(tmp_path):
+    video_files.write(tmp_path / "v.avi", video_files.noise(20))
+    for text in ('{"name": "x"}', "[1]", "no json"):
+        (tmp_path / "dataset.json").write_text(text)
+        assert records.open_data(tmp_path).videos == ["v"]
+
+
+def test_files_without_flow_are_refused_before_they_are_measured(tmp_path):
+    video_files.write(tmp_path / "v.avi", video_files.noise(20))
+    with pytest.raises(ValueError, match="must hold optical flow: prepare with --flow=tvl1"):
+        records.open_data(tmp_path, flow=True)
+    assert not records.index_path(tmp_path).exists()
+
+
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    (tmp_path / "a").mkdir()
+    video_files.write(tmp_path / "a" / "v.avi", video_files.noise(20))
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "b").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert sorted(records.open_data(tmp_path).videos) == ["a/v", "b/v"]
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    video_files.write(tmp_path / "a:b.avi", video_files.noise(20))
+    monkeypatch.chdir(tmp_path)
+    assert records.open_data(".").lengths.min() > 0

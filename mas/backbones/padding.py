@@ -37,8 +37,8 @@ def pads(size, window, stride, rule, ceil=False):
 def applied(x, axes, window, strides, rule, name, ceil=False):
     """Pads the axes behind the batch, where the layer that follows cannot do so itself.
 
-    Nor may a convolution whose kernel is longer than the clip: on CPU, oneDNN (TensorFlow 2.21)
-    then gives a wrong gradient of the kernel in bfloat16.
+    Nor may, in bfloat16, a convolution whose kernel is longer than the clip: on CPU, oneDNN
+    (TensorFlow 2.21) then gives a wrong gradient of the kernel.
 
     Args:
         x: tensor (batch, *axes, channels) of known size.
@@ -60,7 +60,8 @@ def applied(x, axes, window, strides, rule, name, ceil=False):
     if not any(map(any, pairs)):
         return x, "valid"
     keras_own = tuple(map(_tensorflow_same, sizes, window, strides))
-    longer = axes == 3 and window[0] > sizes[0]
+    half = keras.config.dtype_policy().compute_dtype == "bfloat16"
+    longer = half and axes == 3 and window[0] > sizes[0]
     if pairs == keras_own and not longer:
         return x, "same"
     layer = {2: keras.layers.ZeroPadding2D, 3: keras.layers.ZeroPadding3D}[axes]

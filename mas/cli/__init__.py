@@ -85,14 +85,16 @@ def entries(data, path):
     return lists.resolve(lists.read(path, FLAGS.columns), data.videos, path)
 
 
-def open_data():
-    """The data set of the flags."""
+def open_data(inputs=("rgb",)):
+    """The data set of the flags, for what a task decodes."""
     if not FLAGS.data:
         raise ValueError(
             "data must be a folder that mas.prepare wrote, or one of video files for tasks without "
             "flow. Received: no --data."
         )
-    return records.open_data(FLAGS.data)
+    data = records.open_data(FLAGS.data, "flow" in inputs)
+    logging.info("%s: %d videos (%s).", FLAGS.data, len(data.videos), type(data).__name__.lower())
+    return data
 
 
 def plan():
@@ -125,14 +127,15 @@ def identity(reader, **lists):
 
     Args:
         reader: the `clips.Reader` of the training.
-        **lists: paths of the lists that the script read; None for those it was not given.
+        **lists: paths of the files that the script read; None for those it was not given.
     """
     data, examples = reader.data, reader.examples
     summary = hashlib.sha256("\n".join(data.videos[n] for n in examples.videos).encode())
     for numbers in (data.lengths[examples.videos], examples.starts, examples.labels):
         summary.update(np.asarray(numbers, "<i8").tobytes())
     digests = {f"{name}_sha256": run_folder.digest(path) for name, path in lists.items()}
-    return {"clips": len(examples), "clips_sha256": summary.hexdigest(), **digests}
+    facts = {"data": records.settings(data), "clips": len(examples)}
+    return {**facts, "clips_sha256": summary.hexdigest(), **digests}
 
 
 def open_run(script, strategy, default, identity):
@@ -160,6 +163,8 @@ def train(task, build, reader, strategy, run, **facts):
     settings = plan()
     if run.finished_epochs == settings.epochs:
         logging.info("%s is finished; --restart begins anew.", run.path)
+        if training.is_chief(strategy):
+            run.keep_flags()
         return keras.models.load_model(run.path / "model.keras", compile=False)
     with strategy.scope():
         backbone, model = build()

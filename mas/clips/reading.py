@@ -251,20 +251,20 @@ class Reader:
             )
         return len(self.examples) // batch
 
-    def once(self, batch, threads=None):
+    def once(self, batch, threads=None, substitute=False):
         """Every example once, in order, the last batch as small as it comes: for tests.
 
-        A video that cannot be decoded is an error here: nothing may take its place.
+        A video that cannot be decoded is an error here, unless another example may `substitute`.
         """
         positions = tf.data.Dataset.range(len(self.examples)).map(lambda p: (tf.zeros_like(p), p))
-        return self._pipeline(positions, batch, threads, whole=False)
+        return self._pipeline(positions, batch, threads, False, substitute)
 
-    def _pipeline(self, places, batch, threads, whole):
+    def _pipeline(self, places, batch, threads, whole, substitute=True):
         """Batches in training, all of them `whole`, or for a test."""
         threads = threads or tf.data.AUTOTUNE
 
         def example(epoch, position):
-            return self.task.example(self.clip(epoch, position, substitute=whole))
+            return self.task.example(self.clip(epoch, position, substitute=substitute))
 
         examples = places.map(example, num_parallel_calls=threads)
         return examples.batch(batch, drop_remainder=whole).prefetch(2)

@@ -4,6 +4,7 @@ import pickle
 import pickletools
 import warnings
 import zipfile
+import zlib
 
 ZIP = b"PK\x03\x04"  # how a file of torch 1.6 or later begins
 _MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # how an earlier one begins
@@ -16,6 +17,8 @@ _TAKEN = (
     "collections.OrderedDict",
     *(f"{m}.{f}" for m in ("builtins", "__builtin__") for f in ("set", "bytearray", "complex")),
 )
+# What reading a damaged archive raises; RuntimeError where a member is encrypted or unknown.
+_DAMAGED = (ValueError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, RuntimeError)
 # What training scripts leave beside the weights; nobody needs it here.
 _IGNORED = (
     "argparse.Namespace",
@@ -115,7 +118,7 @@ def _archive_names(path):
                 with archive.open(name) as file:
                     found |= global_names(file)
             return found
-    except (ValueError, MemoryError, OverflowError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"{path} must be a whole archive of torch.save. Received: {error}."
         ) from error

@@ -106,7 +106,11 @@ def _files(folder):
     def refuse(error):
         raise error
 
-    for root, _, files in os.walk(folder, followlinks=True, onerror=refuse):
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        real, parent = os.path.realpath(root), os.path.realpath(os.path.dirname(root))
+        if root != str(folder) and os.path.commonpath([real, parent]) == real:
+            folders.clear()  # a link to a folder that it lies in
+            continue
         for name in files:
             yield pathlib.Path(root, name).relative_to(folder).as_posix()
 

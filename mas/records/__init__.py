@@ -32,7 +32,7 @@ from mas.records.layout import (
     read_index,
     write_csv,
 )
-from mas.records.reading import READERS, Folders, Shards, open_data, read_shard
+from mas.records.reading import READERS, Folders, Shards, open_data, read_shard, settings
 from mas.records.videos import Videos, index_path
 from mas.records.writing import (
     remove_unfinished,
@@ -60,6 +60,7 @@ __all__ = [
     "read_shard",
     "remove_unfinished",
     "restore_indices",
+    "settings",
     "stage",
     "write_csv",
     "write_description",

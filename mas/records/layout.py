@@ -63,5 +63,5 @@ def check_frames(data, number, frames, flow_frames=()):
         if len(indices) and not 0 <= min(indices) <= max(indices) < end:
             raise IndexError(
                 f"{name} of {data.videos[number]!r} must be in 0..{end - 1}. "
-                f"Received: {name}={list(indices)}."
+                f"Received: {name}={[int(i) for i in indices]}."
             )

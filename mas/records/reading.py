@@ -21,8 +21,12 @@ from mas.records.layout import (
 from mas.records.videos import Videos
 
 
-def open_data(data):
+def open_data(data, flow=False):
     """Opens a prepared data set of either form, or a folder of video files.
+
+    Args:
+        data: the folder.
+        flow: whether flow is needed: then video files are refused before they are measured.
 
     Returns:
         A `Shards`, `Folders` or `Videos`: `videos` (list of ids), `lengths` (int array, frames of
@@ -32,11 +36,11 @@ def open_data(data):
 
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it is of any of these forms.
-        ValueError: preparation was interrupted, or no video file can be read.
+        ValueError: preparation was interrupted, no video file can be read, or they lack flow.
     """
     root = pathlib.Path(data)
-    if (root / DESCRIPTION).is_file():
-        form = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))["form"]
+    form = _described(root).get("form")
+    if form in READERS:
         return READERS[form](root)
     if (root / "plan.json").is_file():
         raise ValueError(
@@ -52,9 +56,30 @@ def open_data(data):
             f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
             f"{FLOW_FOLDER}/, or one of video files. Received: {root}."
         ) from None
+    if flow:
+        raise ValueError(
+            f"data must hold optical flow: prepare with --flow=tvl1 or dis. Received: {root}, "
+            "which holds video files."
+        )
     if ignored:
         logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
     return Videos(root, videos)
+
+
+def settings(data):
+    """What the images of an opened data set are: {form, size, method, quality}, as far as known."""
+    known = _described(data.data)
+    names = [name for name in ("form", "size", "method", "quality") if name in known]
+    return {name: known[name] for name in names} or {"form": type(data).__name__.lower()}
+
+
+def _described(root):
+    """What mas.prepare wrote about a data set; {} if it did not, or something else did."""
+    try:
+        known = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 class Shards:

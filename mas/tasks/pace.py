@@ -158,7 +158,11 @@ class Pace(Task):
         return dataclasses.replace(self, jitter=False)
 
     def sample(self, length, start, rng):
-        """Frames (T,) of one clip and its label (); a start that is given is its first frame."""
+        """Frames (T,) of one clip and its label ().
+
+        A start that is given is the clip's first frame; under `bounce` the clip stays inside a
+        video that is long enough, and begins earlier.
+        """
         needed = 1 if self.wraps else self._longest
         if not 0 <= (start or 0) <= length - needed:
             raise ValueError(
@@ -169,6 +173,8 @@ class Pace(Task):
         pace = self._paces[label]
         if start is None:
             start = self._start(length, pace, rng)
+        elif self.loop == "bounce" and length >= self._longest:
+            start = min(start, length - self._longest)  # turns would tell the pace
         return indices(self.frames, pace, start, length, self.loop), np.array(label, np.int32)
 
     def _start(self, length, pace, rng):

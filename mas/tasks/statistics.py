@@ -66,10 +66,19 @@ class Statistics(Task):
         }
         if not self.labels["motion"]:
             raise ValueError("patterns and global_labels must leave a label. Received: neither.")
+        for name in ("motion_weight", "appearance_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(
+                    f"{name} must be a number of 0 or more. Received: {getattr(self, name)}."
+                )
         if self.colour not in statistics.COLOURS:
             raise ValueError(
                 f"colour must be one of {list(statistics.COLOURS)}. Received: {self.colour!r}."
             )
+
+    def check(self, size):
+        """Refuses a size that the partition patterns do not divide."""
+        statistics.regions.check_size(size)
 
     def sample(self, length, start, rng):
         """Sixteen frames in a row: a jump back to the first frame would be a false motion."""

@@ -32,6 +32,13 @@ class Task:
         """This task as it is tested: with nothing that only training changes at random."""
         return self
 
+    def check(self, size):
+        """Refuses a clip of `size` x `size` pixels that the targets cannot be made of.
+
+        Raises:
+            ValueError: it is one.
+        """
+
     def sample(self, length, start, rng):
         """Chooses the frames of one example, before anything is decoded.
 

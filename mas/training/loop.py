@@ -244,6 +244,7 @@ class _Progress:
             )
         self.sums += values.sum(0)
         if self.chief:
+            self.run.drop_earlier()
             mean = dict(zip(self.trainer.names, values.mean(0), strict=True))
             self.run.scalars("step", mean, self.step)
             done = self.step - self.epoch * self.per_epoch or self.per_epoch
@@ -261,6 +262,7 @@ class _Progress:
 
     def _end_epoch(self):
         optimizer = self.trainer.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
         means = self._means(self.per_epoch)
         self.sums = np.zeros_like(self.sums)
         if not self.chief:
