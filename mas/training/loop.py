@@ -101,12 +101,12 @@ class Trainer:
             # The optimizer sums gradients over replicas, and each holds an equal part of the batch.
             scaled = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
         variables = self.model.trainable_variables
-        rate = tf.cast(self.optimizer.learning_rate, tf.float32)  # of this step: before `apply`
+        rate = self.optimizer.learning_rate  # of this step: before `apply`
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         metrics = [function(y, outputs) for function in self._metrics.values()]
         parts = [parts[name] for name in self.names if name in parts]
         means = [tf.reduce_mean(tf.cast(value, tf.float32)) for value in metrics]
-        return tf.stack([loss, *parts, *means, rate])
+        return tf.stack([tf.cast(value, tf.float32) for value in (loss, *parts, *means, rate)])
 
     def step_function(self, jit_compile=False):
         """A compiled function of one distributed batch (x, y): one update.
