@@ -154,6 +154,16 @@ def test_the_logged_rate_is_that_of_the_steps(tmp_path):
     assert rates == pytest.approx([tenth[0], tenth[[0, 1, 1]].mean(), tenth[[1, 1, 2]].mean()])
 
 
+def test_the_bar_names_the_worst_label(tmp_path, capsys):
+    class Labels(Regress):
+        def metrics(self):
+            errors = {"y/first": 5.0, "y/second": 6.0, "y/third": 4.0}
+            return {n: lambda y, outputs, e=e: tf.fill([4], e) for n, e in errors.items()}
+
+    train(tmp_path, epochs=1, task=Labels())
+    assert "worst=y/second 6" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stop", [1, 3, 4, 5, 8])
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
     whole = train(tmp_path / "whole")

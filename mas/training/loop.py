@@ -248,9 +248,18 @@ class _Progress:
             mean = dict(zip(self.trainer.names, values.mean(0), strict=True))
             self.run.scalars("step", mean, self.step)
             done = self.step - self.epoch * self.per_epoch or self.per_epoch
-            shown = {name: value for name, value in self._means(done).items() if "/" not in name}
-            self.bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
+            self.bar.set_postfix(self._shown(self._means(done)))
             self.bar.update(len(values))
+
+    @staticmethod
+    def _shown(means):
+        """What the bar has room for: of the single labels (GROUP/NAME) the one of largest error."""
+        shown = {name: f"{value:.4g}" for name, value in means.items() if "/" not in name}
+        single = {name: value for name, value in means.items() if "/" in name}
+        if single:
+            worst = max(single, key=single.get)
+            shown["worst"] = f"{worst} {single[worst]:.3g}"
+        return shown
 
     def _means(self, count):
         return dict(zip(self.trainer.names, self.sums / count, strict=True))
