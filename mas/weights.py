@@ -97,6 +97,8 @@ def _preprocessing(model):
     for operation in model.operations[1:]:  # the first is the input
         if getattr(operation, "weights", None):
             break
+        if isinstance(operation, keras.layers.ZeroPadding3D):
+            continue  # of the first convolution: it depends on the clip's size
         layer = isinstance(operation, keras.layers.Layer)  # the names of others are counted up
         steps.append(operation.name if layer else type(operation).__name__)
     return ", ".join(steps)

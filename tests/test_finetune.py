@@ -60,6 +60,20 @@ def test_every_weight_is_copied_and_counted(saved, name, caplog):
     assert f"Loaded 10 of 10 variables ({numbers} numbers)" in caplog.text
 
 
+@pytest.mark.parametrize("shape", [(16, 33, 33, 3), (15, 32, 32, 3), (17, 40, 40, 3)])
+@pytest.mark.parametrize("name", ["i3d", "r3d_10", "s3d_g"])
+def test_weights_fit_clips_of_another_size(tmp_path, name, shape):
+    """Where the padding of the first convolution is a layer of its own, or is none."""
+    saved = backbones.backbone(name, SHAPE, 0.05, "rgb", "he")
+    saved.save(tmp_path / "a.keras")
+    other = backbones.backbone(name, shape, 0.05, "rgb")
+    weights.load(other, tmp_path / "a.keras")
+    for value, expected in zip(other.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    with pytest.raises(ValueError, match="begins with rgb, where the backbone begins with nothing"):
+        weights.load(backbones.backbone(name, shape, 0.05), tmp_path / "a.keras")
+
+
 @pytest.mark.parametrize("width", [0.25, 0.0625])
 def test_a_misfit_lists_both_sides_and_changes_nothing(saved, width):
     model = network(2, width=width)
