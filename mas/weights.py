@@ -32,7 +32,7 @@ def settings(source):
     flow = channels == 2
     known = {"backbone": config["name"], "modality": "flow" if flow else "rgb"}
     known |= {"frames": frames + flow, "size": size}
-    begin = {layer["class_name"] for layer in others[:2]} | {others[0]["config"]["name"]}
+    begin = {layer["class_name"] for layer in others[:2]} | {others[0]["name"]}
     for sign, preset in (("Flip", "bgr255"), ("rgb", "rgb"), ("standard", "standard")):
         if sign in begin:
             known["preset"] = preset
