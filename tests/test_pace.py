@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from mas import augment, clips, records, tasks
-from mas.tasks import contrast, pace
+from mas.tasks import contrast, pace, walks
 
 PACES = ("1/3", "1/2", "1", "2", "3", "4")
 LENGTHS = (1, 2, 3, 5, 8, 15, 16, 17, 31, 46, 61, 100)
@@ -22,7 +22,7 @@ def rng(seed=0):
 
 
 def shown(frames, text, start, length, loop):
-    return pace.indices(frames, pace.parse_pace(text), start, length, loop).tolist()
+    return walks.indices(frames, pace.parse_pace(text), start, length, loop).tolist()
 
 
 # ---- the paces -----------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def walk(frames, text, start, length, loop):
     return found[:frames]
 
 
-@pytest.mark.parametrize("loop", pace.LOOPS)
+@pytest.mark.parametrize("loop", walks.LOOPS)
 @pytest.mark.parametrize("text", PACES)
 def test_frames_are_those_of_a_walk_from_every_start(text, loop):
     for length in LENGTHS:
@@ -124,7 +124,7 @@ def test_a_video_that_is_exactly_as_long_as_the_clip(text, span):
     value = fractions.Fraction(text)
     expected = [int(value * place) for place in range(16)]
     assert expected[0] == 0 and expected[-1] == span - 1
-    for loop in pace.LOOPS:
+    for loop in walks.LOOPS:
         assert shown(16, text, 0, span, loop) == expected
         assert shown(16, text, 3, span + 3, loop) == [3 + place for place in expected]
 
@@ -172,7 +172,7 @@ def draws(task, length, count=4000):
     return {label: np.array(rows) for label, rows in found.items()}
 
 
-@pytest.mark.parametrize("loop", pace.LOOPS)
+@pytest.mark.parametrize("loop", walks.LOOPS)
 @pytest.mark.parametrize("length", [61, 70])
 def test_paces_are_drawn_evenly(loop, length):
     found = draws(pace.Pace(loop=loop), length)
@@ -215,7 +215,7 @@ def test_how_often_each_pace_wraps(length):
     Under bounce never where the video is long enough for all paces, else about as often as under
     wrap. 168 frames are the median of UCF101.
     """
-    for loop in pace.LOOPS:
+    for loop in walks.LOOPS:
         if loop == "restrict" and length < 61:
             continue
         found = draws(pace.Pace(loop=loop), length)
@@ -237,7 +237,7 @@ def test_counting_jumps_tells_the_pace_under_wrap_and_nothing_under_restrict():
     assert accuracy["wrap"] > 0.46 and accuracy["restrict"] < 0.28
 
 
-@pytest.mark.parametrize("loop", pace.LOOPS)
+@pytest.mark.parametrize("loop", walks.LOOPS)
 def test_a_start_that_is_given_is_the_first_frame(loop):
     task = pace.Pace(loop=loop)
     for seed in range(20):
@@ -369,7 +369,8 @@ def test_the_loss_is_cross_entropy_and_the_metric_the_share_of_right_clips():
     ((name, (function, weight)),) = pace.Pace(paces=("1", "2", "3")).losses().items()
     likely = np.exp(logits)[range(5), labels] / np.exp(logits).sum(1)
     assert (name, weight) == ("pace", 1)
-    np.testing.assert_allclose(function(labels, logits), -np.log(likely), rtol=1e-5)
+    found = function({"pace": labels}, {"pace": logits})
+    np.testing.assert_allclose(found, -np.log(likely), rtol=1e-5)
     (accuracy,) = pace.Pace().metrics().values()
     found = accuracy({"pace": labels}, {"pace": logits})
     np.testing.assert_array_equal(found, logits.argmax(1) == labels)
@@ -383,14 +384,14 @@ def test_two_clips_of_an_example_count_half_each():
     assert (weight, other) == (0.5, 2)
     likely = np.take_along_axis(np.exp(logits), labels[..., None], -1)[..., 0]
     expected = -np.log(likely / np.exp(logits).sum(-1)).mean(1)
-    np.testing.assert_allclose(function(labels, logits), expected, rtol=1e-5)
+    found = function({"pace": labels}, {"pace": logits})
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
     (accuracy,) = task.metrics().values()
     right = (logits.argmax(-1) == labels).mean(1)
     np.testing.assert_allclose(accuracy({"pace": labels}, {"pace": logits}), right)
     groups = np.array([[1, 1], [2, 2], [3, 3]])
-    np.testing.assert_array_equal(
-        contrasted(groups, logits), contrast.loss(logits, groups, 0.3, True)
-    )
+    found = contrasted({"embedding": groups}, {"embedding": logits})
+    np.testing.assert_array_equal(found, contrast.loss(logits, groups, 0.3, True))
 
 
 @pytest.mark.parametrize(("projection", "size"), [(0, 6), (5, 5)])

@@ -255,7 +255,7 @@ def test_classification_is_cross_entropy_and_share_of_right_clips():
     ((name, (function, weight)),) = task.losses().items()
     likely = np.exp(logits)[range(3), y["logits"]] / np.exp(logits).sum(1)
     assert (name, weight) == ("logits", 1)
-    np.testing.assert_allclose(function(y["logits"], logits), -np.log(likely), rtol=1e-5)
+    np.testing.assert_allclose(function(y, {"logits": logits}), -np.log(likely), rtol=1e-5)
     (accuracy,) = task.metrics().values()
     assert accuracy(y, {"logits": logits}).numpy().tolist() == [1, 1, 0]
 
@@ -316,8 +316,8 @@ def check_sample(task):
 
 
 def total(task, model, x, y):
-    outputs = training.predict(model, x, task.views)
-    return sum(w * np.mean(f(y[name], outputs[name])) for name, (f, w) in task.losses().items())
+    outputs = task.encoders(model)(x)
+    return sum(weight * np.mean(loss(y, outputs)) for loss, weight in task.losses().values())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -327,21 +327,21 @@ def test_a_task_keeps_the_contract(name, tmp_path):
     check_sample(task)
     model, (x, y) = model_for(task), batch_for(task)
 
-    outputs = training.predict(model, x, task.views)
+    outputs = task.encoders(model)(x)
     views = () if task.views is None else (task.views,)
     assert {key: value.shape for key, value in outputs.items()} == {
         key: (3, *views, count) for key, count in units.items()
     }
     assert y.keys() == task.losses().keys() <= outputs.keys()
     assert {value.dtype for value in outputs.values()} == {tf.float32}
-    for key, (function, weight) in task.losses().items():
-        assert function(y[key], outputs[key]).shape == (3,) and weight > 0
+    for function, weight in task.losses().values():
+        assert function(y, outputs).shape == (3,) and weight > 0
     for function in task.metrics().values():
         assert function(y, outputs).shape == (3,)
 
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    loaded = training.predict(loaded, x, task.views)
+    loaded = task.encoders(loaded)(x)
     assert loaded.keys() == outputs.keys()
     for key, value in outputs.items():
         np.testing.assert_array_equal(loaded[key], value)
@@ -367,7 +367,7 @@ def test_a_task_trains_in_mixed_precision(name):
         keras.config.set_dtype_policy(policy)
     x, y = batch_for(task)
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
-    outputs = training.predict(model, x, task.views)
+    outputs = task.encoders(model)(x)
     assert {value.dtype for value in outputs.values()} == {tf.float32}
     before = total(task, model, x, y)
     trainer, _ = step_of(task, model, rate=1e-4)

@@ -10,9 +10,11 @@ The clip contract. A clip is a dict of tensors:
     target  int32 (...)                what the task's `sample` drew
     video   string ()
     seed    int32 (2,)                 for stateless random operations of this example
+    batch_seed int32 (2,)              the same for all examples of a batch
 
 Views (several clips of one video) stack on a leading axis of rgb and flow. One geometry (resize,
-crop, flip) is drawn for a clip and applied to RGB and flow alike; a flip negates u.
+crop, flip) is drawn for a clip and applied to RGB and flow alike; a flip negates u. A task that
+crops for itself (`whole`) gets clips that are resized and flipped, and not cropped.
 
 The order of the examples and every random draw follow from (seed, epoch, example) alone, never from
 the timing of threads: a run repeats exactly, and resumes exactly from any step. Where a video file

@@ -1,5 +1,6 @@
 """Stored videos -> examples in batches: the pipeline."""
 
+import dataclasses
 import functools
 import threading
 
@@ -11,10 +12,10 @@ from mas import flow as flow_code
 from mas import video
 from mas.clips.choosing import ANYWHERE
 
-# The first number of every seed, so that the order of an epoch and its examples draw from streams
-# of their own. It comes first, and is not 0, because NumPy fills a short seed up with zeros:
-# [seed, epoch] and [seed, epoch, 0] would be one stream, that of the order and of example 0.
-ORDER, EXAMPLE = 1, 2
+# The first number of every seed, so that the order of an epoch, its examples and its batches draw
+# from streams of their own. It comes first, and is not 0, because NumPy fills a short seed up with
+# zeros: [seed, epoch] and [seed, epoch, 0] would be one stream, that of the order and of example 0.
+ORDER, EXAMPLE, BATCH = 1, 2, 3
 
 # Of JPEG's inverse transforms the one whose pixels equal OpenCV's, so that labels do not depend on
 # the reader.
@@ -46,7 +47,8 @@ class Reader:
                 f"and --flow=tvl1 or dis. Received: {data.data}, which has none."
             )
         self.data, self.examples, self.task = data, examples, task
-        self.geometry, self.seed, self.shuffle = geometry, seed, shuffle
+        self.geometry = dataclasses.replace(geometry, whole=task.whole)
+        self.seed, self.shuffle = seed, shuffle
         self._failed, self._lock = set(), threading.Lock()
         self._order = functools.lru_cache(maxsize=4)(self._draw_order)
 
@@ -129,14 +131,27 @@ class Reader:
                     f"whole JPEG file. Received: {len(image)} damaged bytes."
                 )
 
-    def clip(self, epoch, position, substitute=True):
-        """One clip as tensors: the graph side of `load`."""
+    def _batch_seed(self, epoch, batch):
+        """int32 (2,) that the examples of a batch share."""
+        rng = np.random.default_rng([BATCH, self.seed, int(epoch), int(batch)])
+        return rng.integers(0, 2**31 - 1, 2, np.int32)
+
+    def clip(self, epoch, position, batch=0, substitute=True):
+        """One clip as tensors: the graph side of `load`.
+
+        Args:
+            epoch: as for `load`.
+            position: as for `load`.
+            batch: number of its batch in the epoch.
+            substitute: as for `load`.
+        """
         images = (tf.uint8 if self.data.decoded else tf.string, tf.string, tf.string)
         kinds = (*images, tf.int32, tf.int32, tf.int32, tf.string, tf.int32)
         load = functools.partial(self.load, substitute=substitute)
         rgb, u, v, geometry, target, label, name, seed = tf.numpy_function(
             load, (epoch, position), kinds, stateful=False
         )
+        shared = tf.numpy_function(self._batch_seed, (epoch, batch), tf.int32, stateful=False)
         geometry.set_shape((3,))
         clip = {}
         if "rgb" in self.task.inputs:
@@ -149,33 +164,34 @@ class Reader:
             ("label", label, ()),
             ("video", name, ()),
             ("seed", seed, (2,)),
+            ("batch_seed", shared, (2,)),
         ):
             value.set_shape(shape)
             clip[key] = value
         return clip | {"target": target}
 
     def _images(self, parts, channels, frames, geometry):
-        """Files of each part -> uint8 (views, frames, size, size, parts * channels)."""
+        """Files of each part -> uint8 (views, frames, height, width, parts * channels)."""
         views = () if self.task.views is None else (self.task.views,)
         count = frames * int(np.prod(views, dtype=int))
         images = tf.concat([self._decode(part, count, channels, geometry) for part in parts], -1)
         return tf.reshape(images, (*views, frames, *images.shape[1:]))
 
     def _decode(self, files, count, channels, geometry):
-        """Images or JPEG files -> uint8 (count, size, size, channels), cropped and flipped."""
-        size, fits = self.geometry.size, self._fits
+        """Images or JPEG files -> uint8 (count, height, width, channels), cropped and flipped."""
+        size, fits = self.geometry.window, self._fits
         if fits and channels == 1:  # in colour, pixels at the window's edge would differ
             files.set_shape((count,))
-            window = tf.concat([geometry[:2], [size, size]], 0)
+            window = tf.concat([geometry[:2], size], 0)
             images = [
                 tf.io.decode_and_crop_jpeg(files[i], window, channels=1, dct_method=ACCURATE)
                 for i in range(count)
             ]
-            images = tf.ensure_shape(tf.stack(images), (count, size, size, channels))
+            images = tf.ensure_shape(tf.stack(images), (count, *size, channels))
         else:
             images = self._resized(files, count, channels)
             begin = tf.concat([[0], geometry[:2], [0]], 0)
-            images = tf.slice(images, begin, (count, size, size, channels))
+            images = tf.slice(images, begin, (count, *size, channels))
         return tf.cond(geometry[2] == 1, lambda: tf.reverse(images, [2]), lambda: images)
 
     @property
@@ -233,7 +249,8 @@ class Reader:
 
         def place(number):
             step, within = number // own, number % own + index * own
-            return step // per_epoch, step % per_epoch * batch + within
+            within_epoch = step % per_epoch
+            return step // per_epoch, within_epoch * batch + within, within_epoch
 
         numbers = tf.data.Dataset.range(first_step * own, stop * own)
         return self._pipeline(numbers.map(place), own // parts, threads, whole=True)
@@ -256,15 +273,16 @@ class Reader:
 
         A video that cannot be decoded is an error here, unless another example may `substitute`.
         """
-        positions = tf.data.Dataset.range(len(self.examples)).map(lambda p: (tf.zeros_like(p), p))
-        return self._pipeline(positions, batch, threads, False, substitute)
+        positions = tf.data.Dataset.range(len(self.examples))
+        places = positions.map(lambda p: (tf.zeros_like(p), p, p // batch))
+        return self._pipeline(places, batch, threads, False, substitute)
 
     def _pipeline(self, places, batch, threads, whole, substitute=True):
         """Batches in training, all of them `whole`, or for a test."""
         threads = threads or tf.data.AUTOTUNE
 
-        def example(epoch, position):
-            return self.task.example(self.clip(epoch, position, substitute=substitute))
+        def example(epoch, position, number):
+            return self.task.example(self.clip(epoch, position, number, substitute))
 
         examples = places.map(example, num_parallel_calls=threads)
         return examples.batch(batch, drop_remainder=whole).prefetch(2)

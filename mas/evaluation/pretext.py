@@ -5,7 +5,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from mas import clips, records, training
+from mas import clips, records
 from mas.evaluation import action
 
 DRAWS = 10  # of each held-out example, since a task may draw frames and targets
@@ -42,11 +42,11 @@ def test(task, model, batches, total):
         ({metric: mean over the examples}, an `action.Report` of the clips), the latter None for a
         task without a `choice`.
     """
-    functions = task.metrics()
+    functions, encoders = task.metrics(), task.encoders(model)
 
     @tf.function(reduce_retracing=True)
     def measure(x, y):
-        outputs = training.predict(model, x, task.views)
+        outputs = encoders(x)
         values = {name: function(y, outputs) for name, function in functions.items()}
         if task.choice is None:
             return values, ()

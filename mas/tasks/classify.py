@@ -72,8 +72,10 @@ class Classify(Task):
         return {"accuracy": _accuracy}
 
 
-def _cross_entropy(target, logits):
-    return keras.losses.sparse_categorical_crossentropy(target, logits, from_logits=True)
+def _cross_entropy(y, outputs):
+    return keras.losses.sparse_categorical_crossentropy(
+        y["logits"], outputs["logits"], from_logits=True
+    )
 
 
 def _accuracy(y, outputs):

@@ -36,7 +36,7 @@ import numpy as np
 import tensorflow as tf
 
 from mas import augment, heads
-from mas.tasks import contrast
+from mas.tasks import contrast, walks
 from mas.tasks.task import Task
 
 
@@ -58,45 +58,6 @@ def parse_pace(text):
 def span(frames, pace):
     """Frames of the video from the first to the last that a clip shows."""
     return pace.numerator * ((frames - 1) // pace.denominator) + 1
-
-
-def indices(frames, pace, start, length, loop):
-    """The frames of a clip, counted from 0.
-
-    Args:
-        frames: of the clip.
-        pace: `fractions.Fraction`, of `parse_pace`.
-        start: the first frame, in 0..length - 1.
-        length: frames of the video.
-        loop: one of `LOOPS`; "restrict" is for clips that do not leave the video.
-
-    Returns:
-        int (frames,), in 0..length - 1.
-    """
-    counts = np.arange(frames) // pace.denominator  # steps taken so far
-    return LOOPS[loop](counts, pace.numerator, start, length)
-
-
-def _restrict(counts, step, start, length):
-    del length
-    return start + step * counts
-
-
-def _wrap(counts, step, start, length):
-    """After the last frame that a step reaches comes frame 0, where counting begins again."""
-    first = (length - 1 - start) // step + 1  # frames before the first jump
-    others = (length - 1) // step + 1  # frames from one jump to the next
-    return np.where(counts < first, start + step * counts, step * ((counts - first) % others))
-
-
-def _bounce(counts, step, start, length):
-    """Forth and back, with frames 0 and length - 1 as turning points."""
-    period = max(1, 2 * (length - 1))
-    places = (start + step * counts) % period
-    return np.minimum(places, period - places)
-
-
-LOOPS = {"restrict": _restrict, "wrap": _wrap, "bounce": _bounce}
 
 
 @dataclasses.dataclass
@@ -141,8 +102,7 @@ class Pace(Task):
             raise ValueError(
                 f"paces must be two or more different ones. Received: paces={self.paces}."
             )
-        if self.loop not in LOOPS:
-            raise ValueError(f"loop must be one of {list(LOOPS)}. Received: loop={self.loop!r}.")
+        walks.check(self.loop)
         self._paces, self.paces = found, tuple(map(str, found))
         self._longest = max(span(self.frames, pace) for pace in found)
         self.wraps = self.loop != "restrict"
@@ -175,7 +135,8 @@ class Pace(Task):
             start = self._start(length, pace, rng)
         elif self.loop == "bounce" and length >= self._longest:
             start = min(start, length - self._longest)  # turns would tell the pace
-        return indices(self.frames, pace, start, length, self.loop), np.array(label, np.int32)
+        frames = walks.indices(self.frames, pace, start, length, self.loop)
+        return frames, np.array(label, np.int32)
 
     def _start(self, length, pace, rng):
         """Anywhere; but the clip stays inside its video where loop and length let every pace."""
@@ -297,12 +258,15 @@ class PaceContrast(Pace):
             "embedding": (self._contrast, self.contrast_weight),
         }
 
-    def _contrast(self, groups, embeddings):
+    def _contrast(self, y, outputs):
+        groups, embeddings = y["embedding"], outputs["embedding"]
         return contrast.loss(embeddings, groups, self.temperature, self.normalise)
 
 
-def _cross_entropy(target, logits):
-    loss = keras.losses.sparse_categorical_crossentropy(target, logits, from_logits=True)
+def _cross_entropy(y, outputs):
+    loss = keras.losses.sparse_categorical_crossentropy(
+        y["pace"], outputs["pace"], from_logits=True
+    )
     return _of_examples(loss)
 
 

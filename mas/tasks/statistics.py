@@ -118,7 +118,7 @@ class Statistics(Task):
     def losses(self):
         """Mean squared error of each branch."""
         weights = {"motion": self.motion_weight, "appearance": self.appearance_weight}
-        return {branch: (_squared_error, weights[branch]) for branch in self.branches}
+        return {branch: (_squared_error(branch), weights[branch]) for branch in self.branches}
 
     def metrics(self):
         """Mean absolute error of each branch's labels, and of every single one."""
@@ -130,8 +130,11 @@ class Statistics(Task):
         }
 
 
-def _squared_error(target, prediction):
-    return keras.ops.mean(keras.ops.square(prediction - target), axis=-1)
+def _squared_error(branch):
+    def error(y, outputs):
+        return keras.ops.mean(keras.ops.square(outputs[branch] - y[branch]), axis=-1)
+
+    return error
 
 
 def _mean_error(branch):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mas.tasks.encoders import Encoders
+
 
 class Task:
     """A pretext task, or classification.
@@ -10,8 +12,9 @@ class Task:
         name: of the task.
         inputs: what is decoded: "rgb", "flow" or both.
         frames: length of a clip, T.
-        views: clips an example, or None for one without a leading axis.
+        views: clips an example that are decoded, or None for one without a leading axis.
         wraps: whether a video shorter than `span` will do.
+        whole: whether clips come uncropped, as the task crops for itself.
         choice: (output, class names) of an output that chooses one of several classes, for the
             confusion matrix at the end of a run; None without one.
     """
@@ -21,6 +24,7 @@ class Task:
     frames = 16
     views = None
     wraps = True
+    whole = False
     choice = None
 
     @property
@@ -64,11 +68,14 @@ class Task:
         """A keras.Model with this task's heads on a backbone; its outputs are a dict by name."""
         raise NotImplementedError
 
-    def losses(self):
-        """{output: (function, weight)}.
+    def encoders(self, model):
+        """What runs in a step, an `Encoders`; made inside the strategy's scope."""
+        return Encoders(model, self.views)
 
-        The function takes (y[output], prediction) and returns one loss for each example; the loss
-        of a step is the weighted sum of the means.
+    def losses(self):
+        """{part: (function of (y, outputs) that returns one loss for each example, weight)}.
+
+        The loss of a step is the weighted sum of the means.
         """
         raise NotImplementedError
 

@@ -46,27 +46,6 @@ class Plan:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
 
 
-def predict(model, x, views=None, training=False):
-    """Outputs of a network of single clips on a batch of examples.
-
-    Args:
-        model: whose outputs are a dict.
-        x: (N, T, H, W, C), or (N, views, T, H, W, C) of examples that are several clips each; those
-            are all one batch to the network, and to its batch norms.
-        views: clips of an example; None for one without that axis.
-        training: passed on.
-
-    Returns:
-        {name: (N, ...)}, or {name: (N, views, ...)}.
-    """
-    if views is None:
-        return model(x, training=training)
-    outputs = model(tf.reshape(x, (-1, *x.shape[2:])), training=training)
-    return {
-        name: tf.reshape(value, (-1, views, *value.shape[1:])) for name, value in outputs.items()
-    }
-
-
 class Trainer:
     """Trains one model on one task.
 
@@ -83,17 +62,24 @@ class Trainer:
     def __init__(self, task, model, optimizer, strategy):
         """See the class."""
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
-        self._losses, self._metrics, self._views = task.losses(), task.metrics(), task.views
+        self._losses, self._metrics = task.losses(), task.metrics()
         parts = [name for name in self._losses if len(self._losses) > 1]
         self.names = ["loss", *parts, *self._metrics, "learning_rate"]
         with strategy.scope():
             optimizer.build(model.trainable_variables)
+            self._encoders = task.encoders(model)
+
+    @property
+    def variables(self):
+        """All that training changes, in the order in which a checkpoint keeps it."""
+        own = [*self.model.variables, *self.optimizer.variables]
+        return [*(variable.value for variable in own), *self._encoders.variables]
 
     def _replica_step(self, x, y):
         with tf.GradientTape() as tape:
-            outputs = predict(self.model, x, self._views, training=True)
+            outputs = self._encoders(x, training=True)
             parts = {
-                name: tf.reduce_mean(function(y[name], outputs[name]))
+                name: tf.reduce_mean(function(y, outputs))
                 for name, (function, _) in self._losses.items()
             }
             weighted = [weight * parts[name] for name, (_, weight) in self._losses.items()]
@@ -103,6 +89,7 @@ class Trainer:
         variables = self.model.trainable_variables
         rate = self.optimizer.learning_rate  # of this step: before `apply`
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        self._encoders.update()
         metrics = [function(y, outputs) for function in self._metrics.values()]
         parts = [parts[name] for name in self.names if name in parts]
         means = [tf.reduce_mean(tf.cast(value, tf.float32)) for value in metrics]
@@ -178,11 +165,10 @@ class _Progress:
         self.sums = np.zeros(len(trainer.names))
         self.seconds, self.clock = 0.0, time.monotonic()
         self.chief = distribution.is_chief(trainer.strategy)
-        values = [*trainer.model.variables, *trainer.optimizer.variables]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._sums, self._seconds = tf.Variable(self.sums), tf.Variable(0.0, dtype=tf.float64)
         # By number: Keras counts names like seed_generator_3 over all models of a process.
-        state = {f"value{number}": value.value for number, value in enumerate(values)}
+        state = {f"value{number}": value for number, value in enumerate(trainer.variables)}
         state |= {"step": self._step, "sums": self._sums, "seconds": self._seconds}
         checkpoint = tf.train.Checkpoint(**state)
         self.checkpoints = tf.train.CheckpointManager(checkpoint, run.resume, max_to_keep=2)
