@@ -151,3 +151,25 @@ def staircase(learning_rate, decay_steps, factor=0.1):
     return keras.optimizers.schedules.ExponentialDecay(
         float(learning_rate), decay_steps, factor, staircase=True
     )
+
+
+def stairs(learning_rate, steps, factor=0.1):
+    """A learning rate that is multiplied by `factor` at certain steps.
+
+    Args:
+        learning_rate: of the first steps, above 0.
+        steps: ascending whole numbers above 0; the first steps, counted from 0, at lower rates.
+        factor: above 0.
+
+    Returns:
+        A `keras.optimizers.schedules.PiecewiseConstantDecay`.
+
+    Raises:
+        ValueError: a number is out of its range, or the steps do not ascend.
+    """
+    staircase(learning_rate, 1, factor)  # for its checks
+    if not steps or sorted({0, *steps}) != [0, *steps]:
+        raise ValueError(f"steps must ascend from 1. Received: steps={list(steps)}.")
+    rates = [learning_rate * factor**stair for stair in range(len(steps) + 1)]
+    boundaries = [step - 1 for step in steps]  # Keras: the last steps at the rates before
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)

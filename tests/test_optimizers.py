@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas.optimizers import Momentum, staircase
+from mas.optimizers import Momentum, staircase, stairs
 
 STEPS, DECAY_STEPS, RATE, MOMENTUM, L2 = 7, 3, 0.1, 0.8, 0.05
 
@@ -248,3 +248,16 @@ def test_optimiser_errors(arguments, message):
 def test_staircase_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         staircase(*arguments)
+
+
+def test_stairs():
+    schedule = stairs(0.003, [1200, 1600, 2000])
+    rates = [float(schedule(step)) for step in (0, 1199, 1200, 1599, 1600, 1999, 2000, 9999)]
+    assert rates == pytest.approx([3e-3, 3e-3, 3e-4, 3e-4, 3e-5, 3e-5, 3e-6, 3e-6], rel=1e-6)
+    assert float(stairs(1.0, [1], 0.3)(1)) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("steps", [[], [0, 3], [4, 2], [3, 3]])
+def test_stairs_must_ascend(steps):
+    with pytest.raises(ValueError, match="steps must ascend from 1. Received"):
+        stairs(0.1, steps)

@@ -15,8 +15,8 @@ RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.flags")
 OPTIMISER = {"batch": 30, "epochs": 20, "decay_factor": 0.1}
 OPTIMISER |= {"momentum": 0.9, "l2": 0.005, "decay": "fc"}
 CLIP = {"frames": 16, "resize": "171x128", "size": 112, "clips": "consecutive"}
-UCF101 = {"learning_rate": 0.001, "decay_epochs": 5, **OPTIMISER}
-KINETICS = {"learning_rate": 0.0005, "decay_epochs": 7, **OPTIMISER}
+UCF101 = {"learning_rate": 0.001, "decay_epochs": "5", **OPTIMISER}
+KINETICS = {"learning_rate": 0.0005, "decay_epochs": "7", **OPTIMISER}
 PAPER = {
     "mas_ucf101_c3d": {**UCF101, **CLIP, "task": "mas", "backbone": "c3d", "preset": "bgr255"},
     "mas_kinetics400_c3d": {**KINETICS, **CLIP, "task": "mas", "backbone": "c3d"},
@@ -24,7 +24,7 @@ PAPER = {
     "finetune_hmdb51_c3d": UCF101,
 }
 # T-PAMI 2021, the authors' code.
-STS = {"batch": 4, "epochs": 18, "learning_rate": 0.0005, "decay_epochs": 6, "decay_factor": 0.1}
+STS = {"batch": 4, "epochs": 18, "learning_rate": 0.0005, "decay_epochs": "6", "decay_factor": 0.1}
 STS |= {"momentum": 0.9, "l2": 0.005, "decay": "all", "head": "pooled", "preset": "bgr255"}
 STS |= {"task": "mas", "option": ["appearance_weight=0.1"]}
 PAPER |= {
@@ -35,8 +35,15 @@ LONG = {"frames": 64, "resize": "256x256", "size": 224, "clips": "consecutive"}
 PAPER["sts_kinetics400_s3d_g"] = {**STS, **LONG, "backbone": "s3d_g"}
 PAPER["finetune_ucf101_r3d_10"] = {**UCF101, "decay": "all"}
 # ECCV 2020, the authors' code: its epoch shows every video ten times.
-PACE = {"epochs": 180, "learning_rate": 0.001, "decay_epochs": 60, "decay_factor": 0.1, "batch": 30}
-PACE |= {"momentum": 0.9, "l2": 0.005, "decay": "all", "head": "pooled", "preset": "bgr255"}
+PACE = {
+    "epochs": 180,
+    "learning_rate": 0.001,
+    "decay_epochs": "60",
+    "decay_factor": 0.1,
+    "batch": 30,
+}
+PACE |= {"momentum": 0.9, "l2": 0.005, "decay": "all", "batch": 30}
+PACE |= {"head": "pooled", "preset": "bgr255"}
 PACE |= {"task": "pace", "paces": "1,2,3,4", "loop": "wrap", "jitter": True}
 PACE |= {"jitter_per_frame": True, "bias_rate": 1.0}
 ANYWHERE = {"clips": "anywhere"}
@@ -45,13 +52,13 @@ PAPER |= {
     for name in ("c3d_bn", "r3d_10", "r2plus1d_10")
 }
 PAPER["pace_kinetics400_s3d_g"] = {**PACE, **LONG, **ANYWHERE, "backbone": "s3d_g", "batch": 32}
-PAPER["pace_kinetics400_s3d_g"] |= {"epochs": 18, "decay_epochs": 6}
+PAPER["pace_kinetics400_s3d_g"] |= {"epochs": 18, "decay_epochs": "6"}
 PAPER["pace_contrast_ucf101_r2plus1d_10"] = {
     **{**PAPER["pace_ucf101_r2plus1d_10"], "task": "pace_contrast", "contrast": "same_context"},
     **{"class_weight": "1", "contrast_weight": "0.1"},
 }
 PAPER["finetune_ucf101_pace"] = {
-    **{**UCF101, "learning_rate": 0.003, "epochs": 180, "decay_epochs": 60, "decay": "all"},
+    **{**UCF101, "learning_rate": 0.003, "epochs": 180, "decay_epochs": "60", "decay": "all"},
     **{"clips": "anywhere", "jitter": True, "dropout": 0, "test_clips": 10},
 }
 # Table 4, split 1, in percent: what stands in the header as published.

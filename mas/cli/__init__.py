@@ -111,9 +111,11 @@ def plan():
 
 def optimizer(steps_per_epoch):
     """The optimiser of the flags; made inside the strategy's scope."""
-    rate = optimizers.staircase(
-        FLAGS.learning_rate, FLAGS.decay_epochs * steps_per_epoch, FLAGS.decay_factor
-    )
+    steps = [epochs * steps_per_epoch for epochs in definitions.decay_epochs()]
+    if len(steps) == 1:
+        rate = optimizers.staircase(FLAGS.learning_rate, *steps, FLAGS.decay_factor)
+    else:
+        rate = optimizers.stairs(FLAGS.learning_rate, steps, FLAGS.decay_factor)
     momentum = optimizers.Momentum(
         rate, FLAGS.momentum, FLAGS.bias_rate, l2=FLAGS.l2, decay=FLAGS.decay
     )

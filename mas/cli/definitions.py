@@ -73,8 +73,14 @@ def define_optimisation(epochs, decay_epochs):
     flags.DEFINE_float(
         "bias_rate", 2.0, "[optimisation] Factor on the rate of biases: 2 as MAS and STS.", 0
     )
-    flags.DEFINE_integer(
-        "decay_epochs", decay_epochs, "[optimisation] Epochs between decays of the rate.", 1
+    flags.DEFINE_string(
+        "decay_epochs",
+        str(decay_epochs),
+        "[optimisation] Epochs between decays of the rate; or those after which it decays, as in "
+        "120,160,200.",
+    )
+    flags.register_validator(
+        "decay_epochs", _ascend, "must be a whole number above 0, or several that ascend."
     )
     flags.DEFINE_float("decay_factor", 0.1, "[optimisation] Factor of each decay of the rate.", 0)
     flags.DEFINE_float("momentum", 0.9, "[optimisation] In TensorFlow's form.", 0, 1)
@@ -82,6 +88,18 @@ def define_optimisation(epochs, decay_epochs):
     flags.DEFINE_enum(
         "decay", "fc", list(optimizers.DECAYS), "[optimisation] Which variables l2 decays."
     )
+
+
+def decay_epochs():
+    """The flag as a list of ints."""
+    return [int(text) for text in FLAGS.decay_epochs.split(",")]
+
+
+def _ascend(text):
+    if not all(part.isdecimal() for part in text.split(",")):
+        return False
+    epochs = [int(part) for part in text.split(",")]
+    return sorted({0, *epochs}) == [0, *epochs]
 
 
 def define_run():
