@@ -70,7 +70,7 @@ def _finetune():
     names = _class_names(train + test)
     options = {"dropout": _DROPOUT.value, "jitter": _JITTER.value, **cli.network_options()}
     task = tasks.Classify(len(names), **options)
-    examples = clips.examples(data, train, task.frames, cli.FLAGS.clips, wrap=task.wraps)
+    examples = clips.examples(data, train, task.frames, cli.FLAGS.clips, least=task.least)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()
@@ -126,7 +126,7 @@ def _class_names(entries):
 def _test(data, entries, task, model, names, run):
     how = "uniform" if _TEST_CLIPS.value else "consecutive"
     count = _TEST_CLIPS.value
-    examples = clips.examples(data, entries, task.frames, how, count, wrap=task.wraps)
+    examples = clips.examples(data, entries, task.frames, how, count, least=task.least)
     reader = clips.Reader(data, examples, task, cli.geometry(random=False), shuffle=False)
     batches = reader.once(cli.FLAGS.batch, cli.FLAGS.threads or None)
     scores = action.clip_scores(model, batches, len(examples))

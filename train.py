@@ -84,7 +84,7 @@ def _options():
 
 def _examples(data, path, task):
     entries = cli.entries(data, path)
-    return clips.examples(data, entries, task.span, cli.FLAGS.clips, wrap=task.wraps)
+    return clips.examples(data, entries, task.span, cli.FLAGS.clips, least=task.least)
 
 
 def _train(task):

@@ -62,7 +62,7 @@ def main(argv):
     del argv
     data = records.open_data(_DATA.value)
     task = tasks.task(_TASK.value)
-    examples = clips.examples(data, None, task.span, _CLIPS.value, wrap=task.wraps)
+    examples = clips.examples(data, None, task.span, _CLIPS.value, least=task.least)
     resize = tuple(map(int, _RESIZE.value.split("x")))
     reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))
     batch = min(30, len(examples))

@@ -216,3 +216,36 @@ def test_arguments_out_of_range_are_refused(options, message):
 def test_what_is_no_clip_is_refused(clip):
     with pytest.raises(ValueError, match="clip must be uint8 .* Received: "):
         augment.colour_jitter(clip, SEED)
+
+
+# The last operation alone, as in the basic augmentation of VTDL and DSM.
+
+
+def test_the_last_operation_alone():
+    clip = noise(30, 6, 5)
+    found = augment.colour_jitter(tf.constant(clip), SEED, probability=1.0, last_only=True).numpy()
+    _, order, factors = (d.numpy() for d in augment.draw(SEED, (30,), STRENGTHS, 1.0))
+    assert set(order[:, -1]) == {0, 1, 2, 3}
+    for frame, image in enumerate(clip):
+        last = order[frame, -1]
+        expected = change(image, augment.OPERATIONS[last], float(factors[frame, last]))
+        close(found[frame], expected)
+
+
+def test_the_basic_augmentation_draws_one_of_four_operations_for_a_clip():
+    options = dict(augment.BASIC_JITTER)
+    assert options.pop("last_only") and options.pop("probability") == 1
+    assert not options.pop("per_frame")
+    strengths = tuple(options[name] for name in augment.OPERATIONS)
+    assert strengths == (0.5, 0.5, 0.25, 0.5)
+    image = noise(6, 5)
+    counts = collections.Counter()
+    for number in range(40):
+        seed = tf.constant([number, 4])
+        found = augment.colour_jitter(np.stack([image] * 2), seed, **augment.BASIC_JITTER).numpy()
+        _, order, factors = (d.numpy() for d in augment.draw(seed, (2,), strengths, 1.0, False))
+        last = order[0, -1]
+        expected = change(image, augment.OPERATIONS[last], float(factors[0, last]))
+        close(found, np.stack([expected] * 2))
+        counts[last] += 1
+    assert min(counts[operation] for operation in range(4)) >= 3

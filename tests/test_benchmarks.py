@@ -9,6 +9,12 @@ KEPT = "Both targets are kept."
 
 
 @pytest.fixture
+def augment(script):
+    with script("benchmarks/augment.py") as module:
+        yield module
+
+
+@pytest.fixture
 def labels(script):
     with script("benchmarks/labels.py") as module:
         yield module
@@ -19,6 +25,34 @@ def pipeline(script, sample_data):
     options = ["--seconds=0.3", "--resize=44x32", "--size=24"]
     with script("benchmarks/pipeline.py", f"--data={sample_data / 'data'}", *options) as module:
         yield module
+
+
+def test_the_target_of_the_augmentations(augment):
+    assert augment.missed({"decoding": 1, "affine": 2.0}) == []
+    expected = ["affine takes 2.01 of the time of decoding, not at most 2.0"]
+    assert augment.missed({"decoding": 1, "affine": 2.01, "insertion": 0.1}) == expected
+
+
+def test_every_augmentation_is_measured(augment):
+    named = " ".join(augment.functions())
+    public = [name for name in augment.augment.__all__ if "_" in name and name.islower()]
+    assert len(public) == 9 and all(name in named for name in [*public, "affine, shear"])
+
+
+@pytest.mark.parametrize(("ratio", "status"), [(1e9, 0), (0, 1)])
+def test_augmentations_end_with_their_verdict(augment, monkeypatch, capsys, ratio, status):
+    sizes = {"CLIPS": 1, "FRAMES": 3, "SIZE": 16, "STORED": (22, 18), "ROUNDS": 1, "STREAM": 1}
+    named = augment.functions()
+    some = {name: named[name] for name in ("decoding", "nothing", "swap_frames", "rotate_and_crop")}
+    values = {**sizes, "MOST_RATIO": ratio, "functions": lambda: some}
+    for name, value in values.items():
+        monkeypatch.setattr(augment, name, value)
+    assert augment.main() == status
+    _, head, *rows, last = capsys.readouterr().out.splitlines()
+    assert head.split() == "ms a clip 1 thread 2 threads 1 thread / decoding".split()
+    assert len(rows) == 4 and rows[0].startswith("decoding ")
+    assert all(re.search(r" +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d$", row) for row in rows)
+    assert last == "The target is kept." if status == 0 else last.startswith("MISSED: decoding ")
 
 
 def test_targets_of_the_labels(labels):

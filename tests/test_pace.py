@@ -289,7 +289,7 @@ def data(sample_data):
 
 
 def reader(data, task, how="anywhere"):
-    examples = clips.examples(data, None, task.span, how, wrap=task.wraps)
+    examples = clips.examples(data, None, task.span, how, least=task.least)
     return clips.Reader(data, examples, task, clips.Geometry((44, 32), 32), shuffle=False)
 
 

@@ -27,7 +27,7 @@ from mas.cli.definitions import (
 
 def network_options():
     """The flags of the network that a task's heads follow."""
-    names = ("frames", "modality", "head", "width", "initializer")
+    names = ("frames", "size", "modality", "head", "width", "initializer")
     return {name: FLAGS[name].value for name in names}
 
 

@@ -27,7 +27,7 @@ class Examples:
         return len(self.videos)
 
 
-def examples(data, entries, frames, how, count=10, wrap=True):
+def examples(data, entries, frames, how, count=10, least=1):
     """Chooses the examples of an epoch.
 
     Args:
@@ -39,7 +39,8 @@ def examples(data, entries, frames, how, count=10, wrap=True):
             "anywhere", one clip a video in each epoch, its frames drawn by the task; or
             "uniform", `count` clips a video, evenly spaced from its first frame to its last.
         count: of uniform clips.
-        wrap: whether a video shorter than a clip may begin again ("anywhere" and "uniform").
+        least: frames that a video must have for "anywhere" and "uniform", where one that is
+            shorter than a clip may begin again; a task's `least`.
 
     Returns:
         An `Examples`. Videos that leave no clip are left out, and named.
@@ -59,7 +60,7 @@ def examples(data, entries, frames, how, count=10, wrap=True):
         if start is not None:
             starts = [start] if start + frames <= length else []
         else:
-            least = 1 if wrap else frames  # a video that cannot be read has none
+            # Also a video that cannot be read has no frames.
             starts = SAMPLINGS[how](length, frames, count) if length >= least else []
         found += [(number, first, label) for first in starts]
         if not len(starts):

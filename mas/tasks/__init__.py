@@ -5,12 +5,23 @@ import inspect
 import re
 
 from mas.tasks.classify import Classify
+from mas.tasks.dsm import DSM, DSMTriplet
+from mas.tasks.moco import MoCo
 from mas.tasks.pace import Pace, PaceContrast
 from mas.tasks.statistics import Statistics
 from mas.tasks.task import Task
+from mas.tasks.vtdl import VTDL
 
 # What train.py offers; Classify belongs to finetune.py.
-TASKS = {"mas": Statistics, "pace": Pace, "pace_contrast": PaceContrast}
+TASKS = {
+    "mas": Statistics,
+    "pace": Pace,
+    "pace_contrast": PaceContrast,
+    "moco": MoCo,
+    "vtdl": VTDL,
+    "dsm": DSM,
+    "dsm_triplet": DSMTriplet,
+}
 
 
 def task(name, options=(), **common):
@@ -80,4 +91,17 @@ def _written(value):
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
 
 
-__all__ = ["TASKS", "Classify", "Pace", "PaceContrast", "Statistics", "Task", "fields", "task"]
+__all__ = [
+    "DSM",
+    "TASKS",
+    "VTDL",
+    "Classify",
+    "DSMTriplet",
+    "MoCo",
+    "Pace",
+    "PaceContrast",
+    "Statistics",
+    "Task",
+    "fields",
+    "task",
+]

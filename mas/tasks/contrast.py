@@ -1,10 +1,15 @@
-"""Contrastive loss in named pieces: similarity, positives and negatives, log-sum-exp, the mean.
+"""Contrastive losses in named pieces.
+
+In a batch (pace): similarity, positives and negatives, log-sum-exp, the mean.
 
     l_ij = z_i . z_j / temperature
     loss of anchor i = mean over its positives j of  -log( e^l_ij / (e^l_ij + sum_k e^l_ik) )
 
 with k over the negatives of i. One positive gives InfoNCE, which is SimCLR's loss where the
 negatives are all other clips; several are averaged.
+
+With a queue (MoCo, VTDL, DSM): one row of logits for each query, whose column 0 is the positive;
+and triplets.
 
 Under several replicas each one has its own anchors and meets the clips of all: their embeddings are
 gathered, and the gradient flows back through them, so that the loss and the gradient are those of
@@ -78,6 +83,128 @@ def log_sum_exp(logits, chosen):
     return tf.reduce_logsumexp(tf.where(chosen, logits, NONE), axis=1)
 
 
+def queue_logits(query, key, queue, negative=None, temperature=0.07):
+    """What MoCo's softmax is over: the positive, the queue, and a negative of the query's own.
+
+        s_i = [q_i . k_i, q_i . m_1, ..., q_i . m_K, q_i . n_i] / temperature
+
+    Args:
+        query: float32 (N, D), of length 1, as all the others.
+        key: (N, D), the positives.
+        queue: (K, D); K may be 0.
+        negative: (N, D), or None: without the last column.
+        temperature: above 0.
+
+    Returns:
+        float32 (N, K + 2), or (N, K + 1). Column 0 is the positive. Source: VTDL, equation of the
+        loss; without the last column MoCo (CVPR 2020).
+    """
+    columns = [cosine(query, key)[:, None], tf.matmul(query, queue, transpose_b=True)]
+    if negative is not None:
+        columns.append(cosine(query, negative)[:, None])
+    return tf.concat(columns, 1) / temperature
+
+
+def softmax_loss(logits):
+    """-log of the softmax of column 0: (N, columns) -> (N,)."""
+    return tf.reduce_logsumexp(logits, 1) - logits[:, 0]
+
+
+def nce_loss(logits, log_mean):
+    """Noise-contrastive estimation against uniform noise: column 0 is data, the others are noise.
+
+        e_j = exp(s_j) / Z,   Z = n * mean(exp(s)) of the first batch,   P = 1 / n,   m negatives
+        loss = -log(e_0 / (e_0 + m P)) - sum_j log(m P / (e_j + m P))
+
+    The number n of videos cancels, so that it does not matter that the authors' code has the number
+    of batches there. Source: the authors' code of VTDL, which has no script for it.
+
+    Args:
+        logits: float32 (N, 1 + m).
+        log_mean: scalar, the logarithm of mean(exp(s)).
+
+    Returns:
+        float32 (N,).
+    """
+    noise = tf.math.log(tf.cast(tf.shape(logits)[1] - 1, logits.dtype))
+    against = logits - log_mean - noise  # log(e_j / (m P))
+    return tf.nn.softplus(-against[:, 0]) + tf.reduce_sum(tf.nn.softplus(against[:, 1:]), 1)
+
+
+def triplet_loss(query, key, negative, margin=0.5):
+    """max(0, D(q, k) - D(q, n) + margin), with D(u, v) = |u - v + 1e-6|: (N, D) each -> (N,).
+
+    Source: DSM(Triplet); the 1e-6 is PyTorch's, and keeps the gradient finite where u = v.
+    """
+    return tf.nn.relu(_distance(query, key) - _distance(query, negative) + margin)
+
+
+def _distance(first, second):
+    return tf.norm(first - second + 1e-6, axis=-1)
+
+
+def cosine(first, second):
+    """Cosine of vectors of length 1: (N, D) each -> (N,)."""
+    return tf.reduce_sum(first * second, -1)
+
+
+def alignment(query, key):
+    """Squared distance of positives, the lower the closer: (N, D) each -> (N,).
+
+    Source: Wang and Isola, ICML 2020, with exponent 2.
+    """
+    return tf.reduce_sum(tf.square(query - key), -1)
+
+
+def uniformity(embeddings):
+    """Log of the mean of exp(-2 |u - v|^2) over all pairs, the lower the more even.
+
+    Args:
+        embeddings: float32 (N, D), of length 1; those of all replicas are compared.
+
+    Returns:
+        float32 (N,): the one value for every example, so that means of batches can be taken; 0 for
+        a single example. Source: Wang and Isola, ICML 2020, with t = 2.
+    """
+    everything = gathered(embeddings)
+    count = tf.shape(everything)[0]
+    squares = 2 - 2 * tf.matmul(everything, everything, transpose_b=True)
+    logits = tf.where(tf.eye(count, dtype=tf.bool), NONE, -2 * squares)
+    pairs = tf.cast(count * (count - 1), logits.dtype)
+    value = tf.reduce_logsumexp(logits) - tf.math.log(tf.maximum(pairs, 1))
+    return tf.fill(tf.shape(embeddings)[:1], tf.where(count > 1, value, 0.0))
+
+
+def of_another(values, order="shift"):
+    """Gives every example of the batch, that of all replicas, the row of another one.
+
+    Args:
+        values: (N, ...), one row an example.
+        order: "shift": the next example's, the first one's for the last. "reverse": as DSM's code,
+            where the middle one of an odd batch gets its own.
+
+    Returns:
+        (N, ...).
+    """
+    everything = gathered(values)
+    turned = tf.roll(everything, -1, 0) if order == "shift" else tf.reverse(everything, [0])
+    return own(turned, tf.shape(values)[0])
+
+
+def own(values, count):
+    """This replica's part of what `gathered` joined: rows (replicas * count, ...) -> (count, ...).
+
+    The inverse of `gathered`.
+    """
+    return values[replica() * count :][:count]
+
+
+def replica():
+    """The number of this replica, from 0."""
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group
+
+
 def gathered(values):
     """The values of all replicas, joined along the first axis; as they are on a single one."""
     context = tf.distribute.get_replica_context()
@@ -88,6 +215,4 @@ def gathered(values):
 
 def _numbers(count):
     """A number for each clip of this replica that no clip of another replica has."""
-    context = tf.distribute.get_replica_context()
-    replica = 0 if context is None else context.replica_id_in_sync_group
-    return replica * count + tf.range(count)
+    return replica() * count + tf.range(count)

@@ -40,3 +40,15 @@ class Encoders:
 
     def update(self):
         """What follows the optimiser's step, on every replica alike."""
+
+
+class EachView(Encoders):
+    """The model on one view after the other: each is a batch of its own to the batch norms.
+
+    So the statistics of anchors do not depend on their negatives.
+    """
+
+    def __call__(self, x, training=False):
+        """(N, views, T, H, W, C) -> {name: (N, views, ...)}."""
+        outputs = [self.model(x[:, view], training=training) for view in range(x.shape[1])]
+        return {name: tf.stack([each[name] for each in outputs], 1) for name in outputs[0]}

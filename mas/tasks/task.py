@@ -32,6 +32,11 @@ class Task:
         """Frames of a video that one example may need: those of a clip."""
         return self.frames
 
+    @property
+    def least(self):
+        """Frames that a video must have to give an example anywhere."""
+        return 1 if self.wraps else self.span
+
     def testing(self):
         """This task as it is tested: with nothing that only training changes at random."""
         return self

@@ -1,0 +1,166 @@
+"""Linear maps of a clip's frames: rotation with a crop, and the affine family."""
+
+import math
+
+import tensorflow as tf
+
+from mas.augment import sampling
+from mas.augment.common import check_choice, check_clip, check_range, integers
+
+FIXED = 2**16  # Pillow's nearest neighbour counts in 65536ths of a pixel
+
+# Spec of the authors' spatial transformer (DSM); U(...) means uniform in.
+SCALE = (0.85, 1.15)
+DEGREES = 45  # exclusive, whole numbers
+TRANSLATION = 0.3  # of half a frame
+SHEAR = 0.3
+
+
+def rotate_and_crop(clip, seed, size, degrees=10.0):
+    """Turns all frames by one random angle and cuts one random square out of them.
+
+    Args:
+        clip: uint8 (T, H, W, 3), before any crop.
+        seed: int32 (2,); the same seed, the same result.
+        size: side of the square in pixels, at most the shorter side of the frames.
+        degrees: the angle is drawn from [-degrees, degrees], counter-clockwise; at most 180.
+
+    Returns:
+        uint8 (T, size, size, 3): what Pillow's `Image.rotate` (nearest neighbour, the size kept,
+        black corners) and then a crop give, to the pixel. Pixels outside the crop are not touched.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: the basic augmentation of VTDL (arXiv 2008.02129) and DSM (AAAI 2021), authors' code.
+    There the stored frame is turned first and resized after; here frames are stored, or read, at
+    their final size. Turning about the centre and scaling both sides by one factor can change
+    places: what differs is the grain, as nearest neighbours are whole pixels of the small frame,
+    and, where the resizing changes the aspect, in which of the two frames the turn is rigid.
+    """
+    clip = check_clip(clip)
+    height, width = clip.shape[1:3]
+    if not 0 < size <= min(height, width):
+        raise ValueError(
+            f"size must be in 1..{min(height, width)}, the shorter side of the clip. "
+            f"Received: size={size}."
+        )
+    check_range("degrees", degrees, 0, 180)
+    angle, top, left = draw_rotation(seed, (height, width), size, degrees)
+    return apply_rotation(clip, angle, top, left, size)
+
+
+def draw_rotation(seed, shape, size, degrees=10.0):
+    """What `rotate_and_crop` does to frames of a shape (height, width).
+
+    Returns:
+        Scalars: angle float32 in degrees; top and left int32, of the crop.
+    """
+    numbers = tf.random.stateless_uniform((3,), seed)
+    room = [side - size + 1 for side in shape]
+    top, left = tf.unstack(integers(numbers[1:], [0, 0], room))
+    return (2 * numbers[0] - 1) * degrees, top, left
+
+
+def apply_rotation(clip, angle, top, left, size):
+    """A crop of the turned clip: uint8 (T, H, W, 3) -> (T, size, size, 3), as `draw_rotation`."""
+    height, width = clip.shape[1:3]
+    angle = tf.cast(angle, tf.float64) * (math.pi / 180)
+    cosine, sine = tf.cos(angle), tf.sin(angle)
+    across, down = 0.5 - width / 2, 0.5 - height / 2  # from the centre to the first pixel's
+    rows, columns = top + tf.range(size)[:, None], left + tf.range(size)
+    column = _fixed(width / 2 + cosine * across - sine * down)
+    column += _fixed(cosine) * columns + _fixed(-sine) * rows
+    row = _fixed(height / 2 + sine * across + cosine * down)
+    row += _fixed(sine) * columns + _fixed(cosine) * rows
+    column, row = column // FIXED, row // FIXED
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return sampling.nearest(clip, tf.where(inside, row * width + column, sampling.BLACK))
+
+
+def _fixed(value):
+    return tf.cast(tf.floor(value * FIXED + 0.5), tf.int32)
+
+
+def affine(clip, seed, kind="scale"):
+    """Maps all frames by one random affine map of a kind: bilinear, black outside.
+
+    Args:
+        clip: uint8 (T, H, W, 3).
+        seed: int32 (2,); the same seed, the same result.
+        kind: of AFFINE. Coordinates run from -1 to 1 between the centres of the outermost pixels,
+            and the map leads from a place of the result to its source:
+            "scale", both axes by U(0.85, 1.15) each;
+            "released_scale", by the cosine of that, 0.41 to 0.66, always an enlargement: a slip
+            in the authors' code;
+            "rotation", by a whole number of degrees 0..44, in these coordinates: in a frame that
+            is not square it is no rigid turn;
+            "translation", each axis by U(0, 0.3): contents move to the left and up;
+            "shear", each axis by U(0, 0.3) times the other;
+            "reflection", each axis mirrored with probability 1/2.
+
+    Returns:
+        uint8, of the clip's shape.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: the spatial transformer in the authors' code of DSM (AAAI 2021), where only the scale
+    has a call, in a branch that never runs. What a reflection draws is chosen here.
+    """
+    clip = check_clip(clip)
+    check_choice("kind", kind, AFFINE)
+    return apply_affine(clip, draw_affine(seed, kind))
+
+
+def draw_affine(seed, kind="scale"):
+    """Float32 (2, 3): the source's x and y from (x, y, 1), of a kind in AFFINE."""
+    return tf.reshape(AFFINE[kind](tf.random.stateless_uniform((2,), seed)), (2, 3))
+
+
+def apply_affine(clip, matrix):
+    """The clip mapped by a matrix float32 (2, 3), as `draw_affine` returns it."""
+    height, width = clip.shape[1:3]
+    half_height, half_width = (height - 1) / 2, (width - 1) / 2
+    x = tf.linspace(-1.0, 1.0, width) if width > 1 else tf.zeros(1)
+    y = (tf.linspace(-1.0, 1.0, height) if height > 1 else tf.zeros(1))[:, None]
+    from_x, from_y = (row[0] * x + row[1] * y + row[2] for row in tf.unstack(matrix))
+    return sampling.bilinear(clip, (from_y + 1) * half_height, (from_x + 1) * half_width)
+
+
+def _scale(numbers):
+    x, y = tf.unstack(SCALE[0] + (SCALE[1] - SCALE[0]) * numbers)
+    return [x, 0.0, 0.0, 0.0, y, 0.0]
+
+
+def _released_scale(numbers):
+    x, _, _, _, y, _ = _scale(numbers)
+    return [tf.cos(x), 0.0, 0.0, 0.0, tf.cos(y), 0.0]
+
+
+def _rotation(numbers):
+    angle = tf.cast(integers(numbers[0], 0, DEGREES), tf.float32) * (math.pi / 180)
+    return [tf.cos(angle), -tf.sin(angle), 0.0, tf.sin(angle), tf.cos(angle), 0.0]
+
+
+def _translation(numbers):
+    return [1.0, 0.0, TRANSLATION * numbers[0], 0.0, 1.0, TRANSLATION * numbers[1]]
+
+
+def _shear(numbers):
+    return [1.0, SHEAR * numbers[0], 0.0, SHEAR * numbers[1], 1.0, 0.0]
+
+
+def _reflection(numbers):
+    x, y = tf.unstack(tf.where(numbers < 0.5, -1.0, 1.0))
+    return [x, 0.0, 0.0, 0.0, y, 0.0]
+
+
+AFFINE = {
+    "scale": _scale,
+    "released_scale": _released_scale,
+    "rotation": _rotation,
+    "translation": _translation,
+    "shear": _shear,
+    "reflection": _reflection,
+}

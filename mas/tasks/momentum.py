@@ -1,0 +1,148 @@
+"""The query encoder, the momentum encoder and the queue of MoCo, VTDL and DSM."""
+
+import keras
+import tensorflow as tf
+
+from mas.tasks import contrast
+from mas.tasks.encoders import Encoders
+
+KEY_NORMS = ("batch", "initial")
+
+
+class Momentum(Encoders):
+    """A query encoder, which is trained, and a key encoder and a queue, which follow it.
+
+    A step, in the published order: logits against the queue as it stands; the keys enter the queue
+    in the place of the oldest; gradient and optimiser; then every weight of the key encoder goes
+    towards the query encoder's, key <- momentum * key + (1 - momentum) * query. Batch-norm
+    statistics are each encoder's own. No gradient reaches the keys; it does reach the negative,
+    which the query encoder makes.
+
+    Every replica holds the same queue and the same key encoder: keys are gathered first.
+
+    Args:
+        model: the query encoder, whose output is "embedding" (batch, D), of length 1.
+        queue: rows K; 0 for none.
+        momentum: [0, 1); 0: the query encoder makes the keys itself.
+        temperature: of the logits, above 0.
+        inter: whether an example's negative is the one that came with another example.
+        key_norm: "batch": the key encoder normalises by its batch, as the query encoder does.
+            "initial": by mean 0 and variance 1, as it was made: the MoCo baseline in the authors'
+            code of DSM, whose key encoder is in test mode and never gets statistics.
+
+    Attributes:
+        queue: tf.Variable float32 (K, D), rows of length 1: at the start uniform in a cube, as
+            the authors', and normalised, as theirs are not.
+        pointer: tf.Variable, the row that the next key takes.
+        log_mean: tf.Variable, log of the mean of e^logit in the first batch; -inf before.
+    """
+
+    def __init__(
+        self, model, queue, momentum=0.999, temperature=0.07, inter=False, key_norm="batch"
+    ):
+        """See the class."""
+        super().__init__(model)
+        self.momentum, self.temperature = momentum, temperature
+        self.inter, self.key_norm = inter, key_norm
+        self.key_model = model
+        if momentum:
+            self.key_model = keras.models.clone_model(model)
+            for copy, variable in zip(self.key_model.variables, model.variables, strict=True):
+                copy.assign(variable)
+        self.queue = tf.Variable(_start(queue, model.output["embedding"].shape[-1]), False)
+        self.pointer = tf.Variable(0, False, dtype=tf.int64)
+        self.log_mean = tf.Variable(-float("inf"), False)
+        self.steps = tf.Variable(0, False, dtype=tf.int64)
+        self._shuffles = _norms_by_replica(model)
+        copies = [copy.value for copy in self.key_model.variables] if momentum else []
+        self.variables = [*copies, self.queue, self.pointer, self.log_mean, self.steps]
+
+    def __call__(self, x, training=False):
+        """Embeddings and logits of a batch of examples.
+
+        Args:
+            x: (N, views, T, H, W, C) with the views anchor, positive and maybe negative.
+            training: whether keys enter the queue.
+
+        Returns:
+            {"embedding": float32 (N, views, D), "logits": float32 (N, K + 1, or K + 2 with a
+            negative), "log_mean": scalar of the first batch, or of this one outside training}.
+        """
+        embed = self.model
+        query = embed(x[:, 0], training=training)["embedding"]
+        key = tf.stop_gradient(self._keys(x[:, 1], training))
+        views, negative = [query, key], None
+        if x.shape[1] > 2:
+            negative = embed(x[:, 2], training=training)["embedding"]
+            negative = contrast.of_another(negative) if self.inter else negative
+            views.append(negative)
+        queue = tf.convert_to_tensor(self.queue)
+        logits = contrast.queue_logits(query, key, queue, negative, self.temperature)
+        log_mean = _log_mean(logits)
+        if training:
+            log_mean = tf.where(tf.math.is_inf(self.log_mean), log_mean, self.log_mean)
+            self.log_mean.assign(log_mean)
+            self._enqueue(contrast.gathered(key))
+        return {"embedding": tf.stack(views, 1), "logits": logits, "log_mean": log_mean}
+
+    def _keys(self, clips, training):
+        """Embeddings of the positives (N, D).
+
+        Where batch norms see one replica's clips alone, anchor and positive would share their
+        statistics and no other key does: the positive could be told by them. So the keys' clips are
+        dealt out anew to the replicas (MoCo, section 3.3).
+        """
+        training = training and self.key_norm == "batch"
+        if not (self._shuffles and training):
+            return self.key_model(clips, training=training)["embedding"]
+        everything, count = contrast.gathered(clips), tf.shape(clips)[0]
+        numbers = tf.range(tf.shape(everything)[0])
+        seed = tf.stack([self.steps, 0])
+        order = tf.random.experimental.stateless_shuffle(numbers, seed)
+        mine = tf.gather(everything, contrast.own(order, count))
+        keys = contrast.gathered(self.key_model(mine, training=training)["embedding"])
+        return contrast.own(tf.gather(keys, tf.argsort(order)), count)
+
+    def _enqueue(self, keys):
+        """The oldest rows give way, from the pointer on, around the end."""
+        rows, count = self.queue.shape[0], keys.shape[0]
+        if not rows:
+            return
+        if count is not None and count > rows:
+            raise ValueError(
+                f"queue must have at least the {count} rows of a batch. Received: queue={rows}."
+            )
+        count = tf.cast(tf.shape(keys)[0], tf.int64)
+        places = (self.pointer + tf.range(count)) % rows
+        self.queue.assign(tf.tensor_scatter_nd_update(self.queue, places[:, None], keys))
+        self.pointer.assign((self.pointer + count) % rows)
+
+    def update(self):
+        """The key encoder's weights follow; its batch-norm statistics are its own."""
+        self.steps.assign_add(1)
+        if self.momentum:
+            pairs = (self.key_model.trainable_variables, self.model.trainable_variables)
+            for key, query in zip(*pairs, strict=True):
+                key.assign(self.momentum * key + (1 - self.momentum) * query)
+
+
+def _start(rows, size):
+    """Uniform in a cube whose rows have length 1 on average, scaled to length 1 each."""
+    side = (3 / size) ** 0.5
+    drawn = keras.initializers.RandomUniform(-side, side)((rows, size))
+    return contrast.normalised(tf.convert_to_tensor(drawn))
+
+
+def _norms_by_replica(model):
+    """Whether there are several replicas, and a batch norm that sees one of them alone."""
+    norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return several and any(not norm.synchronized for norm in norms)
+
+
+def _log_mean(logits):
+    """Log of the mean of e^logit over the logits of all replicas."""
+    each = tf.stop_gradient(tf.reduce_logsumexp(logits, 1))
+    each = contrast.gathered(each)
+    count = tf.shape(each)[0] * tf.shape(logits)[1]
+    return tf.reduce_logsumexp(each) - tf.math.log(tf.cast(count, each.dtype))

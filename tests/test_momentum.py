@@ -1,0 +1,245 @@
+"""Query encoder, key encoder and queue: every step against NumPy, replicas, and the checkpoint."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mas import optimizers, tasks, training
+from mas.tasks import contrast
+from mas.tasks.momentum import Momentum
+
+SHAPE = (2, 4, 4, 1)
+
+
+def model_of(seed=0, norm=None, size=5):
+    """Clip -> unit vector, small enough to follow by hand; with a batch norm if asked for."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.Flatten()(inputs)
+    x = keras.layers.Dense(6, name="hidden")(x)
+    if norm is not None:
+        x = keras.layers.BatchNormalization(synchronized=norm, momentum=0.5, name="norm")(x)
+    x = keras.layers.Dense(size, name="linear")(keras.layers.ReLU()(x))
+    outputs = {"embedding": keras.layers.UnitNormalization()(x)}
+    return keras.Model(inputs, outputs)
+
+
+def clips_of(batch, views, seed=0):
+    return np.random.default_rng(seed).normal(size=(batch, views, *SHAPE)).astype(np.float32)
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+# ---- one device ----------------------------------------------------------------------------------
+
+
+def test_the_start():
+    """Rows of length 1, the key encoder equal to the query encoder, the pointer at 0."""
+    model = model_of(norm=False)
+    model.get_layer("norm").moving_mean.assign(np.arange(6))
+    encoders = Momentum(model, 300)
+    queue = encoders.queue.numpy()
+    np.testing.assert_allclose(np.linalg.norm(queue, axis=1), 1, rtol=1e-6)
+    assert queue.shape == (300, 5) and abs(queue.mean()) < 0.05, "all directions"
+    assert len(np.unique(queue[:, 0])) > 290 and int(encoders.pointer) == 0
+    for key, query in zip(encoders.key_model.variables, model.variables, strict=True):
+        assert key is not query
+        np.testing.assert_array_equal(key, query)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+def test_logits_are_positive_queue_and_own_negative(views):
+    """And no key of this batch is among them: it enters the queue after the logits."""
+    model = model_of()
+    encoders = Momentum(model, 7, temperature=0.2)
+    encoders.key_model.get_layer("linear").bias.assign(np.arange(5))
+    queue, x = encoders.queue.numpy(), clips_of(4, views)
+    found = encoders(x, training=True)
+    q, k = model(x[:, 0])["embedding"], encoders.key_model(x[:, 1])["embedding"]
+    expected = [np.sum(q * k, 1), *(queue @ np.transpose(q))]
+    parts = [q, k]
+    if views == 3:
+        n = model(x[:, 2])["embedding"]
+        expected.append(np.sum(q * n, 1))
+        parts.append(n)
+    np.testing.assert_allclose(found["logits"], np.stack(expected, 1) / 0.2, atol=1e-5)
+    np.testing.assert_allclose(found["embedding"], np.stack(parts, 1), atol=1e-6)
+    np.testing.assert_allclose(encoders.queue.numpy()[:4], k, atol=1e-6)
+    np.testing.assert_array_equal(encoders.queue.numpy()[4:], queue[4:])
+
+
+def test_the_queue_is_first_in_first_out_around_its_end():
+    encoders = Momentum(model_of(), 7)
+    rows = list(encoders.queue.numpy())
+    for step in range(5):
+        x = clips_of(3, 2, seed=step)
+        encoders(x, training=True)
+        for place, key in enumerate(encoders.key_model(x[:, 1])["embedding"].numpy()):
+            rows[(3 * step + place) % 7] = key
+        np.testing.assert_allclose(encoders.queue, rows, atol=1e-6)
+        assert int(encoders.pointer) == 3 * (step + 1) % 7
+        np.testing.assert_allclose(np.linalg.norm(encoders.queue, axis=1), 1, rtol=1e-5)
+
+
+def test_outside_training_nothing_changes():
+    encoders = Momentum(model_of(norm=False), 7)
+    before = [variable.numpy() for variable in encoders.variables]
+    encoders(clips_of(3, 3))
+    for variable, value in zip(encoders.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_a_batch_must_fit_the_queue():
+    with pytest.raises(ValueError, match="at least the 4 rows of a batch. Received: queue=3"):
+        Momentum(model_of(), 3)(clips_of(4, 2), training=True)
+    assert Momentum(model_of(), 0)(clips_of(4, 3), training=True)["logits"].shape == (4, 2)
+
+
+def test_the_key_encoder_follows_slowly_and_keeps_its_own_statistics():
+    model = model_of(norm=False)
+    encoders = Momentum(model, 8, momentum=0.9)
+    start = [variable.numpy() for variable in encoders.key_model.trainable_variables]
+    for variable in model.variables:
+        variable.assign(variable + 1.0)
+    encoders.update()
+    for key, first in zip(encoders.key_model.trainable_variables, start, strict=True):
+        np.testing.assert_allclose(key, 0.9 * first + 0.1 * (first + 1), rtol=1e-5, atol=1e-6)
+    norm = encoders.key_model.get_layer("norm")
+    np.testing.assert_array_equal(norm.moving_mean, np.zeros(6))
+
+
+def test_no_gradient_reaches_the_keys_and_one_reaches_the_negative():
+    model, x = model_of(), clips_of(4, 3)
+    encoders = Momentum(model, 8)
+    weights = [network.get_layer("linear").kernel for network in (model, encoders.key_model)]
+    reached = []
+    with tf.GradientTape(persistent=True) as tape:
+        views = tf.unstack(encoders(x)["embedding"][..., 0], axis=1)
+    for view in views:
+        gradients = tape.gradient(view, [weight.value for weight in weights])
+        reached.append([gradient is not None and bool(np.any(gradient)) for gradient in gradients])
+    assert reached == [[True, False], [False, False], [True, False]]
+
+
+def test_without_momentum_the_query_encoder_makes_the_keys():
+    model = model_of()
+    encoders = Momentum(model, 8, momentum=0.0)
+    model.get_layer("linear").bias.assign(np.arange(5))
+    x = clips_of(3, 2)
+    found = encoders(x)["embedding"][:, 1]
+    np.testing.assert_allclose(found, model(x[:, 1])["embedding"], atol=1e-6)
+
+
+@pytest.mark.parametrize("key_norm", ["batch", "initial"])
+def test_the_key_encoders_batch_norm(key_norm):
+    """By the batch as published for VTDL and DSM; by mean 0, variance 1 as DSM's MoCo baseline."""
+    encoders = Momentum(model_of(norm=False), 8, key_norm=key_norm)
+    x = clips_of(6, 2)
+    for _ in range(3):
+        found = encoders(x, training=True)["embedding"][:, 1]
+    key = encoders.key_model
+    hidden = key.get_layer("hidden")(x[:, 1].reshape(6, -1)).numpy()
+    mean, variance = (hidden.mean(0), hidden.var(0)) if key_norm == "batch" else (0.0, 1.0)
+    normed = np.maximum((hidden - mean) / np.sqrt(variance + 1e-3), 0)
+    expected = unit(key.get_layer("linear")(normed).numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.any(key.get_layer("norm").moving_mean) == (key_norm == "batch")
+
+
+def test_each_view_has_statistics_of_its_own():
+    """The query of a batch does not depend on what its negatives are."""
+    encoders = Momentum(model_of(norm=False), 8)
+    x = clips_of(5, 3)
+    other = x.copy()
+    other[:, 2] *= 10
+    first, second = (encoders(batch, training=True)["embedding"][:, 0] for batch in (x, other))
+    np.testing.assert_array_equal(first, second)
+
+
+# ---- the step of the trainer ---------------------------------------------------------------------
+
+
+class Small(tasks.MoCo):
+    """MoCo's losses and encoders on the small model, without a pipeline."""
+
+
+def train(strategy, parts, norm=True, negative="inter", steps=3, **options):
+    """Numbers of each step, and all variables, of a few steps."""
+    task = Small(negative=negative, queue=7, temperature=0.3, key_momentum=0.9, **options)
+    found = []
+    with strategy.scope():
+        model = model_of(norm=norm)
+        trainer = training.Trainer(task, model, optimizers.Momentum(0.1, l2=0.01), strategy)
+    step = trainer.step_function()
+    for number in range(steps):
+
+        def local(context, number=number):
+            x = clips_of(4, 3, seed=number)
+            return tf.data.Dataset.from_tensor_slices((x, {})).batch(4 // parts)
+
+        (batch,) = strategy.distribute_datasets_from_function(local)
+        found.append(step(*batch).numpy())
+    return trainer, np.array(found), [variable.numpy() for variable in trainer.variables]
+
+
+def test_a_step_in_the_published_order():
+    """Logits and gradient with the old keys, then the optimiser, then the average."""
+    trainer, numbers, _ = train(training.strategy("none"), 1, steps=1)
+    model = model_of(norm=True)
+    encoders = Momentum(model, 7, 0.9, 0.3, inter=True)
+    with tf.GradientTape() as tape:
+        logits = encoders(clips_of(4, 3), training=True)["logits"]
+        loss = tf.reduce_mean(contrast.softmax_loss(logits))
+    optimizer = optimizers.Momentum(0.1, l2=0.01)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    before = [variable.numpy() for variable in encoders.key_model.trainable_variables]
+    optimizer.apply(gradients, model.trainable_variables)
+    assert numbers[0, 0] == pytest.approx(float(loss), rel=1e-5)
+    own = trainer._encoders
+    for found, key, query in zip(
+        own.key_model.trainable_variables, before, model.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(found, 0.9 * key + 0.1 * query.numpy(), atol=1e-6)
+    np.testing.assert_allclose(own.queue, encoders.queue, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"negative": "none"}, {"negative": "inter", "loss": "nce"}])
+def test_two_replicas_hold_one_queue(two_replicas, options):
+    """Loss, metrics, gradient, key encoder and queue of one device with the whole batch."""
+    _, one, expected = train(training.strategy("none"), 1, **options)
+    trainer, two, values = train(two_replicas, 2, **options)
+    np.testing.assert_allclose(two, one, atol=1e-5)
+    for value, reference in zip(values, expected, strict=True):
+        np.testing.assert_allclose(value, reference, atol=1e-5)
+    queues = two_replicas.experimental_local_results(trainer._encoders.queue)
+    assert len(queues) == 2
+    np.testing.assert_array_equal(*(queue.numpy() for queue in queues))
+
+
+def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas):
+    """The positive must not share its statistics with the anchor; each key keeps its place."""
+    with two_replicas.scope():
+        shuffling = Momentum(model_of(norm=False), 8)
+        synchronised = Momentum(model_of(norm=True), 8)
+    assert shuffling._shuffles and not synchronised._shuffles
+    assert not Momentum(model_of(norm=False), 8)._shuffles, "a single replica has one batch"
+    x = clips_of(6, 2)
+
+    def local(context):
+        return tf.data.Dataset.from_tensors(x).unbatch().batch(3)
+
+    (batch,) = two_replicas.distribute_datasets_from_function(local)
+    run = tf.function(lambda part: shuffling(part, training=True)["embedding"][:, 1])
+    parts = two_replicas.experimental_local_results(two_replicas.run(run, args=(batch,)))
+    found = np.concatenate([part.numpy() for part in parts])
+    order = tf.random.experimental.stateless_shuffle(tf.range(6), [0, 0]).numpy()
+    model = model_of(norm=False)
+    expected = np.zeros((6, 5), np.float32)
+    for half in (order[:3], order[3:]):
+        expected[half] = model(x[half, 1], training=True)["embedding"]
+    assert set(order[:3]) not in ({0, 1, 2}, {3, 4, 5}), "else nothing was shuffled"
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(shuffling.queue.numpy()[:6], found, atol=1e-6)
