@@ -10,7 +10,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from mas import cli, clips, lists, tasks, weights
-from mas.evaluation import action
+from mas.evaluate import action
 
 cli.define_data()
 cli.define_network()

@@ -35,6 +35,7 @@ setup(
         "absl-py>=2.1",  # the lowest that is tested
         "tqdm>=4.66",  # the lowest that is tested
         "matplotlib>=3.8",  # the first for Python 3.12
+        "scikit-learn>=1.5.2",  # the first with wheels for Python 3.13; brings SciPy
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],

@@ -12,7 +12,7 @@ import sys
 from absl import app, flags, logging
 
 from mas import cli, clips, prepare, sample, tasks
-from mas.evaluation import pretext
+from mas.evaluate import pretext
 
 cli.define_data()
 cli.define_network()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas.evaluation import action
+from mas.evaluate import action
 
 # Six videos of six classes, of which none has class 4. Each row's order of the classes is plain.
 SCORES = np.array(

@@ -91,6 +91,23 @@ def test_consecutive_clips_tile_each_video(data):
     assert set(found.labels) == {-1}
 
 
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        (4, [[0, 2, 4], [0, 2, 4, 6, 8, 10, 12, 14, 16], [0, 2, 4, 6, 8]]),
+        (
+            5,
+            [[0, 2, 4], [0, 2, 4, 6, 8, 10, 12, 14, 16], [0, 2, 4, 6]],
+        ),  # each half a clip, floored
+        (12, [[], [0, 6], [0]]),
+        (1, [[*range(9)], [*range(21)], [*range(12)]]),
+    ],
+)
+def test_overlapping_clips_begin_each_half_clip(data, frames, expected):
+    found = clips.examples(data, None, frames, "overlapping")
+    assert [found.starts[found.videos == video].tolist() for video in range(3)] == expected
+
+
 def test_a_clip_as_long_as_its_video_is_one_clip(data):
     assert clips.examples(data, None, 21, "consecutive").videos.tolist() == [1]
 

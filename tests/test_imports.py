@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "finetune.py")  # and every `__main__.py`
 TF, KERAS = "tensorflow", "keras"
 TORCH, SAFETENSORS = "torch", "safetensors"  # of the extra `convert`: nothing else needs them
+SKLEARN = "sklearn"  # for the classifiers of the evaluation
 
 # The rooms of `mas`, bottom to top: a module imports its own room and those before it. The second
 # column is which of the frameworks above the room may import. The third, where it stands, is all
@@ -32,7 +33,7 @@ ROOMS = {
     "run_folder": ([TF], None),
     "weights": ([KERAS], None),
     "convert": ([TF, TORCH, SAFETENSORS], None),
-    "evaluation": ([TF], None),
+    "evaluate": ([KERAS, TF, SKLEARN], None),
     "sample": ([], None),
     "visualize": ([], None),
     "cli": ([KERAS, TF], None),
@@ -72,7 +73,7 @@ def wrong(room, name):
         if ORDER.index(below) > ORDER.index(room):
             return "upward"
         return "not alone" if alone is not None and below != room else None
-    if top in (TF, KERAS, TORCH, SAFETENSORS) and top not in frameworks:
+    if top in (TF, KERAS, TORCH, SAFETENSORS, SKLEARN) and top not in frameworks:
         return "not its framework"
     outside = top not in sys.stdlib_module_names
     return "not alone" if alone is not None and outside and top not in alone else None
@@ -120,6 +121,7 @@ def test_the_package_itself_imports_nothing():
         ("mas/weights.py", "def f():\n    import torch", "not its framework"),
         ("mas/weights.py", "from safetensors.numpy import load_file", "not its framework"),
         ("mas/weights.py", "from mas import convert", "upward"),
+        ("mas/heads.py", "from sklearn import svm", "not its framework"),
         ("mas/tasks/task.py", "from . import classify", "a relative import"),
         ("mas/tasks/task.py", "import train", "a script"),
         ("mas/prepare/__main__.py", "import mas.sticks", "no room of the table"),

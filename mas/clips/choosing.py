@@ -36,6 +36,7 @@ def examples(data, entries, frames, how, count=10, least=1):
             Those that name a start are taken as they are.
         frames: length of a clip.
         how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
+            "overlapping", the same, but each begins half a clip (frames // 2) after the one before;
             "anywhere", one clip a video in each epoch, its frames drawn by the task; or
             "uniform", `count` clips a video, evenly spaced from its first frame to its last.
         count: of uniform clips.
@@ -46,7 +47,7 @@ def examples(data, entries, frames, how, count=10, least=1):
         An `Examples`. Videos that leave no clip are left out, and named.
 
     Raises:
-        ValueError: no example is left, or `how` is none of the three.
+        ValueError: no example is left, or `how` is none of these.
     """
     if how not in SAMPLINGS:
         raise ValueError(f"clips must be one of {list(SAMPLINGS)}. Received: clips={how!r}.")
@@ -77,6 +78,7 @@ def examples(data, entries, frames, how, count=10, least=1):
 
 SAMPLINGS = {
     "consecutive": lambda length, frames, count: range(0, length - frames + 1, frames),
+    "overlapping": lambda length, frames, count: range(0, length - frames + 1, max(1, frames // 2)),
     "anywhere": lambda length, frames, count: [ANYWHERE],
     "uniform": lambda length, frames, count: (
         np.linspace(0, max(0, length - frames), count).round().astype(int)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from mas import records
+from mas import lists, records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Report:
 
     Attributes:
         top1: share of videos whose likeliest class is right.
-        top5: share whose class is among the five likeliest.
+        top5: share whose class is among the five likeliest; None where classes have no scores.
         per_class: accuracy of each class; NaN where no video has it.
         confusion: int (classes, classes); row = true class, column = likeliest class.
     """
@@ -88,16 +88,23 @@ def report(scores, labels):
         wrong = labels[(labels < 0) | (labels >= count)][0]
         raise ValueError(f"label must be in 0..{count - 1}. Received: label={wrong}.")
     order = np.argsort(-scores, axis=1, kind="stable")
+    top5 = float(np.mean((order[:, :5] == labels[:, None]).any(1)))
+    return dataclasses.replace(tally(labels, order[:, 0], count), top5=top5)
+
+
+def tally(labels, predicted, count):
+    """Accuracies of videos that were given one class each.
+
+    Args:
+        labels: int (videos,), in 0..count - 1.
+        predicted: int (videos,), the same.
+        count: of classes.
+    """
     confusion = np.zeros((count, count), int)
-    np.add.at(confusion, (labels, order[:, 0]), 1)
+    np.add.at(confusion, (labels, predicted), 1)
     with np.errstate(invalid="ignore"):
         per_class = confusion.diagonal() / confusion.sum(1)
-    return Report(
-        top1=float(np.mean(order[:, 0] == labels)),
-        top5=float(np.mean((order[:, :5] == labels[:, None]).any(1))),
-        per_class=per_class,
-        confusion=confusion,
-    )
+    return Report(float(np.mean(predicted == labels)), None, per_class, confusion)
 
 
 def write(result, names, folder, unit="videos"):
@@ -130,17 +137,38 @@ def write_scores(path, videos, labels, scores):
 
 def text(result, names, unit="videos"):
     """The report for a terminal: accuracies, and the confusion matrix if it is small."""
-    lines = [
+    first = (
         f"top-1 {result.top1:.4f}, top-5 {result.top5:.4f}, "
         f"mean over classes {result.mean_class:.4f}, {result.confusion.sum()} {unit}"
-    ]
-    width = max(map(len, names))
+    )
+    return "\n".join([first, *rows(result, names)])
+
+
+def rows(result, names):
+    """A line for each class: its accuracy, and its row of the confusion matrix if it is small."""
+    lines, width = [], max(map(len, names))
     for number, name in enumerate(names):
         row = f"  {name:{width}}  {result.per_class[number]:6.1%}"
         if len(names) <= 20:
             row += "  |" + "".join(f"{count:4d}" for count in result.confusion[number])
         lines.append(row)
-    return "\n".join(lines)
+    return lines
+
+
+def class_names(path, highest):
+    """Names in the order of the labels: those of a file, or without one their numbers.
+
+    Raises:
+        ValueError: the file has no line for the highest label.
+    """
+    if not path:
+        return [str(number) for number in range(highest + 1)]
+    names = lists.class_names(path)
+    if highest >= len(names):
+        raise ValueError(
+            f"labels must be below {len(names)}, the lines of {path}. Received: {highest}."
+        )
+    return names
 
 
 def _draw(result, names, path, unit):

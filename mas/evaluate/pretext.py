@@ -6,7 +6,7 @@ import tqdm
 from absl import logging
 
 from mas import clips, records
-from mas.evaluation import action
+from mas.evaluate import action
 
 DRAWS = 10  # of each held-out example, since a task may draw frames and targets
 

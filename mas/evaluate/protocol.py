@@ -1,0 +1,112 @@
+"""What every evaluation leaves behind: a paragraph fit for a paper, and all its numbers."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from mas.lists.entries import replace_file
+
+_HOWS = {
+    "uniform": "evenly spaced",
+    "consecutive": "all non-overlapping ones",
+    "overlapping": "each half a clip after the one before",
+}
+_POOLINGS = {
+    "average": "the mean over frames and space",
+    "max": "the maximum in each of 1 x 2 x 2 parts (frames, height, width)",
+}
+
+
+def describe(facts):
+    """Sentences on the network, its weights, and the clips of a video.
+
+    Args:
+        facts: of a `Features` (or those of its parts that are known).
+    """
+    if "network" not in facts:
+        return "How the features were made is not known."
+    sentences = [f"Network: {facts['network']}, {weights(facts)}.", clips(facts)]
+    pooling = _POOLINGS[facts["pooling"]]
+    sentences.append(
+        f"A video's features: {pooling} of the last convolution's map, mean over its clips."
+    )
+    if facts["failures"]:
+        sentences.append(f"{len(facts['failures'])} videos failed and are left out.")
+    return " ".join(sentences)
+
+
+def weights(facts):
+    """Where the weights come from, in words."""
+    if "weights" not in facts:
+        return "weights of unknown origin"
+    source = f"{facts['model']} (sha256 {facts['digest'][:12]})"
+    if facts["weights"] == "random":
+        return f"that of {source} at random initialisation, seed {facts['seed']}"
+    return f"weights of {source}"
+
+
+def clips(facts):
+    """The clips of a video, in a sentence."""
+    least, most = facts["clips"]
+    count = f"{least}" if least == most else f"{least} to {most}"
+    size, (width, height) = facts["size"], facts["resize"]
+    text = (
+        f"Clips: {count} of each video, {_HOWS[facts['how']]}, {facts['frames']} frames of "
+        f"{facts['modality']}, centre crop {size} x {size} of {width} x {height}"
+    )
+    return text + (", the middle frame repeated." if facts["static"] else ".")
+
+
+def folder(flags, kind):
+    """The folder of a kind's results.
+
+    --output, or runs/evaluate_KIND_NAME: NAME is that of the run folder or .keras file, with
+    _random where its weights are not used; without a network that of the first .npz file.
+
+    Args:
+        flags: absl's.
+        kind: name of the evaluation.
+    """
+    if flags.output:
+        return pathlib.Path(flags.output)
+    files = [getattr(flags, name) for name in ("queries", "test_list", "list")]
+    source = flags.model or next((path for path in files if path), kind)
+    path = pathlib.Path(source)
+    if path.name in ("backbone.keras", "model.keras"):
+        path = path.absolute().parent
+    name = path.resolve().name if path.is_dir() else path.stem
+    return pathlib.Path("runs", f"evaluate_{kind}_{name}" + ("_random" if flags.random else ""))
+
+
+def write(folder, kind, paragraph, numbers):
+    """Writes FOLDER/KIND.txt, the paragraph, and FOLDER/KIND.json, and logs the paragraph.
+
+    Args:
+        folder: where to; made if it is not there.
+        kind: name of the evaluation and of both files.
+        paragraph: what was done and found.
+        numbers: dict of everything that was measured; NumPy's values and arrays are taken too. NaN
+            becomes null.
+    """
+    folder = pathlib.Path(folder)
+    content = _plain({"kind": kind, "paragraph": paragraph, **numbers})
+    text = json.dumps(content, indent=2, allow_nan=False)
+    replace_file(folder / f"{kind}.txt", f"{paragraph}\n".encode("utf-8", "surrogateescape"))
+    replace_file(folder / f"{kind}.json", f"{text}\n".encode())
+    logging.info("%s\nWrote %s and %s.json.", paragraph, folder / f"{kind}.txt", kind)
+
+
+def _plain(value):
+    """The value as JSON can hold it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

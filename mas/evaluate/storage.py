@@ -1,0 +1,99 @@
+"""Features of videos, and the file they are kept in."""
+
+import dataclasses
+import io
+import json
+import pathlib
+import zipfile
+
+import numpy as np
+
+from mas.lists.entries import replace_file
+
+_ARRAYS = ("values", "videos", "labels", "facts")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """One vector a video.
+
+    Attributes:
+        values: float32 (videos, D), finite.
+        videos: ids, each once.
+        labels: int (videos,); -1 is unlabelled.
+        facts: how they were made, as JSON can hold it; {} where nothing is known. See `extraction`.
+    """
+
+    values: np.ndarray
+    videos: list
+    labels: np.ndarray
+    facts: dict
+
+    def __post_init__(self):
+        """Checks what any use of features relies on.
+
+        Raises:
+            ValueError: the parts do not belong together, a video stands there twice, or a value is
+                not finite; names the video.
+        """
+        shape, count = np.shape(self.values), len(self.videos)
+        if len(shape) != 2 or not min(shape) or shape[0] != count or len(self.labels) != count:
+            raise ValueError(
+                "features must be values (videos, D), and an id and a label for each video. "
+                f"Received: values {shape}, {count} ids, {len(self.labels)} labels."
+            )
+        if len(set(self.videos)) < count:
+            twice = next(video for n, video in enumerate(self.videos) if video in self.videos[:n])
+            raise ValueError(f"features must hold each video once. Received: {twice!r} twice.")
+        finite = np.isfinite(self.values).all(1)
+        if not finite.all():
+            first = self.videos[int(np.argmin(finite))]
+            raise ValueError(
+                "features must be finite. "
+                f"Received: NaN or infinity in {count - finite.sum()} videos, such as {first}."
+            )
+
+
+def load(path):
+    """Reads features that `save` wrote.
+
+    Raises:
+        ValueError: the file holds something else; names it.
+        OSError: it cannot be read.
+    """
+    try:
+        with np.load(path) as held:
+            values, videos, labels, facts = (held[name] for name in _ARRAYS)
+        facts = json.loads(str(facts))
+    except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        raise ValueError(
+            f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.evaluate features writes. "
+            "Received: something else."
+        ) from None
+    try:
+        return Features(values, videos.tolist(), labels, facts)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def save(path, features):
+    """Writes features whole or not at all: .npz with everything, or .npy with the values alone.
+
+    Raises:
+        ValueError: another file extension.
+    """
+    path, held = pathlib.Path(path), io.BytesIO()
+    check_output(path)
+    if path.suffix == ".npy":
+        np.save(held, features.values)
+    else:
+        facts = json.dumps(features.facts)
+        parts = (features.values, np.array(features.videos), features.labels, np.array(facts))
+        np.savez(held, **dict(zip(_ARRAYS, parts, strict=True)))
+    replace_file(path, held.getvalue())
+
+
+def check_output(path):
+    """Refuses a file that `save` would not write."""
+    if pathlib.Path(path).suffix not in (".npz", ".npy"):
+        raise ValueError(f"output must end in .npz or .npy. Received: output={path}.")

@@ -1,1 +1,0 @@
-"""The protocols that tell how good a representation is."""

@@ -1,0 +1,226 @@
+"""Retrieval: neighbours and recall that can be found by hand."""
+
+import csv
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from evaluating import evaluate, sample_flags, write_features, write_run
+
+from mas.evaluate import features, retrieval
+
+# Six videos on a circle, at (degrees, label).
+GALLERY = ((10, 1), (30, 0), (90, 0), (120, 2), (180, 2), (270, 1))
+QUERIES = ((-3, 0), (100, 2), (185, 1))
+NEAREST = [[0, 1, 5, 2, 3, 4], [2, 3, 1, 4, 0, 5], [4, 3, 5, 2, 1, 0]]
+
+
+def circle(rows, prefix, scale=1.0):
+    angles = np.deg2rad([angle for angle, _ in rows])
+    values = np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
+    values *= scale * np.arange(1, len(rows) + 1)[:, None]  # lengths do not count
+    names = [f"{prefix}/{number}" for number in range(len(rows))]
+    return features.Features(values, names, np.array([label for _, label in rows]), {})
+
+
+@pytest.fixture
+def sides():
+    return circle(GALLERY, "g"), circle(QUERIES, "q", 7.0)
+
+
+def test_neighbours_come_by_cosine(sides):
+    found = retrieval.nearest(*sides, 6)
+    assert found.places.tolist() == NEAREST and found.own.tolist() == [-1] * 3
+    degrees = [[13, 33, 87, 93, 123, 177], [10, 20, 70, 80, 90, 170], [5, 65, 85, 95, 155, 175]]
+    np.testing.assert_allclose(found.similarities, np.cos(np.deg2rad(degrees)), atol=1e-6)
+    assert retrieval.nearest(*sides, 2).places.tolist() == [row[:2] for row in NEAREST]
+
+
+def test_recall_by_hand(sides):
+    """The first hits come at rank 2, 2 and 3."""
+    found = retrieval.nearest(*sides, 6)
+    expected = {1: 0, 2: 2 / 3, 3: 1, 6: 1}
+    assert retrieval.recall(found, *sides, [1, 2, 3, 6]) == pytest.approx(expected)
+    classes = retrieval.per_class(found, *sides, [1, 2, 3])
+    assert classes == {0: {1: 0, 2: 1, 3: 1}, 1: {1: 0, 2: 0, 3: 1}, 2: {1: 0, 2: 1, 3: 1}}
+
+
+def test_chance_is_the_mean_over_all_orders(sides):
+    gallery, queries = sides
+    found = retrieval.nearest(*sides, 6)
+    orders = list(itertools.permutations(gallery.labels.tolist()))
+    expected = {
+        k: np.mean([label in order[:k] for order in orders for label in queries.labels])
+        for k in (1, 2, 5)
+    }
+    assert retrieval.chance(found, *sides, [1, 2, 5]) == pytest.approx(expected)
+
+
+def test_a_video_is_never_its_own_neighbour(sides):
+    gallery, _ = sides
+    found = retrieval.nearest(gallery, gallery, 5)
+    assert found.own.tolist() == list(range(6))
+    for row, places in enumerate(found.places.tolist()):
+        assert sorted([row, *places]) == list(range(6))
+    assert found.places[:, 0].tolist() == [1, 0, 3, 2, 3, 4]
+    assert retrieval.chance(found, gallery, gallery, [1])[1] == pytest.approx(1 / 5)
+    mixed = features.Features(
+        np.concatenate([gallery.values[3:4], sides[1].values[:1]]),
+        ["g/3", "q/0"], np.array([2, 0]), {},
+    )  # fmt: skip
+    found = retrieval.nearest(gallery, mixed, 2)
+    assert found.own.tolist() == [3, -1] and found.places.tolist() == [[2, 4], [0, 1]]
+    one = (2 - 1) / 5, 2 / 6
+    assert retrieval.chance(found, gallery, mixed, [1])[1] == pytest.approx(np.mean(one))
+
+
+def test_equals_come_in_the_gallery_s_order():
+    same = features.Features(np.ones((4, 3)), list("abcd"), np.arange(4), {})
+    query = features.Features(np.ones((1, 3)), ["q"], np.array([0]), {})
+    assert retrieval.nearest(same, query, 4).places.tolist() == [[0, 1, 2, 3]]
+    assert retrieval.nearest(same, same, 3).places.tolist() == [
+        [1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]
+    ]  # fmt: skip
+
+
+def test_zeros_are_alike_to_nothing(caplog):
+    gallery = features.Features(np.array([[0, 0], [-1, 0], [1, 0]]), list("abc"), np.arange(3), {})
+    query = features.Features(np.array([[1.0, 0]]), ["q"], np.array([0]), {})
+    found = retrieval.nearest(gallery, query, 3)
+    assert found.places.tolist() == [[2, 0, 1]] and found.similarities.tolist() == [[1, 0, -1]]
+    assert "1 videos have features of zeros alone" in caplog.text
+
+
+def test_blocks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    gallery, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (50, 23))
+    whole = retrieval.search(gallery, queries, 7)
+    expected = np.argsort(-(queries @ gallery.T), axis=1)[:, :7]
+    np.testing.assert_array_equal(whole[0], expected)
+    for block in (1, 150, 1149):  # 1, 3 and 22 queries at a time
+        monkeypatch.setattr(retrieval, "BLOCK", block)
+        for part, other in zip(whole, retrieval.search(gallery, queries, 7), strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-5)
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(sides, tmp_path):
+    paths = [tmp_path / f"{name}.npz" for name in ("gallery", "queries")]
+    for path, side in zip(paths, sides, strict=True):
+        features.save(path, side)
+    return paths
+
+
+def flags_of(files, tmp_path, top="1,2,3,6"):
+    output = tmp_path / "out"
+    gallery, queries = files
+    return [f"--gallery={gallery}", f"--queries={queries}", f"--top={top}", f"--output={output}"]
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_two_files_are_compared(script, files, tmp_path, caplog):
+    assert evaluate(script, "retrieval", *flags_of(files, tmp_path)) == 0
+    told = json.loads((tmp_path / "out" / "retrieval.json").read_text())
+    assert told["recall"] == pytest.approx({"1": 0, "2": 2 / 3, "3": 1, "6": 1})
+    assert told["own"] == 0 and told["queries"]["videos"] == 3
+    assert "3 videos" in told["paragraph"] and "query 6 videos" in told["paragraph"]
+    assert "0.0 at 1, 66.7 at 2, 100.0 at 3" in caplog.text and "No query is in" in caplog.text
+    header, *rows = rows_of(tmp_path / "out" / "neighbours.csv")
+    assert header == "query query_label rank neighbour neighbour_label similarity".split()
+    assert len(rows) == 3 * 6
+    assert rows[0] == ["q/0", "0", "1", "g/0", "1", f"{math.cos(math.radians(13)):.6f}"]
+    assert rows[7] == ["q/1", "2", "2", "g/3", "2", f"{math.cos(math.radians(20)):.6f}"]
+    assert [row[:2] for row in rows_of(tmp_path / "out" / "recall.csv")[1:]] == [
+        ["1", "0.000000"], ["2", "0.666667"], ["3", "1.000000"], ["6", "1.000000"]
+    ]  # fmt: skip
+
+
+def test_a_query_of_the_gallery_is_said(script, files, tmp_path, caplog):
+    gallery, _ = files
+    assert evaluate(script, "retrieval", *flags_of((gallery, gallery), tmp_path, "1")) == 0
+    assert "6 queries are in the gallery, too; none is its own neighbour" in caplog.text
+    rows = rows_of(tmp_path / "out" / "neighbours.csv")[1:]
+    assert len(rows) == 6 * 5 and all(row[0] != row[3] for row in rows)
+
+
+def test_lists_go_through_the_network(script, sample_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = write_run(tmp_path / "small")
+    flags = [*sample_flags(sample_data, run, "gallery", "queries"), "--clips=1", "--top=1,5"]
+    for pooling in ("average", "max"):
+        more = [f"--pooling={pooling}", f"--output={tmp_path / pooling}"]
+        assert evaluate(script, "retrieval", *flags, *more) == 0
+        told = json.loads((tmp_path / pooling / "retrieval.json").read_text())
+        assert told["gallery"]["facts"]["pooling"] == pooling and told["queries"]["videos"] == 6
+        assert told["paragraph"].count("Network:") == 1
+    parts = [features.load(path) for path in (tmp_path / "cache/mas/features").iterdir()]
+    assert sorted(part.values.shape[1] for part in parts) == [32, 32, 128, 128]
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "words"),
+    [
+        ({"top": "7"}, [], "top must be at most 6, the videos of the gallery"),
+        ({"top": "0,1"}, [], "top must be numbers above 0. Received: top=0,1"),
+        ({"top": "a"}, [], "top must be numbers above 0. Received: top=a"),
+        ({"width": 3}, [], "must be features of the same network and pooling. Received: width 2"),
+        ({"labels": [0, -1, 1]}, [], "every video must have a label. Received: a/1 without one"),
+        ({"facts": {"digest": "b"}}, [], "Received: digest a and b"),
+        ({}, ["--random"], "without flags on network and clips. Received: --random"),
+        ({}, ["--queries=list.txt"], "list must come with --model and --data. Received: list.txt"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(script, tmp_path, caplog, change, more, words):
+    gallery = circle(GALLERY, "g")
+    files = [tmp_path / "g.npz", tmp_path / "q.npz"]
+    write_features(files[0], gallery.values, gallery.labels, gallery.videos, digest="a")
+    values = np.ones((3, change.get("width", 2)))
+    facts = change.get("facts", {})
+    write_features(files[1], values, change.get("labels", [0, 1, 2]), **facts)
+    flags = flags_of(files, tmp_path, change.get("top", "1"))
+    assert evaluate(script, "retrieval", *flags, *more) == 2
+    assert words in caplog.text and not (tmp_path / "out").exists()
+
+
+def test_a_gallery_of_one_class_is_refused(script, tmp_path, caplog):
+    path = write_features(tmp_path / "one.npz", np.eye(4), [3] * 4)
+    assert evaluate(script, "retrieval", *flags_of((path, path), tmp_path, "1")) == 2
+    assert "one.npz must hold 2 classes or more. Received: 1 class, label 3." in caplog.text
+
+
+# ---- the benchmark -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def benchmark(script):
+    sizes = ("--gallery=200", "--queries=40", "--width=8", "--nearest=5")
+    with script("benchmarks/retrieval.py", *sizes) as module:
+        yield module
+
+
+@pytest.mark.parametrize(("least", "status"), [(0, 0), (1e9, 1)])
+def test_the_benchmark_ends_with_its_verdict(benchmark, monkeypatch, capsys, least, status):
+    monkeypatch.setattr(benchmark, "LEAST", least)
+    assert benchmark.main([]) == status
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Nothing is faster." if status == 0 else last.startswith("MISSED: NumPy takes")
+
+
+def test_the_benchmark_s_ways_find_the_same(benchmark, monkeypatch):
+    rng = np.random.default_rng(0)
+    gallery, queries = (retrieval.unit(rng.normal(size=(n, 6))) for n in (40, 9))
+    expected = np.argsort(-(queries @ gallery.T), axis=1)[:, :4]
+    for name, way in benchmark.WAYS.items():
+        np.testing.assert_array_equal(way(gallery, queries, 4), expected, err_msg=name)
+    monkeypatch.setitem(benchmark.WAYS, "NumPy", lambda *_: expected[:, ::-1])
+    with pytest.raises(SystemExit, match="NumPy: .* of the neighbours are others"):
+        benchmark.compare(gallery, queries, 4)
