@@ -49,7 +49,7 @@ def main(argv):
         raise app.UsageError(f"train.py takes flags only. Received: {argv[1:]}.")
     try:
         task = tasks.task(_TASK.value, _options(), **cli.network_options())
-        task.check(cli.FLAGS.size)
+        task.check(cli.FLAGS.size, cli.FLAGS.batch)
         if _SAMPLE.value:
             _make_sample(pathlib.Path("data", "sample"), task)
         return _train(task)

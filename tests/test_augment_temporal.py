@@ -229,7 +229,7 @@ ONE = tf.constant(noise(1, 8, 9))
         ),
         (
             lambda c: augment.flow_warp(c, tf.zeros((3, 8, 9, 2)), SEED),
-            r"flow must be float32 \(2, 8, 9, 2\), .* Received: float32 \(3, 8, 9, 2\)",
+            r"flow must be float32 \(2, 8, 9, 2\) .* Received: float32 \(3, 8, 9, 2\)",
         ),
         (
             lambda c: augment.flow_warp(c, tf.zeros((2, 8, 9, 2), tf.uint8), SEED),

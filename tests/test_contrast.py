@@ -104,6 +104,80 @@ def test_a_zero_embedding_has_a_gradient():
     assert np.isfinite(tape.gradient(loss, z)).all()
 
 
+# ---- with a queue, and triplets ------------------------------------------------------------------
+
+
+def unit(*shape, seed=0):
+    z = drawn(seed, *shape)
+    return z / np.linalg.norm(z, axis=-1, keepdims=True)
+
+
+def test_queue_logits_term_by_term():
+    """Column 0 is the positive, the last one the negative of the query's own."""
+    q, k, n, queue = (unit(*shape, seed=s) for s, shape in enumerate([(3, 4)] * 3 + [(5, 4)]))
+    for negative, columns in ((n, 7), (None, 6)):
+        found = contrast.queue_logits(q, k, queue, negative, 0.07).numpy()
+        assert found.shape == (3, columns)
+        for i in range(3):
+            others = [*queue, *([] if negative is None else [negative[i]])]
+            expected = [float(np.dot(q[i], z)) / 0.07 for z in [k[i], *others]]
+            np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_softmax_loss_is_cross_entropy_of_column_0():
+    logits = drawn(1, 4, 6, scale=5)
+    expected = keras.losses.sparse_categorical_crossentropy(
+        np.zeros(4, int), logits, from_logits=True
+    )
+    np.testing.assert_allclose(contrast.softmax_loss(logits), expected, rtol=1e-5)
+    even = contrast.softmax_loss(np.zeros((2, 5002), np.float32))
+    np.testing.assert_allclose(even, math.log(5002), rtol=1e-6)  # 8.52: the chance level
+
+
+@pytest.mark.parametrize("videos", [1, 3570, 10**6])
+def test_nce_is_the_published_formula_whatever_the_number_of_videos(videos):
+    s = drawn(2, 4, 6, scale=2).astype(np.float64)
+    mean = 3.7
+    e = np.exp(s) / (mean * videos)
+    m, chance = s.shape[1] - 1, 1 / videos
+    expected = -np.log(e[:, 0] / (e[:, 0] + m * chance))
+    expected -= np.log(m * chance / (e[:, 1:] + m * chance)).sum(1)
+    found = contrast.nce_loss(s.astype(np.float32), math.log(mean))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_triplet_loss():
+    """Distances 0 and sqrt(2), and a margin of 0.5: all there is, and nothing."""
+    x, y = np.array([[1.0, 0]], np.float32), np.array([[0.0, 1]], np.float32)
+    assert contrast.triplet_loss(x, x, y).numpy() == [0]
+    np.testing.assert_allclose(contrast.triplet_loss(x, y, x), [math.sqrt(2) + 0.5], rtol=1e-5)
+    np.testing.assert_allclose(contrast.triplet_loss(x, y, y, 0.3), [0.3], rtol=1e-5)
+    with tf.GradientTape() as tape:
+        same = tf.constant(x)
+        tape.watch(same)
+        loss = contrast.triplet_loss(same, same, y, margin=2.0)
+    assert np.isfinite(tape.gradient(loss, same)).all()
+
+
+def test_alignment_and_uniformity():
+    """Uniformity of n equal points is 0; of two opposite ones -2 * 4."""
+    q, k = unit(5, 3, seed=3), unit(5, 3, seed=4)
+    np.testing.assert_allclose(contrast.alignment(q, k), ((q - k) ** 2).sum(1), rtol=1e-5)
+    squares = [((q[i] - q[j]) ** 2).sum() for i in range(5) for j in range(5) if i != j]
+    expected = math.log(np.mean(np.exp(-2 * np.array(squares))))
+    np.testing.assert_allclose(contrast.uniformity(q), np.full(5, expected), rtol=1e-5)
+    line = np.array([[1.0, 0], [-1, 0]], np.float32)
+    np.testing.assert_allclose(contrast.uniformity(line), [-8, -8], rtol=1e-5)
+    np.testing.assert_allclose(contrast.uniformity(np.repeat(line[:1], 4, 0)), 0, atol=1e-6)
+    assert contrast.uniformity(line[:1]).numpy() == [0]
+
+
+def test_the_row_of_another_example():
+    rows = np.arange(5)[:, None]
+    assert contrast.of_another(rows).numpy().ravel().tolist() == [1, 2, 3, 4, 0]
+    assert contrast.of_another(rows, "reverse").numpy().ravel().tolist() == [4, 3, 2, 1, 0]
+
+
 # ---- replicas ------------------------------------------------------------------------------------
 
 
@@ -174,3 +248,16 @@ def test_clips_of_other_replicas_are_met(two_replicas):
     )
     np.testing.assert_allclose(found, contrast.loss(z, groups), rtol=1e-5)
     assert (found > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"), [("shift", [1, 2, 3, 0]), ("reverse", [3, 2, 1, 0])]
+)
+def test_another_example_may_be_on_another_replica(two_replicas, order, expected):
+    def local(context):
+        return tf.data.Dataset.range(4).batch(2)
+
+    (batch,) = two_replicas.distribute_datasets_from_function(local)
+    run = tf.function(lambda rows: contrast.of_another(rows, order))
+    parts = two_replicas.experimental_local_results(two_replicas.run(run, args=(batch,)))
+    assert np.concatenate([part.numpy() for part in parts]).tolist() == expected

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import optimizers, tasks, training
+from mas import optimizers, run_folder, tasks, training
 from mas.tasks import contrast
 from mas.tasks.momentum import Momentum
 
@@ -243,3 +243,53 @@ def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas)
     assert set(order[:3]) not in ({0, 1, 2}, {3, 4, 5}), "else nothing was shuffled"
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(shuffling.queue.numpy()[:6], found, atol=1e-6)
+
+
+# ---- the checkpoint ------------------------------------------------------------------------------
+
+
+class Clips:
+    """A reader of seeded clips with the pipeline's contract: 3 steps an epoch."""
+
+    def steps(self, batch):
+        return 3
+
+    def batches(self, batch, first_step, last_step, share, parts, threads):
+        x = np.concatenate([clips_of(batch, 3, seed=n) for n in range(first_step, last_step)])
+        return tf.data.Dataset.from_tensor_slices((x, {})).batch(batch // parts)
+
+
+def fit(folder, strategy, epochs=3, stop=None):
+    """All variables after the run; `stop` kills it after that many steps."""
+    task = Small(negative="intra", queue=7, temperature=0.3, key_momentum=0.9, loss="nce")
+    with strategy.scope():
+        model = model_of(norm=True)
+        trainer = training.Trainer(task, model, optimizers.Momentum(0.1, l2=0.01), strategy)
+    run = run_folder.RunFolder(folder, {"seed": ["1"]}, {"clips": 12})
+    run.describe(model, strategy)
+    step, calls = trainer.step_function(), []
+
+    def limited(*batch):
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return step(*batch)
+
+    trainer.step_function = lambda jit: limited
+    try:
+        trainer.fit(Clips(), training.Plan(epochs, batch=4, checkpoint_every=2), run)
+    except KeyboardInterrupt:
+        pass
+    return trainer, [variable.numpy() for variable in trainer.variables]
+
+
+@pytest.mark.parametrize(("stop", "replicas"), [(1, 1), (4, 1), (8, 1), (5, 2)])
+def test_a_killed_run_goes_on_with_its_queue(tmp_path, two_replicas, stop, replicas):
+    """Queue, pointer, both encoders, first batch's mean: bit for bit those of a whole run."""
+    strategy = two_replicas if replicas == 2 else training.strategy("none")
+    trainer, whole = fit(tmp_path / "whole", strategy)
+    assert trainer._encoders.pointer.numpy() == 9 * 4 % 7
+    fit(tmp_path / "parts", strategy, stop=stop)
+    _, resumed = fit(tmp_path / "parts", strategy)
+    for value, reference in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(value, reference)

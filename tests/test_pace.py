@@ -500,8 +500,13 @@ def test_help_names_what_a_task_has(script):
     with script("train.py") as module:
         flags = module.cli.FLAGS
         words = flags["loop"].help
-        assert words.startswith("[task] Of pace, pace_contrast: restrict, bounce or wrap: what ")
-        assert words.endswith("(default: restrict)")
+        assert words.startswith(
+            "[task] Of pace, pace_contrast, moco, vtdl, dsm, dsm_triplet: restrict, bounce"
+        )
+        defaults = (
+            "(default: restrict of pace, pace_contrast; wrap of moco, vtdl, dsm, dsm_triplet)"
+        )
+        assert words.endswith(defaults)
         assert flags["patterns"].help.startswith("[task] Of mas: partition patterns among 1, 2, 3")
         assert "pace_contrast" in flags["task"].help
         for name, (_, text) in tasks.fields().items():

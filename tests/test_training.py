@@ -39,7 +39,7 @@ class Regress(Task):
 
     def losses(self):
         scale = np.inf if self.blow_up else 1.0
-        return {"y": (lambda t, p: tf.reduce_mean((t - p) ** 2, -1) * scale, 0.5)}
+        return {"y": (lambda y, p: tf.reduce_mean((y["y"] - p["y"]) ** 2, -1) * scale, 0.5)}
 
     def metrics(self):
         return {"error": lambda y, outputs: tf.reduce_mean(tf.abs(y["y"] - outputs["y"]), -1)}
@@ -491,7 +491,7 @@ def test_a_damaged_image_is_named_in_one_line(script, sample_data, tmp_path, cap
         ("--size=64", "size must be in 1..32"),
         (
             "--task=jigsaw",
-            "task must be one of ['mas', 'pace', 'pace_contrast']. Received: task='jigsaw'",
+            "task must be one of ['dsm', 'dsm_triplet', 'mas', 'moco', 'pace', 'pace_contrast', 'vtdl']",
         ),
         ("--option=colour=brightest", "colour must be one of"),
         ("--option=pace=3", "option must be one of"),

@@ -118,6 +118,7 @@ def draw_affine(seed, kind="scale"):
     return tf.reshape(AFFINE[kind](tf.random.stateless_uniform((2,), seed)), (2, 3))
 
 
+@tf.function(jit_compile=True)
 def apply_affine(clip, matrix):
     """The clip mapped by a matrix float32 (2, 3), as `draw_affine` returns it."""
     height, width = clip.shape[1:3]

@@ -194,6 +194,7 @@ def draw_scales(seed, frames, form=1):
     return tf.maximum(LEAST_SCALE, MOST_SCALE[form] * tf.random.stateless_uniform((frames,), seed))
 
 
+@tf.function(jit_compile=True)
 def apply_flow(clip, flow, scales, form=1):
     """The clip shifted along its flow by the scales that `draw_scales` returns."""
     height, width = clip.shape[1:3]

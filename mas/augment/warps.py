@@ -122,6 +122,7 @@ def draw_thin_plate(seed, points=5, reach=0.1):
     return tf.random.stateless_uniform((points, points, 2), seed, -reach, reach)
 
 
+@tf.function(jit_compile=True)
 def apply_thin_plate(clip, offsets):
     """The clip bent by the offsets that `draw_thin_plate` returns."""
     height, width = clip.shape[1:3]

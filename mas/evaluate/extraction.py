@@ -54,7 +54,7 @@ def means(function, data, entries, settings):
     labels = _labels(data, entries)
     failures = _Failures(data, settings.allow_failures)
     task = Clips(settings.frames, settings.modality, settings.static)
-    options = {"how": settings.how, "count": settings.clips, "wrap": task.wraps}
+    options = {"how": settings.how, "count": settings.clips, "least": task.least}
     examples = clips.examples(data, entries, settings.frames, **options)
     for number in sorted(set(labels) - set(examples.videos.tolist())):
         failures.add(number, f"{data.lengths[number]} frames leave no clip of {settings.frames}")

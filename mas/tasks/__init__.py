@@ -64,14 +64,24 @@ def fields():
 
 
 def _help(field, of):
-    """Which tasks have the field, its default, and the words on it in a docstring."""
-    for _, kind, default in of:
-        text = (inspect.getdoc(kind) or "").partition("Attributes:")[2]
-        words = re.search(rf"^ +{field}: (.+?)(?=^ +\w+: |\Z)", text, re.DOTALL | re.MULTILINE)
-        if words:
-            names = ", ".join(name for name, *_ in of)
-            return f"Of {names}: {' '.join(words[1].split())} (default: {_written(default)})"
-    return f"Of {', '.join(name for name, *_ in of)}."
+    """Which tasks have the field, its defaults, and the words on it in a docstring."""
+    names = ", ".join(name for name, *_ in of)
+    defaults = {}
+    for name, _, default in of:
+        defaults.setdefault(_written(default), []).append(name)
+    if len(defaults) == 1:
+        (said,) = defaults
+    else:
+        said = "; ".join(
+            f"{default} of {', '.join(having)}" for default, having in defaults.items()
+        )
+    for _, kind, _ in of:
+        for base in kind.__mro__:  # a method's docstring leaves out what it shares
+            text = (inspect.getdoc(base) or "").partition("Attributes:")[2]
+            words = re.search(rf"^ +{field}: (.+?)(?=^ +\w+: |\Z)", text, re.DOTALL | re.MULTILINE)
+            if words:
+                return f"Of {names}: {' '.join(words[1].split())} (default: {said})"
+    return f"Of {names}: (default: {said})"
 
 
 def _parse(key, text, default):

@@ -145,6 +145,12 @@ class DSMTriplet(Disturbed):
         if not self.intra_weight + self.inter_weight > 0:
             raise ValueError("intra_weight or inter_weight must be above 0. Received: both 0.")
 
+    def check(self, size, batch):
+        """Refuses a batch without another example's negative."""
+        del size
+        if self.inter_weight and batch < 2:
+            raise ValueError("batch must be 2 or more with inter_weight. Received: batch=1.")
+
     def model(self, backbone):
         """Mean of the map, linear layer, length 1."""
         output = {"embedding": heads.embedding(backbone.output, self.embedding)}

@@ -76,8 +76,9 @@ class Statistics(Task):
                 f"colour must be one of {list(statistics.COLOURS)}. Received: {self.colour!r}."
             )
 
-    def check(self, size):
+    def check(self, size, batch):
         """Refuses a size that the partition patterns do not divide."""
+        del batch
         statistics.regions.check_size(size)
 
     def sample(self, length, start, rng):

@@ -41,8 +41,8 @@ class Task:
         """This task as it is tested: with nothing that only training changes at random."""
         return self
 
-    def check(self, size):
-        """Refuses a clip of `size` x `size` pixels that the targets cannot be made of.
+    def check(self, size, batch):
+        """Refuses clips of `size` x `size` pixels, or a `batch`, that the task can do nothing with.
 
         Raises:
             ValueError: it is one.

@@ -1,0 +1,310 @@
+"""The views of MoCo, VTDL and DSM: which frames, which augmentation, in which role."""
+
+import collections
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mas import augment, tasks
+from mas.tasks import views
+
+SIZE = 24
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def published(length, start, frames=16, stride=4):
+    """The walk of VTDL's code, which counts from 1."""
+    place, walk = start + 1, []
+    for _ in range(frames):
+        walk.append(place - 1)
+        place = place + stride if place < length - stride + 1 else 1
+    return walk
+
+
+def published_pairs(length, window, min_offset=2):
+    """{(start of the anchor, of the negative): share}, from 0, as VTDL's code counts from 1."""
+    starts = range(1, max(length - window, 0) + 2)
+    found = collections.Counter()
+    for first in starts:
+        for second in starts:
+            if abs(second - first) < min_offset:
+                second = (second + length // 3) % length or 1
+            found[first - 1, second - 1] += 1 / len(starts) ** 2
+    return found
+
+
+# ---- which frames --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [9, 16, 61, 64, 65, 130, 200])
+@pytest.mark.parametrize("start", [0, 3, 8])
+def test_frames_are_those_of_the_published_walk(length, start):
+    frames, target = tasks.VTDL().sample(length, start, rng())
+    assert frames[0].tolist() == published(length, start)
+    assert frames.shape == (2, 16) and target.size == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "window"), [(130, 128), (133, 128), (100, 128), (70, 64), (67, 64), (8, 64)]
+)
+def test_starts_are_drawn_as_published(length, window):
+    """All pairs that can come up, each as often as by the formula, from 40,000 draws."""
+    task, draw = tasks.VTDL(frames=2, stride=1, window=window), rng(1)
+    counts = collections.Counter()
+    for _ in range(4000):
+        frames, _ = task.sample(length, None, draw)
+        counts[int(frames[0, 0]), int(frames[1, 0])] += 1
+    expected = published_pairs(length, window)
+    assert counts.keys() == expected.keys()
+    for pair, share in expected.items():
+        assert counts[pair] / 4000 == pytest.approx(share, abs=0.045)
+
+
+def test_the_published_window_is_32_strides_whatever_the_clip():
+    """A video of 128 frames has one anchor, and one negative 42 frames on."""
+    task = tasks.VTDL(window=128)
+    for seed in range(20):
+        frames, _ = task.sample(128, None, rng(seed))
+        assert frames[:, 0].tolist() == [0, 42]
+    assert {int(task.sample(131, None, rng(s))[0][0, 0]) for s in range(60)} == {0, 1, 2, 3}
+
+
+def test_the_default_window_is_the_clips():
+    firsts = {int(tasks.VTDL().sample(66, None, rng(s))[0][0, 0]) for s in range(60)}
+    assert firsts == {0, 1, 2}, "16 * 4 = 64 frames from a first frame on"
+
+
+@pytest.mark.parametrize("places", range(4, 20))
+def test_the_negative_is_never_too_close(places):
+    for anchor in range(places):
+        for negative in range(places):
+            moved = views.apart(anchor, negative, places, 2)
+            assert 0 <= moved < places and abs(moved - anchor) >= 2
+            if abs(negative - anchor) >= 2:
+                assert moved == negative
+
+
+def test_from_1_the_moved_negative_is_never_0():
+    """The code counts from 1 and takes 0 for 1: (7 + 3) mod 10 is 0, so its first frame."""
+    assert views.apart(6, 6, 10, 2) == 0
+    assert views.apart(4, 5, 12, 2) == 9  # 1-based: 6 + 4
+
+
+def test_a_larger_offset_keeps_the_negative_further_away():
+    task = tasks.VTDL(min_offset=16)
+    for seed in range(40):
+        (anchor, negative), _ = (part for part in task.sample(90, None, rng(seed)))
+        assert abs(int(anchor[0]) - int(negative[0])) >= 16
+
+
+def test_the_last_frame_can_stay_unused():
+    """DSM's code takes one frame less than there are."""
+    seen = set()
+    for seed in range(200):
+        frames, _ = tasks.DSM(unused=1, frames=4, stride=3).sample(30, None, rng(seed))
+        assert frames[0].tolist() == published(29, frames[0, 0], 4, 3)
+        seen |= set(frames.ravel().tolist())
+    assert max(seen) == 28
+
+
+def test_restrict_stays_inside():
+    task = tasks.VTDL(loop="restrict", frames=4, stride=3)
+    assert task.span == task.least == 13 and not task.wraps
+    seen = set()
+    for seed in range(100):
+        frames, _ = task.sample(13, None, rng(seed))
+        for walk in frames:
+            assert walk.tolist() == list(range(walk[0], walk[0] + 12, 3))
+        seen.add((int(frames[0, 0]), int(frames[1, 0])))
+    assert seen <= {(a, b) for a in range(4) for b in range(4) if abs(a - b) >= 2}
+    with pytest.raises(ValueError, match="a video must have 13 frames. Received: 12"):
+        task.sample(12, None, rng())
+
+
+def test_very_short_videos_are_refused_where_there_is_a_negative():
+    assert tasks.VTDL().least == 4 and tasks.MoCo().least == 1
+    with pytest.raises(ValueError, match="a video must have 4 frames. Received: 3"):
+        tasks.VTDL().sample(3, None, rng())
+    assert tasks.MoCo().sample(1, None, rng())[0].tolist() == [[0] * 16]
+
+
+@pytest.mark.parametrize(
+    ("task", "decoded", "roles"),
+    [
+        (tasks.MoCo(), 1, 2),
+        (tasks.MoCo(negative="inter"), 2, 3),
+        (tasks.VTDL(), 2, 3),
+        (tasks.VTDL(negative="none"), 1, 2),
+        (tasks.DSM(temporal="flow"), 1, 3),
+        (tasks.DSM(temporal="frames"), 1, 3),
+        (tasks.DSMTriplet(), 2, 3),
+    ],
+)
+def test_clips_that_are_the_same_are_decoded_once(task, decoded, roles):
+    assert task.views == decoded == len(task.sample(90, None, rng())[0])
+    assert task.roles == ("anchor", "positive", "negative")[:roles]
+
+
+# ---- what becomes of them ------------------------------------------------------------------------
+
+
+def clip_of(task, seed=0, shape=(30, 40)):
+    draw = rng(seed)
+    count = (task.views, task.frames)
+    clip = {
+        "rgb": draw.integers(0, 256, (*count, *shape, 3)).astype(np.uint8),
+        "seed": np.array([seed, 1], np.int32),
+        "batch_seed": np.array([9, 9], np.int32),
+        "flow": draw.normal(0, 3, (task.views, task.frames - 1, *shape, 2)).astype(np.float32),
+    }
+    return {name: tf.constant(value) for name, value in clip.items()}
+
+
+def plain(kind, **options):
+    """Without rotation and colours, and without a choice in the crop."""
+    options = {"size": SIZE} | options
+    return kind(frames=6, rotation=0.0, colours="none", **options)
+
+
+SQUARE = (SIZE, SIZE)
+
+
+def test_roles_and_sources():
+    """Anchor and positive show one clip, the negative the other."""
+    task = plain(tasks.VTDL, mixup=0.0)
+    clip = clip_of(task, shape=SQUARE)
+    x, y = task.example(clip)
+    first, second = clip["rgb"].numpy()
+    np.testing.assert_array_equal(x, np.stack([first, first, second]))
+    assert y == {}
+
+
+def test_every_view_is_augmented_for_itself():
+    task = tasks.VTDL(frames=6, size=SIZE, mixup=0.0)
+    x, _ = task.example(clip_of(task))
+    assert x.shape == (3, 6, SIZE, SIZE, 3) and x.dtype == tf.uint8
+    assert np.mean(x[0] != x[1]) > 0.5
+    again, _ = task.example(clip_of(task))
+    np.testing.assert_array_equal(x, again)
+
+
+@pytest.mark.parametrize(("colours", "last"), [("one", True), ("all", False), ("none", None)])
+def test_basic_is_rotation_crop_and_colours(colours, last):
+    clip = clip_of(tasks.MoCo(frames=6))["rgb"][0]
+    seed = tf.constant([3, 4])
+    found = views.basic(clip, seed, SIZE, 10.0, colours)
+    parts = [tf.random.experimental.stateless_fold_in(seed, number) for number in (0, 1)]
+    expected = augment.rotate_and_crop(clip, parts[0], SIZE, 10.0)
+    if last is not None:
+        jitter = augment.BASIC_JITTER | {"last_only": last}
+        expected = augment.colour_jitter(expected, parts[1], **jitter)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_tca_blends_a_frame_into_the_anchor_alone():
+    task = plain(tasks.VTDL, mixup=0.5)
+    clip = clip_of(task, shape=SQUARE)
+    x = task.example(clip)[0].numpy().astype(float)
+    first, second = clip["rgb"].numpy().astype(float)
+    np.testing.assert_array_equal(x[1:], [first, second])
+    errors = []
+    for frame in first:
+        change, step = x[0] - first, frame - first
+        weight = np.sum(change * step) / np.sum(step**2)
+        errors.append((np.abs(change - weight * step).max(), weight))
+    error, weight = min(errors)
+    assert error <= 0.51 and 0 < weight < 0.5, "rounding apart"
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_the_weight_is_the_batchs_or_the_examples(per_sample):
+    task = plain(tasks.VTDL, mixup=0.5, per_sample=per_sample)
+    still = np.zeros((2, 6, *SQUARE, 3), np.uint8)
+    still[:, ::2] = 200  # every other frame: the change tells the weight
+    found = set()
+    for seed in range(6):
+        clip = clip_of(task, seed, SQUARE) | {"rgb": tf.constant(still)}
+        x = task.example(clip)[0].numpy()[0].astype(int)
+        found.add(int(np.abs(x - still[0]).max()))
+    assert (len(found) == 1) != per_sample
+
+
+@pytest.mark.parametrize("spatial", ["push", "tps", "affine"])
+@pytest.mark.parametrize("disturbed", ["anchor", "positive"])
+def test_sld_changes_one_view(spatial, disturbed):
+    task = plain(tasks.DSM, spatial=spatial, disturbed=disturbed, size=80)
+    clip = clip_of(task, shape=(80, 80))
+    x = task.example(clip)[0].numpy()
+    first, second = clip["rgb"].numpy()
+    changed = task.roles.index(disturbed)
+    warp = {"push": augment.push_warp, "tps": augment.thin_plate_warp, "affine": augment.affine}
+    expected = [first, first, second]
+    expected[changed] = warp[spatial](clip["rgb"][0], task.seed(clip, 3)).numpy()
+    assert np.any(expected[changed] != first)
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_tld_breaks_the_clips_own_motion():
+    task = plain(tasks.DSM, spatial="none", temporal="frames")
+    clip = clip_of(task, shape=SQUARE)
+    x = task.example(clip)[0].numpy()
+    (first,) = clip["rgb"].numpy()
+    np.testing.assert_array_equal(x[:2], [first, first])
+    known = {frame.tobytes() for frame in first}
+    assert {frame.tobytes() for frame in x[2]} <= known and np.any(x[2] != first)
+
+    task = plain(tasks.DSM, spatial="none", temporal="flow")
+    x = task.example(clip)[0].numpy()
+    assert task.inputs == ("rgb", "flow") and tasks.DSM().inputs == ("rgb",)
+    expected = augment.flow_warp(clip["rgb"][0], clip["flow"][0], task.seed(clip, 2, False))
+    np.testing.assert_array_equal(x[2], expected)
+    np.testing.assert_array_equal(x[:2], [first, first])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("vtdl", {"negative": "some"}, "negative must be one of .* Received: negative='some'"),
+        ("vtdl", {"loop": "clamp"}, "loop must be one of .* Received: loop='clamp'"),
+        ("vtdl", {"colours": "grey"}, "colours must be one of .* Received: colours='grey'"),
+        ("vtdl", {"stride": 0}, "stride must be 1 or more. Received: stride=0"),
+        ("vtdl", {"rotation": 200.0}, "rotation must be in 0..180. Received: rotation=200.0"),
+        ("vtdl", {"mixup": 1.5}, r"mixup must be in \[0, 1\]. Received: mixup=1.5"),
+        ("moco", {"temperature": 0.0}, "temperature must be above 0. Received: temperature=0.0"),
+        ("moco", {"key_momentum": 1.0}, r"key_momentum must be in \[0, 1\). Received"),
+        ("moco", {"queue": -1}, "queue must be 0 or more .* Received: queue=-1"),
+        ("moco", {"loss": "hinge"}, "loss must be one of .* Received: loss='hinge'"),
+        ("moco", {"key_norm": "eval"}, "key_norm must be one of .* Received: key_norm='eval'"),
+        ("dsm", {"spatial": "blur"}, "spatial must be one of .* Received: spatial='blur'"),
+        ("dsm", {"temporal": "flow", "negative": "none"}, "temporal must be shift unless"),
+        ("dsm_triplet", {"negative": "none"}, "negative must be one of .*intra.* Received"),
+        ("dsm_triplet", {"margin": -1.0}, "margin must be 0 or more. Received: margin=-1.0"),
+        ("dsm_triplet", {"intra_weight": 0.0, "inter_weight": 0.0}, "must be above 0"),
+        ("dsm_triplet", {"order": "random"}, "order must be one of .* Received: order='random'"),
+    ],
+)
+def test_wrong_choices_say_what_is_allowed(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.TASKS[kind](**options)
+
+
+def test_a_test_has_no_queue_and_one_encoder():
+    tested = tasks.VTDL(queue=5000).testing()
+    assert (tested.queue, tested.key_momentum) == (0, 0.0) and tested.mixup == 0.1
+    with pytest.raises(ValueError, match="modality must be rgb for task=vtdl. Received: 'flow'"):
+        tasks.task("vtdl", modality="flow")
+
+
+def test_defaults_are_the_released_forms():
+    dsm, triplet = tasks.DSM(), tasks.DSMTriplet()
+    assert (dsm.spatial, dsm.disturbed, dsm.temporal, dsm.mixup) == ("push", "anchor", "shift", 0)
+    assert (triplet.margin, triplet.intra_weight, triplet.inter_weight) == (0.5, 1, 1)
+    assert list(triplet.losses()) == ["intra", "inter"]
+    assert list(tasks.DSMTriplet(inter_weight=0.0).losses()) == ["intra"]
+    vtdl = tasks.VTDL()
+    assert (vtdl.temperature, vtdl.key_momentum, vtdl.mixup) == (0.07, 0.999, 0.1)
+    assert (vtdl.negative, tasks.MoCo().negative) == ("intra", "none")
