@@ -35,7 +35,7 @@ ROOMS = {
     "convert": ([TF, TORCH, SAFETENSORS], None),
     "evaluate": ([KERAS, TF, SKLEARN], None),
     "sample": ([], None),
-    "visualize": ([], None),
+    "visualize": ([SKLEARN], None),
     "cli": ([KERAS, TF], None),
     "scripts": ([], None),
 }

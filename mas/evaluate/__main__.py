@@ -6,6 +6,8 @@ retrieval   nearest videos of the same class:        --model=RUN --data=DATA --g
                                                      --queries=LIST, or .npz files for both
 probe       a classifier on features that stay:      --classifier=linear --train_list=LIST
                                                      --test_list=LIST, or --list=LIST --groups=REGEX
+similarity  are two videos the same action (ASLAN):  --aslan=DIR --model=RUN --data=DATA
+scenes      a linear SVM that leaves one video out:  --list=LIST --model=RUN --data=DATA
 """
 
 import sys
@@ -13,7 +15,16 @@ import sys
 from absl import app, flags
 
 from mas import cli
-from mas.evaluate import extraction, features, probe, recognition, retrieval, sampling
+from mas.evaluate import (
+    extraction,
+    features,
+    probe,
+    recognition,
+    retrieval,
+    sampling,
+    scenes,
+    similarity,
+)
 
 # Each offers NEEDED and OPTIONAL, names of flags, and run(flags).
 _KINDS = {
@@ -21,11 +32,13 @@ _KINDS = {
     "features": features,
     "retrieval": retrieval,
     "probe": probe,
+    "similarity": similarity,
+    "scenes": scenes,
 }
 
 flags.DEFINE_string("model", None, "Run folder, or .keras file; of finetune.py for action.")
 flags.DEFINE_string("data", None, "What mas.prepare wrote, or video files.")
-flags.DEFINE_string("list", None, "action, features, probe: the videos; probe takes .npz, too.")
+flags.DEFINE_string("list", None, "The videos; all but action and features take .npz, too.")
 flags.DEFINE_string("columns", "video,label", "Columns of the lists, or a preset's name.")
 flags.DEFINE_string("classes", None, "Class names, one a line, in the labels' order.")
 flags.DEFINE_string(
@@ -51,9 +64,10 @@ flags.DEFINE_string("test_list", None, "probe: list or .npz to test on.")
 flags.DEFINE_string(
     "groups", None, "probe: leave one group out; what the first group of this expression matches."
 )
+flags.DEFINE_string("aslan", None, "similarity: folder that holds View2.mat.")
 flags.DEFINE_enum("classifier", None, probe.CLASSIFIERS, "probe: what is trained.")
 flags.DEFINE_integer("k", 1, "probe: neighbours of knn.", 1)
-flags.DEFINE_float("C", 1.0, "probe: inverse of the regularisation of linear and svm.", 1e-12)
+flags.DEFINE_float("C", 1.0, "Inverse of the regularisation of linear classifiers.", 1e-12)
 
 flags.DEFINE_integer("batch", 16, "Clips that go through the network together.", 1)
 flags.DEFINE_integer("threads", 0, "Threads of input and CPU kernels each; 0: all cores.", 0)

@@ -32,7 +32,8 @@ def open_data(data, flow=False):
         A `Shards`, `Folders` or `Videos`: `videos` (list of ids), `lengths` (int array, frames of
         each), `sizes` (int array, height and width of each; None if unknown), `has_flow`, and
         `decoded`, which tells how frames are had: by `read(number, frames, flow_frames)` as JPEG
-        files of the two prepared forms, by `frames(number, frames, size)` as pixels of `Videos`.
+        files of the two prepared forms, by `frames(number, frames, size)` as pixels of `Videos`;
+        and `rate(number)`, frames per second, 0.0 if unknown.
 
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it is of any of these forms.
@@ -137,6 +138,16 @@ class Shards:
 
         return cut(frames, 0), cut(flow_frames, 1), cut(flow_frames, 2)
 
+    def rate(self, number):
+        """Frames per second of a video, 0.0 if unknown; its shard is read up to there."""
+        import tensorflow as tf
+
+        shard = self._shards[number]
+        examples = tf.data.TFRecordDataset(str(shard_path(self.data, shard)))
+        example = next(examples.skip(number - self._shards.index(shard)).as_numpy_iterator())
+        feature = tf.train.Example.FromString(example).features.feature
+        return float(feature["rate"].float_list.value[0])
+
 
 def _read_at(file, start, count):
     data = os.pread(file.fileno(), count, start)
@@ -194,6 +205,10 @@ class Folders:
             for component in ("u", "v")
         ]
         return load(self.data / RGB_FOLDER / video, frames), *flow
+
+    def rate(self, number):
+        """Frames per second of a video: unknown, 0.0."""
+        return 0.0
 
 
 READERS = {"shards": Shards, "folders": Folders}

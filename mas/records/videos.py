@@ -78,6 +78,10 @@ class Videos:
         except OSError as error:
             raise video.VideoError(error.strerror or str(error)) from error
 
+    def rate(self, number):
+        """Frames per second of a video as its container declares them; 0.0 where it does not."""
+        return video.frame_rate(self.data / self._files[number])
+
 
 def index_path(data):
     """The file in which the measures of a folder's videos are kept: one for each decoder."""

@@ -1,0 +1,65 @@
+"""Vectors and heat as colours."""
+
+import cv2
+import matplotlib
+import numpy as np
+
+LEAST_SPEED = 0.5  # pixels per frame in full colour, where nothing is faster
+HEAT = "turbo"
+
+
+def flow_colours(flow, largest):
+    """Vectors as colour: direction as hue, length as saturation.
+
+    Args:
+        flow: float32 (H, W, 2): x right, y down.
+        largest: length that is drawn in full colour, in pixels per frame for flow.
+
+    Returns:
+        uint8 (H, W, 3), R G B; white where nothing moves.
+    """
+    speed, angle = cv2.cartToPolar(*np.moveaxis(flow, -1, 0).copy(), angleInDegrees=True)
+    saturation = np.clip(speed / max(largest, 1e-6), 0, 1) * 255
+    parts = (angle / 2, saturation, np.full_like(speed, 255))
+    return cv2.cvtColor(np.stack(parts, -1).astype(np.uint8), cv2.COLOR_HSV2RGB)
+
+
+def full_colour(vectors):
+    """The length that is drawn in full colour: all but the longest hundredth are below it.
+
+    Args:
+        vectors: float (..., 2).
+
+    Returns:
+        float, at least `LEAST_SPEED`, so that the noise of a still clip stays pale.
+    """
+    return max(float(np.percentile(np.linalg.norm(vectors, axis=-1), 99)), LEAST_SPEED)
+
+
+def wheel(side):
+    """The colour of every direction, x right and y down, as a disc on white.
+
+    Args:
+        side: of the picture, in pixels.
+
+    Returns:
+        uint8 (side, side, 3).
+    """
+    steps = np.linspace(-1, 1, side, dtype=np.float32)
+    vectors = np.stack(np.meshgrid(steps, steps), -1)
+    vectors[np.linalg.norm(vectors, axis=-1) > 1] = 0
+    return flow_colours(vectors, 1.0)
+
+
+def heated(image, heat):
+    """An image under a heat map, half of each.
+
+    Args:
+        image: uint8 (H, W, 3).
+        heat: float (H, W) in [0, 1].
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    colours = matplotlib.colormaps[HEAT](heat)[..., :3] * 255
+    return np.rint((image + colours) / 2).astype(np.uint8)

@@ -1,0 +1,148 @@
+"""Features of videos on a plane, near where they are alike: t-SNE, coloured by class."""
+
+import colorsys
+import html
+import string
+
+import numpy as np
+from matplotlib import figure
+
+from mas.visualize.classes import class_name
+
+MOST_VIDEOS = 5000  # a minute or two on two cores
+LEAST_VIDEOS = 5
+PRINCIPAL = 50  # numbers that stay of a feature: van der Maaten and Hinton, 2008, section 4.2
+PERPLEXITY = 30.0  # the same section takes 40, and calls 5 to 50 usual
+MOST_NAMED = 30  # classes of a legend
+
+_PAGE = string.Template("""<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>$title</title>
+<style>
+body { font: 13px sans-serif; margin: 1.5em; }
+svg { border: 1px solid #ddd; max-width: 100%; }
+circle:hover { stroke: black; stroke-width: 2; }
+span { display: inline-block; margin-right: 1em; }
+</style>
+<h1>$title</h1>
+<p>$legend</p>
+<svg width="$side" height="$side" viewBox="0 0 $side $side">
+$points
+</svg>
+</html>
+""")
+
+
+def bounded_perplexity(perplexity, videos):
+    """The perplexity that so many videos allow: a third of the others.
+
+    Raises:
+        ValueError: it is not above 0, or the videos are fewer than `LEAST_VIDEOS`.
+    """
+    if videos < LEAST_VIDEOS:
+        raise ValueError(f"features must be of {LEAST_VIDEOS} videos or more. Received: {videos}.")
+    if not perplexity > 0:
+        raise ValueError(f"perplexity must be above 0. Received: perplexity={perplexity}.")
+    return min(perplexity, (videos - 1) / 3)
+
+
+def plane(values, perplexity=PERPLEXITY, seed=0):
+    """t-SNE of features (van der Maaten and Hinton, 2008) by scikit-learn.
+
+    Args:
+        values: float (videos, D). Of more than `PRINCIPAL` numbers, the principal components.
+        perplexity: how many neighbours count; less for few videos (`bounded_perplexity`).
+        seed: of the principal components and the optimisation.
+
+    Returns:
+        float64 (videos, 2). Distances between far groups mean little.
+
+    Raises:
+        ValueError: too few videos, or a perplexity that is not above 0.
+    """
+    from sklearn import decomposition, manifold  # an extra: nothing else here needs it
+
+    perplexity = bounded_perplexity(perplexity, len(values))
+    values = np.asarray(values, np.float64)
+    if min(values.shape) > PRINCIPAL:
+        values = decomposition.PCA(PRINCIPAL, random_state=seed).fit_transform(values)
+    method = manifold.TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
+    return method.fit_transform(values).astype(np.float64)
+
+
+def class_colours(count):
+    """A colour for each class: hues evenly spaced, every other one darker.
+
+    Returns:
+        float (count, 3) in [0, 1], R G B.
+    """
+    shades = [
+        colorsys.hls_to_rgb(number / max(count, 1), (0.55, 0.35)[number % 2], 0.85)
+        for number in range(count)
+    ]
+    return np.array(shades).reshape(count, 3)
+
+
+def draw_embedding(points, labels, names=None, title=""):
+    """The plane as a picture.
+
+    Args:
+        points: float (videos, 2).
+        labels: int (videos,); -1, unlabelled, is grey.
+        names: of the classes, in the labels' order; None shows the numbers.
+        title: of the picture.
+
+    Returns:
+        matplotlib.figure.Figure; with a legend up to `MOST_NAMED` classes.
+    """
+    canvas = figure.Figure(figsize=(9, 7), layout="constrained")
+    axis = canvas.add_subplot()
+    for name, colour, chosen in _classes(labels, names):
+        axis.scatter(*points[chosen].T, s=14, color=[colour], label=name)
+    if len(np.unique(labels)) <= MOST_NAMED:
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    axis.set(xticks=[], yticks=[], title=title, aspect="equal")
+    return canvas
+
+
+def embedding_page(points, labels, videos, names=None, title="", side=800):
+    """The plane as a page: the mouse over a point shows its video.
+
+    Args:
+        points: float (videos, 2).
+        labels: int (videos,); -1, unlabelled, is grey.
+        videos: ids.
+        names: of the classes, in the labels' order; None shows the numbers.
+        title: of the page.
+        side: of the plane, in pixels.
+
+    Returns:
+        Text in HTML that needs no other file.
+    """
+    lowest, extent = points.min(0), max(float(np.ptp(points, axis=0).max()), 1e-9)
+    places = 10 + (points - lowest) / extent * (side - 20)
+    legend, circles = [], []
+    for name, colour, chosen in _classes(labels, names):
+        shade = "#{:02x}{:02x}{:02x}".format(*np.rint(255 * colour).astype(int))
+        legend.append(f'<span style="color:{shade}">&#9679; {html.escape(name)}</span>')
+        circles += [
+            f'<circle cx="{places[place, 0]:.1f}" cy="{side - places[place, 1]:.1f}" r="5" '
+            f'fill="{shade}"><title>{html.escape(f"{videos[place]} ({name})")}</title></circle>'
+            for place in chosen
+        ]
+    return _PAGE.substitute(
+        title=html.escape(title),
+        legend="\n".join(legend),
+        points="\n".join(circles),
+        side=side,
+    )
+
+
+def _classes(labels, names):
+    """(name, colour, places) of each class that has a video, in the labels' order."""
+    labels = np.asarray(labels)
+    colours = class_colours(int(labels.max()) + 1)
+    for label in np.unique(labels):
+        colour = colours[label] if label >= 0 else np.full(3, 0.6)
+        yield class_name(label, names), colour, np.flatnonzero(labels == label)

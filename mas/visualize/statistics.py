@@ -1,0 +1,163 @@
+"""A clip, its motion boundaries and its labels: the paper's Figures 1, 3 and 4."""
+
+import cv2
+import matplotlib.patches
+import numpy as np
+from matplotlib import figure
+
+from mas import statistics
+from mas.visualize.colours import flow_colours, full_colour, wheel
+
+MOMENTS = 4  # frames, and fields of flow, that are shown
+# Which label of a pattern is drawn how: (place among its labels, name, colour, line width). The
+# thinner ones come later, so that several outlines of one region all show.
+_MOTION = ((0, "u", "tab:red", 3.6), (2, "v", "tab:blue", 1.5))
+_APPEARANCE = ((0, "most diverse", "gold", 6.5), (2, "most consistent", "limegreen", 6.5))
+# The corner of each octant of the RGB cube, and the colour of writing on it.
+_COLOURS = (
+    *(("blue", "white"), ("cyan", "black"), ("magenta", "black"), ("white", "black")),
+    *(("black", "white"), ("lime", "black"), ("red", "white"), ("yellow", "black")),
+)
+
+
+def draw_statistics(rgb, flow, title=""):
+    """A clip with its flow, motion boundaries and labels (CVPR 2019, Figures 1, 3 and 4).
+
+    Args:
+        rgb: uint8 (T, S, S, 3), R G B.
+        flow: float32 (T - 1, S, S, 2).
+        title: of the picture.
+
+    Returns:
+        matplotlib.figure.Figure of 4 x 4 axes: frames; flow; M_u, M_v, the wheel of directions and
+        the fields' own boundaries; patterns 1 to 3 and the labels.
+    """
+    canvas = figure.Figure(figsize=(11, 11.2), layout="constrained")
+    canvas.suptitle(title)
+    axes = canvas.subplots(4, 4)
+    for axis in [*axes[:2].ravel(), *axes[2, :3], *axes[3]]:
+        axis.set_axis_off()
+    _moments(axes[:2], rgb, flow)
+    motion, appearance = statistics.motion(flow), statistics.appearance(rgb)
+    _boundaries(axes[2], flow, motion[-2:])
+    for place, axis in enumerate(axes[3, :3]):
+        part = slice(4 * place, 4 * place + 4)
+        _pattern(axis, place + 1, rgb[len(rgb) // 2], motion[part], appearance[part])
+    _words(axes[3, 3], motion, appearance)
+    return canvas
+
+
+def _moments(axes, rgb, flow):
+    """Frames and the flow from each, evenly spaced, the first and the last field among them."""
+    largest = full_colour(flow)
+    numbers = np.linspace(0, len(flow) - 1, MOMENTS).round().astype(int)
+    for frame_axis, flow_axis, place in zip(*axes, numbers, strict=True):
+        frame_axis.imshow(rgb[place])
+        frame_axis.set_title(f"frame {place + 1} of {len(rgb)}", fontsize=9)
+        flow_axis.imshow(flow_colours(flow[place], largest))
+        flow_axis.set_title(f"flow {place + 1} of {len(flow)}", fontsize=9)
+
+
+def _boundaries(axes, flow, largest_fields):
+    """Both sums as colour in one scale; what the hues mean; where in time they come from."""
+    boundaries = np.moveaxis(statistics.motion_boundaries(flow), 1, -1)
+    largest = full_colour(boundaries)
+    for axis, name, boundary in zip(axes[:2], "uv", boundaries, strict=True):
+        axis.imshow(flow_colours(boundary, largest))
+        strongest = np.linalg.norm(boundary, axis=-1).max()
+        axis.set_title(f"motion boundaries $M_{name}$, at most {strongest:.0f}", fontsize=9)
+    _wheel(axes[2], full_colour(flow), largest)
+    _fields(axes[3], flow, largest_fields)
+
+
+def _wheel(axis, speed, boundary):
+    """The directions: all of an angle of 45 (n - 1) degrees, y down, counts for label n."""
+    axis.imshow(wheel(101), extent=(-1, 1, 1, -1))
+    for number in range(1, 9):
+        angle = np.deg2rad(45 * (number - 1))
+        x, y = np.cos(angle), np.sin(angle)
+        axis.plot([0, x], [0, y], color="black", linewidth=0.5)
+        axis.text(1.15 * x, 1.15 * y, str(number), fontsize=8, ha="center", va="center")
+    axis.set(xlim=(-1.5, 1.5), ylim=(1.5, -1.5))
+    title = f"directions; full colour: flow {speed:.1f}, $M$ {boundary:.1f}"
+    axis.set_title(title, fontsize=9)
+
+
+def _fields(axis, flow, largest_fields):
+    """The summed boundaries of each field alone; the largest is the label."""
+    alone = [statistics.motion_boundaries(field[None]) for field in flow]
+    sums = np.linalg.norm(alone, axis=2).sum((2, 3)).T  # (u and v, fields)
+    numbers = np.arange(1, len(flow) + 1)
+    for (_, name, colour, _), values, label in zip(_MOTION, sums, largest_fields, strict=True):
+        axis.plot(numbers, values, color=colour, label=name)
+        if label:
+            axis.plot(label, values[label - 1], "o", color=colour)
+    axis.set_title("motion boundaries of each field", fontsize=9)
+    axis.set_ylim(bottom=0)
+    axis.set_yticks([])
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=8, loc="lower right")
+
+
+def _pattern(axis, pattern, image, motion, appearance):
+    axis.imshow(image, alpha=0.55)
+    axis.set_title(f"pattern {pattern}", fontsize=9)
+    masks = statistics.regions.masks(pattern, len(image))
+    for number, mask in enumerate(masks, 1):
+        axis.contour(mask, [0.5], colors="black", linewidths=0.4)
+        axis.text(*_inside(mask), str(number), fontsize=6, ha="center", va="center", alpha=0.6)
+    for labels, drawn in ((appearance, _APPEARANCE), (motion, _MOTION)):
+        for place, _, colour, width in drawn:
+            if labels[place]:
+                axis.contour(masks[labels[place] - 1], [0.5], colors=colour, linewidths=width)
+    for place, _, colour, width in _MOTION:
+        if labels[place]:
+            _arrow(axis, masks[labels[place] - 1], labels[place + 1], colour, width / 3)
+
+
+def _inside(mask):
+    """(x, y) well inside a region: the pixel that lies farthest from its border."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = np.unravel_index(distance.argmax(), mask.shape)
+    return np.array([x, y])
+
+
+def _arrow(axis, mask, direction, colour, width):
+    """The direction label as an arrow through a point well inside the region, y down."""
+    angle = np.deg2rad(45 * (direction - 1))
+    reach = len(mask) / 9
+    step = reach * np.array([np.cos(angle), np.sin(angle)])
+    style = {"color": colour, "width": width, "head_width": len(mask) / 25, "zorder": 3}
+    axis.arrow(*(_inside(mask) - step / 2), *step, length_includes_head=True, **style)
+
+
+def _words(axis, motion, appearance):
+    """The labels by name: outlines, colours as squares, and the numbers."""
+    axis.set(xlim=(0, 1), ylim=(1, 0))
+    for row, (_, name, colour, _) in enumerate(_MOTION):
+        text = f"{name}: largest motion, its direction"
+        axis.text(0, 0.03 + 0.1 * row, text, color=colour, fontsize=8, va="center")
+    axis.text(0, 0.25, "main colours, patterns 1, 2, 3:", fontsize=8, va="center")
+    for row, (first, (_, name, edge, _)) in enumerate(zip((1, 3), _APPEARANCE, strict=True)):
+        _swatches(axis, 0.36 + 0.12 * row, name, appearance[first:12:4], edge)
+    _swatches(axis, 0.60, "the clip", appearance[-1:], "grey")
+    lines = (
+        f"field of largest motion: u {motion[-2]}, v {motion[-1]}",
+        f"motion {motion.tolist()}",
+        f"appearance {appearance.tolist()}",
+    )
+    for row, text in enumerate(lines):
+        axis.text(0, 0.73 + 0.1 * row, text, fontsize=7, va="center")
+
+
+def _swatches(axis, y, name, labels, edge):
+    """A row of coloured squares behind a name."""
+    axis.text(0, y, name, fontsize=8, va="center")
+    for place, label in enumerate(labels):
+        name, shade = _COLOURS[label - 1]
+        style = {"facecolor": name, "edgecolor": edge, "linewidth": 2}
+        corner = (0.43 + 0.19 * place, y - 0.04)
+        axis.add_patch(matplotlib.patches.Rectangle(corner, 0.16, 0.08, **style))
+        centre = (corner[0] + 0.08, y)
+        axis.text(*centre, name, fontsize=6, color=shade, ha="center", va="center")
