@@ -145,10 +145,10 @@ class DSMTriplet(Disturbed):
         if not self.intra_weight + self.inter_weight > 0:
             raise ValueError("intra_weight or inter_weight must be above 0. Received: both 0.")
 
-    def check(self, size, batch):
+    def check(self, size, batch=None):
         """Refuses a batch without another example's negative."""
         del size
-        if self.inter_weight and batch < 2:
+        if self.inter_weight and batch == 1:
             raise ValueError("batch must be 2 or more with inter_weight. Received: batch=1.")
 
     def model(self, backbone):

@@ -76,14 +76,14 @@ class MoCo(Views):
                 f"Received: queue={self.queue}, embedding={self.embedding}."
             )
 
-    def check(self, size, batch):
+    def check(self, size, batch=None):
         """Refuses a batch that the queue cannot take, or without another example's negative."""
         del size
-        if 0 < self.queue < batch:
+        if batch and 0 < self.queue < batch:
             raise ValueError(
                 f"queue must be 0, or at least the batch of {batch}. Received: queue={self.queue}."
             )
-        if self.negative == "inter" and batch < 2:
+        if self.negative == "inter" and batch == 1:
             raise ValueError("batch must be 2 or more with negative=inter. Received: batch=1.")
 
     def testing(self):

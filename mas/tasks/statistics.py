@@ -76,7 +76,7 @@ class Statistics(Task):
                 f"colour must be one of {list(statistics.COLOURS)}. Received: {self.colour!r}."
             )
 
-    def check(self, size, batch):
+    def check(self, size, batch=None):
         """Refuses a size that the partition patterns do not divide."""
         del batch
         statistics.regions.check_size(size)

@@ -41,8 +41,12 @@ class Task:
         """This task as it is tested: with nothing that only training changes at random."""
         return self
 
-    def check(self, size, batch):
+    def check(self, size, batch=None):
         """Refuses clips of `size` x `size` pixels, or a `batch`, that the task can do nothing with.
+
+        Args:
+            size: in pixels.
+            batch: examples in a step; None where nothing is trained.
 
         Raises:
             ValueError: it is one.
