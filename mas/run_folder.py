@@ -31,7 +31,7 @@ from mas import export, records
 
 # Flags that may change when a run goes on: they do not change what is computed.
 FREE = ("run", "restart", "threads", "log_every", "checkpoint_every", "epochs", "strategy")
-FREE += ("held_out",)
+FREE += ("held_out", "pictures")
 # Flags that name files: not their paths but what they hold must stay; see `identity`.
 PATHS = ("data", "list", "train_list", "test_list", "classes", "init")
 
@@ -211,6 +211,13 @@ class RunFolder:
         with self._writer.as_default():
             for name, value in values.items():
                 tf.summary.scalar(f"{group}/{name}", value, step=step)
+        self._writer.flush()
+
+    def images(self, pictures, step):
+        """Writes pictures to TensorBoard: {name: uint8 (N, H, W, 3)}."""
+        with self._writer.as_default():
+            for name, images in pictures.items():
+                tf.summary.image(f"clips/{name}", images, step, max_outputs=len(images))
         self._writer.flush()
 
     def finish(self, backbone, model, epochs):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import optimizers, run_folder, training
+from mas import optimizers, records, run_folder, training, visualize
 from mas.tasks.task import Task
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -296,17 +296,26 @@ def test_plan_refuses_nonsense():
 def command(sample_data, run, *more):
     flags = "--resize=44x32 --size=32 --width=0.125 --preset=rgb --batch=4 --epochs=6 --threads=1"
     data = [f"--data={sample_data / 'data'}", f"--run={run}", "--learning_rate=0.01"]
+    data.append("--pictures=0")
     return [sys.executable, str(ROOT / "train.py"), *flags.split(), *data, *more]
 
 
 def final(run):
-    return keras.models.load_model(run / "model.keras").get_weights()
+    """The weights of the saved model, and all that the last checkpoint holds."""
+    path = tf.train.latest_checkpoint(run / "resume")
+    state = tf.train.load_checkpoint(path)
+    names = [n for n in sorted(state.get_variable_to_shape_map()) if n.startswith("value")]
+    weights = keras.models.load_model(run / "model.keras", compile=False).get_weights()
+    return [*weights, *(state.get_tensor(name) for name in names)]
 
 
-def test_sigkill_and_resume_give_the_same_weights(sample_data, tmp_path):
-    run_to_end = command(sample_data, tmp_path / "whole", "--checkpoint_every=2")
+@pytest.mark.parametrize(
+    "task", [["--task=mas"], ["--task=vtdl", "--queue=5", "--stride=1", "--clips=anywhere"]]
+)
+def test_sigkill_and_resume_give_the_same_weights(sample_data, tmp_path, task):
+    run_to_end = command(sample_data, tmp_path / "whole", "--checkpoint_every=2", *task)
     subprocess.run(run_to_end, check=True, capture_output=True)
-    killed = command(sample_data, tmp_path / "killed", "--checkpoint_every=2")
+    killed = command(sample_data, tmp_path / "killed", "--checkpoint_every=2", *task)
     process = subprocess.Popen(killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     state = tmp_path / "killed" / "resume" / "checkpoint"
     while not state.exists() and process.poll() is None:
@@ -404,6 +413,44 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 def script_run(script, arguments, name="train.py"):
     with script(name, *arguments, "--threads=0") as module:  # TensorFlow runs already
         return module.main([name])
+
+
+def pictures_of(run):
+    """{name: [(step, pictures)]} of TensorBoard's files."""
+    found = {}
+    for path in sorted(run.glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                if value.tag.startswith("clips/"):
+                    count = len(tf.make_ndarray(value.tensor)) - 2  # width and height come first
+                    found.setdefault(value.tag, []).append((event.step, count))
+    return found
+
+
+def test_tensorboard_shows_where_the_network_looks(script, sample_data, tmp_path):
+    """After every epoch of a short run; labels never change, so they are drawn once."""
+    flags = command(sample_data, tmp_path, "--epochs=2", "--pictures=3")[2:]
+    assert script_run(script, flags) == 0
+    assert pictures_of(tmp_path) == {
+        "clips/statistics": [(3, 3)],
+        "clips/attention": [(3, 3), (6, 3)],
+    }
+
+
+def test_long_runs_draw_some_twenty_times(script, monkeypatch, sample_data):
+    steps = []
+
+    class Run:
+        def images(self, found, step):
+            steps.append(step)
+
+    with script("train.py", "--frames=8", "--size=32", "--resize=44x32") as module:
+        monkeypatch.setattr(visualize, "clip_pictures", lambda *_, **__: {})
+        reader = types.SimpleNamespace(data=records.open_data(sample_data / "data"))
+        draw = module.cli.pictures.painter(reader, None, Run(), epochs=430)
+        for epoch in range(1, 431):
+            draw(epoch, 3 * epoch)
+    assert steps == [*(3 * epoch for epoch in range(21, 430, 21)), 1290]
 
 
 def state_of(run):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import backbones, clips, lists, optimizers, prepare, records, run_folder, training
-from mas.cli import definitions
+from mas.cli import definitions, pictures
 from mas.cli.definitions import (
     CLIP,
     FLAGS,
@@ -176,7 +176,10 @@ def train(task, build, reader, strategy, run, **facts):
         shape = {name: FLAGS[name].value for name in CLIP}
         run.describe(model, strategy, task=task.name, network=network, clip=shape, **facts)
     with reading():
-        trainer.fit(reader, settings, run)
+        painter = None
+        if training.is_chief(strategy):
+            painter = pictures.painter(reader, backbone, run, settings.epochs)
+        trainer.fit(reader, settings, run, painter)
     if strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None:
         final = [variable.numpy() for variable in model.variables]
         with tf.device(None):

@@ -125,6 +125,9 @@ def define_run():
     flags.DEFINE_bool("jit", False, "[run] Compile the step with XLA.")
     flags.DEFINE_integer("log_every", 10, "[run] Steps between looks at the loss.", 1)
     flags.DEFINE_integer("checkpoint_every", 1000, "[run] Steps between checkpoints.", 1)
+    flags.DEFINE_integer(
+        "pictures", 2, "[run] Clips of which TensorBoard shows where the network looks.", 0, 16
+    )
 
 
 def values(script):

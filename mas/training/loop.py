@@ -126,13 +126,14 @@ class Trainer:
 
         return self.strategy.distribute_datasets_from_function(local)
 
-    def fit(self, reader, plan, run):
+    def fit(self, reader, plan, run, after_epoch=None):
         """Trains to the end of the plan, going on where the run folder's checkpoint stands.
 
         Args:
             reader: a `clips.Reader`.
             plan: a `Plan`.
             run: a `run_folder.RunFolder`.
+            after_epoch: function of (epoch, counted from 1; step) that the chief calls after each.
 
         Raises:
             FloatingPointError: the loss is no longer finite; says at which step.
@@ -153,6 +154,8 @@ class Trainer:
         step = self.step_function(plan.jit_compile)
         for batch in self.batches(reader, plan, progress.step, last):
             progress.add(step(*batch))
+            if after_epoch and progress.chief and progress.step % per_epoch == 0:
+                after_epoch(progress.epoch, progress.step)
         distribution.barrier(self.strategy)  # none leaves while another still saves
 
 

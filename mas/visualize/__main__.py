@@ -229,7 +229,9 @@ def _views(path):
     del path
     given = [(name, flags.FLAGS[name].value) for name in _FIELDS]
     options = [f"{name}={value}" for name, value in given if value is not None]
-    task = tasks.task(_TASK.value, [*_OPTION.value, *options], frames=_FRAMES.value, size=_SIZE.value)
+    task = tasks.task(
+        _TASK.value, [*_OPTION.value, *options], frames=_FRAMES.value, size=_SIZE.value
+    )
     task.check(_SIZE.value)
     data = records.open_data(_DATA.value, flow="flow" in task.inputs)
     geometry = _geometry(random=True)
