@@ -28,9 +28,17 @@ _TEST = flags.DEFINE_string("test_list", None, "[data] Labelled videos to test o
 _CLASSES = flags.DEFINE_string(
     "classes", None, "[data] Class names, one a line, in the labels' order."
 )
-_DROPOUT = flags.DEFINE_float("dropout", 0.5, "[network] After fc6 and fc7.", 0, 0.99)
+_DROPOUT = flags.DEFINE_float(
+    "dropout", 0.5, "[network] After fc6 and fc7, or before the only layer.", 0, 0.99
+)
 _JITTER = flags.DEFINE_bool(
     "jitter", False, "[data] Change the colours of each training frame at random."
+)
+_AUGMENTATION = flags.DEFINE_enum(
+    "augmentation",
+    "crop",
+    list(tasks.classify.AUGMENTATIONS),
+    "[data] Of training clips: crop, or basic: rotation, crop and colours, as VTDL and DSM.",
 )
 _TEST_CLIPS = flags.DEFINE_integer(
     "test_clips",
@@ -69,6 +77,7 @@ def _finetune():
     _check_lists(train, test)
     names = _class_names(train + test)
     options = {"dropout": _DROPOUT.value, "jitter": _JITTER.value, **cli.network_options()}
+    options["augmentation"] = _AUGMENTATION.value
     task = tasks.Classify(len(names), **options)
     examples = clips.examples(data, train, task.frames, cli.FLAGS.clips, least=task.least)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)

@@ -65,7 +65,7 @@ def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0, initiali
     return _output(outputs, name or "fc8", kernel_initializer=normal)(x)
 
 
-HEADS = ("auto", "fc", "pooled")
+HEADS = ("auto", "fc", "pooled", "convolved")
 
 
 def attach(backbone, sizes, head="auto", width=1.0, dropout=0.0, initializer="published"):
@@ -75,10 +75,11 @@ def attach(backbone, sizes, head="auto", width=1.0, dropout=0.0, initializer="pu
         backbone: a network of `mas.backbones`.
         sizes: {name: numbers}, the outputs.
         head: "fc": pool5, fc6, fc7 and a linear output, as MAS (CVPR 2019) on its C3D. "pooled":
-            the mean and a linear output, as STS and pace on all other networks. "auto": "fc" on
+            the mean and a linear output, as STS and pace on all other networks. "convolved": a pool
+            and a convolution in time, as VTDL and DSM fine-tune I3D and 3D-ResNet. "auto": "fc" on
             `c3d`, "pooled" elsewhere.
         width: factor on the units of fc6 and fc7.
-        dropout: rate after fc6 and fc7, or after the mean.
+        dropout: rate after fc6 and fc7, after the mean, or before the convolution.
         initializer: of fc6 and fc7.
 
     Returns:
@@ -93,7 +94,24 @@ def attach(backbone, sizes, head="auto", width=1.0, dropout=0.0, initializer="pu
         vector = flatten(backbone.output)
         options = {"width": width, "dropout": dropout, "initializer": initializer}
         return {name: fully_connected(vector, n, name, **options) for name, n in sizes.items()}
+    if head == "convolved":
+        frames = _pool_and_kernel(backbone)
+        return {
+            name: convolved(backbone.output, n, name, frames, dropout) for name, n in sizes.items()
+        }
     return {name: pooled(backbone.output, n, name, dropout) for name, n in sizes.items()}
+
+
+def _pool_and_kernel(backbone):
+    """Frames of the two in `convolved`: 1 and 1 on 3D-ResNet, 2 and 7 on I3D.
+
+    The authors' head takes maps of 8 frames or more, those of a clip of 64; from a shorter map, it
+    takes what there is.
+    """
+    if backbone.name.startswith("r3d_"):
+        return 1, 1
+    pool = min(2, backbone.output.shape[1])
+    return pool, min(7, backbone.output.shape[1] - pool + 1)
 
 
 def pooled(features, outputs, name, dropout=0.0):

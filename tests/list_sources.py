@@ -1,4 +1,4 @@
-"""What lists are built from, as UCF101, HMDB51 and Kinetics come: for the tests of data lists."""
+"""What lists are built from, as the data sets come: for the tests of data lists."""
 
 import pathlib
 
@@ -13,6 +13,19 @@ air drumming,--nQbRBEz2s,104,114,val,0
 "passing American football (in game)",-egPJubR-CE,0,10,val,0
 abseiling,0wR5jVB-WPk,417,427,val,1
 air drumming,_dbcJuKJQNs,9999,10009,val,0
+"""
+
+DIVING48 = """[{"vid_name": "kzB6Zs3Ipyk_00000", "label": 2, "start_frame": 0, "end_frame": 81},
+ {"vid_name": "-8Vy3dlHg2w_00003", "label": 0, "start_frame": 0, "end_frame": 192}]"""
+DIVING48_VOCABULARY = """[["Back", "15som", "05Twis", "FREE"], ["Back", "2som", "NoTwis", "TUCK"],
+ ["Inward", "Dive", "NoTwis", "PIKE"]]"""
+SOMETHING = """100218;Something falling like a feather or paper
+24413;Moving something, something and something
+100218x;Moving something, something and something
+"""
+SOMETHING_LABELS = """Unfolding something
+Something falling like a feather or paper
+Moving something, something and something
 """
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mas import backbones, clips, lists, records, sample, tasks, weights
+from mas.tasks import views
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (16, 32, 32, 3)
@@ -130,6 +131,44 @@ def test_an_unfinished_run_is_refused(tmp_path):
         weights.load(network(1), tmp_path / "typo")
 
 
+# ---- the task ------------------------------------------------------------------------------------
+
+
+def test_basic_augmentation_of_whole_clips_in_training_alone(sample_data):
+    """What `views.basic` makes of the clip that the pipeline did not crop."""
+    data = records.open_data(sample_data / "data")
+    task = tasks.Classify(6, size=24, augmentation="basic")
+    examples = clips.Examples([0, 1], [0, 2], [3, 4])
+    geometry = clips.Geometry((44, 32), 24, flip=False)
+    reader = clips.Reader(data, examples, task, geometry, seed=7, shuffle=False)
+    clip = reader.clip(0, 1)
+    assert clip["rgb"].shape == (16, 32, 44, 3)
+    x, y = task.example(clip)
+    expected = views.basic(clip["rgb"], clip["seed"], 24)
+    np.testing.assert_array_equal(x, expected)
+    assert y["logits"] == 4
+    (batch, _) = next(iter(reader.batches(2, last_step=1)))
+    np.testing.assert_array_equal(batch[1], expected)
+    tested = clips.Reader(data, examples, task.testing(), geometry, seed=7, shuffle=False)
+    clip = tested.clip(0, 1)
+    assert clip["rgb"].shape == (16, 24, 24, 3)
+    np.testing.assert_array_equal(task.testing().example(clip)[0], clip["rgb"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"augmentation": "flip"}, r"must be one of \['crop', 'basic'\]. Rec.*='flip'"),
+        ({"augmentation": "basic", "modality": "flow"}, "crop with jitter or flow. .*=flow"),
+        ({"augmentation": "basic", "jitter": True}, "crop with jitter or flow. .*jitter=True"),
+        ({"jitter": True, "modality": "flow"}, "modality must be rgb with jitter"),
+    ],
+)
+def test_augmentations_that_do_not_fit_are_refused(choice, words):
+    with pytest.raises(ValueError, match=words):
+        tasks.Classify(6, **choice)
+
+
 # ---- the script ----------------------------------------------------------------------------------
 
 
@@ -229,6 +268,7 @@ def test_without_init_it_starts_from_scratch(script, sample_data, tmp_path, capl
     run = tmp_path / "run"
     given = [f"--{name}={value}" for name, value in (NETWORK | CLIP).items()]
     more = ["--test_clips=3", "--decay_epochs=1", f"--run={run}"]
+    more += ["--augmentation=basic", "--head=convolved"]  # tested on centre crops
     assert finetune(script, *lists_of(sample_data), *given, *SHORT, *more) == 0
     check_report(run, caplog.text)
     shares = np.array([row[3:] for row in table(run / "scores.csv")[1:]], float)

@@ -117,6 +117,44 @@ def test_attached_heads(name, head, last):
     assert dropped in layers
 
 
+@pytest.mark.parametrize(
+    ("name", "frames", "pool", "kernel", "left"),
+    [
+        ("i3d", 64, 2, 7, 7),  # the authors': a map of 8 frames
+        ("i3d", 16, 2, 1, 1),
+        ("i3d", 8, 1, 1, 1),
+        ("i3d", 40, 2, 4, 4),
+        ("i3d", 128, 2, 7, 15),
+        ("r3d_18", 64, 1, 1, 4),
+        ("r3d_34", 16, 1, 1, 1),
+        ("r2plus1d_10", 16, 2, 1, 1),
+    ],
+)
+def test_the_convolved_head_takes_the_frames_that_there_are(name, frames, pool, kernel, left):
+    network = backbones.backbone(name, (frames, 64, 32, 3), 0.05)
+    outputs = heads.attach(network, {"logits": 5}, "convolved", dropout=0.5)
+    model = keras.Model(network.input, outputs)
+    pooling, drop, convolution, mean = model.layers[-4:]
+    _, t, h, w, c = network.output.shape
+    assert (pooling.pool_size, pooling.strides) == ((pool, h, w), (1, 1, 1))
+    assert drop.rate == 0.5 and not convolution.use_bias
+    assert convolution.kernel.shape == (kernel, 1, 1, c, 5)
+    assert convolution.output.shape == (None, left, 1, 1, 5) and t == left + pool - 1
+    assert outputs["logits"].shape == (None, 5) and mean.name == "logits_mean"
+
+
+def test_convolved_against_a_plain_loop():
+    """Windows of two frames and all of space, a kernel of three with zeros around, the mean."""
+    features = keras.Input((5, 2, 3, 4))
+    model = keras.Model(features, heads.convolved(features, 6, frames=(2, 3)))
+    maps = np.random.default_rng(0).normal(size=(2, 5, 2, 3, 4)).astype(np.float32)
+    (kernel,) = model.get_weights()
+    windows = [maps[:, t : t + 2].mean((1, 2, 3)) for t in range(4)]
+    padded = [np.zeros((2, 4)), *windows, np.zeros((2, 4))]
+    logits = [sum(padded[t + k] @ kernel[k, 0, 0] for k in range(3)) for t in range(4)]
+    np.testing.assert_allclose(model(maps), np.mean(logits, 0), atol=1e-5)
+
+
 def test_an_unknown_head_is_refused():
     network = backbones.backbone("c3d", (16, 32, 32, 3), 0.125)
     with pytest.raises(ValueError, match=r"head must be one of \['auto', 'fc', .*'mlp'"):
@@ -142,10 +180,11 @@ def test_outputs_are_float32_under_mixed_precision():
         outputs = [
             heads.fully_connected(heads.flatten(features), 3, "a", width=0.01),
             heads.pooled(features, 3, "b"),
+            heads.convolved(features, 3, "c"),
         ]
     finally:
         keras.config.set_dtype_policy(policy)
-    assert [output.dtype for output in outputs] == ["float32", "float32"]
+    assert [output.dtype for output in outputs] == ["float32"] * 3
     assert keras.Model(features, outputs).get_layer("a_fc6").compute_dtype == "bfloat16"
 
 
@@ -161,5 +200,7 @@ def test_errors_say_what_is_allowed_and_what_came():
         heads.fully_connected(vector, 3, dropout=1)
     with pytest.raises(ValueError, match="outputs must be 1 or more. Received: outputs=0"):
         heads.fully_connected(vector, 0)
+    with pytest.raises(ValueError, match=r"features must have at least 3 frames. Received: .*2, 2"):
+        heads.convolved(features, 3, frames=(3, 1))
     with pytest.raises(ValueError, match="width must be a number above 0"):
         heads.fully_connected(vector, 3, width=0)

@@ -5,7 +5,16 @@ import subprocess
 import sys
 
 import pytest
-from list_sources import HMDB51, KINETICS, ucf101_names, write_hmdb51_splits
+from list_sources import (
+    DIVING48,
+    DIVING48_VOCABULARY,
+    HMDB51,
+    KINETICS,
+    SOMETHING,
+    SOMETHING_LABELS,
+    ucf101_names,
+    write_hmdb51_splits,
+)
 
 from mas import lists
 
@@ -85,10 +94,45 @@ def test_command_matches_official_files_to_the_videos_there(tmp_path, hmdb51_spl
     assert len(lists.class_names(tmp_path / "val_classes.txt")) == 3
 
 
+def test_command_builds_diving48_of_the_videos_there(tmp_path):
+    (tmp_path / "V2.json").write_text(DIVING48)
+    (tmp_path / "vocab.json").write_text(DIVING48_VOCABULARY)
+    (tmp_path / "videos" / "rgb").mkdir(parents=True)
+    (tmp_path / "videos" / "rgb" / "kzB6Zs3Ipyk_00000.mp4").touch()
+    arguments = ["--json=V2.json", "--vocabulary=vocab.json", "--output=all.txt"]
+    result = run("diving48", *arguments, cwd=tmp_path)
+    assert lines_of(tmp_path / "all.txt") == ["kzB6Zs3Ipyk_00000 2", "-8Vy3dlHg2w_00003 0", ""]
+    assert lines_of(tmp_path / "all_classes.txt")[2:] == ["Inward-Dive-NoTwis-PIKE", ""]
+    arguments = ["--json=V2.json", "--videos=videos", "--columns=vtdl", "--output=some.txt"]
+    result = run("diving48", *arguments, cwd=tmp_path)
+    assert lines_of(tmp_path / "some.txt") == ["rgb/kzB6Zs3Ipyk_00000 81 2", ""]
+    assert "left out 1 videos that are not there: -8Vy3dlHg2w_00003" in result.stderr
+    assert not (tmp_path / "some_classes.txt").exists()
+
+
+def test_command_builds_something_with_the_labels_of_its_file(tmp_path):
+    (tmp_path / "v1-train.csv").write_text(SOMETHING)
+    (tmp_path / "v1-labels.csv").write_text(SOMETHING_LABELS)
+    (tmp_path / "v1-test.csv").write_text("7\n5\n")
+    (tmp_path / "there.txt").write_text("24413\n100218\n")
+    arguments = ["--csv=v1-train.csv", "--labels=v1-labels.csv", "--output=train.txt"]
+    result = run("something", *arguments, "--names=there.txt", cwd=tmp_path)
+    assert lines_of(tmp_path / "train.txt") == ["100218 1", "24413 2", ""]
+    assert "left out 1 videos that are not there: 100218x" in result.stderr
+    assert (tmp_path / "train_classes.txt").read_text() == SOMETHING_LABELS
+    run("something", "--csv=v1-train.csv", "--output=own.txt", cwd=tmp_path)
+    assert lines_of(tmp_path / "own.txt") == ["100218 1", "24413 0", "100218x 0", ""]
+    assert run("something", "--csv=v1-test.csv", "--output=test.txt", cwd=tmp_path).returncode == 0
+    assert lines_of(tmp_path / "test.txt") == ["7", "5", ""]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["foo"], "KIND must be one of ['ucf101', 'hmdb51', 'kinetics', 'folders', 'unlabelled'"),
+        (["foo"], "KIND must be one of ['ucf101', 'hmdb51', 'kinetics', 'diving48', 'something',"),
+        (["diving48", "--csv=x"], "diving48 needs --json and may have --videos, --names, --vocab"),
+        (["diving48", "--json=x"], "x:1: expected json. Received: Expecting value"),
+        (["something", "--csv=x", "--classes=x"], "something needs --csv and may have --videos"),
         (["folders"], "folders needs one of --videos and --names"),
         (["folders", "--videos=.", "--names=x"], "folders needs one of --videos and --names"),
         (["folders", "--videos=.", "--part=train"], "Received: --output, --part, --videos"),

@@ -222,6 +222,22 @@ def test_folders_that_others_prepared(tmp_path, nested):
     assert not records.open_data(tmp_path).has_flow
 
 
+@pytest.mark.parametrize("name", ["{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg"])
+def test_frames_as_others_name_them(tmp_path, name):
+    """The folders as they came, behind one link; flow only as Feichtenhofer names it."""
+    for video, files in {"100218": [b"1", b"2", b"3"], "24413": [b"4"]}.items():
+        (tmp_path / "20bn-something-something-v1" / video).mkdir(parents=True)
+        for number, file in enumerate(files, 1):
+            path = tmp_path / "20bn-something-something-v1" / video / name.format(number)
+            path.write_bytes(file)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "jpegs_256").symlink_to("../20bn-something-something-v1")
+    data = records.open_data(tmp_path / "data")
+    assert dict(zip(data.videos, data.lengths, strict=True)) == {"100218": 3, "24413": 1}
+    assert data.read(0, [2, 0]) == ([b"3", b"1"], [], [])
+    assert data.read(1, [0]) == ([b"4"], [], []) and not data.has_flow
+
+
 def test_names_that_a_reader_could_stumble_over(tmp_path):
     """A folder that ends like a file, and one that is hidden."""
     for name in ("walk/a.jpg", ".hidden/b"):

@@ -3,6 +3,7 @@
 The line format, the column orders and the builders are described in data_lists/README.md.
 """
 
+from mas.lists.annotations import diving48, diving48_classes, something, something_classes
 from mas.lists.builders import (
     folder_classes,
     folders,
@@ -31,6 +32,8 @@ __all__ = [
     "VIDEO_EXTENSIONS",
     "Entry",
     "class_names",
+    "diving48",
+    "diving48_classes",
     "drop_absent",
     "find_videos",
     "folder_classes",
@@ -42,6 +45,8 @@ __all__ = [
     "parse_columns",
     "read",
     "resolve",
+    "something",
+    "something_classes",
     "split_by",
     "ucf101",
     "unlabelled",

@@ -1,7 +1,7 @@
 """Builds a data list: `python -m mas.lists KIND --videos=DIR ... --output=FILE`.
 
-KIND is one of ucf101, hmdb51, kinetics, folders, unlabelled, fraction; data_lists/README.md has an
-example of each.
+KIND is one of ucf101, hmdb51, kinetics, diving48, something, folders, unlabelled, fraction;
+data_lists/README.md has an example of each.
 """
 
 import collections
@@ -25,11 +25,20 @@ _EXCLUDE = flags.DEFINE_string("exclude", None, "leave out ids where this expres
 _SPLIT = flags.DEFINE_integer("split", 1, "ucf101, hmdb51: official split", 1, 3)
 _PART = flags.DEFINE_enum("part", None, ["train", "test"], "ucf101, hmdb51: part of the split")
 _SPLITS = flags.DEFINE_string("splits", None, "hmdb51: folder of CLASS_test_splitN.txt files")
-_CSV = flags.DEFINE_string("csv", None, "kinetics: official csv file")
+_CSV = flags.DEFINE_string("csv", None, "kinetics, something: official csv file")
 _CLASS_DIRS = flags.DEFINE_bool("class_dirs", False, "kinetics: ids are LABEL/ID instead of ID")
+_JSON = flags.DEFINE_string("json", None, "diving48: official json file")
+_VOCABULARY = flags.DEFINE_string(
+    "vocabulary", None, "diving48: official json file of class names (default: they have none)"
+)
+_LABELS = flags.DEFINE_string(
+    "labels", None, "something: official csv file of class names (default: those of --csv, sorted)"
+)
 
 _LIST = flags.DEFINE_string("list", None, "fraction: list to take a share of")
-_COLUMNS = flags.DEFINE_string("columns", "video,label", "fraction: columns of both lists")
+_COLUMNS = flags.DEFINE_string(
+    "columns", "video,label", "fraction: columns of both lists; diving48: vtdl has the lengths too"
+)
 _FRACTION = flags.DEFINE_float("fraction", None, "fraction: share of each class, in (0, 1]")
 _SEED = flags.DEFINE_integer("seed", 0, "fraction: seed of the choice")
 
@@ -39,6 +48,8 @@ _FLAGS = {
     "ucf101": (("part",), ("videos", "names", "split", "classes")),
     "hmdb51": (("splits", "part"), ("videos", "names", "split", "classes")),
     "kinetics": (("csv",), ("videos", "names", "class_dirs", "classes")),
+    "diving48": (("json",), ("videos", "names", "vocabulary", "columns")),
+    "something": (("csv",), ("videos", "names", "labels")),
     "folders": ((), ("videos", "names", "classes")),
     "unlabelled": ((), ("videos", "names")),
     "fraction": (("list", "fraction"), ("columns", "seed")),
@@ -107,7 +118,14 @@ def _own_classes(kind, names):
     """The class names that the data set itself defines; None where they are known or none."""
     if kind == "folders":
         return lists.folder_classes(names)
-    return lists.kinetics_classes(_CSV.value) if kind == "kinetics" else None
+    if kind == "kinetics":
+        return lists.kinetics_classes(_CSV.value)
+    if kind == "diving48" and _VOCABULARY.value:
+        return lists.diving48_classes(_VOCABULARY.value)
+    if kind == "something":
+        own = lists.class_names(_LABELS.value) if _LABELS.value else None
+        return own or lists.something_classes(_CSV.value)
+    return None
 
 
 def _entries(kind, names, classes):
@@ -116,15 +134,31 @@ def _entries(kind, names, classes):
     if kind == "hmdb51":
         entries = lists.hmdb51(_SPLITS.value, _SPLIT.value, _PART.value, classes)
         return entries if names is None else lists.resolve(entries, names, _SPLITS.value)
-    if kind == "kinetics":
-        entries = lists.kinetics(_CSV.value, _CLASS_DIRS.value, classes)
-        return entries if names is None else _present(entries, names, _CSV.value)
+    if kind in ("kinetics", "diving48", "something"):
+        return _annotated(kind, names, classes)
     if kind == "folders":
         return lists.folders(names, classes)
     if kind == "unlabelled":
         return lists.unlabelled(names)
     entries = lists.read(_LIST.value, _COLUMNS.value)
     return lists.fraction(entries, _FRACTION.value, _SEED.value)
+
+
+def _annotated(kind, names, classes):
+    """The lines of one annotation file; with names, those whose video is there."""
+    if kind == "kinetics":
+        path, entries = _CSV.value, lists.kinetics(_CSV.value, _CLASS_DIRS.value, classes)
+    elif kind == "diving48":
+        path, entries = _JSON.value, lists.diving48(_JSON.value, classes)
+    else:
+        path, entries = _CSV.value, lists.something(_CSV.value, classes)
+    if names is None:
+        return entries
+    present, absent = lists.drop_absent(entries, names, path)
+    if absent:
+        absent = [entry.video for entry in absent]
+        logging.warning("left out %d videos that are not there: %s", len(absent), some(absent))
+    return present
 
 
 def _names():
@@ -138,14 +172,6 @@ def _names():
     if ignored:
         logging.info("ignored %d files that are no videos: %s", len(ignored), some(ignored))
     return list(videos)
-
-
-def _present(entries, names, path):
-    present, absent = lists.drop_absent(entries, names, path)
-    if absent:
-        absent = [entry.video for entry in absent]
-        logging.warning("left out %d videos that are not there: %s", len(absent), some(absent))
-    return present
 
 
 def _report(output, entries, columns):

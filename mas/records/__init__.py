@@ -19,6 +19,9 @@ Folders, in Feichtenhofer's layout, so that data prepared by others train unchan
     DATA/jpegs_256/ID/frame000001.jpg          RGB
     DATA/tvl1_flow/{u,v}/ID/frame000001.jpg    flow from frame 1 to frame 2, as `flow.encode`
 
+RGB frames of others may be named 00001.jpg (Something-Something v1), img_00001.jpg or
+image_00001.jpg, all of a data set alike.
+
 In both, u and v of frame t describe the motion from frame t to t + 1, so the last frame has none.
 """
 

@@ -8,6 +8,9 @@ import pathlib
 RGB_FOLDER = "jpegs_256"
 FLOW_FOLDER = "tvl1_flow"
 FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
+# RGB frames that others extracted: Feichtenhofer; Something-Something v1 as it comes; HMDB51 and
+# Diving48 as the authors of VTDL and DSM have them.
+FRAME_FILES = (FRAME_FILE, "{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg")
 DESCRIPTION = "dataset.json"
 RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
 INDEX_FIELDS = ("video", "frames", "height", "width", "lengths_at", "images_at")

@@ -13,6 +13,7 @@ from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
     FRAME_FILE,
+    FRAME_FILES,
     RGB_FOLDER,
     check_frames,
     read_index,
@@ -164,10 +165,14 @@ class Folders:
     decoded = False
 
     def __init__(self, data):
-        """Lists every folder of frames below jpegs_256/ and counts its files."""
+        """Lists every folder of frames below jpegs_256/ and counts its files.
+
+        The first video tells how all frames are named: as one of `FRAME_FILES`.
+        """
         self.data = pathlib.Path(data)
         found = sorted(self._walk(self.data / RGB_FOLDER))
         self.videos = [video for video, _ in found]
+        self._frame_file = self._named(self.data / RGB_FOLDER / found[0][0]) if found else None
         self.lengths = np.array([length for _, length in found], np.int64)
         self.sizes = None  # known only once a file is decoded
         self.has_flow = all((self.data / FLOW_FOLDER / part).is_dir() for part in "uv")
@@ -186,6 +191,11 @@ class Folders:
         for name in below:
             yield from self._walk(pathlib.Path(folder, name), f"{prefix}/{name}".lstrip("/"))
 
+    def _named(self, folder):
+        """The first of `FRAME_FILES` that frame 1 has; ours if it has none, and reading fails."""
+        named = (name for name in FRAME_FILES if (folder / name.format(1)).is_file())
+        return next(named, FRAME_FILE)
+
     def _flow_folder(self, component, video):
         """The flow of `Class/video` may lie in `video` alone: the journal code's layout."""
         parent = self.data / FLOW_FOLDER / component
@@ -195,8 +205,8 @@ class Folders:
     def read(self, number, frames, flow_frames=()):
         """The JPEG files of some frames of one video: as `Shards.read`."""
 
-        def load(folder, indices):
-            return [(folder / FRAME_FILE.format(index + 1)).read_bytes() for index in indices]
+        def load(folder, indices, name=FRAME_FILE):
+            return [(folder / name.format(index + 1)).read_bytes() for index in indices]
 
         check_frames(self, number, frames, flow_frames)
         video = self.videos[number]
@@ -204,7 +214,7 @@ class Folders:
             load(self._flow_folder(component, video), flow_frames) if len(flow_frames) else []
             for component in ("u", "v")
         ]
-        return load(self.data / RGB_FOLDER / video, frames), *flow
+        return load(self.data / RGB_FOLDER / video, frames, self._frame_file), *flow
 
     def rate(self, number):
         """Frames per second of a video: unknown, 0.0."""
