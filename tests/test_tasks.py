@@ -88,7 +88,7 @@ def test_defaults_are_the_paper():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("jigsaw", [], r"task must be one of \['mas'.*\]\. Received: task='jigsaw'"),
+        ("jigsaw", [], r"task must be one of \['dsm'.*\]\. Received: task='jigsaw'"),
         ("mas", ["pace=3"], r"option must be one of \['appearance_w.* Received: 'pace=3'"),
         ("mas", ["frames=8"], r"option must be one of .* Received: 'frames=8'"),
         ("mas", ["global_labels=yes"], "written like global_labels=true. Received: 'yes'"),

@@ -260,6 +260,8 @@ def test_tld_breaks_the_clips_own_motion():
     task = plain(tasks.DSM, spatial="none", temporal="flow")
     x = task.example(clip)[0].numpy()
     assert task.inputs == ("rgb", "flow") and tasks.DSM().inputs == ("rgb",)
+    shown = [task.sample(9, None, rng(seed))[0].max() for seed in range(60)]
+    assert max(shown) == 7, "the last frame has no flow"
     expected = augment.flow_warp(clip["rgb"][0], clip["flow"][0], task.seed(clip, 2, False))
     np.testing.assert_array_equal(x[2], expected)
     np.testing.assert_array_equal(x[:2], [first, first])

@@ -46,7 +46,8 @@ def define_network():
         "head",
         "auto",
         list(heads.HEADS),
-        "[network] fc: fc6 and fc7; pooled: mean and one layer; auto: fc on c3d, else pooled.",
+        "[network] fc: fc6 and fc7; pooled: mean and one layer; convolved: pool and convolution in "
+        "time (VTDL, DSM); auto: fc on c3d, else pooled.",
     )
     flags.DEFINE_float(
         "width", 1.0, "[network] Factor on the channels and units of every layer.", 0

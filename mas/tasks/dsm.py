@@ -42,7 +42,7 @@ class Disturbed(views.Views):
             change.
         temporal: shift (another clip of the video, as released), flow (the clip's own frames,
             warped along its optical flow) or frames (its own frames, some twice and some swapped):
-            TLD, with negative=intra.
+            TLD, with negative=intra. The last frame has no flow: with flow, unused is 1 at least.
         mixup: the largest weight of one frame that is blended into all; 0: none (as released).
     """
 
@@ -67,7 +67,9 @@ class Disturbed(views.Views):
                 f"temporal={self.temporal}, negative={self.negative}."
             )
         super().__post_init__()
-        self.inputs = ("rgb", "flow") if self.temporal == "flow" else ("rgb",)
+        if self.temporal == "flow":
+            self.inputs = ("rgb", "flow")
+            self.unused = max(1, self.unused)
 
     def _decoded(self):
         return super()._decoded() if self.temporal == "shift" else 1
