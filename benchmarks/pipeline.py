@@ -61,7 +61,7 @@ def main(argv):
     """Measures and prints; returns the exit status."""
     del argv
     data = records.open_data(_DATA.value)
-    task = tasks.task(_TASK.value)
+    task = tasks.task(_TASK.value, size=_SIZE.value)
     examples = clips.examples(data, None, task.span, _CLIPS.value, least=task.least)
     resize = tuple(map(int, _RESIZE.value.split("x")))
     reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))

@@ -13,10 +13,9 @@ figures' thin-plate warp and mixup.
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 
-from mas import augment, heads
+from mas import augment
 from mas.tasks import contrast, encoders, views
 from mas.tasks.moco import MoCo, geometry
 from mas.tasks.vtdl import check_mixup, mixed
@@ -119,14 +118,12 @@ class DSMTriplet(Disturbed):
         inter_weight: of another video's, that of another example of the batch.
         order: shift (the next example's) or reverse (the batch backwards, as released, where the
             middle one of an odd batch gets its own): which other example.
-        embedding: numbers of an embedding.
     """
 
     margin: float = 0.5
     intra_weight: float = 1.0
     inter_weight: float = 1.0
     order: str = "shift"
-    embedding: int = 128
 
     name = "dsm_triplet"
 
@@ -152,11 +149,6 @@ class DSMTriplet(Disturbed):
         del size
         if self.inter_weight and batch == 1:
             raise ValueError("batch must be 2 or more with inter_weight. Received: batch=1.")
-
-    def model(self, backbone):
-        """Mean of the map, linear layer, length 1."""
-        output = {"embedding": heads.embedding(backbone.output, self.embedding)}
-        return keras.Model(backbone.input, output, name=self.name)
 
     def encoders(self, model):
         """The one network, on each view for itself."""

@@ -11,10 +11,8 @@ with the last K keys m in a queue. `mas/tasks/momentum.py` has encoders and queu
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 
-from mas import heads
 from mas.tasks import contrast
 from mas.tasks.momentum import KEY_NORMS, Momentum
 from mas.tasks.views import Views, check_choice
@@ -40,7 +38,6 @@ class MoCo(Views):
         key_momentum: share of its own weights that the key encoder keeps in a step.
         key_norm: batch (the key encoder's batch norms see the batch) or initial (mean 0 and
             variance 1 throughout, as the authors' code of DSM in its MoCo baseline).
-        embedding: numbers of an embedding.
     """
 
     negative: str = "none"
@@ -49,7 +46,6 @@ class MoCo(Views):
     queue: int = 4096
     key_momentum: float = 0.999
     key_norm: str = "batch"
-    embedding: int = 128
 
     name = "moco"
 
@@ -70,11 +66,8 @@ class MoCo(Views):
             raise ValueError(
                 f"key_momentum must be in [0, 1). Received: key_momentum={self.key_momentum}."
             )
-        if self.queue < 0 or self.embedding < 1:
-            raise ValueError(
-                "queue must be 0 or more and embedding 1 or more. "
-                f"Received: queue={self.queue}, embedding={self.embedding}."
-            )
+        if self.queue < 0:
+            raise ValueError(f"queue must be 0 or more. Received: queue={self.queue}.")
 
     def check(self, size, batch=None):
         """Refuses a batch that the queue cannot take, or without another example's negative."""
@@ -92,11 +85,6 @@ class MoCo(Views):
         An example of a test is its positive against its own negative, if it has one.
         """
         return dataclasses.replace(self, queue=0, key_momentum=0.0)
-
-    def model(self, backbone):
-        """The query encoder: mean of the map, linear layer, length 1."""
-        output = {"embedding": heads.embedding(backbone.output, self.embedding)}
-        return keras.Model(backbone.input, output, name=self.name)
 
     def encoders(self, model):
         """Query encoder, key encoder and queue."""

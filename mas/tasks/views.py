@@ -1,4 +1,4 @@
-"""What MoCo, VTDL and DSM share before the network: two or three views of a video.
+"""What MoCo, VTDL and DSM share before the loss: two or three views of a video, and the encoder.
 
     anchor     a clip
     positive   the same frames, augmented for themselves
@@ -15,10 +15,11 @@ crop, colours. What a method adds stands in the method's own file.
 
 import dataclasses
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from mas import augment
+from mas import augment, heads
 from mas.tasks import walks
 from mas.tasks.task import Task
 
@@ -106,6 +107,7 @@ class Views(Task):
         rotation: of each view, in degrees, at most, either way.
         colours: one (of four changes, as the authors' code), all (four) or none: what changes a
             view's colours.
+        embedding: numbers of an embedding.
         per_sample: whether what a method adds is drawn for each example, or, as published, for each
             batch.
     """
@@ -120,6 +122,7 @@ class Views(Task):
     negative: str = "intra"
     rotation: float = 10.0
     colours: str = "one"
+    embedding: int = 128
     per_sample: bool = False
 
     whole = True
@@ -133,7 +136,8 @@ class Views(Task):
         walks.check(self.loop)
         check_choice("negative", self.negative, NEGATIVES)
         check_choice("colours", self.colours, COLOURS)
-        for name, least in (("stride", 1), ("window", 0), ("min_offset", 1), ("unused", 0)):
+        least_of = {"stride": 1, "window": 0, "min_offset": 1, "unused": 0, "embedding": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise ValueError(
                     f"{name} must be {least} or more. Received: {name}={getattr(self, name)}."
@@ -203,6 +207,11 @@ class Views(Task):
         """What the method does to a view, uint8 (T, size, size, 3), after BA."""
         del role, clip
         return view
+
+    def model(self, backbone):
+        """The encoder that is trained: mean of the map, linear layer, length 1."""
+        output = {"embedding": heads.embedding(backbone.output, self.embedding)}
+        return keras.Model(backbone.input, output, name=self.name)
 
     def seed(self, clip, number, shared=None):
         """A seed for a method's own changes.
