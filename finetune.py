@@ -79,7 +79,7 @@ def _finetune():
     options = {"dropout": _DROPOUT.value, "jitter": _JITTER.value, **cli.network_options()}
     options["augmentation"] = _AUGMENTATION.value
     task = tasks.Classify(len(names), **options)
-    examples = clips.examples(data, train, task.frames, cli.FLAGS.clips, least=task.least)
+    examples = cli.examples(data, train, task)
     reader = clips.Reader(data, examples, task, cli.geometry(random=True), cli.FLAGS.seed)
     reader.steps(cli.FLAGS.batch)
     strategy = cli.setup()

@@ -84,7 +84,7 @@ def _options():
 
 def _examples(data, path, task):
     entries = cli.entries(data, path)
-    return clips.examples(data, entries, task.span, cli.FLAGS.clips, least=task.least)
+    return cli.examples(data, entries, task)
 
 
 def _train(task):

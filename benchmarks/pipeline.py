@@ -25,7 +25,7 @@ MOST_GROWTH, MOST_SHARE = 50, 0.05  # MiB; of the peak in the first third
 
 _DATA = flags.DEFINE_string("data", None, "Prepared data set, or video files.", required=True)
 _TASK = flags.DEFINE_string("task", "mas", "Task whose examples are made, with its defaults.")
-_CLIPS = flags.DEFINE_string("clips", "consecutive", "Examples of an epoch, as train.py's.")
+_CLIPS = flags.DEFINE_string("clips", None, "Examples of an epoch; default: the task's own.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Parallel calls; 0 lets tf.data decide.")
 _SECONDS = flags.DEFINE_float("seconds", 30, "How long to measure.")
 _RESIZE = flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT before the crop.")
@@ -62,7 +62,7 @@ def main(argv):
     del argv
     data = records.open_data(_DATA.value)
     task = tasks.task(_TASK.value, size=_SIZE.value)
-    examples = clips.examples(data, None, task.span, _CLIPS.value, least=task.least)
+    examples = clips.examples(data, None, task.span, _CLIPS.value or task.clips, least=task.least)
     resize = tuple(map(int, _RESIZE.value.split("x")))
     reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))
     batch = min(30, len(examples))

@@ -85,6 +85,12 @@ def entries(data, path):
     return lists.resolve(lists.read(path, FLAGS.columns), data.videos, path)
 
 
+def examples(data, entries, task):
+    """The `clips.Examples` of the flags, for training a task."""
+    how = task.clips if FLAGS.clips == "auto" else FLAGS.clips
+    return clips.examples(data, entries, task.span, how, least=task.least)
+
+
 def open_data(inputs=("rgb",)):
     """The data set of the flags, for what a task decodes."""
     if not FLAGS.data:

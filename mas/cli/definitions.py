@@ -30,9 +30,10 @@ def define_data():
     flags.DEFINE_bool("flip", True, "[data] Mirror half of the training clips.")
     flags.DEFINE_enum(
         "clips",
-        "consecutive",
-        ["consecutive", "anywhere"],
-        "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video.",
+        "auto",
+        ["auto", "consecutive", "anywhere"],
+        "[data] Examples of an epoch: all non-overlapping clips, or one at random from each video; "
+        "auto: consecutive for mas and fine-tuning, anywhere for the others, as their authors.",
     )
 
 

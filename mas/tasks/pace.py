@@ -90,6 +90,7 @@ class Pace(Task):
     initializer: str = "published"
 
     name = "pace"
+    clips = "anywhere"
 
     def __post_init__(self):
         """Checks the choice.

@@ -15,6 +15,8 @@ class Task:
         views: clips an example that are decoded, or None for one without a leading axis.
         wraps: whether a video shorter than `span` will do.
         whole: whether clips come uncropped, as the task crops for itself.
+        clips: examples of an epoch where nothing else is asked for, as its authors have it:
+            "consecutive" or "anywhere".
         choice: (output, class names) of an output that chooses one of several classes, for the
             confusion matrix at the end of a run; None without one.
     """
@@ -25,6 +27,7 @@ class Task:
     views = None
     wraps = True
     whole = False
+    clips = "consecutive"
     choice = None
 
     @property

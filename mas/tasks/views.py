@@ -126,6 +126,7 @@ class Views(Task):
     per_sample: bool = False
 
     whole = True
+    clips = "anywhere"
 
     def __post_init__(self):
         """Checks the choice.
