@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import optimizers, run_folder, tasks, training
+from mas import backbones, optimizers, run_folder, tasks, training
 from mas.tasks import contrast
 from mas.tasks.momentum import Momentum
 
@@ -293,3 +293,16 @@ def test_a_killed_run_goes_on_with_its_queue(tmp_path, two_replicas, stop, repli
     _, resumed = fit(tmp_path / "parts", strategy)
     for value, reference in zip(resumed, whole, strict=True):
         np.testing.assert_array_equal(value, reference)
+
+
+@pytest.mark.parametrize("name", backbones.NAMES)
+def test_every_backbone_has_a_key_encoder(name):
+    """A copy with the same embeddings, whatever the network is made of."""
+    shape = (8, 32, 32, 3)
+    task = tasks.MoCo(frames=8, size=32, queue=4)
+    model = task.model(backbones.backbone(name, shape, 1 / 16, "standard", "he"))
+    encoders = task.encoders(model)
+    x = np.random.default_rng(0).integers(0, 256, (1, 1, *shape)).astype(np.uint8).repeat(2, 1)
+    q, k = encoders(x)["embedding"][0]
+    np.testing.assert_allclose(q, k, atol=1e-5)
+    assert encoders.key_model is not model and np.linalg.norm(q) == pytest.approx(1, abs=1e-4)
