@@ -119,7 +119,7 @@ def _tested(data, task, trained):
 
 
 def _test(data, examples, task, model, run):
-    """Tests with centre crops; which frames are drawn follows from the seed alone."""
+    """Tests with centre crops, unless the task crops; all draws follow from the seed alone."""
     geometry = cli.geometry(random=False)
     reader = clips.Reader(data, examples, task, geometry, cli.FLAGS.seed, shuffle=False)
     # Of a video that broke since, another clip is tested, as it was trained on.

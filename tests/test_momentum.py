@@ -95,7 +95,17 @@ def test_outside_training_nothing_changes():
 def test_a_batch_must_fit_the_queue():
     with pytest.raises(ValueError, match="at least the 4 rows of a batch. Received: queue=3"):
         Momentum(model_of(), 3)(clips_of(4, 2), training=True)
-    assert Momentum(model_of(), 0)(clips_of(4, 3), training=True)["logits"].shape == (4, 2)
+
+
+def test_without_a_queue_the_other_keys_of_the_batch_are_negatives():
+    model = model_of()
+    x = clips_of(4, 3)
+    found = Momentum(model, 0, temperature=0.5)(x, training=True)
+    q, k, n = np.moveaxis(found["embedding"].numpy(), 1, 0)
+    for i in range(4):
+        others = [k[(i + step) % 4] for step in (1, 2, 3)]
+        expected = [q[i] @ z / 0.5 for z in (k[i], *others, n[i])]
+        np.testing.assert_allclose(found["logits"][i], expected, atol=1e-5)
 
 
 def test_the_key_encoder_follows_slowly_and_keeps_its_own_statistics():
@@ -168,7 +178,8 @@ class Small(tasks.MoCo):
 
 def train(strategy, parts, norm=True, negative="inter", steps=3, **options):
     """Numbers of each step, and all variables, of a few steps."""
-    task = Small(negative=negative, queue=7, temperature=0.3, key_momentum=0.9, **options)
+    options = {"queue": 7, "temperature": 0.3, "key_momentum": 0.9} | options
+    task, views = Small(negative=negative, **options), 2 if negative == "none" else 3
     found = []
     with strategy.scope():
         model = model_of(norm=norm)
@@ -177,7 +188,7 @@ def train(strategy, parts, norm=True, negative="inter", steps=3, **options):
     for number in range(steps):
 
         def local(context, number=number):
-            x = clips_of(4, 3, seed=number)
+            x = clips_of(4, views, seed=number)
             return tf.data.Dataset.from_tensor_slices((x, {})).batch(4 // parts)
 
         (batch,) = strategy.distribute_datasets_from_function(local)
@@ -206,7 +217,10 @@ def test_a_step_in_the_published_order():
     np.testing.assert_allclose(own.queue, encoders.queue, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"negative": "none"}, {"negative": "inter", "loss": "nce"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"negative": "none"}, {"negative": "inter", "loss": "nce"}, {"negative": "none", "queue": 0}],
+)
 def test_two_replicas_hold_one_queue(two_replicas, options):
     """Loss, metrics, gradient, key encoder and queue of one device with the whole batch."""
     _, one, expected = train(training.strategy("none"), 1, **options)
@@ -219,14 +233,21 @@ def test_two_replicas_hold_one_queue(two_replicas, options):
     np.testing.assert_array_equal(*(queue.numpy() for queue in queues))
 
 
+def in_colours(norm):
+    """The small network behind an input of uint8, inside another model."""
+    inner = model_of(norm=norm)
+    inputs = keras.Input(SHAPE, dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    return keras.Model(inputs, {"embedding": inner(x)["embedding"]})
+
+
 def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas):
     """The positive must not share its statistics with the anchor; each key keeps its place."""
     with two_replicas.scope():
-        shuffling = Momentum(model_of(norm=False), 8)
-        synchronised = Momentum(model_of(norm=True), 8)
+        shuffling, synchronised = (Momentum(in_colours(norm), 8) for norm in (False, True))
     assert shuffling._shuffles and not synchronised._shuffles
-    assert not Momentum(model_of(norm=False), 8)._shuffles, "a single replica has one batch"
-    x = clips_of(6, 2)
+    assert not Momentum(in_colours(False), 8)._shuffles, "a single replica has one batch"
+    x = np.random.default_rng(0).integers(0, 256, (6, 2, *SHAPE)).astype(np.uint8)
 
     def local(context):
         return tf.data.Dataset.from_tensors(x).unbatch().batch(3)
@@ -236,11 +257,10 @@ def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas)
     parts = two_replicas.experimental_local_results(two_replicas.run(run, args=(batch,)))
     found = np.concatenate([part.numpy() for part in parts])
     order = tf.random.experimental.stateless_shuffle(tf.range(6), [0, 0]).numpy()
-    model = model_of(norm=False)
-    expected = np.zeros((6, 5), np.float32)
+    assert set(order[:3]) not in ({0, 1, 2}, {3, 4, 5}), "else nothing was shuffled"
+    model, expected = in_colours(False), np.zeros((6, 5), np.float32)
     for half in (order[:3], order[3:]):
         expected[half] = model(x[half, 1], training=True)["embedding"]
-    assert set(order[:3]) not in ({0, 1, 2}, {3, 4, 5}), "else nothing was shuffled"
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(shuffling.queue.numpy()[:6], found, atol=1e-6)
 

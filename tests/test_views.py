@@ -52,7 +52,7 @@ def test_frames_are_those_of_the_published_walk(length, start):
     ("length", "window"), [(130, 128), (133, 128), (100, 128), (70, 64), (67, 64), (8, 64)]
 )
 def test_starts_are_drawn_as_published(length, window):
-    """All pairs that can come up, each as often as by the formula, from 40,000 draws."""
+    """All pairs that can come up, each as often as by the formula, from 4,000 draws."""
     task, draw = tasks.VTDL(frames=2, stride=1, window=window), rng(1)
     counts = collections.Counter()
     for _ in range(4000):
@@ -310,3 +310,20 @@ def test_defaults_are_the_released_forms():
     vtdl = tasks.VTDL()
     assert (vtdl.temperature, vtdl.key_momentum, vtdl.mixup) == (0.07, 0.999, 0.1)
     assert (vtdl.negative, tasks.MoCo().negative) == ("intra", "none")
+
+
+@pytest.mark.parametrize(
+    ("task", "batch", "message"),
+    [
+        (tasks.MoCo(queue=4), 5, "queue must be 0, or at least the batch of 5. Received: queue=4"),
+        (tasks.MoCo(queue=0), 1, "batch must be 2 or more with .* or queue=0. Received: batch=1"),
+        (tasks.DSM(negative="inter"), 1, "batch must be 2 or more with negative=inter"),
+        (tasks.MoCo(key_norm="initial", key_momentum=0.0), 4, "key_momentum must be above 0 with"),
+        (tasks.DSMTriplet(), 1, "batch must be 2 or more with inter_weight. Received: batch=1"),
+    ],
+)
+def test_batches_that_cannot_be_contrasted_are_refused_at_the_door(task, batch, message):
+    with pytest.raises(ValueError, match=message):
+        task.check(SIZE, batch)
+    tasks.MoCo(queue=4).check(SIZE, 4)
+    tasks.DSMTriplet(inter_weight=0.0).check(SIZE, 1)

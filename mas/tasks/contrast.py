@@ -91,7 +91,7 @@ def queue_logits(query, key, queue, negative=None, temperature=0.07):
     Args:
         query: float32 (N, D), of length 1, as all the others.
         key: (N, D), the positives.
-        queue: (K, D); K may be 0.
+        queue: (K, D), or (N, K, D) where each query has negatives of its own; K may be 0.
         negative: (N, D), or None: without the last column.
         temperature: above 0.
 
@@ -99,7 +99,8 @@ def queue_logits(query, key, queue, negative=None, temperature=0.07):
         float32 (N, K + 2), or (N, K + 1). Column 0 is the positive. Source: VTDL, equation of the
         loss; without the last column MoCo (CVPR 2020).
     """
-    columns = [cosine(query, key)[:, None], tf.matmul(query, queue, transpose_b=True)]
+    sides = "nd,kd->nk" if len(queue.shape) == 2 else "nd,nkd->nk"
+    columns = [cosine(query, key)[:, None], tf.einsum(sides, query, queue)]
     if negative is not None:
         columns.append(cosine(query, negative)[:, None])
     return tf.concat(columns, 1) / temperature
@@ -189,6 +190,21 @@ def of_another(values, order="shift"):
     everything = gathered(values)
     turned = tf.roll(everything, -1, 0) if order == "shift" else tf.reverse(everything, [0])
     return own(turned, tf.shape(values)[0])
+
+
+def others(values):
+    """Of every example the rows of all others, of those on other replicas too.
+
+    Args:
+        values: (N, D), one row an example.
+
+    Returns:
+        (N, n - 1, D), n being the examples of all replicas.
+    """
+    everything = gathered(values)
+    count = tf.shape(everything)[0]
+    first = _numbers(tf.shape(values)[0])[:, None] + 1
+    return tf.gather(everything, (first + tf.range(count - 1)) % count)
 
 
 def own(values, count):

@@ -16,6 +16,7 @@ import dataclasses
 import tensorflow as tf
 
 from mas import augment
+from mas.augment.common import check_choice
 from mas.tasks import contrast, encoders, views
 from mas.tasks.moco import MoCo, geometry
 from mas.tasks.vtdl import check_mixup, mixed
@@ -56,9 +57,9 @@ class Disturbed(views.Views):
         Raises:
             ValueError: a choice that is none, or a number out of its range.
         """
-        views.check_choice("spatial", self.spatial, SPATIAL)
-        views.check_choice("disturbed", self.disturbed, views.ROLES[:2])
-        views.check_choice("temporal", self.temporal, TEMPORAL)
+        check_choice("spatial", self.spatial, SPATIAL)
+        check_choice("disturbed", self.disturbed, views.ROLES[:2])
+        check_choice("temporal", self.temporal, TEMPORAL)
         check_mixup(self.mixup)
         if self.temporal != "shift" and self.negative != "intra":
             raise ValueError(
@@ -134,8 +135,8 @@ class DSMTriplet(Disturbed):
             ValueError: a choice that is none, or a number out of its range.
         """
         super().__post_init__()
-        views.check_choice("order", self.order, ORDERS)
-        views.check_choice("negative", self.negative, ("intra",))
+        check_choice("order", self.order, ORDERS)
+        check_choice("negative", self.negative, ("intra",))
         for name in ("margin", "intra_weight", "inter_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(

@@ -13,9 +13,10 @@ import dataclasses
 
 import tensorflow as tf
 
+from mas.augment.common import check_choice
 from mas.tasks import contrast
 from mas.tasks.momentum import KEY_NORMS, Momentum
-from mas.tasks.views import Views, check_choice
+from mas.tasks.views import Views
 
 LOSSES = ("softmax", "nce")
 
@@ -29,12 +30,12 @@ class MoCo(Views):
     statistics (key_norm=initial).
 
     Attributes:
-        negative: none, intra (another clip of the same video) or inter (of another video, that of
-            the next example of the batch).
+        negative: none, intra (another clip of the same video) or inter (that of the next example
+            of the batch: of another video with clips=anywhere).
         loss: softmax, or nce (noise-contrastive estimation; VTDL's code has it, no script uses it).
         temperature: that cosines are divided by.
-        queue: keys of earlier batches, all negatives; at least a batch. As many as there are videos
-            at most, or a video meets its own older keys.
+        queue: keys of earlier batches, all negatives; at least a batch, and no more than there are
+            videos, or a video meets its own older keys. 0: the other keys of the batch instead.
         key_momentum: share of its own weights that the key encoder keeps in a step.
         key_norm: batch (the key encoder's batch norms see the batch) or initial (mean 0 and
             variance 1 throughout, as the authors' code of DSM in its MoCo baseline).
@@ -70,19 +71,24 @@ class MoCo(Views):
             raise ValueError(f"queue must be 0 or more. Received: queue={self.queue}.")
 
     def check(self, size, batch=None):
-        """Refuses a batch that the queue cannot take, or without another example's negative."""
+        """Refuses a batch without negatives or too large for the queue, and a clash of options."""
         del size
+        if self.key_norm == "initial" and not self.key_momentum:
+            raise ValueError("key_momentum must be above 0 with key_norm=initial. Received: 0.")
         if batch and 0 < self.queue < batch:
             raise ValueError(
                 f"queue must be 0, or at least the batch of {batch}. Received: queue={self.queue}."
             )
-        if self.negative == "inter" and batch == 1:
-            raise ValueError("batch must be 2 or more with negative=inter. Received: batch=1.")
+        if batch == 1 and (self.negative == "inter" or not self.queue):
+            raise ValueError(
+                "batch must be 2 or more with negative=inter or queue=0. Received: batch=1."
+            )
 
     def testing(self):
         """Without queue and key encoder, which end with the training.
 
-        An example of a test is its positive against its own negative, if it has one.
+        Beside its own negative, an example has the other positives of the test's batch against it.
+        The augmentations stay: without them, the positive would be the anchor.
         """
         return dataclasses.replace(self, queue=0, key_momentum=0.0)
 

@@ -22,7 +22,7 @@ class Momentum(Encoders):
 
     Args:
         model: the query encoder, whose output is "embedding" (batch, D), of length 1.
-        queue: rows K; 0 for none.
+        queue: rows K; 0: the other keys of the batch take its place.
         momentum: [0, 1); 0: the query encoder makes the keys itself.
         temperature: of the logits, above 0.
         inter: whether an example's negative is the one that came with another example.
@@ -76,7 +76,7 @@ class Momentum(Encoders):
             negative = embed(x[:, 2], training=training)["embedding"]
             negative = contrast.of_another(negative) if self.inter else negative
             views.append(negative)
-        queue = tf.convert_to_tensor(self.queue)
+        queue = tf.convert_to_tensor(self.queue) if self.queue.shape[0] else contrast.others(key)
         logits = contrast.queue_logits(query, key, queue, negative, self.temperature)
         log_mean = _log_mean(logits)
         if training:
@@ -88,18 +88,19 @@ class Momentum(Encoders):
     def _keys(self, clips, training):
         """Embeddings of the positives (N, D).
 
-        Where batch norms see one replica's clips alone, anchor and positive would share their
-        statistics and no other key does: the positive could be told by them. So the keys' clips are
-        dealt out anew to the replicas (MoCo, section 3.3).
+        Where batch norms see one replica's clips alone, the statistics would tell which clips share
+        a replica, and so an anchor's positive. There the keys' clips are dealt out anew to the
+        replicas (MoCo, section 3.3). The networks of `mas.backbones` see the whole batch.
         """
         training = training and self.key_norm == "batch"
         if not (self._shuffles and training):
             return self.key_model(clips, training=training)["embedding"]
-        everything, count = contrast.gathered(clips), tf.shape(clips)[0]
+        wide = tf.int32 if clips.dtype == tf.uint8 else clips.dtype  # uint8 cannot be gathered
+        everything, count = contrast.gathered(tf.cast(clips, wide)), tf.shape(clips)[0]
         numbers = tf.range(tf.shape(everything)[0])
         seed = tf.stack([self.steps, 0])
         order = tf.random.experimental.stateless_shuffle(numbers, seed)
-        mine = tf.gather(everything, contrast.own(order, count))
+        mine = tf.cast(tf.gather(everything, contrast.own(order, count)), clips.dtype)
         keys = contrast.gathered(self.key_model(mine, training=training)["embedding"])
         return contrast.own(tf.gather(keys, tf.argsort(order)), count)
 
@@ -135,9 +136,17 @@ def _start(rows, size):
 
 def _norms_by_replica(model):
     """Whether there are several replicas, and a batch norm that sees one of them alone."""
-    norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return several and any(not norm.synchronized for norm in norms)
+    return several and any(not norm.synchronized for norm in _norms(model))
+
+
+def _norms(model):
+    """The batch norms of a model, those of models inside it too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _norms(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
 
 
 def _log_mean(logits):

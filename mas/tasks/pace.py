@@ -69,8 +69,9 @@ class Pace(Task):
     Attributes:
         paces: whole numbers, and 1 over whole numbers, as in 1/3,1/2,1,2,3. Labels are their places
             in ascending order.
-        loop: restrict, bounce or wrap: what happens where a video is too short for the fastest
-            clip. Left out; played back from its end; begun again anywhere, as the authors' code.
+        loop: restrict, bounce or wrap: what happens where a video is too short for a clip, that of
+            the fastest pace. Left out; played back from its end; begun again anywhere, as the
+            authors' code.
         jitter: whether colours are changed at random in training.
         jitter_per_frame: whether each frame's colours change for themselves (as published, so that
             colours do not tell the motion), or the clip's at once.

@@ -41,7 +41,7 @@ class Task:
         return 1 if self.wraps else self.span
 
     def testing(self):
-        """This task as it is tested: with nothing that only training changes at random."""
+        """This task as it is tested: with nothing random but what its question needs."""
         return self
 
     def check(self, size, batch=None):

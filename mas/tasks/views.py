@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mas import augment, heads
+from mas.augment.common import check_choice
 from mas.tasks import walks
 from mas.tasks.task import Task
 
@@ -73,16 +74,6 @@ def basic(clip, seed, size, rotation=10.0, colours="one"):
     return augment.colour_jitter(clip, _fold(seed, 1), **jitter)
 
 
-def check_choice(name, value, allowed):
-    """Refuses a value that is not allowed.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {list(allowed)}. Received: {name}={value!r}.")
-
-
 def _fold(seed, number):
     return tf.random.experimental.stateless_fold_in(seed, number)
 
@@ -96,14 +87,15 @@ class Views(Task):
         size: side of the crop, in pixels.
         stride: every how many-th frame a clip shows.
         window: frames that a video must have from a first frame on, if it has so many; 0: the
-            clip's frames * stride. The authors of VTDL and DSM: 32 * stride whatever the clip.
+            clip's frames * stride. The authors of VTDL and DSM have 32 * stride whatever the clip:
+            128 with their stride of 4.
         loop: wrap, bounce or restrict: what happens where a video is too short for a clip. Begun
             again, as the authors; played back from its end; left out.
         min_offset: the least distance of the first frames of anchor and negative. Published: 2, so
             that they mostly overlap; frames * stride / 4 keeps them further apart.
         unused: last frames of a video that are not used; 1 in DSM's code.
-        negative: none, intra (another clip of the same video) or inter (of another video, that of
-            the next example of the batch).
+        negative: none, intra (another clip of the same video) or inter (that of the next example
+            of the batch: of another video with clips=anywhere).
         rotation: of each view, in degrees, at most, either way.
         colours: one (of four changes, as the authors' code), all (four) or none: what changes a
             view's colours.
@@ -161,12 +153,12 @@ class Views(Task):
     def span(self):
         """Frames of a video that a clip inside it needs; with a negative, for two first frames."""
         inside = (self.frames - 1) * self.stride + 1 + self.unused
-        return inside if self.negative == "none" else inside + 2 * self.min_offset - 1
+        return inside if self.views == 1 else inside + 2 * self.min_offset - 1
 
     @property
     def least(self):
         """Frames that a video must have: for a negative, two first frames far enough apart."""
-        apart = 1 if self.negative == "none" else 2 * self.min_offset
+        apart = 1 if self.views == 1 else 2 * self.min_offset
         return apart + self.unused if self.wraps else self.span
 
     def sample(self, length, start, rng):

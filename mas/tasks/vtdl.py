@@ -27,8 +27,9 @@ class VTDL(MoCo):
     the same video, negative=none.
 
     Attributes:
-        mixup: the largest weight of the frame that TCA blends into the anchor; 0: no TCA. The
-            weight is the batch's (`per_sample` false, as published), the frame each example's.
+        mixup: the largest weight of the frame that TCA blends into all others of the anchor (dsm:
+            of the view that `disturbed` names); 0: none. The weight is the batch's (`per_sample`
+            false, as published), the frame each example's.
     """
 
     negative: str = "intra"
