@@ -29,6 +29,27 @@ def read(path):
         return list(csv.reader(file))
 
 
+def test_files_are_whole_or_as_they_were(tmp_path, monkeypatch):
+    """A picture that breaks off, and an id that is no UTF-8."""
+    from matplotlib import figure
+
+    result = action.report(SCORES, LABELS)
+    action.write(result, NAMES, tmp_path)
+    before = (tmp_path / "confusion.png").read_bytes()
+
+    def broken(self, target, **options):
+        getattr(target, "write", getattr(target, "write_bytes", None))(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure.Figure, "savefig", broken)
+    with pytest.raises(OSError, match="disk full"):
+        action.write(result, NAMES, tmp_path)
+    assert (tmp_path / "confusion.png").read_bytes() == before
+    action.write_scores(tmp_path / "scores.csv", ["caf\udce9"], [0], np.array([[0.25, 0.75]]))
+    lines = (tmp_path / "scores.csv").read_bytes().splitlines()
+    assert lines == [b"video,label,predicted,0,1", b"caf\xe9,0,1,0.25000,0.75000"]
+
+
 def test_a_video_scores_the_mean_of_its_clips():
     scores = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 1], [0.2, 0.8]], np.float32)
     numbers, means = action.video_scores(scores, np.array([7, 2, 7, 7, 2]))

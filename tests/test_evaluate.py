@@ -10,6 +10,7 @@ import tensorflow as tf
 from absl import app
 from evaluating import (
     LENGTHS,
+    SIDE,
     entries,
     evaluate,
     grey,
@@ -168,6 +169,16 @@ def test_an_error_that_is_no_video_s_fault_is_not_swallowed(data, monkeypatch):
         features.extract(mirror(), data, entries(), settings(allow_failures=True))
 
 
+def test_a_file_that_cannot_be_decoded_is_called_so(sample_data, tmp_path):
+    for name, content in (("a", (sample_data / "videos/up/up_00.avi").read_bytes()), ("b", b"x")):
+        (tmp_path / f"{name}.avi").write_bytes(content)
+    data = records.open_data(tmp_path)
+    chosen = settings(frames=4, size=SIDE, allow_failures=True)
+    found = features.extract(mirror(), data, None, chosen)
+    assert found.videos == ["a"]
+    assert found.facts["failures"] == {"b": "the file cannot be decoded"}
+
+
 def test_no_video_left_is_an_error(tmp_path):
     data = store(tmp_path)
     for video in LENGTHS:
@@ -226,6 +237,16 @@ def test_a_network_takes_clips_of_another_size(run):
     assert all(same(built, features.network(run)))
     started = features.network(run, True, 2, (8, 24, 24, 3))
     assert not all(same(built, started))
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path):
+    mirror().save(tmp_path / "whole.keras")
+    content = (tmp_path / "whole.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])
+    (tmp_path / "list.txt").write_text("a/x 0\n")
+    for name in ("cut.keras", "list.txt"):
+        with pytest.raises(ValueError, match=f"model must be a .keras file .* Rec.*/{name}"):
+            features.network(tmp_path / name)
 
 
 def test_what_is_no_backbone_is_refused(tmp_path):
@@ -289,6 +310,46 @@ def test_other_files_are_refused_by_name(tmp_path):
         features.load(paths[3])
     with pytest.raises(FileNotFoundError):
         features.load(tmp_path / "gone.npz")
+
+
+RIGHT = {"values": np.eye(2), "videos": ["a", "b"], "labels": [0, 1], "facts": "{}"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"labels": [[0], [1]]},  # would be compared with every other row
+        {"labels": [0.5, 1.0]},
+        {"labels": ["run", "walk"]},
+        {"values": [["1", "2"], ["3", "4"]]},
+        {"videos": [["a"], ["b"]]},
+        {"videos": [1, 2]},
+        {"facts": "[1]"},
+    ],
+)
+def test_arrays_of_another_kind_are_refused(tmp_path, wrong):
+    np.savez(tmp_path / "f.npz", **RIGHT)
+    assert features.load(tmp_path / "f.npz").labels.tolist() == [0, 1]
+    np.savez(tmp_path / "f.npz", **(RIGHT | wrong))
+    with pytest.raises(ValueError, match=r"f.npz must hold the arrays values, videos"):
+        features.load(tmp_path / "f.npz")
+
+
+def test_a_damaged_archive_is_refused_by_name(tmp_path):
+    """Wherever a byte is damaged, the answer is one line, or the features unharmed."""
+    np.savez_compressed(tmp_path / "f.npz", **RIGHT)
+    content = (tmp_path / "f.npz").read_bytes()
+    refused = 0
+    for place in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        (tmp_path / "g.npz").write_bytes(damaged)
+        try:
+            features.load(tmp_path / "g.npz")
+        except ValueError as error:
+            assert str(error).startswith(f"{tmp_path / 'g.npz'} must hold the arrays")
+            refused += 1
+    assert refused > len(content) / 6
 
 
 # ---- the cache -----------------------------------------------------------------------------------
@@ -402,15 +463,27 @@ def test_features_of_a_list_are_written_with_how_they_were_made(
     )
     maps = model(np.stack([reader.clip(0, place)["rgb"] for place in range(2)])).numpy()
     np.testing.assert_allclose(found.values[0], maps.mean((0, 1, 2, 3)), rtol=1e-4, atol=1e-6)
-    told = json.loads((tmp_path / "out" / "some.json").read_text())
+    told = json.loads((tmp_path / "out" / "some.npz.json").read_text())
     assert told["videos"] == found.videos and told["facts"] == found.facts
-    text = (tmp_path / "out" / "some.txt").read_text()
+    text = (tmp_path / "out" / "some.npz.txt").read_text()
     assert told["paragraph"] + "\n" == text and told["paragraph"] in caplog.text
     words = (
         "c3d, weights of .*small .sha256 [0-9a-f]{12}.*Clips: 2 of each video, evenly spaced, 16 "
     )
     words += "frames of rgb, centre crop 32 x 32 of 44 x 32"
     assert re.search(words, text)
+
+
+def test_the_list_beside_features_of_its_name_stays(script, run, sample_data, tmp_path):
+    listed = (sample_data / "test.txt").read_text()
+    (tmp_path / "test.txt").write_text(listed)
+    flags = [*sample_flags(sample_data, run), "--clips=1", f"--list={tmp_path / 'test.txt'}"]
+    for name in ("test.npz", "test.npy"):
+        assert evaluate(script, "features", *flags, f"--output={tmp_path / name}") == 0
+    assert (tmp_path / "test.txt").read_text() == listed
+    told = json.loads((tmp_path / "test.npy.json").read_text())
+    assert len(told["videos"]) == len(np.load(tmp_path / "test.npy")) == 6
+    assert told["labels"] == list(range(6))
 
 
 def test_random_features_say_so_and_differ(script, run, sample_data, tmp_path):
@@ -425,7 +498,7 @@ def test_random_features_say_so_and_differ(script, run, sample_data, tmp_path):
     assert not np.allclose(loaded.values, random.values)
     assert not np.allclose(other.values, random.values)
     assert (random.facts["weights"], random.facts["seed"]) == ("random", 5)
-    assert "at random initialisation, seed 5" in (tmp_path / "b.txt").read_text()
+    assert "at random initialisation, seed 5" in (tmp_path / "b.npz.txt").read_text()
 
 
 def test_flags_count_more_than_the_run(script, run, sample_data, tmp_path):
@@ -451,6 +524,7 @@ def test_flags_count_more_than_the_run(script, run, sample_data, tmp_path):
         ("features", ["--model=x", "--data=y"], "features needs --model, --data, --output"),
         ("features", ["--model=x", "--data=y", "--output=z.npz", "--k=3"], "Received: --data, --k"),
         ("retrieval", ["--gallery=x"], "retrieval needs --gallery, --queries"),
+        ("similarity", ["--aslan=x", "--columns=video"], "similarity needs --aslan"),
         ("action", ["--model=x", "--data=y", "--list=z", "--pooling=max"], "action needs --model"),
     ],
 )
@@ -468,6 +542,8 @@ def test_wrong_flags_are_refused_before_work_starts(script, kind, arguments, wor
         (["--size=64"], "size must be in 1..32"),
         (["--resize=keep"], "resize must be WIDTHxHEIGHT. Received: resize=keep"),
         (["--output=some.mat"], "output must end in .npz or .npy"),
+        (["--list=some.npz"], "list must be a list of videos. Received: list=some.npz"),
+        ([f"--output={__file__}/f.npz"], "output must be a folder that can be written to"),
     ],
 )
 def test_wrong_values_are_named(script, run, sample_data, tmp_path, caplog, other, words):
@@ -504,6 +580,15 @@ def test_each_result_has_a_folder_of_its_own(script, monkeypatch, tmp_path, argu
     (tmp_path / "runs" / "mas_c3d").mkdir(parents=True)
     with script("mas/evaluate/__main__.py", *arguments) as module:
         assert protocol.folder(module.flags.FLAGS, "probe").as_posix() == expected
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="output must be a folder that can be written to. Rec"):
+            protocol.writable(path)
+    assert protocol.writable(tmp_path / "new" / "below") == tmp_path / "new" / "below"
+    assert not (tmp_path / "new").exists()
 
 
 def test_unknown_facts_are_said_to_be():

@@ -80,6 +80,7 @@ def test_videos_are_scored_with_and_without_motion(
         assert told[kind]["top1"] == pytest.approx(top1)
         assert np.trace(told[kind]["confusion"]) == pytest.approx(6 * top1)
         assert (folder / "confusion.png").is_file() and (folder / "per_class.csv").is_file()
+    assert "Network: c3d, weights of" in told["paragraph"], "of run.json"
     words = "With the middle frame of each clip repeated: Top-1"
     assert words in told["paragraph"] and told["paragraph"] in caplog.text
     assert not np.allclose(scores_of(out / "scores.csv"), scores_of(out / "static/scores.csv"))

@@ -114,6 +114,25 @@ def test_a_split_by_hand(script, tmp_path, caplog):
     assert (tmp_path / "out" / "confusion.png").is_file()
 
 
+KNOWN = {"network": "c3d", "how": "uniform", "clips": [10, 10], "pooling": "average"}
+KNOWN |= {"size": 56, "resize": [85, 64], "frames": 16, "modality": "rgb", "failures": {}}
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_training_features_made_otherwise_are_said_to_be(script, tmp_path, static):
+    facts = KNOWN | {"static": static}
+    train = write_features(tmp_path / "train.npz", TRAIN, LABELS, **facts)
+    tested = write_features(tmp_path / "test.npz", TRAIN, LABELS, **(KNOWN | {"static": False}))
+    flags = [f"--train_list={train}", f"--test_list={tested}", f"--output={tmp_path / 'out'}"]
+    assert evaluate(script, "probe", *flags, "--classifier=svm", "--seed=7") == 0
+    told = json.loads((tmp_path / "out" / "probe.json").read_text())
+    assert told["train_facts"] == facts and told["facts"]["static"] is False
+    text = told["paragraph"]
+    assert "a linear SVM (C = 1, seed 7) on standardised" in text
+    assert text.count("Network: c3d") == 1 + static
+    assert ("The training videos: Network" in text) == static == ("frame repeated" in text)
+
+
 def test_groups_by_hand(script, tmp_path, caplog):
     """By angle y_1 is nearest to all of x but x_2, whose nearest is y_2; they to x_1 and x_2."""
     videos = ["c/y_1", "c/y_2", "c/x_1", "c/x_2", "c/x_3", "c/x_4"]
@@ -163,6 +182,7 @@ def test_lists_go_through_the_network(script, sample_data, tmp_path, monkeypatch
         ([0, 1, 2], [0, 1], ["--test_list="], "Received: --train_list."),
         ([0, 1, 2], [0, 1], ["--test_list=x.txt"], "a list must come with --model and --data"),
         ([0, 1, 2], [0, 1], ["--clips=3"], "Received: --clips"),
+        ([0, 1, 2], [0, 1], ["--seed=3"], "Received: --seed"),
     ],
 )
 def test_what_cannot_be_probed_is_refused(script, tmp_path, caplog, train, test, more, words):

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -56,6 +57,23 @@ def test_chance_is_the_mean_over_all_orders(sides):
         for k in (1, 2, 5)
     }
     assert retrieval.chance(found, *sides, [1, 2, 5]) == pytest.approx(expected)
+
+
+def test_chance_takes_no_table_of_all_pairs():
+    draw = np.random.default_rng(0)
+    gallery, queries = (
+        features.Features(
+            np.ones((n, 1)), [f"{n}/{v}" for v in range(n)], draw.integers(0, 9, n), {}
+        )
+        for n in (20000, 5000)
+    )
+    found = retrieval.Neighbours(None, None, np.full(5000, -1))
+    tracemalloc.start()
+    chances = retrieval.chance(found, gallery, queries, [1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert chances[1] == pytest.approx(np.mean(np.bincount(gallery.labels)[queries.labels]) / 20000)
+    assert peak < 20e6, "a table of all pairs takes 100 MB"
 
 
 def test_a_video_is_never_its_own_neighbour(sides):

@@ -88,6 +88,12 @@ def test_the_kind_writes_its_results(tmp_path):
     assert "Accuracy: 87.5%" in (tmp_path / "out" / "scenes.txt").read_text()
 
 
+def test_features_take_no_flags_on_the_network(tmp_path):
+    features.save(tmp_path / "f.npz", of(*LEANING))
+    with pytest.raises(ValueError, match="without flags on network and clips. Received: --random"):
+        scenes.run(flags_of(tmp_path, list=tmp_path / "f.npz", random=True))
+
+
 def test_a_list_goes_through_the_network_in_overlapping_clips(tmp_path, monkeypatch):
     asked = {}
 

@@ -224,7 +224,7 @@ def flags_of(folder, **given):
         absl_flags.DEFINE_string(name, None, "", flag_values=values)
     for name in ("random", "static", "allow_failures", "cache"):
         absl_flags.DEFINE_bool(name, name == "cache", "", flag_values=values)
-    for name in ("seed", "frames", "size", "batch", "threads"):
+    for name in ("seed", "frames", "size", "batch", "threads", "clips"):
         absl_flags.DEFINE_integer(name, 0 if name == "seed" else None, "", flag_values=values)
     absl_flags.DEFINE_float("C", 1.0, "", flag_values=values)
     for name in ("queries", "test_list"):  # of other kinds

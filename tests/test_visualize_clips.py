@@ -322,6 +322,16 @@ def test_an_example_is_what_the_task_makes_of_the_video(data):
         reading.example(stored, "up/up_01", None, long, geometry, 0)
 
 
+@pytest.mark.parametrize(("task", "last"), [("vtdl", 17), ("mas", 2)])
+def test_an_example_starts_inside_its_video(data, task, last):
+    """Of 18 frames; of mas the whole clip of 16 lies inside, vtdl may begin the video again."""
+    stored, geometry = records.open_data(data), clips.Geometry((44, 32), 32, random=False)
+    made = tasks.task(task, frames=16, size=32)
+    reading.example(stored, "up/up_01", last, made, geometry, 0)
+    with pytest.raises(ValueError, match=f"start must be in 0..{last} for .*start={last + 1}"):
+        reading.example(stored, "up/up_01", last + 1, made, geometry, 0)
+
+
 def test_the_command_draws_views(script, data, tmp_path, caplog):
     arguments = [
         "--task=pace_contrast",

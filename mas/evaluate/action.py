@@ -1,13 +1,14 @@
 """Action recognition: clips -> mean over the video -> accuracy (CVPR 2019, section 4.1)."""
 
-import csv
 import dataclasses
+import io
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from mas import lists, records
+from mas.lists.entries import replace_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,11 +129,11 @@ def write(result, names, folder, unit="videos"):
 
 def write_scores(path, videos, labels, scores):
     """Writes one row a video: id, label, likeliest class, probability of each class."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "label", "predicted", *range(scores.shape[1])])
-        for video, label, row in zip(videos, labels, scores, strict=True):
-            writer.writerow([video, label, int(row.argmax()), *(f"{value:.5f}" for value in row)])
+    rows = [
+        (video, label, int(row.argmax()), *(f"{value:.5f}" for value in row))
+        for video, label, row in zip(videos, labels, scores, strict=True)
+    ]
+    records.write_csv(path, ("video", "label", "predicted", *range(scores.shape[1])), rows)
 
 
 def text(result, names, unit="videos"):
@@ -190,4 +191,6 @@ def _draw(result, names, path, unit):
             if count:
                 shade = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, count, ha="center", va="center", color=shade, fontsize=7)
-    canvas.savefig(path, dpi=150)
+    drawn = io.BytesIO()
+    canvas.savefig(drawn, dpi=150, format="png")
+    replace_file(path, drawn.getvalue())

@@ -57,7 +57,9 @@ def means(function, data, entries, settings):
     options = {"how": settings.how, "count": settings.clips, "least": task.least}
     examples = clips.examples(data, entries, settings.frames, **options)
     for number in sorted(set(labels) - set(examples.videos.tolist())):
-        failures.add(number, f"{data.lengths[number]} frames leave no clip of {settings.frames}")
+        length = data.lengths[number]
+        reason = f"{length} frames leave no clip of {settings.frames}"
+        failures.add(number, reason if length else "the file cannot be decoded")
     rows = {number: row for row, number in enumerate(labels)}
     sums, counts = None, np.zeros(len(rows), int)
     with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:

@@ -31,8 +31,11 @@ OPTIONAL = ("list", *FLAGS)
 
 
 def run(flags):
-    """Writes the features of a list's videos, or of all, and how they were made beside them."""
+    """Writes the features of a list's videos, or of all; beside FILE.npz FILE.npz.json and .txt."""
     check_output(flags.output)
+    protocol.writable(pathlib.Path(flags.output).parent)
+    if flags.list and is_file(flags.list):
+        raise ValueError(f"list must be a list of videos. Received: list={flags.list}.")
     found = of_flags(flags, flags.list)
     save(flags.output, found)
     path = pathlib.Path(flags.output)
@@ -42,7 +45,7 @@ def run(flags):
         f"Features of {len(found.videos)} videos ({source}), {found.values.shape[1]} numbers each. "
         f"{protocol.describe(found.facts)}"
     )
-    protocol.write(path.parent, path.stem, paragraph, numbers)
+    protocol.write(path.parent, path.name, paragraph, numbers)  # train.txt may well be the list
     logging.info("Wrote %s: %d x %d.", path, *found.values.shape)
 
 
@@ -51,8 +54,13 @@ def is_file(path):
     return str(path).endswith(".npz")
 
 
-def check_source(flags, *paths):
+def check_source(flags, *paths, but=()):
     """Refuses lists without a network for them, and flags on a network that files do not need.
+
+    Args:
+        flags: absl's.
+        *paths: lists or .npz files.
+        but: names of flags that the kind needs for files, too.
 
     Raises:
         ValueError: it is so.
@@ -64,8 +72,8 @@ def check_source(flags, *paths):
             f"a list must come with --model and --data. Received: {listed[0]} without "
             f"--{' and --'.join(missing)}."
         )
-    given = [name for name in (*SOURCE, *CLIPS) if not listed and flags[name].present]
-    if given:
+    given = [name for name in sorted({*SOURCE, *CLIPS} - {*but}) if flags[name].present]
+    if given and not listed:
         raise ValueError(
             f"features of .npz files must come without flags on network and clips. "
             f"Received: --{', --'.join(given)}."

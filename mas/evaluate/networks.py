@@ -1,6 +1,7 @@
 """The network of a run, as it is evaluated, and the clips that it takes."""
 
 import pathlib
+import zipfile
 
 import keras
 
@@ -20,6 +21,17 @@ def file(model):
         raise FileNotFoundError(str(error).replace("init must", "model must", 1)) from None
 
 
+def load(path):
+    """The network of a .keras file.
+
+    Raises:
+        ValueError: the file is none, or damaged; Keras would say that it is not there.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"model must be a .keras file that is whole. Received: {path}.")
+    return keras.models.load_model(path, compile=False)
+
+
 def network(model, random=False, seed=0, shape=None):
     """The backbone that is evaluated.
 
@@ -35,11 +47,11 @@ def network(model, random=False, seed=0, shape=None):
 
     Raises:
         FileNotFoundError: there is no such network.
-        ValueError: it ends with something else than a map, or is of no known name, so that it
-            cannot take clips of another shape.
+        ValueError: as `load`; or it ends with something else than a map, or is of no known name,
+            so that it cannot take clips of another shape.
     """
     path = file(model)
-    saved = keras.models.load_model(path, compile=False)
+    saved = load(path)
     if isinstance(saved.output, dict) or len(saved.output.shape) != 5:
         raise ValueError(
             f"model must be a backbone, whose output is a map. Received: {path}, which has heads."

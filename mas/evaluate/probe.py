@@ -25,7 +25,7 @@ OPTIONAL += features.FLAGS
 CLASSIFIERS = ("linear", "svm", "knn")
 _WORDS = {
     "linear": "logistic regression (C = {C:g}) on standardised features",
-    "svm": "a linear SVM (C = {C:g}) on standardised features",
+    "svm": "a linear SVM (C = {C:g}, seed {seed}) on standardised features",
     "knn": "the vote of the {k} nearest by cosine distance",
 }
 
@@ -48,10 +48,12 @@ class Fold:
 def run(flags):
     """Trains and tests; writes probe.json and .txt, predictions.csv, per_class.csv, confusion.*."""
     _check_flags(flags)
+    folder = protocol.folder(flags, "probe")
     if flags.groups:
         found = _labelled(flags, flags.list)
         folds = leave_one_out(found, groups(found.videos, flags.groups), _maker(flags))
-        tested, text = found, f"{len(found.videos)} videos ({flags.list})"
+        train = tested = found
+        text = f"{len(found.videos)} videos ({flags.list})"
         split = f"leave one group out, {len(folds)} groups by {flags.groups}"
     else:
         train, tested = (_labelled(flags, path) for path in (flags.train_list, flags.test_list))
@@ -61,7 +63,7 @@ def run(flags):
         folds = [Fold("test", np.arange(len(tested.videos)), predicted)]
         text = f"{len(tested.videos)} videos ({flags.test_list})"
         split = f"trained on {len(train.videos)} ({flags.train_list})"
-    _write(flags, tested, folds, f"{text}, {split}")
+    _write(flags, folder, (train, tested), folds, f"{text}, {split}")
 
 
 def _check_flags(flags):
@@ -75,7 +77,8 @@ def _check_flags(flags):
     wrong = "C" if flags.classifier == "knn" else "k"
     if flags[wrong].present:
         raise ValueError(f"{wrong} must not be given. Received: --classifier={flags.classifier}.")
-    features.check_source(flags, *(flags[name].value for name in given if name != "groups"))
+    paths = (flags[name].value for name in given if name != "groups")
+    features.check_source(flags, *paths, but=("seed",) if flags.classifier == "svm" else ())
 
 
 def _labelled(flags, path):
@@ -208,7 +211,9 @@ def leave_one_out(found, names, make):
     return folds
 
 
-def _write(flags, tested, folds, split):
+def _write(flags, folder, sides, folds, split):
+    train, tested = sides
+    ours, theirs = (protocol.describe(part.facts) for part in (tested, train))
     labels = np.asarray(tested.labels)
     rows = np.concatenate([fold.tested for fold in folds])
     predicted = np.concatenate([fold.predicted for fold in folds])
@@ -217,10 +222,11 @@ def _write(flags, tested, folds, split):
     result = action.tally(labels[rows], predicted, len(names))
     shares = {fold.name: float(np.mean(fold.predicted == labels[fold.tested])) for fold in folds}
     spread = float(np.std(list(shares.values())))
-    how = _WORDS[flags.classifier].format(k=flags.k, C=flags.C)
+    how = _WORDS[flags.classifier].format(k=flags.k, C=flags.C, seed=flags.seed)
     paragraph = (
-        f"Probe: {how}. Test on {split}. {protocol.describe(tested.facts)} "
-        f"Accuracy: {result.top1:.1%}, mean over classes {result.mean_class:.1%}"
+        f"Probe: {how}. Test on {split}. {ours} "
+        + (f"The training videos: {theirs} " if theirs != ours else "")
+        + f"Accuracy: {result.top1:.1%}, mean over classes {result.mean_class:.1%}"
     )
     if len(folds) > 1:
         mean = np.mean(list(shares.values()))
@@ -229,8 +235,8 @@ def _write(flags, tested, folds, split):
     numbers |= {"standard_deviation": spread, "classes": names, "per_class": result.per_class}
     numbers |= {"confusion": result.confusion, "classifier": flags.classifier, "k": flags.k}
     numbers |= {"C": flags.C, "seed": flags.seed, "split": split, "facts": tested.facts}
-    folder = protocol.folder(flags, "probe")
-    protocol.write(folder, "probe", f"{paragraph}.", numbers)
+    numbers["train_facts"] = train.facts
+    folder.mkdir(parents=True, exist_ok=True)
     action.write(result, names, folder)
     groups = [fold.name for fold in folds for _ in fold.tested]
     table = [
@@ -240,3 +246,4 @@ def _write(flags, tested, folds, split):
     records.write_csv(folder / "predictions.csv", ("video", "label", "predicted", "group"), table)
     logging.info("%s", "\n".join(action.rows(result, names)))
     logging.info("Wrote %s: predictions.csv, per_class.csv, confusion.csv, confusion.png.", folder)
+    protocol.write(folder, "probe", f"{paragraph}.", numbers)

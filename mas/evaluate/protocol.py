@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pathlib
 
 import numpy as np
@@ -69,16 +70,32 @@ def folder(flags, kind):
     Args:
         flags: absl's.
         kind: name of the evaluation.
+
+    Raises:
+        ValueError: as `writable`.
     """
     if flags.output:
-        return pathlib.Path(flags.output)
+        return writable(flags.output)
     files = [getattr(flags, name) for name in ("queries", "test_list", "list")]
     source = flags.model or next((path for path in files if path), kind)
     path = pathlib.Path(source)
     if path.name in ("backbone.keras", "model.keras"):
         path = path.absolute().parent
     name = path.resolve().name if path.is_dir() else path.stem
-    return pathlib.Path("runs", f"evaluate_{kind}_{name}" + ("_random" if flags.random else ""))
+    return writable(f"runs/evaluate_{kind}_{name}" + ("_random" if flags.random else ""))
+
+
+def writable(path):
+    """The folder of some results, as a path; refused before work starts rather than after it.
+
+    Raises:
+        ValueError: it cannot be made, or not be written to.
+    """
+    path = pathlib.Path(path)
+    there = next(above for above in (path, *path.absolute().parents) if above.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"output must be a folder that can be written to. Received: {path}.")
+    return path
 
 
 def write(folder, kind, paragraph, numbers):

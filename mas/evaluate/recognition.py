@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pathlib
 
-import keras
 import tensorflow as tf
 
 from mas import lists, records, run_folder
@@ -23,13 +22,15 @@ def run(flags):
     """
     settings = networks.settings(flags)
     path, model = classifier(flags.model)
-    names = _names(flags.classes, path, model.output["logits"].shape[-1])
+    described = _described(path)
+    names = _names(flags.classes, described.get("classes"), path, model.output["logits"].shape[-1])
     data = records.open_data(flags.data, settings.modality == "flow")
     entries = lists.resolve(lists.read(flags.list, flags.columns), data.videos, flags.list)
     _check_labels(flags.list, entries, names)
     folder = protocol.folder(flags, "action")
     digest = run_folder.digest(path)
-    facts = {"network": model.name, "model": flags.model, "weights": "loaded", "digest": digest}
+    network = described.get("network", {}).get("backbone", model.name)
+    facts = {"network": network, "model": flags.model, "weights": "loaded", "digest": digest}
     results = {}
     for static in (False, True)[: 1 + flags.static]:
         kind = "static" if static else "normal"
@@ -53,7 +54,7 @@ def classifier(source):
 
     Raises:
         FileNotFoundError: there is none, or its run is unfinished.
-        ValueError: the network is no classifier.
+        ValueError: as `networks.load`; or the network is no classifier.
     """
     path = pathlib.Path(source)
     path = path / "model.keras" if path.is_dir() else path
@@ -62,7 +63,7 @@ def classifier(source):
             f"model must be a finished run folder of finetune.py. Received: {source}, without "
             f"{path.name}."
         )
-    model = keras.models.load_model(path, compile=False)
+    model = networks.load(path)
     if not isinstance(model.output, dict) or "logits" not in model.output:
         raise ValueError(
             f"model must be a classifier, as finetune.py writes it. Received: {path}, without "
@@ -89,12 +90,17 @@ def scores(model, data, entries, settings):
     return extraction.means(probabilities, data, entries, settings)
 
 
-def _names(given, path, count):
-    """Class names of --classes, else of the run, else numbers."""
-    described, known = path.parent / "run.json", None
-    if not given and path.name == "model.keras" and described.is_file():
-        known = json.loads(described.read_text("utf-8")).get("classes")
-    names = known or action.class_names(given, count - 1)
+def _described(path):
+    """What the run of a network says of it; {} where there is none."""
+    described = path.parent / "run.json"
+    if path.name != "model.keras" or not described.is_file():
+        return {}
+    return json.loads(described.read_text("utf-8"))
+
+
+def _names(given, known, path, count):
+    """Class names of --classes, else those that the run knows, else numbers."""
+    names = action.class_names(given, count - 1) if given or not known else known
     if len(names) != count:
         raise ValueError(
             f"classes must be {count}, the outputs of {path}. Received: {len(names)} names."

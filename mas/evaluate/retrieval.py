@@ -4,8 +4,8 @@ The protocol of most tables since VCOP (CVPR 2019): 10 clips a video, test video
 videos by cosine distance, a hit if the class of the query is among those of the k nearest.
 """
 
+import collections
 import dataclasses
-import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -40,7 +40,7 @@ class Neighbours:
 
 def run(flags):
     """Searches, and writes retrieval.json, retrieval.txt, recall.csv and neighbours.csv."""
-    top = parse_top(flags.top)
+    top, folder = parse_top(flags.top), protocol.folder(flags, "retrieval")
     names = (flags.gallery, flags.queries)
     features.check_source(flags, *names)
     gallery, queries = (
@@ -48,19 +48,19 @@ def run(flags):
         for name, least in zip(names, (2, 1), strict=True)
     )
     features.check_alike(gallery, queries, names)
-    _check_top(top, gallery, queries)
     others = len(gallery.videos) - bool(set(gallery.videos) & set(queries.videos))
+    _check_top(top, others)
     found = nearest(gallery, queries, max(*top, min(NAMED, others)))
     recalls, chances = recall(found, gallery, queries, top), chance(found, gallery, queries, top)
-    folder = protocol.folder(flags, "retrieval")
     rows = [(k, f"{recalls[k]:.6f}", f"{chances[k]:.6f}") for k in top]
     numbers = {"recall": recalls, "chance": chances, "own": int((found.own >= 0).sum())}
     numbers |= {"per_class": per_class(found, gallery, queries, top)}
     numbers |= {"gallery": _source(gallery, names[0]), "queries": _source(queries, names[1])}
-    protocol.write(folder, "retrieval", _paragraph(numbers, gallery, queries), numbers)
+    folder.mkdir(parents=True, exist_ok=True)
     records.write_csv(folder / "recall.csv", ("k", "accuracy", "chance"), rows)
     write_neighbours(folder / "neighbours.csv", found, gallery, queries)
     logging.info("Wrote %s: recall.csv, neighbours.csv.", folder)
+    protocol.write(folder, "retrieval", _paragraph(numbers, gallery, queries), numbers)
 
 
 def parse_top(texts):
@@ -74,8 +74,7 @@ def parse_top(texts):
     return sorted({int(text) for text in texts})
 
 
-def _check_top(top, gallery, queries):
-    most = len(gallery.videos) - bool(set(gallery.videos) & set(queries.videos))
+def _check_top(top, most):
     if top[-1] > most:
         raise ValueError(
             f"top must be at most {most}, the videos of the gallery but for a query's own. "
@@ -164,10 +163,10 @@ def chance(found, gallery, queries, top):
 
     1 - C(n - m, k) / C(n, k), of n videos m of the query's class; mean over the queries.
     """
-    labels = np.asarray(gallery.labels)
-    own = found.own >= 0
-    same = (labels[:, None] == np.asarray(queries.labels)).sum(0)
-    same = same - (own & (labels[found.own] == np.asarray(queries.labels)))
+    labels, wanted = np.asarray(gallery.labels), np.asarray(queries.labels)
+    own, sizes = found.own >= 0, collections.Counter(labels.tolist())
+    same = np.array([sizes[label] for label in wanted.tolist()])
+    same = same - (own & (labels[found.own] == wanted))
     total = len(labels) - own
     result = {}
     for k in top:
@@ -190,7 +189,6 @@ def write_neighbours(path, found, gallery, queries):
         for rank, (place, cosine) in enumerate(nearby, 1):
             other = (gallery.videos[place], gallery.labels[place])
             rows.append((query, label, rank, *other, f"{cosine:.6f}"))
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     records.write_csv(path, COLUMNS, rows)
 
 
@@ -199,7 +197,8 @@ def _source(part, name):
 
 
 def _paragraph(numbers, gallery, queries):
-    sides = [f"{part['videos']} videos ({part['from']})" for part in _sides(numbers)]
+    parts = (numbers[name] for name in ("queries", "gallery"))
+    sides = [f"{part['videos']} videos ({part['from']})" for part in parts]
     ours, theirs = (protocol.describe(part.facts) for part in (queries, gallery))
     found = ", ".join(f"{100 * value:.1f} at {k}" for k, value in numbers["recall"].items())
     random = ", ".join(f"{100 * value:.1f}" for value in numbers["chance"].values())
@@ -210,7 +209,3 @@ def _paragraph(numbers, gallery, queries):
     texts += [] if ours == theirs else [f"The gallery: {theirs}"]
     texts += [own, f"Accuracy in percent: {found}; of a random order: {random}."]
     return " ".join(texts)
-
-
-def _sides(numbers):
-    return (numbers[name] for name in ("queries", "gallery"))

@@ -21,15 +21,14 @@ MOST_VIDEOS = 2000  # so many SVMs take a quarter of an hour, 420 some seconds
 
 def run(flags):
     """Tests every video; writes scenes.json, .txt, predictions.csv, per_class.csv, confusion.*."""
-    settings = None
+    settings, folder = None, protocol.folder(flags, "scenes")
+    features.check_source(flags, flags.list)
     if not features.is_file(flags.list):
-        features.check_source(flags, flags.list)
         settings = dataclasses.replace(features.settings(flags), how="overlapping")
     found = features.labelled(features.of_flags(flags, flags.list, settings), flags.list)
     names = action.class_names(flags.classes, int(np.max(found.labels)))
     predicted = leave_one_out(found, flags.C)
     result = action.tally(found.labels, predicted, len(names))
-    folder = protocol.folder(flags, "scenes")
     paragraph = (
         f"Dynamic scenes: {len(found.videos)} videos of {len(np.unique(found.labels))} classes "
         f"({flags.list}), features scaled to length 1, a linear SVM (one against one; "
@@ -40,11 +39,12 @@ def run(flags):
     numbers = {"accuracy": result.top1, "mean_class": result.mean_class, "classes": names}
     numbers |= {"per_class": result.per_class, "confusion": result.confusion}
     numbers |= {"C": flags.C, "facts": found.facts}
-    protocol.write(folder, "scenes", paragraph, numbers)
+    folder.mkdir(parents=True, exist_ok=True)
     action.write(result, names, folder)
     rows = zip(found.videos, found.labels, predicted, strict=True)
     records.write_csv(folder / "predictions.csv", ("video", "label", "predicted"), rows)
     logging.info("%s", "\n".join(action.rows(result, names)))
+    protocol.write(folder, "scenes", paragraph, numbers)
 
 
 def leave_one_out(found, C=1.0):  # noqa: N803, the name that all use

@@ -21,7 +21,8 @@ from mas import lists, records
 from mas.evaluate import features, probe, protocol, retrieval
 
 NEEDED = ("aslan",)
-OPTIONAL = ("list", "C", "output", *(name for name in features.FLAGS if name != "clips"))
+OPTIONAL = ("list", "C", "output")
+OPTIONAL += tuple(name for name in features.FLAGS if name not in ("clips", "columns"))
 
 FILE, VARIABLE = "View2.mat", "action_splits_pairs"
 SHAPE = (600, 5, 10)  # pairs, columns, folds: the README of the data set
@@ -33,7 +34,7 @@ _UNREADABLE += (zlib.error,)
 
 def run(flags):
     """Tests every fold; writes similarity.json, similarity.txt and pairs.csv."""
-    path = pathlib.Path(flags.aslan, FILE)
+    path, folder = pathlib.Path(flags.aslan, FILE), protocol.folder(flags, "similarity")
     pairs = read_pairs(path)
     found = _features(flags, pairs, path)
     kept, missing = present(pairs, found.videos)
@@ -41,10 +42,8 @@ def run(flags):
     if missing:
         logging.warning("Left out %s.", _count(missing))
     result = evaluate(found, kept, flags.C, flags.seed)
-    folder = protocol.folder(flags, "similarity")
     numbers = dataclasses.asdict(result) | {"missing": missing, "C": flags.C, "seed": flags.seed}
     numbers["facts"] = found.facts
-    protocol.write(folder, "similarity", _paragraph(result, missing, found, flags.C), numbers)
     rows = zip(kept, result.decisions, strict=True)
     table = [
         (fold, *pair, f"{decision:.6f}")
@@ -52,7 +51,9 @@ def run(flags):
         for pair, decision in zip(these, decisions, strict=True)
     ]
     columns = ("fold", "first", "second", "same", "decision")
+    folder.mkdir(parents=True, exist_ok=True)
     records.write_csv(folder / "pairs.csv", columns, table)
+    protocol.write(folder, "similarity", _paragraph(result, missing, found, flags), numbers)
 
 
 def _features(flags, pairs, path):
@@ -60,13 +61,7 @@ def _features(flags, pairs, path):
     if flags.list:
         if not features.is_file(flags.list):
             raise ValueError(f"list must be an .npz file. Received: list={flags.list}.")
-        sources = (*features.SOURCE, *features.CLIPS)
-        given = [f"--{n}" for n in sources if n in OPTIONAL and flags[n].present]
-        if set(given) - {"--allow_failures", "--seed"}:
-            raise ValueError(
-                "features of an .npz file must come without flags on network and clips. "
-                f"Received: {', '.join(given)}."
-            )
+        features.check_source(flags, flags.list, but=("allow_failures", "seed"))
         return features.load(flags.list)
     features.check_source(flags, path)
     data = records.open_data(flags.data)
@@ -334,14 +329,15 @@ def _check_folds(same):
             )
 
 
-def _paragraph(result, missing, found, C):  # noqa: N803
+def _paragraph(result, missing, found, flags):
     count = sum(map(len, result.decisions))
     left = f", {len(missing)} left out for want of a video" if missing else ""
     return (
         f"Action similarity (ASLAN, View 2): {count} pairs in {len(result.folds)} folds{left}; "
         f"{len(SIMILARITIES)} similarities and distances of the two videos' features (scaled to "
         "length 1), each standardised over the training pairs; a linear SVM (squared hinge, "
-        f"C = {C:g}), leave one fold out. {protocol.describe(found.facts)} Accuracy: "
+        f"C = {flags.C:g}, seed {flags.seed}), leave one fold out. "
+        f"{protocol.describe(found.facts)} Accuracy: "
         f"{result.accuracy:.1%}, standard error over folds {result.standard_error:.1%}; AUC of all "
         f"decision values {result.auc:.3f}."
     )

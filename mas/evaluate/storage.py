@@ -1,16 +1,22 @@
 """Features of videos, and the file they are kept in."""
 
+import contextlib
 import dataclasses
 import io
 import json
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
 from mas.lists.entries import replace_file
 
-_ARRAYS = ("values", "videos", "labels", "facts")
+# Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
+_ARRAYS = {"values": ("fiu", 2), "videos": ("U", 1), "labels": ("iu", 1), "facts": ("U", 0)}
+# What NumPy raises for bytes that it cannot read; the last four for damaged archives.
+_UNREADABLE = (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile)
+_UNREADABLE += (OSError, RuntimeError, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,15 +67,21 @@ def load(path):
         ValueError: the file holds something else; names it.
         OSError: it cannot be read.
     """
-    try:
-        with np.load(path) as held:
-            values, videos, labels, facts = (held[name] for name in _ARRAYS)
+    right = False
+    with open(path, "rb") as file, contextlib.suppress(*_UNREADABLE):
+        with np.load(file) as held:
+            arrays = {name: held[name] for name in _ARRAYS}
+        values, videos, labels, facts = arrays.values()
         facts = json.loads(str(facts))
-    except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        right = isinstance(facts, dict) and all(
+            arrays[name].dtype.kind in kinds and arrays[name].ndim == axes
+            for name, (kinds, axes) in _ARRAYS.items()
+        )
+    if not right:
         raise ValueError(
             f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.evaluate features writes. "
             "Received: something else."
-        ) from None
+        )
     try:
         return Features(values, videos.tolist(), labels, facts)
     except ValueError as error:

@@ -74,13 +74,19 @@ def example(data, video, start, task, geometry, seed):
         (x, y) of the task, as arrays.
 
     Raises:
-        ValueError: no such video, or it is too short.
+        ValueError: no such video, it is too short, or the clip would begin or, where the task does
+            not begin a video again, end behind its last frame.
     """
     place = number(data, video)
     if not task.wraps and data.lengths[place] < task.span:
         raise ValueError(
             f"video must have {task.span} frames for task={task.name}. Received: "
             f"{data.videos[place]} with {data.lengths[place]}."
+        )
+    last = int(data.lengths[place]) - (1 if task.wraps else task.span)
+    if start is not None and start > last:
+        raise ValueError(
+            f"start must be in 0..{last} for task={task.name}. Received: start={start}."
         )
     first = clips.ANYWHERE if start is None else start
     x, y = task.example(_reader(data, place, first, task, geometry, seed).clip(0, 0, False))
