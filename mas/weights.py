@@ -17,12 +17,18 @@ def settings(source):
 
     Returns:
         {flag: value}; {} where there is no such network.
+
+    Raises:
+        ValueError: run.json is not that of a run.
     """
     path = pathlib.Path(source)
     description = (path if path.is_dir() else path.parent) / "run.json"
     if description.is_file() and (path.is_dir() or path.name == "backbone.keras"):
-        known = json.loads(description.read_text("utf-8"))
-        return known["network"] | known["clip"]
+        try:
+            known = json.loads(description.read_text("utf-8"))
+            return known["network"] | known["clip"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{description} must be that of a run. Received: {error!r}.") from None
     if not zipfile.is_zipfile(path):
         return {}
     with zipfile.ZipFile(path) as archive:

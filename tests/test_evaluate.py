@@ -68,6 +68,19 @@ def test_a_video_is_the_mean_of_its_clips(data, how, starts, batch):
     assert found.facts["clips"] == [min(counts), max(counts)] and found.facts["videos"] == 3
 
 
+def test_clips_may_show_every_third_frame(data):
+    """Frames 0, 3, 6, 9 and on; a video that is too short begins again."""
+    found = features.extract(mirror(), data, None, settings(stride=3, clips=1))
+    shown = {video: [3 * t % LENGTHS[video] for t in range(4)] for video in LENGTHS}
+    expected = [np.mean([grey(video, t) for t in shown[video]]) for video in LENGTHS]
+    np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
+    assert "4 frames of rgb, one of every 3, centre crop" in protocol.describe(
+        {"network": "n", **found.facts}
+    )
+    with pytest.raises(ValueError, match="modality must be rgb with a stride"):
+        features.Settings(stride=2, modality="flow")
+
+
 def test_static_clips_repeat_their_middle_frame(data):
     found = features.extract(mirror(), data, None, settings(static=True, how="consecutive"))
     expected = [
@@ -192,7 +205,7 @@ def test_no_video_left_is_an_error(tmp_path):
     [
         ({"how": "anywhere"}, "how must be one of .* Received: how='anywhere'"),
         ({"pooling": "sum"}, "pooling must be one of"),
-        ({"clips": 0}, "clips and batch must be 1 or more. Received: 0, 3"),
+        ({"clips": 0}, "clips, batch and stride must be 1 or more. Received: 0, 3"),
         ({"static": True, "modality": "flow"}, "modality must be rgb with static"),
     ],
 )

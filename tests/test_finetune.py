@@ -367,3 +367,10 @@ def test_without_class_names_they_are_numbers(script, sample_data):
     entries = lists.read(sample_data / "test.txt")
     with script("finetune.py", *lists_of(sample_data, classes=None)) as module:
         assert module._class_names(entries[:3]) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("text", ["{}", "{", '{"network": 3, "clip": {}}'])
+def test_a_run_json_of_something_else_is_named(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=r"run\.json must be that of a run\. Received: "):
+        weights.settings(tmp_path)

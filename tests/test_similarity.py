@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 from absl import flags as absl_flags
 
-from mas.evaluate import features, probe, similarity
+from mas.evaluate import features, pairwise, probe, similarity
 
 
 def table(seed=0, samples=60):
@@ -110,20 +110,20 @@ def test_the_twelve_by_hand():
         "chi_square": 9 / 5 + 9 / 5 + 81 / 9,
         "intersection": 2 / 17,
     }
-    found = similarity.describe_pairs([[1, 4, 0, 0]], [[4, 1, 0, 9]])
-    names = [function.__name__ for function in similarity.SIMILARITIES]
+    found = pairwise.describe([[1, 4, 0, 0]], [[4, 1, 0, 9]])
+    names = [function.__name__ for function in pairwise.SIMILARITIES]
     assert names == list(expected)
     np.testing.assert_allclose(found[0], list(expected.values()))
 
 
 def test_the_twelve_of_equal_and_of_empty_features():
-    same = similarity.describe_pairs([[0.6, 0.8]], [[0.6, 0.8]])[0]
+    same = pairwise.describe([[0.6, 0.8]], [[0.6, 0.8]])[0]
     root = np.sqrt(1.4)  # of 0.6 + 0.8
     np.testing.assert_allclose(same, [1, 1, root, np.sqrt(0.7), 1, 0, 0, 0, 0, 0, 0, 1], atol=1e-12)
-    empty = similarity.describe_pairs(np.zeros((2, 3)), np.zeros((2, 3)))
+    empty = pairwise.describe(np.zeros((2, 3)), np.zeros((2, 3)))
     np.testing.assert_array_equal(empty, np.zeros((2, 12)))
     with pytest.raises(ValueError, match="features must be 0 or more.*Received: -0.5"):
-        similarity.describe_pairs([[1, -0.5]], [[1, 1]])
+        pairwise.describe([[1, -0.5]], [[1, 1]])
 
 
 def test_actions_that_lie_apart_are_told_apart(tmp_path, rows):
@@ -195,7 +195,7 @@ def test_standardised_by_the_training_folds_alone(monkeypatch):
     for tested, model in enumerate(seen):
         pairs = [pair for number, fold in enumerate(folds) if number != tested for pair in fold]
         x, y = (units[[videos.index(pair[side]) for pair in pairs]] for side in (0, 1))
-        described = similarity.describe_pairs(x, y)
+        described = pairwise.describe(x, y)
         np.testing.assert_allclose(model[0].mean_, described.mean(0), atol=1e-6)
         np.testing.assert_allclose(model[0].scale_, described.std(0), rtol=1e-4, atol=1e-6)
 
@@ -224,7 +224,7 @@ def flags_of(folder, **given):
         absl_flags.DEFINE_string(name, None, "", flag_values=values)
     for name in ("random", "static", "allow_failures", "cache"):
         absl_flags.DEFINE_bool(name, name == "cache", "", flag_values=values)
-    for name in ("seed", "frames", "size", "batch", "threads", "clips"):
+    for name in ("seed", "frames", "stride", "size", "batch", "threads", "clips"):
         absl_flags.DEFINE_integer(name, 0 if name == "seed" else None, "", flag_values=values)
     absl_flags.DEFINE_float("C", 1.0, "", flag_values=values)
     for name in ("queries", "test_list"):  # of other kinds

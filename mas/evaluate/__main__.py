@@ -53,6 +53,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool("random", False, "The same network at random initialisation.")
 flags.DEFINE_integer("seed", 0, "Of --random, and of the SVM's solver.", 0)
 flags.DEFINE_integer("frames", None, "Length of a clip (default: the run's).", 2)
+flags.DEFINE_integer("stride", 1, "Every how many-th frame a clip shows.", 1)
 flags.DEFINE_integer("size", None, "Side of the centre crop, in pixels (default: the run's).", 8)
 flags.DEFINE_string("resize", None, "WIDTHxHEIGHT before the crop (default: the run's).")
 

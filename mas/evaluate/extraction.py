@@ -53,12 +53,12 @@ def means(function, data, entries, settings):
     """
     labels = _labels(data, entries)
     failures = _Failures(data, settings.allow_failures)
-    task = Clips(settings.frames, settings.modality, settings.static)
+    task = Clips(settings.frames, settings.modality, settings.static, settings.stride)
     options = {"how": settings.how, "count": settings.clips, "least": task.least}
-    examples = clips.examples(data, entries, settings.frames, **options)
+    examples = clips.examples(data, entries, settings.span, **options)
     for number in sorted(set(labels) - set(examples.videos.tolist())):
         length = data.lengths[number]
-        reason = f"{length} frames leave no clip of {settings.frames}"
+        reason = f"{length} frames leave no clip of {settings.span}"
         failures.add(number, reason if length else "the file cannot be decoded")
     rows = {number: row for row, number in enumerate(labels)}
     sums, counts = None, np.zeros(len(rows), int)
@@ -212,13 +212,16 @@ def check_shape(network, settings):
         )
 
 
+_SAID = ("static", "frames", "stride", "size", "modality")
+
+
 def facts(found, settings):
     """How a `Means` was made, as JSON can hold it."""
     return {
         "how": settings.how,
         "clips": [int(found.clips.min()), int(found.clips.max())],
         "resize": list(settings.resize),
-        **{name: getattr(settings, name) for name in ("static", "frames", "size", "modality")},
+        **{name: getattr(settings, name) for name in _SAID},
         "videos": len(found.videos),
         "failures": found.failures,
     }

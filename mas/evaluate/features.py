@@ -23,7 +23,7 @@ from mas.evaluate.storage import Features, check_output, load, save
 
 # The flags on network and clips that `of_flags` understands.
 SOURCE = ("model", "data", "columns", "random", "seed", "cache")
-CLIPS = ("clips", "pooling", "static", "frames", "size", "resize", "allow_failures")
+CLIPS = ("clips", "pooling", "static", "frames", "stride", "size", "resize", "allow_failures")
 FLAGS = (*SOURCE, *CLIPS, "batch", "threads")
 
 NEEDED = ("model", "data", "output")

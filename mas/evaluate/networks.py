@@ -91,6 +91,7 @@ def settings(flags):
         clips=flags.clips or 1,
         pooling=flags.pooling,
         static=flags.static,
+        stride=flags.stride,
         resize=resize,
         **{name: known[name] for name in ("frames", "size", "modality")},
         **{name: getattr(flags, name) for name in ("batch", "threads", "allow_failures")},

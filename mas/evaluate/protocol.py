@@ -54,9 +54,11 @@ def clips(facts):
     least, most = facts["clips"]
     count = f"{least}" if least == most else f"{least} to {most}"
     size, (width, height) = facts["size"], facts["resize"]
+    stride = facts.get("stride", 1)
+    every = f", one of every {stride}" if stride > 1 else ""
     text = (
         f"Clips: {count} of each video, {_HOWS[facts['how']]}, {facts['frames']} frames of "
-        f"{facts['modality']}, centre crop {size} x {size} of {width} x {height}"
+        f"{facts['modality']}{every}, centre crop {size} x {size} of {width} x {height}"
     )
     return text + (", the middle frame repeated." if facts["static"] else ".")
 

@@ -24,6 +24,7 @@ class Settings:
         static: the clip's middle frame in place of each of its frames: what a network knows without
             motion (the static-frame probe of DSM, AAAI 2021).
         frames: length of a clip.
+        stride: every how many-th frame a clip shows.
         size: side of the centre crop, in pixels.
         resize: (width, height) of a frame before the crop, in pixels.
         modality: "rgb" or "flow".
@@ -38,6 +39,7 @@ class Settings:
     pooling: str = "average"
     static: bool = False
     frames: int = 16
+    stride: int = 1
     size: int = 112
     resize: tuple = (171, 128)
     modality: str = "rgb"
@@ -51,10 +53,13 @@ class Settings:
             if getattr(self, name) not in allowed:
                 received = f"{name}={getattr(self, name)!r}"
                 raise ValueError(f"{name} must be one of {list(allowed)}. Received: {received}.")
-        if min(self.clips, self.batch) < 1:
+        if min(self.clips, self.batch, self.stride) < 1:
             raise ValueError(
-                f"clips and batch must be 1 or more. Received: {self.clips}, {self.batch}."
+                "clips, batch and stride must be 1 or more. "
+                f"Received: {self.clips}, {self.batch}, {self.stride}."
             )
+        if self.stride > 1 and self.modality != "rgb":
+            raise ValueError("modality must be rgb with a stride. Received: modality='flow'.")
         if self.static and self.modality != "rgb":
             raise ValueError("modality must be rgb with static. Received: modality='flow'.")
 
@@ -63,6 +68,11 @@ class Settings:
         """(frames, height, width, channels) of what the network sees."""
         flow = self.modality == "flow"
         return (self.frames - flow, self.size, self.size, 2 if flow else 3)
+
+    @property
+    def span(self):
+        """Frames of the video from a clip's first to its last."""
+        return (self.frames - 1) * self.stride + 1
 
     @property
     def geometry(self):
@@ -77,6 +87,7 @@ class Clips(tasks.Task):
     frames: int = 16
     modality: str = "rgb"
     static: bool = False
+    stride: int = 1
 
     def __post_init__(self):
         """Decodes what the network sees, and nothing else."""
@@ -84,9 +95,12 @@ class Clips(tasks.Task):
         self.wraps = self.modality == "rgb"  # no flow leads from the last frame to the first
 
     def sample(self, length, start, rng):
-        """As any task, but for the static frame."""
-        frames, target = super().sample(length, start, rng)
-        return (np.repeat(frames[len(frames) // 2], len(frames)) if self.static else frames), target
+        """Frames (T,) from a first one on; a video shorter than the clip begins again."""
+        del rng
+        frames = (start + self.stride * np.arange(self.frames)) % length
+        if self.static:
+            frames = np.repeat(frames[len(frames) // 2], len(frames))
+        return frames, np.zeros(0, np.int32)
 
     def example(self, clip):
         """(rgb or flow, number of the clip's label)."""

@@ -18,7 +18,7 @@ from absl import logging
 from sklearn import metrics
 
 from mas import lists, records
-from mas.evaluate import features, probe, protocol, retrieval
+from mas.evaluate import features, pairwise, probe, protocol, retrieval
 
 NEEDED = ("aslan",)
 OPTIONAL = ("list", "C", "output")
@@ -158,107 +158,6 @@ def present(pairs, videos):
     return kept, missing
 
 
-# ---- the twelve: x and y are float (pairs, D), 0 or more; the result is (pairs,) -----------------
-
-
-def _share(numerator, denominator):
-    """A quotient in which 0 / 0 counts as 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
-
-
-def product(x, y):
-    """Sum of x y."""
-    return (x * y).sum(1)
-
-
-def root_product(x, y):
-    """Square root of the sum of x y."""
-    return np.sqrt(product(x, y))
-
-
-def bhattacharyya(x, y):
-    """Square root of the sum of sqrt(x) sqrt(y)."""
-    return np.sqrt(np.sqrt(x * y).sum(1))
-
-
-def harmonic(x, y):
-    """Square root of the sum of x y / (x + y)."""
-    return np.sqrt(_share(x * y, x + y).sum(1))
-
-
-def cosine(x, y):
-    """Cosine of the angle between x and y."""
-    return _share(product(x, y), np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))
-
-
-def city_block(x, y):
-    """Sum of |x - y|."""
-    return np.abs(x - y).sum(1)
-
-
-def root_city_block(x, y):
-    """Square root of the sum of |x - y|."""
-    return np.sqrt(city_block(x, y))
-
-
-def squared_euclidean(x, y):
-    """Sum of (x - y)^2."""
-    return np.square(x - y).sum(1)
-
-
-def euclidean(x, y):
-    """Square root of the sum of (x - y)^2."""
-    return np.sqrt(squared_euclidean(x, y))
-
-
-def hellinger(x, y):
-    """Square root of the sum of (sqrt(x) - sqrt(y))^2."""
-    return euclidean(np.sqrt(x), np.sqrt(y))
-
-
-def chi_square(x, y):
-    """Sum of (x - y)^2 / (x + y)."""
-    return _share(np.square(x - y), x + y).sum(1)
-
-
-def intersection(x, y):
-    """Sum of min(x, y) over the sum of max(x, y)."""
-    return _share(np.minimum(x, y).sum(1), np.maximum(x, y).sum(1))
-
-
-# As the ASLAN paper has them (T-PAMI 2012, Table 3), by recollection.
-SIMILARITIES = (
-    *(product, root_product, bhattacharyya, harmonic, cosine, city_block, root_city_block),
-    *(squared_euclidean, euclidean, hellinger, chi_square, intersection),
-)
-
-
-def describe_pairs(x, y):
-    """The twelve similarities and distances of pairs.
-
-    Args:
-        x: float (pairs, D), 0 or more.
-        y: the same.
-
-    Returns:
-        float64 (pairs, 12), in the order of `SIMILARITIES`.
-
-    Raises:
-        ValueError: a value below 0, for which roots are not defined.
-    """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    least = min(x.min(), y.min())
-    if least < 0:
-        raise ValueError(
-            "features must be 0 or more, as a network has them that ends with a ReLU. "
-            f"Received: {least:.4g}."
-        )
-    return np.stack([function(x, y) for function in SIMILARITIES], axis=1)
-
-
-# ---- the test ------------------------------------------------------------------------------------
-
-
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What the folds gave.
@@ -298,7 +197,7 @@ def evaluate(found, pairs, C=1.0, seed=0):  # noqa: N803, the name that all use
     places = [np.array([(rows[one], rows[other]) for one, other, _ in fold]) for fold in pairs]
     same = [np.array([kind for _, _, kind in fold], int) for fold in pairs]
     _check_folds(same)
-    described = [describe_pairs(values[fold[:, 0]], values[fold[:, 1]]) for fold in places]
+    described = [pairwise.describe(values[fold[:, 0]], values[fold[:, 1]]) for fold in places]
     decisions = []
     for tested, these in enumerate(described):
         others = [number for number in range(len(same)) if number != tested]
@@ -334,9 +233,9 @@ def _paragraph(result, missing, found, flags):
     left = f", {len(missing)} left out for want of a video" if missing else ""
     return (
         f"Action similarity (ASLAN, View 2): {count} pairs in {len(result.folds)} folds{left}; "
-        f"{len(SIMILARITIES)} similarities and distances of the two videos' features (scaled to "
-        "length 1), each standardised over the training pairs; a linear SVM (squared hinge, "
-        f"C = {flags.C:g}, seed {flags.seed}), leave one fold out. "
+        f"{len(pairwise.SIMILARITIES)} similarities and distances of the two videos' features "
+        "(scaled to length 1), each standardised over the training pairs; a linear SVM (squared "
+        f"hinge, C = {flags.C:g}, seed {flags.seed}), leave one fold out. "
         f"{protocol.describe(found.facts)} Accuracy: "
         f"{result.accuracy:.1%}, standard error over folds {result.standard_error:.1%}; AUC of all "
         f"decision values {result.auc:.3f}."
