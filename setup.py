@@ -35,7 +35,9 @@ setup(
         "absl-py>=2.1",  # the lowest that is tested
         "tqdm>=4.66",  # the lowest that is tested
         "matplotlib>=3.8",  # the first for Python 3.12
-        "scikit-learn>=1.5.2",  # the first with wheels for Python 3.13; brings SciPy
+        "pillow>=10.1",  # gifs and thumbnails; 10.1 is the first for Python 3.12
+        "scikit-learn>=1.5.2",  # the first with wheels for Python 3.13
+        "scipy>=1.13",  # ASLAN's pairs are a MATLAB file; 1.13 is the first for NumPy 2
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
@@ -46,8 +48,6 @@ setup(
         "test": [
             "pytest",
             "ruff>=0.9",  # the first with the 2025 style of `ruff format`
-            # For the slow references, also of benchmarks/labels.py; 1.13 is the first for NumPy 2.
-            "scipy>=1.13",
         ],
     },
 )
