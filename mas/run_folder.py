@@ -15,7 +15,6 @@ test.csv           where there was a test; per_class.csv, confusion.csv and conf
 
 import csv
 import datetime
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -27,7 +26,7 @@ import subprocess
 import tensorflow as tf
 from absl import logging
 
-from mas import export, records
+from mas import export, files
 
 # Flags that may change when a run goes on: they do not change what is computed.
 FREE = ("run", "restart", "threads", "log_every", "checkpoint_every", "epochs", "strategy")
@@ -101,7 +100,7 @@ class RunFolder:
         lines = [f"--{name}={text}\n" for name, texts in kept.items() for text in texts]
         file, text = self.path / "flags.txt", "".join(lines)
         if not file.is_file() or file.read_text("utf-8") != text:
-            _write(file, text)
+            files.write(file, text)
 
     def _check_flags(self):
         flags, earlier = self._flags, {}
@@ -146,7 +145,7 @@ class RunFolder:
         return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
     def _write_described(self, description):
-        _write(self.path / "run.json", json.dumps(description, indent=2) + "\n")
+        files.write_json(self.path / "run.json", description)
 
     @property
     def finished_epochs(self):
@@ -187,7 +186,7 @@ class RunFolder:
         if self._has_metrics():
             with open(self._metrics, newline="", encoding="utf-8") as file:
                 header, *rows = csv.reader(file)
-            records.write_csv(self._metrics, header, [r for r in rows if int(r[0]) <= epoch])
+            files.write_csv(self._metrics, header, [r for r in rows if int(r[0]) <= epoch])
         self._writer = tf.summary.create_file_writer(str(self.path))
 
     def _has_metrics(self):
@@ -251,11 +250,6 @@ def versions():
     return found
 
 
-def digest(path):
-    """SHA-256 of a file, in hexadecimal; None without a path."""
-    return path and hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-
-
 def _commit():
     """The checkout's commit, with + if there are changes; None outside a checkout."""
     try:
@@ -266,9 +260,3 @@ def _commit():
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _write(path, text):
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

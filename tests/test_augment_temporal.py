@@ -216,7 +216,7 @@ ONE = tf.constant(noise(1, 8, 9))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c: augment.intra_mixup(c, SEED, SEED, 1.5), "most must be in 0..1. .* most=1.5"),
+        (lambda c: augment.intra_mixup(c, SEED, SEED, 1.5), "most must be .* most=1.5"),
         (lambda c: augment.swap_frames(ONE, SEED), "clip must have 2 frames or more. Received: 1"),
         (lambda c: augment.break_frames(ONE, SEED), "clip must have 2 frames or more"),
         (

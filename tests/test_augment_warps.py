@@ -148,14 +148,14 @@ def test_draws_of_thin_plates():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c: augment.push_warp(c, SEED, 0), "most must be 1 or more. Received: most=0"),
+        (lambda c: augment.push_warp(c, SEED, 0), "most must be .* Received: most=0"),
         (
             lambda c: augment.thin_plate_warp(c, SEED, points=1),
-            "points must be 2 or more. Received: points=1",
+            "points must be .* Received: points=1",
         ),
         (
             lambda c: augment.thin_plate_warp(c, SEED, reach=-0.1),
-            "reach must be 0 or more. Received: reach=-0.1",
+            "reach must be .* Received: reach=-0.1",
         ),
     ],
 )

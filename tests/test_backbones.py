@@ -1,5 +1,6 @@
 """Backbones: shapes, parameter counts, presets, saved files."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from mas.backbones import _FAMILY_OF, NAMES, backbone, presets
+from mas.backbones import _FAMILY_OF, NAMES, PRESETS, backbone, presets
 from mas.backbones.width import scaled
 
 SMALL = (16, 32, 32, 3)
@@ -142,7 +143,7 @@ def test_published_sizes(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_smallest_clip(name):
-    smallest = _FAMILY_OF[name].VARIANTS[name].smallest
+    smallest = importlib.import_module(f"mas.backbones.{_FAMILY_OF[name]}").VARIANTS[name].smallest
     model = backbone(name, (*smallest, 3), width=0.02)
     assert model.output_shape[1:-1] == (1, 1, 1)
     for axis, size in enumerate(smallest):
@@ -160,7 +161,7 @@ def test_saved_files_load_with_keras_alone(name, tmp_path):
     check_saved_file(backbone(name, SMALL, width=0.125), clips().astype(np.float32), tmp_path)
 
 
-@pytest.mark.parametrize("preset", presets.NAMES)
+@pytest.mark.parametrize("preset", PRESETS)
 def test_saved_files_hold_the_preset(preset, tmp_path):
     channels = 2 if preset == "flow" else 3
     model = backbone("c3d", (*SMALL[:3], channels), width=0.125, preset=preset)
@@ -206,7 +207,7 @@ def test_presets_against_numpy():
         "rgb": batch / 127.5 - 1,
         "standard": (batch / 255 - mean) / deviation,
     }
-    assert set(presets.NAMES) == {"identity", "flow", *expected}
+    assert set(PRESETS) == {"identity", "flow", *expected}
     for preset, values in expected.items():
         inputs, outputs = presets.clips((8, 16, 16, 3), preset)
         assert inputs.dtype == "uint8" and outputs.dtype == "float32"

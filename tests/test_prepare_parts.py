@@ -11,7 +11,7 @@ import video_files
 from preparing import run_noise as run
 from preparing import write_text, write_videos
 
-from mas import prepare, records
+from mas import files, prepare, records
 from mas.prepare import dataset, failures, workers
 
 PER_SHARD = 2
@@ -60,7 +60,7 @@ def test_a_crash_is_tried_again_even_if_the_run_was_killed(tmp_path, extracted):
     run(videos, output)
     write_videos(videos, "b")
     rows = [(videos / "b.avi", f"{workers.CRASHED} (signal 9)")]
-    records.write_csv(output / "failures.csv", ("path", "reason"), rows)
+    files.write_csv(output / "failures.csv", ("path", "reason"), rows)
     (output / "dataset.json").unlink()
     assert run(videos, output) == {}
     assert extracted == ["a", "b"]

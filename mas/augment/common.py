@@ -19,19 +19,6 @@ def check_clip(clip):
     return clip
 
 
-def check_range(name, value, low, high=None):
-    """Raises ValueError where a number is not in low..high; None is no upper bound."""
-    if value < low or (high is not None and value > high):
-        allowed = f"{low} or more" if high is None else f"in {low}..{high}"
-        raise ValueError(f"{name} must be {allowed}. Received: {name}={value}.")
-
-
-def check_choice(name, value, choices):
-    """Raises ValueError where a value is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {list(choices)}. Received: {name}={value!r}.")
-
-
 def integers(numbers, low, high):
     """Float32 numbers uniform in [0, 1) -> int32 uniform in low..high - 1."""
     low, high = tf.convert_to_tensor(low), tf.convert_to_tensor(high)

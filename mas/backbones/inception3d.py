@@ -80,7 +80,7 @@ def features(clips, row, width, initializer):
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
         width: factor on the channels, above 0.
-        initializer: one of `initial.NAMES`.
+        initializer: one of `INITIALIZERS`.
 
     Returns:
         Tensor (batch, t, h, w, c). Layers: conv1, conv2b, conv2c; mixed_{3b to 5c}, whose units

@@ -32,7 +32,7 @@ class Units:
 
     Args:
         author: an `Author`.
-        initializer: one of `initial.NAMES`.
+        initializer: one of `INITIALIZERS`.
     """
 
     def __init__(self, author, initializer):

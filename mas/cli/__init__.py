@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from mas import backbones, clips, lists, optimizers, prepare, records, run_folder, training
+from mas import backbones, clips, files, lists, optimizers, prepare, records, run_folder, training
 from mas.cli import definitions, pictures
 from mas.cli.definitions import (
     CLIP,
@@ -141,7 +141,7 @@ def identity(reader, **lists):
     summary = hashlib.sha256("\n".join(data.videos[n] for n in examples.videos).encode())
     for numbers in (data.lengths[examples.videos], examples.starts, examples.labels):
         summary.update(np.asarray(numbers, "<i8").tobytes())
-    digests = {f"{name}_sha256": run_folder.digest(path) for name, path in lists.items()}
+    digests = {f"{name}_sha256": files.digest(path) for name, path in lists.items()}
     facts = {"data": records.settings(data), "clips": len(examples)}
     return {**facts, "clips_sha256": summary.hexdigest(), **digests}
 

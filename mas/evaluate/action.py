@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from mas import lists, records
-from mas.lists.entries import replace_file
+from mas import files, lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +119,10 @@ def write(result, names, folder, unit="videos"):
     counts = result.confusion.sum(1)
     rows = zip(names, counts, result.per_class, strict=True)
     rows = [(name, count, f"{accuracy:.4f}") for name, count, accuracy in rows]
-    records.write_csv(folder / "per_class.csv", ("class", unit, "accuracy"), rows)
+    files.write_csv(folder / "per_class.csv", ("class", unit, "accuracy"), rows)
     header = ("true class \\ predicted class", *names)
     rows = [(name, *row) for name, row in zip(names, result.confusion, strict=True)]
-    records.write_csv(folder / "confusion.csv", header, rows)
+    files.write_csv(folder / "confusion.csv", header, rows)
     _draw(result, names, folder / "confusion.png", unit)
 
 
@@ -133,7 +132,7 @@ def write_scores(path, videos, labels, scores):
         (video, label, int(row.argmax()), *(f"{value:.5f}" for value in row))
         for video, label, row in zip(videos, labels, scores, strict=True)
     ]
-    records.write_csv(path, ("video", "label", "predicted", *range(scores.shape[1])), rows)
+    files.write_csv(path, ("video", "label", "predicted", *range(scores.shape[1])), rows)
 
 
 def text(result, names, unit="videos"):
@@ -193,4 +192,4 @@ def _draw(result, names, path, unit):
                 axes.text(column, row, count, ha="center", va="center", color=shade, fontsize=7)
     drawn = io.BytesIO()
     canvas.savefig(drawn, dpi=150, format="png")
-    replace_file(path, drawn.getvalue())
+    files.write(path, drawn.getvalue())

@@ -9,7 +9,7 @@ import pathlib
 import keras
 from absl import logging
 
-from mas import lists, records, run_folder
+from mas import files, lists, records
 from mas.evaluate.extraction import extract
 from mas.evaluate.networks import file, network
 from mas.evaluate.storage import load, save
@@ -23,7 +23,7 @@ def fresh(model, data, entries, settings, random=False, seed=0):
     found = extract(built, data, entries, settings)
     facts = {
         "model": str(model),
-        "digest": run_folder.digest(file(model)),
+        "digest": files.digest(file(model)),
         "weights": "random" if random else "loaded",
         "seed": seed if random else None,
     }
@@ -68,7 +68,7 @@ def _digest(model, data, entries, settings, random):
     for name in ("batch", "threads", "allow_failures"):  # change no feature
         del chosen[name]
     rows = [(e.video, e.label, e.start) for e in entries] if entries is not None else None
-    network = [run_folder.digest(file(model)), random, keras.__version__]
+    network = [files.digest(file(model)), random, keras.__version__]
     numbers = {video: number for number, video in enumerate(data.videos)}
     videos = data.videos if entries is None else sorted({entry.video for entry in entries})
     lengths = [int(data.lengths[numbers[video]]) for video in videos]

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from mas import clips, records
+from mas import clips, files
 from mas.evaluate import action
 
 DRAWS = 10  # of each held-out example, since a task may draw frames and targets
@@ -69,7 +69,7 @@ def test(task, model, batches, total):
 def write(task, means, result, folder):
     """Writes test.csv, and for a task with a choice per_class.csv, confusion.csv and .png."""
     rows = [(name, f"{value:.6g}") for name, value in means.items()]
-    records.write_csv(folder / "test.csv", ("metric", "mean"), rows)
+    files.write_csv(folder / "test.csv", ("metric", "mean"), rows)
     if result is not None:
         action.write(result, task.choice[1], folder, unit="clips")
 

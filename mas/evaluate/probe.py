@@ -15,7 +15,7 @@ from sklearn import (
     svm,
 )
 
-from mas import records
+from mas import files
 from mas.evaluate import action, features, protocol
 
 NEEDED = ("classifier",)
@@ -243,7 +243,7 @@ def _write(flags, folder, sides, folds, split):
         (tested.videos[row], labels[row], label, group)
         for row, label, group in zip(rows, predicted, groups, strict=True)
     ]
-    records.write_csv(folder / "predictions.csv", ("video", "label", "predicted", "group"), table)
+    files.write_csv(folder / "predictions.csv", ("video", "label", "predicted", "group"), table)
     logging.info("%s", "\n".join(action.rows(result, names)))
     logging.info("Wrote %s: predictions.csv, per_class.csv, confusion.csv, confusion.png.", folder)
     protocol.write(folder, "probe", f"{paragraph}.", numbers)

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from mas.lists.entries import replace_file
+from mas import files
 
 _HOWS = {
     "uniform": "evenly spaced",
@@ -113,8 +113,8 @@ def write(folder, kind, paragraph, numbers):
     folder = pathlib.Path(folder)
     content = _plain({"kind": kind, "paragraph": paragraph, **numbers})
     text = json.dumps(content, indent=2, allow_nan=False)
-    replace_file(folder / f"{kind}.txt", f"{paragraph}\n".encode("utf-8", "surrogateescape"))
-    replace_file(folder / f"{kind}.json", f"{text}\n".encode())
+    files.write(folder / f"{kind}.txt", f"{paragraph}\n".encode("utf-8", "surrogateescape"))
+    files.write(folder / f"{kind}.json", f"{text}\n".encode())
     logging.info("%s\nWrote %s and %s.json.", paragraph, folder / f"{kind}.txt", kind)
 
 

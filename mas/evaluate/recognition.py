@@ -6,7 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
-from mas import lists, records, run_folder
+from mas import files, lists, records
 from mas.evaluate import action, extraction, networks, protocol
 
 NEEDED = ("model", "data", "list")
@@ -28,7 +28,7 @@ def run(flags):
     entries = lists.resolve(lists.read(flags.list, flags.columns), data.videos, flags.list)
     _check_labels(flags.list, entries, names)
     folder = protocol.folder(flags, "action")
-    digest = run_folder.digest(path)
+    digest = files.digest(path)
     network = described.get("network", {}).get("backbone", model.name)
     facts = {"network": network, "model": flags.model, "weights": "loaded", "digest": digest}
     results = {}

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from mas import records
+from mas import files
 from mas.evaluate import features, protocol
 
 NEEDED = ("gallery", "queries")
@@ -57,7 +57,7 @@ def run(flags):
     numbers |= {"per_class": per_class(found, gallery, queries, top)}
     numbers |= {"gallery": _source(gallery, names[0]), "queries": _source(queries, names[1])}
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_csv(folder / "recall.csv", ("k", "accuracy", "chance"), rows)
+    files.write_csv(folder / "recall.csv", ("k", "accuracy", "chance"), rows)
     write_neighbours(folder / "neighbours.csv", found, gallery, queries)
     logging.info("Wrote %s: recall.csv, neighbours.csv.", folder)
     protocol.write(folder, "retrieval", _paragraph(numbers, gallery, queries), numbers)
@@ -189,7 +189,7 @@ def write_neighbours(path, found, gallery, queries):
         for rank, (place, cosine) in enumerate(nearby, 1):
             other = (gallery.videos[place], gallery.labels[place])
             rows.append((query, label, rank, *other, f"{cosine:.6f}"))
-    records.write_csv(path, COLUMNS, rows)
+    files.write_csv(path, COLUMNS, rows)
 
 
 def _source(part, name):

@@ -10,7 +10,7 @@ import tqdm
 from absl import logging
 from sklearn import svm
 
-from mas import records
+from mas import files
 from mas.evaluate import action, features, protocol, retrieval
 
 NEEDED = ("list",)
@@ -42,7 +42,7 @@ def run(flags):
     folder.mkdir(parents=True, exist_ok=True)
     action.write(result, names, folder)
     rows = zip(found.videos, found.labels, predicted, strict=True)
-    records.write_csv(folder / "predictions.csv", ("video", "label", "predicted"), rows)
+    files.write_csv(folder / "predictions.csv", ("video", "label", "predicted"), rows)
     logging.info("%s", "\n".join(action.rows(result, names)))
     protocol.write(folder, "scenes", paragraph, numbers)
 

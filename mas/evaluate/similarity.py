@@ -17,7 +17,7 @@ import scipy.io
 from absl import logging
 from sklearn import metrics
 
-from mas import lists, records
+from mas import files, lists, records
 from mas.evaluate import features, pairwise, probe, protocol, retrieval
 
 NEEDED = ("aslan",)
@@ -52,7 +52,7 @@ def run(flags):
     ]
     columns = ("fold", "first", "second", "same", "decision")
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_csv(folder / "pairs.csv", columns, table)
+    files.write_csv(folder / "pairs.csv", columns, table)
     protocol.write(folder, "similarity", _paragraph(result, missing, found, flags), numbers)
 
 

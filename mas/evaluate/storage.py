@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from mas.lists.entries import replace_file
+from mas import files
 
 # Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
 _ARRAYS = {"values": ("fiu", 2), "videos": ("U", 1), "labels": ("iu", 1), "facts": ("U", 0)}
@@ -102,7 +102,7 @@ def save(path, features):
         facts = json.dumps(features.facts)
         parts = (features.values, np.array(features.videos), features.labels, np.array(facts))
         np.savez(held, **dict(zip(_ARRAYS, parts, strict=True)))
-    replace_file(path, held.getvalue())
+    files.write(path, held.getvalue())
 
 
 def check_output(path):

@@ -10,8 +10,8 @@ import sys
 
 from absl import app, flags, logging
 
-from mas import lists
-from mas.lists.entries import replace_file, some
+from mas import files, lists
+from mas.lists.entries import some
 
 _OUTPUT = flags.DEFINE_string("output", None, "list to write", required=True)
 _VIDEOS = flags.DEFINE_string("videos", None, "folder of video files, at any depth")
@@ -110,7 +110,7 @@ def _build(kind):
     _report(output, selected, columns)
     if classes and not _CLASSES.value:
         path = output.with_name(f"{output.stem}_classes.txt")
-        replace_file(path, "".join(f"{name}\n" for name in classes).encode())
+        files.write(path, "".join(f"{name}\n" for name in classes).encode())
         logging.info("%s: %d classes", path, len(classes))
 
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 import itertools
-import os
 import pathlib
 import posixpath
+
+from mas import files
 
 VIDEO_EXTENSIONS = frozenset(
     [".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"]
@@ -120,7 +121,7 @@ def write(path, entries, columns=("video", "label")):
                 f"{path}:{number}: a video must read back equal: no white space at its ends, no "
                 f"line break, no video extension. Received: {video!r}, which reads as {back!r}."
             )
-    replace_file(path, data)
+    files.write(path, data)
 
 
 def class_names(path):
@@ -140,18 +141,6 @@ def class_names(path):
     if not lines:
         raise ValueError(f"{path}: expected one class name per line. Received: an empty file.")
     return list(lines)
-
-
-def replace_file(path, data):
-    """Writes bytes to a file in one step, folders above it included."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def refuse_repeats(entries, path):

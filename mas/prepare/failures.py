@@ -3,7 +3,7 @@
 import csv
 import os
 
-from mas import records
+from mas import files, records
 from mas.prepare import workers
 
 FAILURES = "failures.csv"
@@ -21,7 +21,7 @@ def read(root):
 def write(root, failures):
     """Writes the file from a dict of path and reason; without failures there is none."""
     if failures:
-        records.write_csv(root / FAILURES, ("path", "reason"), sorted(failures.items()))
+        files.write_csv(root / FAILURES, ("path", "reason"), sorted(failures.items()))
     else:
         (root / FAILURES).unlink(missing_ok=True)
 

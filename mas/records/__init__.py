@@ -33,7 +33,6 @@ from mas.records.layout import (
     RGB_FOLDER,
     Prepared,
     read_index,
-    write_csv,
 )
 from mas.records.reading import READERS, Folders, Shards, open_data, read_shard, settings
 from mas.records.videos import Videos, index_path
@@ -65,7 +64,6 @@ __all__ = [
     "restore_indices",
     "settings",
     "stage",
-    "write_csv",
     "write_description",
     "write_folders",
     "write_shard",

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import os
 import pathlib
 
 RGB_FOLDER = "jpegs_256"
@@ -37,16 +36,6 @@ class Prepared:
 def shard_path(data, number):
     """The file of one shard; its index has the suffix .csv."""
     return pathlib.Path(data) / f"videos-{number:05d}.tfrecord"
-
-
-def write_csv(path, header, rows):
-    """Writes a csv file that is either whole or not there; file names need not be UTF-8."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    os.replace(temporary, path)
 
 
 def read_index(index):

@@ -21,8 +21,8 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from mas import video
-from mas.records.layout import check_frames, write_csv
+from mas import files, video
+from mas.records.layout import check_frames
 
 FIELDS = ("file", "bytes", "changed", "frames", "height", "width", "jump", "reason")
 UNREADABLE = video.Facts(frames=0, height=0, width=0, jump=0)
@@ -160,7 +160,7 @@ def _write(path, stamps, known):
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(path, FIELDS, rows)
+        files.write_csv(path, FIELDS, rows)
     except OSError as error:
         logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
 

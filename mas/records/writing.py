@@ -1,12 +1,12 @@
 """Prepared videos -> their stored form."""
 
-import json
 import os
 import pathlib
 import shutil
 
 import numpy as np
 
+from mas import files
 from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
@@ -15,7 +15,6 @@ from mas.records.layout import (
     RECORD_FRAME,
     RGB_FOLDER,
     shard_path,
-    write_csv,
 )
 
 
@@ -68,7 +67,7 @@ def write_shard(data, number, staged, kept=()):
             position += len(example) + RECORD_FRAME
     index.unlink(missing_ok=True)
     os.replace(f"{shard}.tmp", shard)
-    write_csv(index, INDEX_FIELDS, rows)
+    files.write_csv(index, INDEX_FIELDS, rows)
 
 
 def restore_indices(data):
@@ -83,7 +82,7 @@ def restore_indices(data):
         for example in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
             rows.append(_index_row(tf, example, position))
             position += len(example) + RECORD_FRAME
-        write_csv(index, INDEX_FIELDS, rows)
+        files.write_csv(index, INDEX_FIELDS, rows)
 
 
 def _example(tf, path):
@@ -150,6 +149,4 @@ def remove_unfinished(data, videos):
 
 def write_description(data, description):
     """Writes dataset.json: with it the data set counts as finished."""
-    temporary = pathlib.Path(data, DESCRIPTION + ".tmp")
-    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, pathlib.Path(data, DESCRIPTION))
+    files.write_json(pathlib.Path(data, DESCRIPTION), description)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mas import augment, heads
+from mas.checks import check_choice
 from mas.tasks import views
 from mas.tasks.task import Task
 
@@ -49,7 +50,7 @@ class Classify(Task):
         Raises:
             ValueError: an unknown augmentation, colours of flow are to be changed, or any twice.
         """
-        views.check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         self.whole = self.augmentation == "basic"
         if self.jitter and self.modality != "rgb":
             raise ValueError(f"modality must be rgb with jitter. Received: {self.modality!r}.")

@@ -16,7 +16,7 @@ import dataclasses
 import tensorflow as tf
 
 from mas import augment
-from mas.augment.common import check_choice
+from mas.checks import check_choice
 from mas.tasks import contrast, encoders, views
 from mas.tasks.moco import MoCo, geometry
 from mas.tasks.vtdl import check_mixup, mixed

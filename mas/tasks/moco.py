@@ -13,7 +13,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from mas.augment.common import check_choice
+from mas.checks import check_choice
 from mas.tasks import contrast
 from mas.tasks.momentum import KEY_NORMS, Momentum
 from mas.tasks.views import Views

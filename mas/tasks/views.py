@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mas import augment, heads
-from mas.augment.common import check_choice
+from mas.checks import check_choice
 from mas.tasks import walks
 from mas.tasks.task import Task
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends import backend_agg
 from PIL import Image
 
-from mas.lists.entries import replace_file
+from mas import files
 
 FIGURES = (".png", ".pdf", ".svg")  # what a figure is written as
 DPI = 100
@@ -39,7 +39,7 @@ def write(path, picture):
         buffer = io.BytesIO()
         picture.savefig(buffer, dpi=DPI, format=pathlib.Path(path).suffix[1:].lower())
         picture = buffer.getvalue()
-    replace_file(path, picture)
+    files.write(path, picture)
 
 
 def image(picture, dpi=DPI):

@@ -1,0 +1,320 @@
+"""Settings: each is a field of a frozen dataclass, and all that is said of it is said there.
+
+    @dataclasses.dataclass(frozen=True)
+    class Clip(Settings):
+        "What a network sees of a video."
+
+        frames: int = option(16, "Length of a clip, in frames.", least=2)
+
+The check of a value, its text in flag files and run.json, its flag and its lines in the docstring
+all follow from the field.
+"""
+
+import dataclasses
+import math
+import numbers
+import operator
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A kind of values.
+
+    Attributes:
+        words: what a value must be, for errors: "a whole number".
+        convert: function that returns a value in this form, or raises TypeError or ValueError.
+        parse: function from text to something that `convert` takes.
+        text: function from a value to the text that `parse` reads.
+    """
+
+    words: str
+    convert: Any
+    parse: Any = str
+    text: Any = str
+
+
+def _boolean(value):
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _parse_boolean(text):
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+def _integer(value):
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
+
+
+def _number(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError
+    if math.isnan(value):
+        raise ValueError
+    return float(value)
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _size(value):
+    if isinstance(value, str):
+        value = _parse_size(value)
+    width, height = (operator.index(side) for side in value)
+    if min(width, height) < 1:
+        raise ValueError
+    return width, height
+
+
+def _parse_size(text):
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def _write_number(value):
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+BOOLEAN = Form("true or false", _boolean, _parse_boolean, lambda value: str(value).lower())
+INTEGER = Form("a whole number", _integer, int)
+NUMBER = Form("a number", _number, float, _write_number)
+TEXT = Form("text", _text)
+SIZE = Form("(width, height) in pixels", _size, str, lambda value: f"{value[0]}x{value[1]}")
+
+
+def several(form):
+    """The form of a tuple of values of another form, written with commas; one alone will do."""
+
+    def convert(values):
+        if isinstance(values, str | numbers.Number):
+            values = (values,)
+        return tuple(form.convert(value) for value in values)
+
+    return Form(
+        f"one or more, each {form.words}",
+        convert,
+        lambda text: tuple(form.parse(part) for part in text.split(",") if part),
+        lambda values: ",".join(map(form.text, values)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What is known of a setting beside its name, type and default.
+
+    Attributes:
+        help: a sentence with the unit.
+        form: a `Form`.
+        choices: the values that are allowed, or of which each of several must be one.
+        least: the smallest value.
+        most: the largest value.
+        above: what the value must be greater than.
+        below: what the value must be less than.
+        optional: whether None is allowed.
+        free: whether it may change when an interrupted run goes on: it changes no number.
+        advanced: whether the short help leaves it out.
+        alias: another name that flag files and commands know it by.
+    """
+
+    help: str = ""
+    form: Form = TEXT
+    choices: Any = None
+    least: Any = None
+    most: Any = None
+    above: Any = None
+    below: Any = None
+    optional: bool = False
+    free: bool = False
+    advanced: bool = False
+    alias: str | None = None
+
+    def allowed(self):
+        """What a value must be, in words."""
+        if self.choices is not None:
+            one = "one of" if not self.form.words.startswith("one or more") else "one or more of"
+            words = f"{one} {list(self.choices)}"
+        else:
+            words = " ".join(filter(None, [self._numeral(), self._range()]))
+        return f"{words}, or None" if self.optional else words
+
+    def _numeral(self):
+        return "" if self._range() and self.form in (INTEGER, NUMBER) else self.form.words
+
+    def _range(self):
+        low = "" if self.least is None else f"at least {self.least}"
+        low = low if self.above is None else f"above {self.above}"
+        high = "" if self.most is None else f"at most {self.most}"
+        high = high if self.below is None else f"below {self.below}"
+        return " and ".join(filter(None, [low, high]))
+
+    def convert(self, name, value):
+        """The value in its form.
+
+        Raises:
+            ValueError: it is not allowed; names the setting, what is allowed and what came.
+        """
+        if value is None and self.optional:
+            return None
+        try:
+            found = self.form.convert(value)
+        except (TypeError, ValueError, KeyError, OverflowError):
+            refuse(name, self.allowed(), value)
+        each = found if isinstance(found, tuple) and self.form is not SIZE else (found,)
+        if not all(self._allows(part) for part in each):
+            refuse(name, self.allowed(), value)
+        return found
+
+    def _allows(self, value):
+        if self.choices is not None:
+            return value in self.choices
+        bounds = (
+            (self.least, operator.ge),
+            (self.most, operator.le),
+            (self.above, operator.gt),
+            (self.below, operator.lt),
+        )
+        return all(bound is None or inside(value, bound) for bound, inside in bounds)
+
+
+def option(default, help, **known):
+    """A field of a `Settings` dataclass.
+
+    Args:
+        default: its value where nothing else is said; the form follows from it, unless `form` says
+            otherwise.
+        help: a sentence with the unit.
+        **known: see `Option`.
+    """
+    known.setdefault("form", _form_of(default))
+    known.setdefault("optional", default is None)
+    return dataclasses.field(default=default, metadata={"option": Option(help, **known)})
+
+
+def _form_of(default):
+    for kind, form in ((bool, BOOLEAN), (int, INTEGER), (float, NUMBER)):
+        if isinstance(default, kind):
+            return form
+    if isinstance(default, tuple) and default:
+        return several(_form_of(default[0]))
+    return TEXT
+
+
+def option_of(field):
+    """The `Option` of a dataclass field; of one that says nothing, what its default tells."""
+    if "option" in field.metadata:
+        return field.metadata["option"]
+    default = None if field.default is dataclasses.MISSING else field.default
+    anything = Form("anything", lambda value: value)
+    form = _form_of(default) if isinstance(default, bool | int | float | tuple) else anything
+    return Option(form=form, optional=default is None)
+
+
+class Settings:
+    """The base of dataclasses whose fields are settings: checks them, and writes them as text."""
+
+    def __init_subclass__(cls, **options):
+        """Adds the settings to the docstring."""
+        super().__init_subclass__(**options)
+        found = [(name, field) for name, field in vars(cls).items() if _has_option(field)]
+        if found and cls.__doc__:
+            cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n{_attributes(cls, found)}"
+
+    def __post_init__(self):
+        """Puts every value into its form.
+
+        Raises:
+            ValueError: one is not allowed; names the setting, what is allowed and what came.
+        """
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = option_of(field).convert(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+
+    @classmethod
+    def options(cls):
+        """{name: `Option`} of all settings, in their order."""
+        if not dataclasses.is_dataclass(cls):
+            return {}
+        return {field.name: option_of(field) for field in dataclasses.fields(cls) if field.init}
+
+    def values(self):
+        """{name: value} as JSON can hold it."""
+        return {name: getattr(self, name) for name in self.options()}
+
+    def texts(self):
+        """{name: text} of all settings that have a value."""
+        options, values = self.options(), self.values()
+        return {n: options[n].form.text(v) for n, v in values.items() if v is not None}
+
+    @classmethod
+    def parsed(cls, texts, **values):
+        """Settings from their texts; what is not there keeps its default.
+
+        Args:
+            texts: {name: text}; names that are no setting of this class are passed over.
+            **values: of settings that need no parsing.
+
+        Raises:
+            ValueError: a text is not that of a value.
+        """
+        for name, known in cls.options().items():
+            text = texts.get(name, texts.get(known.alias))
+            if text is not None and name not in values:
+                values[name] = parse(name, known, text)
+        return cls(**values)
+
+
+def parse(name, known, text):
+    """The value of a setting from its text.
+
+    Args:
+        name: of the setting.
+        known: its `Option`.
+        text: as `Form.text` writes it.
+
+    Raises:
+        ValueError: names the setting, what is allowed and what came.
+    """
+    if known.optional and text.lower() in ("", "none"):
+        return None
+    try:
+        return known.form.parse(text)
+    except (KeyError, TypeError, ValueError):
+        refuse(name, known.allowed(), text)
+
+
+def _has_option(field):
+    return isinstance(field, dataclasses.Field) and "option" in field.metadata
+
+
+def _attributes(cls, found):
+    lines = ["Attributes:"]
+    for name, field in found:
+        known, default = field.metadata["option"], field.default
+        shown = known.form.text(default) if default is not None else "None"
+        lines.append(f"    {name}: {known.help} Must be {known.allowed()} (default: {shown}).")
+    return "\n".join("    " + line for line in lines)
+
+
+def refuse(name, allowed, value):
+    """Raises the ValueError that every wrong setting raises."""
+    raise ValueError(f"{name} must be {allowed}. Received: {name}={value!r}.")
+
+
+def check_choice(name, value, choices):
+    """Raises ValueError where a value is none of the choices."""
+    if value not in choices:
+        refuse(name, f"one of {list(choices)}", value)
+
+
+def check_range(name, value, least=None, most=None, above=None, below=None):
+    """Raises ValueError where a number is out of its range; None is no bound."""
+    known = Option(form=NUMBER, least=least, most=most, above=above, below=below)
+    if value != value or not known._allows(value):
+        refuse(name, known.allowed(), value)
