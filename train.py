@@ -70,8 +70,8 @@ def _make_sample(folder, task):
     digest = sample.write(folder)
     data = folder / f"prepared_{cli.FLAGS.resize}_{digest}"  # of this size and these videos
     logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", data)
-    settings = prepare.Settings(size=prepare.parse_size(cli.FLAGS.resize))
-    prepare.prepare(prepare.find_videos(folder / "videos"), data, settings)
+    size = prepare.parse_size(cli.FLAGS.resize)
+    prepare.prepare_videos(folder / "videos", data, size=size)
     cli.FLAGS.data, cli.FLAGS.list = str(data), str(folder / "train.txt")
     logging.info("[3/3] Training on them.")
 

@@ -5,6 +5,9 @@ import hashlib
 import json
 import os
 import pathlib
+from typing import TypeAlias
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
 def write(path, content):

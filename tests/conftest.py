@@ -65,8 +65,8 @@ def sample_data(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("sample")
     sample.write(folder, videos=2, test=1, frames=18, size=(44, 32))
-    settings = prepare.Settings(size=(44, 32), method="dis")
-    prepare.prepare(prepare.find_videos(folder / "videos"), folder / "data", settings)
+    options = {"flow": "dis", "size": (44, 32), "progress": False}
+    prepare.prepare_videos(folder / "videos", folder / "data", **options)
     return folder
 
 

@@ -26,9 +26,9 @@ def film(folder):
     return folder
 
 
-def run(videos, output, count=2, **settings):
-    settings = prepare.Settings(**{"size": (64, 48), "method": "dis", "min_frames": 5, **settings})
-    return prepare.prepare(prepare.find_videos(videos), output, settings, count)
+def run(videos, output, workers=2, **options):
+    options = {"size": (64, 48), "flow": "dis", "min_frames": 5, "progress": False, **options}
+    return prepare.prepare_videos(videos, output, workers=workers, **options).failures
 
 
 def failures(output):
@@ -47,9 +47,8 @@ def write_text(folder, names):
         (folder / f"{name}.avi").write_text("no video\n")
 
 
-def run_noise(videos, output, form="shards"):
-    settings = prepare.Settings(form, video_files.SIZE, "dis", min_frames=2)
-    return prepare.prepare(prepare.find_videos(videos), output, settings, 2)
+def run_noise(videos, output, form="shards", **options):
+    return run(videos, output, form=form, size=video_files.SIZE, min_frames=2, **options)
 
 
 def watch(monkeypatch):

@@ -144,7 +144,14 @@ def test_folders_and_unlabelled():
 def test_class_names_are_installed_with_the_package(tmp_path):
     """Without a checkout beside it; and no other list that lies in data_lists/."""
     pytest.importorskip("setuptools")
-    for name in ("mas/lists", "mas/__init__.py", "data_lists", "setup.py", "README.md"):
+    for name in (
+        "mas/lists",
+        "mas/files.py",
+        "mas/__init__.py",
+        "data_lists",
+        "setup.py",
+        "README.md",
+    ):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, tmp_path / "checkout" / name)

@@ -78,9 +78,9 @@ def test_stored_values_against_what_was_filmed(videos, tmp_path, inline):
 def test_tvl1_is_the_default_and_what_opencv_computes(tmp_path, inline):
     path = tmp_path / "videos" / "x.avi"
     video_files.write(path, video_files.moving(3, (2, -1)))
-    settings = prepare.Settings(size=video_files.SIZE, min_frames=3)
-    assert settings.method == "tvl1"
-    prepare.prepare({"x": path}, tmp_path / "data", settings)
+    options = {"size": video_files.SIZE, "min_frames": 3, "progress": False}
+    assert prepare.Storage().flow == "tvl1"
+    prepare.prepare_videos(path.parent, tmp_path / "data", **options)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in video.frames(path)]
     expected = cv2.optflow.DualTVL1OpticalFlow_create().calc(grey[1], grey[2], None)
     _, [u], [v] = records.open_data(tmp_path / "data").read(0, [], [1])
@@ -88,12 +88,12 @@ def test_tvl1_is_the_default_and_what_opencv_computes(tmp_path, inline):
 
 
 def test_defaults_are_the_papers():
-    assert prepare.Settings() == prepare.Settings("shards", (171, 128), "tvl1", 95, 16)
+    assert prepare.Storage() == prepare.Storage("shards", (171, 128), "tvl1", 95, 16)
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 def test_without_flow(videos, tmp_path, inline, form):
-    run(videos, tmp_path / "data", form=form, method="none")
+    run(videos, tmp_path / "data", form=form, flow="none")
     data = records.open_data(tmp_path / "data")
     assert not data.has_flow
     assert len(data.read(0, range(FRAMES))[0]) == FRAMES
@@ -129,8 +129,8 @@ def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
 def test_other_settings_are_refused(videos, tmp_path, inline):
     run(videos, tmp_path / "data")
     before = video_files.tree(tmp_path / "data")
-    for other in ({"size": None}, {"method": "none"}, {"quality": 90}, {"form": "folders"}):
-        with pytest.raises(ValueError, match="must go on with the same. Received: "):
+    for other in ({"size": None}, {"flow": "none"}, {"quality": 90}, {"form": "folders"}):
+        with pytest.raises(ValueError, match="was begun with .* take another output folder"):
             run(videos, tmp_path / "data", **other)
     assert video_files.tree(tmp_path / "data") == before
 
@@ -147,13 +147,13 @@ def test_a_folder_of_something_else_is_refused(videos, tmp_path):
     "setting, message",
     [
         ({"form": "zip"}, r"form must be one of \['shards', 'folders'\]. Received: form='zip'"),
-        ({"method": "farneback"}, "method must be one of .*'none'.*Received: method='farneback'"),
-        ({"quality": 0}, "quality must be in 1..100. Received: quality=0."),
+        ({"flow": "farneback"}, "flow must be one of .*'none'.*Received: flow='farneback'"),
+        ({"quality": 0}, "quality must be .*quality=0"),
     ],
 )
 def test_settings_that_nobody_could_carry_out(setting, message):
     with pytest.raises(ValueError, match=message):
-        prepare.Settings(**setting)
+        prepare.Storage(**setting)
 
 
 @pytest.mark.parametrize("text", ["", "171", "171x", "x128", "0x128", "-1x2", "171x128x3", "1.5x2"])

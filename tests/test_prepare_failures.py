@@ -11,7 +11,7 @@ import pytest
 import video_files
 from preparing import ROOT, failures, run
 
-from mas import records, video
+from mas import prepare, records, video
 from mas.prepare import extract, workers
 
 
@@ -109,16 +109,16 @@ def test_an_error_that_nobody_foresaw_is_one_videos_failure(videos, tmp_path, in
 def test_a_video_that_no_shard_can_hold_is_refused_as_soon_as_it_is_too_large(tmp_path):
     """Counted are the JPEG files and, for each frame, the 12 bytes of its lengths."""
     path = video_files.write(tmp_path / "x.avi", video_files.moving(5, (1, 0)))
-    options = {"size": None, "method": "dis", "quality": 95, "min_frames": 2}
-    whole = extract.extract(path, "x", **options)
+    storage = prepare.Storage(size=None, flow="dis", min_frames=2)
+    whole = extract.extract(path, "x", storage)
     sizes = [len(file) for file in [*whole.rgb, *whole.u, *whole.v]]
     assert len(sizes) == 5 + 4 + 4
     exact = sum(sizes) + 5 * 12
-    assert extract.extract(path, "x", most_bytes=exact, **options) == whole
+    assert extract.extract(path, "x", storage, exact) == whole
     with pytest.raises(video.VideoError, match=f"too large: its first 5 frames .* {exact - 1} byt"):
-        extract.extract(path, "x", most_bytes=exact - 1, **options)
+        extract.extract(path, "x", storage, exact - 1)
     with pytest.raises(video.VideoError, match="too large: its first 1 frames"):
-        extract.extract(path, "x", most_bytes=len(whole.rgb[0]) + 11, **options)
+        extract.extract(path, "x", storage, len(whole.rgb[0]) + 11)
 
 
 def test_the_limit_is_a_mebibyte_below_what_a_protocol_buffer_can_be():
@@ -142,7 +142,7 @@ def test_a_video_that_no_shard_can_hold_holds_no_other_up(tmp_path, monkeypatch)
     for _ in range(2):  # the second time, too
         ((path, reason),) = run(tmp_path / "videos", tmp_path / "data", size=None).items()
         assert path == str(tmp_path / "videos" / "b.avi")
-        assert "50000 bytes" in reason and "--size" in reason and "--form=folders" in reason
+        assert "50000 bytes" in reason and "form=folders" in reason
         assert failures(tmp_path / "data")[1:] == [[path, reason]]
         assert records.open_data(tmp_path / "data").videos == ["a", "c"]
     assert run(tmp_path / "videos", tmp_path / "folders", size=None, form="folders") == {}

@@ -11,15 +11,15 @@ import video_files
 from preparing import run_noise as run
 from preparing import write_text, write_videos
 
-from mas import files, prepare, records
-from mas.prepare import dataset, failures, workers
+from mas import files, lists, records
+from mas.prepare import plan, workers
 
 PER_SHARD = 2
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", PER_SHARD)
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", PER_SHARD)
 
 
 @pytest.fixture
@@ -74,10 +74,9 @@ def test_failures_of_other_lists_stay_until_they_are_mended_or_gone(tmp_path, ex
 
     def prepare_only(names):
         extracted.clear()
-        settings = prepare.Settings(form, video_files.SIZE, "dis", min_frames=2)
-        found = prepare.find_videos(videos)
-        failed = prepare.prepare({n: found[n] for n in names if n in found}, output, settings, 2)
-        listed = [pathlib.Path(path).stem for path, _ in failures.read(output)]
+        there = [lists.Entry(name) for name in names if (videos / f"{name}.avi").exists()]
+        failed = run(videos, output, form, list=there)
+        listed = [pathlib.Path(path).stem for path in records.read_failures(output)]
         description = json.loads((output / "dataset.json").read_text())
         assert description["failures"] == len(listed)
         return "".join(pathlib.Path(path).stem for path in failed), "".join(listed)
@@ -106,9 +105,7 @@ def test_a_relative_folder_names_the_same_files(tmp_path, extracted, monkeypatch
     assert list(run(pathlib.Path("videos"), tmp_path / "data")) == [str(tmp_path / "videos/a.avi")]
     monkeypatch.chdir(tmp_path / "videos")
     run(pathlib.Path("."), tmp_path / "data")
-    assert [path for path, _ in failures.read(tmp_path / "data")] == [
-        str(tmp_path / "videos/a.avi")
-    ]
+    assert list(records.read_failures(tmp_path / "data")) == [str(tmp_path / "videos/a.avi")]
 
 
 def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatch):
@@ -123,7 +120,7 @@ def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatc
     assert records.open_data(output).videos == list("abcdefg")
     extracted.clear()
     for number in (1, 3, 64):
-        monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", number)
+        monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", number)
         shutil.copytree(before, tmp_path / str(number))
         assert run(videos, tmp_path / str(number)) == {}
         assert video_files.tree(tmp_path / str(number)) == video_files.tree(output)
@@ -132,13 +129,13 @@ def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatc
 
 def test_a_plan_of_before_the_size_was_recorded(tmp_path, extracted, monkeypatch):
     """All of these have 64 videos a shard."""
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", 64)
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 64)
     write_videos(tmp_path / "videos", "abc")
     run(tmp_path / "videos", tmp_path / "data")
-    plan = json.loads((tmp_path / "data" / "plan.json").read_text())
-    assert plan.pop("videos_per_shard") == 64
-    (tmp_path / "data" / "plan.json").write_text(json.dumps(plan))
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", 2)
+    known = json.loads((tmp_path / "data" / "plan.json").read_text())
+    assert known.pop("videos_per_shard") == 64
+    (tmp_path / "data" / "plan.json").write_text(json.dumps(known))
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 2)
     write_videos(tmp_path / "videos", "d")
     assert run(tmp_path / "videos", tmp_path / "data") == {}
     assert records.open_data(tmp_path / "data").videos == list("abcd")

@@ -20,14 +20,14 @@ from preparing import ENVIRONMENT, write_text, write_videos
 from preparing import run_noise as run
 
 from mas import prepare, records
-from mas.prepare import dataset
+from mas.prepare import plan
 
 PER_SHARD = 2
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", PER_SHARD)
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", PER_SHARD)
 
 
 @pytest.fixture
@@ -152,8 +152,8 @@ def test_killed_at_any_step_while_videos_are_added(tmp_path, monkeypatch, extrac
 
 COMMAND = f"""
 import runpy, sys
-from mas.prepare import dataset
-dataset.VIDEOS_PER_SHARD = {PER_SHARD}
+from mas.prepare import plan
+plan.VIDEOS_PER_SHARD = {PER_SHARD}
 runpy.run_module("mas.prepare", run_name="__main__", alter_sys=True)
 """
 WORKERS = 2
@@ -226,8 +226,7 @@ def ready(log):
 
 def reference(videos, output):
     """What an undisturbed run leaves, made in this process."""
-    settings = prepare.Settings(method="dis")
-    return prepare.prepare(prepare.find_videos(videos), output, settings, WORKERS)
+    return prepare.prepare_videos(videos, output, flow="dis", workers=WORKERS).failures
 
 
 @needs_proc

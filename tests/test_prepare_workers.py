@@ -11,7 +11,7 @@ import pytest
 import video_files
 from preparing import ENVIRONMENT, ROOT, failures, run
 
-from mas import prepare, records
+from mas import records
 from mas.prepare import workers
 
 
@@ -40,8 +40,7 @@ def test_as_many_workers_as_cores_that_this_process_may_use(monkeypatch):
 
 def test_preparation_does_not_need_linux(videos, tmp_path, inline, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    settings = prepare.Settings(size=(64, 48), method="none", min_frames=5)
-    assert prepare.prepare(prepare.find_videos(videos), tmp_path / "data", settings) == {}
+    assert run(videos, tmp_path / "data", workers=None) == {}
 
 
 FAKE = """
@@ -141,12 +140,12 @@ def test_a_worker_answers_lines_and_nothing_else_and_ends_with_its_input():
 
 def test_a_result_that_cannot_be_stored_ends_the_run(videos, tmp_path):
     """Nothing is wrong with the videos then, and none is called bad."""
-    run(videos, tmp_path / "data", form="folders", method="none")
+    run(videos, tmp_path / "data", form="folders", flow="none")
     (tmp_path / "data" / "dataset.json").unlink()
     (tmp_path / "data" / "jpegs_256" / "right" / "a").rename(tmp_path / "away")
     (tmp_path / "data" / "jpegs_256" / "right" / "a").write_text("in the way")
     with pytest.raises(RuntimeError, match="A worker failed on .*a.avi: NotADirectoryError"):
-        run(videos, tmp_path / "data", form="folders", method="none")
+        run(videos, tmp_path / "data", form="folders", flow="none")
     assert not (tmp_path / "data" / "failures.csv").exists()
 
 
@@ -167,13 +166,13 @@ def test_the_command_and_its_exit_status(videos, tmp_path):
     assert status == 1
     for name in ("right/a.avi", "right/b.mkv", "down/c.avi"):
         assert f"{videos / name}: shorter than one clip: 6 frames, at least 16 wanted" in text
-    assert f"3 videos failed; all are named in {tmp_path / 'data' / 'failures.csv'}." in text
+    assert f"3 videos failed; see {tmp_path / 'data' / 'failures.csv'}." in text
     assert "holds 0 videos, 0 frames." in text and "Next:" not in text
     assert len(failures(tmp_path / "data")) == 4
     assert command(*base, "--allow_failures")[0] == 0
     status, text = command(*base, "--min_frames=6")
     assert status == 2
-    assert "must go on with the same. Received: {" in text
+    assert "was begun with min_frames=16" in text
 
 
 def test_the_command_prepares_a_list(videos, tmp_path):

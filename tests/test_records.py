@@ -277,5 +277,5 @@ def test_an_interrupted_data_set_is_refused(tmp_path, form):
     (tmp_path / "data" / "plan.json").write_text(json.dumps({}))
     records.open_data(tmp_path / "data")
     (tmp_path / "data" / "dataset.json").unlink()
-    with pytest.raises(ValueError, match="preparation was interrupted; run the same mas.prepare"):
+    with pytest.raises(ValueError, match="preparation was interrupted"):
         records.open_data(tmp_path / "data")

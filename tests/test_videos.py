@@ -230,8 +230,8 @@ def test_clips_are_those_of_the_prepared_form(tmp_path, size):
     for seed in range(4):
         images = video_files.moving(20, (1, 0), seed=seed)
         video_files.write(tmp_path / "videos" / f"{seed}.avi", images)
-    settings = prepare.Settings(size=size, method="none", quality=100)
-    prepare.prepare(prepare.find_videos(tmp_path / "videos"), tmp_path / "data", settings)
+    options = {"size": size, "flow": "none", "quality": 100}
+    prepare.prepare_videos(tmp_path / "videos", tmp_path / "data", **options)
     geometry = clips.Geometry(size, 24)
     videos, data = (
         reader(records.open_data(tmp_path / name), geometry, seed=4).batches(4, last_step=3)
@@ -324,7 +324,7 @@ def test_a_strange_description_is_no_data_set(tmp_path):
 
 def test_files_without_flow_are_refused_before_they_are_measured(tmp_path):
     video_files.write(tmp_path / "v.avi", video_files.noise(20))
-    with pytest.raises(ValueError, match="must hold optical flow: prepare with --flow=tvl1"):
+    with pytest.raises(ValueError, match="data must hold optical flow: .* which holds video files"):
         records.open_data(tmp_path, flow=True)
     assert not records.index_path(tmp_path).exists()
 

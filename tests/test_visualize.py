@@ -184,11 +184,10 @@ def test_what_cannot_be_drawn_is_named(script, data, tmp_path, caplog, flag, wor
 
 
 def test_data_without_flow_or_none_at_all_are_refused(script, sample_data, tmp_path, caplog):
-    settings = prepare.Settings(size=(44, 32), method="none")
-    videos = prepare.find_videos(sample_data / "videos" / "up")
-    prepare.prepare(videos, tmp_path / "data", settings, 1)
+    options = {"flow": "none", "size": (44, 32), "workers": 1}
+    prepare.prepare_videos(sample_data / "videos" / "up", tmp_path / "data", **options)
     assert draw(script, "statistics", f"--data={tmp_path / 'data'}") == 2
-    assert "must have optical flow" in caplog.text
+    assert "must hold optical flow" in caplog.text
     assert draw(script, "statistics", f"--data={tmp_path}") == 2
     assert "data must be a folder that mas.prepare wrote" in caplog.text
 

@@ -20,21 +20,27 @@ from mas.lists.entries import (
     VIDEO_EXTENSIONS,
     Entry,
     class_names,
+    class_names_beside,
+    counted,
     parse_columns,
     read,
     video_id,
     write,
 )
-from mas.lists.matching import drop_absent, find_videos, resolve
+from mas.lists.matching import drop_absent, entries_of, find_video, find_videos, resolve
 
 __all__ = [
     "PRESETS",
     "VIDEO_EXTENSIONS",
     "Entry",
     "class_names",
+    "class_names_beside",
+    "counted",
     "diving48",
     "diving48_classes",
     "drop_absent",
+    "entries_of",
+    "find_video",
     "find_videos",
     "folder_classes",
     "folders",

@@ -1,11 +1,15 @@
 """One entry, and the text file it stands in: the line format of data_lists/README.md."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import pathlib
 import posixpath
+from collections.abc import Iterable, Sequence
 
 from mas import files
+from mas.files import PathLike
 
 VIDEO_EXTENSIONS = frozenset(
     [".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"]
@@ -49,7 +53,7 @@ class Entry:
     line: int = dataclasses.field(default=0, compare=False)
 
 
-def video_id(path):
+def video_id(path: str) -> str:
     """The id of a video: its path without video extensions, '/'-separated.
 
     All of them go, as copies of Kinetics hold names such as `9EnSwbXxu5g.mp4.webm`; so the id of
@@ -63,7 +67,7 @@ def video_id(path):
     return video
 
 
-def parse_columns(columns):
+def parse_columns(columns: str | Sequence[str]) -> tuple[str, ...]:
     """Column names as a tuple: from a preset's name, a comma-separated string or a sequence.
 
     Raises:
@@ -82,7 +86,7 @@ def parse_columns(columns):
     return names
 
 
-def read(path, columns=("video", "label")):
+def read(path: PathLike, columns: str | Sequence[str] = ("video", "label")) -> list[Entry]:
     """Reads a list.
 
     Args:
@@ -99,7 +103,9 @@ def read(path, columns=("video", "label")):
     return _parse(pathlib.Path(path).read_bytes(), parse_columns(columns), path)
 
 
-def write(path, entries, columns=("video", "label")):
+def write(
+    path: PathLike, entries: Iterable[Entry], columns: str | Sequence[str] = ("video", "label")
+) -> None:
     """Writes a list so that the file is either the whole new list or what it was before.
 
     The text is parsed before it is written: whatever `read` refuses is not written either.
@@ -124,13 +130,13 @@ def write(path, entries, columns=("video", "label")):
     files.write(path, data)
 
 
-def class_names(path):
+def class_names(path: PathLike) -> list[str]:
     """Reads class names, one per line; the label is the line's place, from 0.
 
     Raises:
         ValueError: naming file and line, for a name that stands there twice, or an empty file.
     """
-    lines = {}
+    lines: dict[str, int] = {}
     for number, name in _lines(pathlib.Path(path).read_bytes(), path):
         if name in lines:
             raise ValueError(
@@ -141,6 +147,29 @@ def class_names(path):
     if not lines:
         raise ValueError(f"{path}: expected one class name per line. Received: an empty file.")
     return list(lines)
+
+
+def class_names_beside(path: PathLike | None) -> list[str] | None:
+    """The class names that lie beside a list: of LIST.txt, LIST_classes.txt, else classes.txt.
+
+    So `mas lists` and `mas.sample` leave them.
+
+    Args:
+        path: of the list; None has none.
+
+    Returns:
+        Names in label order; None where neither file is there.
+
+    Raises:
+        ValueError: as `class_names`.
+    """
+    if path is None:
+        return None
+    beside = pathlib.Path(path)
+    for name in (f"{beside.stem}_classes.txt", "classes.txt"):
+        if beside.with_name(name).is_file():
+            return class_names(beside.with_name(name))
+    return None
 
 
 def refuse_repeats(entries, path):
@@ -161,6 +190,15 @@ def some(texts, count=_NAMED_IN_ERRORS):
     """The first few of many texts for a message, and how many more there are."""
     more = len(texts) - count
     return "; ".join(texts[:count]) + (f"; and {more} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "video"), counted(20, "class", "classes")
+    ('1 video', '20 classes')
+    """
+    return f"{number} {noun if number == 1 else several or noun + 's'}"
 
 
 def _format(entry, columns):

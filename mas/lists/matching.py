@@ -1,15 +1,27 @@
 """From a list's names to the videos that a data set holds."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
+import difflib
 import os
 import pathlib
 import posixpath
+from collections.abc import Iterable, Sequence
 
-from mas.lists.entries import VIDEO_EXTENSIONS, refuse_repeats, some, video_id
+from mas.files import PathLike
+from mas.lists.entries import (
+    VIDEO_EXTENSIONS,
+    Entry,
+    read,
+    refuse_repeats,
+    some,
+    video_id,
+)
 
 
-def find_videos(folder):
+def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
     """Finds the video files below a folder, at any depth; links to folders are followed.
 
     Returns:
@@ -41,7 +53,7 @@ def find_videos(folder):
     return dict(sorted(videos.items())), ignored
 
 
-def resolve(entries, available, path):
+def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) -> list[Entry]:
     """Maps each entry to a video of the data set.
 
     A video is found by its id; else by its last path component, where that is unique: the authors'
@@ -80,17 +92,85 @@ def resolve(entries, available, path):
     return resolved
 
 
-def drop_absent(entries, available, path):
+def drop_absent(
+    entries: Sequence[Entry], available: Iterable[str], path: PathLike
+) -> tuple[list[Entry], list[Entry]]:
     """As `resolve`, but for lists of which a part is known to be gone (Kinetics).
 
     Returns:
         The resolved entries that the data set holds, and the entries that it does not hold.
     """
     available = set(available)
-    present, absent = [], []
+    present: list[Entry] = []
+    absent: list[Entry] = []
     for entry, ids in zip(entries, _matches(entries, available), strict=True):
         (present if ids else absent).append(entry)
     return resolve(present, available, path), absent
+
+
+def entries_of(
+    source: PathLike | Sequence[Entry] | None,
+    columns: str | Sequence[str],
+    videos: Iterable[str],
+) -> list[Entry] | None:
+    """The entries that a list names, or those given, with the ids of a data set.
+
+    Args:
+        source: path of a list, a sequence of `Entry`, or None.
+        columns: of the list; anything that `parse_columns` takes.
+        videos: the data set's ids.
+
+    Returns:
+        The entries in their order; None for None.
+
+    Raises:
+        ValueError: for another source, an empty one, or as `read` and `resolve`.
+
+    >>> entries_of([Entry("v_YoYo_g01_c01", 100)], "video,label", ["YoYo/v_YoYo_g01_c01"])
+    [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=1)]
+    """
+    if source is None:
+        return None
+    if isinstance(source, str | os.PathLike):
+        return resolve(read(source, columns), videos, source)
+    entries = list(source) if isinstance(source, Iterable) else []
+    if not entries or not all(isinstance(entry, Entry) for entry in entries):
+        raise ValueError(
+            "a list must be the path of one, or a sequence of one or more lists.Entry. "
+            f"Received: {source!r}."
+        )
+    numbered = [dataclasses.replace(e, line=e.line or n) for n, e in enumerate(entries, 1)]
+    return resolve(numbered, videos, "list")
+
+
+def find_video(text: str, videos: Iterable[str]) -> str:
+    """The id of one video, by what lists may call it.
+
+    Args:
+        text: its id, its last path component, or either with a video extension.
+        videos: the data set's ids.
+
+    Raises:
+        ValueError: none or several have this name; names those, or the most similar.
+
+    >>> find_video("v_YoYo_g01_c01.avi", ["YoYo/v_YoYo_g01_c01", "YoYo/v_YoYo_g01_c02"])
+    'YoYo/v_YoYo_g01_c01'
+    """
+    videos = list(videos)
+    if text in videos:
+        return text
+    ((*ids,),) = _matches([Entry(video_id(text))], set(videos))
+    ids = [video for video in ids if video.endswith(text)] or ids  # of a.avi and a.mkv
+    if len(ids) == 1:
+        return ids[0]
+    names = {_name(video): video for video in reversed(videos)}
+    alike = [names[name] for name in difflib.get_close_matches(_name(text), names)]
+    found = some([repr(video) for video in ids or alike or videos], 3)
+    raise ValueError(
+        f"video must be one of the data set's {len(videos)}, by its id or its last path component. "
+        f"Received: video={text!r}, which matches "
+        f"{found if ids else f'none; they have names such as {found}'}."
+    )
 
 
 def canonical(video):

@@ -1,6 +1,5 @@
 """The command `python -m mas.prepare`: flags, then calls into the package."""
 
-import json
 import pathlib
 import sys
 
@@ -26,37 +25,37 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"mas.prepare takes flags only. Received: {argv[1:]}.")
     try:
-        failures = _prepare()
+        data = _prepare()
     except (OSError, RuntimeError, ValueError) as error:
         logging.error("%s", error)
         return 2
+    failures = data.failures
     for path, reason in sorted(failures.items())[:10]:
         logging.error("%s: %s", path, reason)
     if failures:
-        named = pathlib.Path(_OUTPUT.value, prepare.FAILURES)
-        logging.error("%d videos failed; all are named in %s.", len(failures), named)
-    stored = json.loads(pathlib.Path(_OUTPUT.value, records.DESCRIPTION).read_text("utf-8"))
-    logging.info(
-        "%s holds %d videos, %d frames.", _OUTPUT.value, stored["videos"], stored["frames"]
-    )
-    if stored["videos"]:
+        named = pathlib.Path(_OUTPUT.value, records.FAILURES)
+        logging.error("%s failed; see %s.", lists.counted(len(failures), "video"), named)
+    videos = lists.counted(len(data.videos), "video")
+    frames = lists.counted(int(data.lengths.sum()), "frame")
+    logging.info("%s holds %s, %s.", _OUTPUT.value, videos, frames)
+    if data.videos:
         logging.info("Next: python train.py --data=%s", _OUTPUT.value)
     return 1 if failures and not _ALLOW.value else 0
 
 
 def _prepare():
-    settings = prepare.Settings(
-        form=_FORM.value,
+    return prepare.prepare_videos(
+        _VIDEOS.value,
+        _OUTPUT.value,
+        flow=_FLOW.value,
         size=prepare.parse_size(_SIZE.value),
-        method=_FLOW.value,
+        form=_FORM.value,
         quality=_QUALITY.value,
         min_frames=_MIN_FRAMES.value,
+        list=_LIST.value,
+        columns=_COLUMNS.value,
+        workers=_WORKERS.value,
     )
-    videos = prepare.find_videos(_VIDEOS.value)
-    if _LIST.value:
-        entries = lists.resolve(lists.read(_LIST.value, _COLUMNS.value), videos, _LIST.value)
-        videos = {entry.video: videos[entry.video] for entry in entries}
-    return prepare.prepare(videos, _OUTPUT.value, settings, _WORKERS.value)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import traceback
 import cv2
 
 from mas import flow, records, video
+from mas.prepare.plan import Storage
 
 # A video is one protocol buffer in its shard, and those end at 2 GiB (2**31 - 1 bytes, serialised).
 # The last MiB is for what stands beside the images and their lengths: the id, the size, the tags.
@@ -22,17 +23,14 @@ MOST_BYTES = 2**31 - 2**20
 BYTES_PER_FRAME = 12  # its three lengths
 
 
-def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
+def extract(path, name, storage, most_bytes=None):
     """Decodes a video file and computes its flow.
 
     Args:
         path: the video file.
         name: its id.
-        size: (width, height) to store, or None to keep the file's own.
-        method: one of `flow.METHODS`, or "none".
-        quality: of the JPEG files, 1..100.
-        min_frames: a video with fewer frames is refused.
-        most_bytes: so is one that takes more bytes, as soon as it does; None is no limit.
+        storage: a `Storage`.
+        most_bytes: a video that takes more is refused, as soon as it does; None is no limit.
 
     Returns:
         A `records.Prepared`. Flow is computed on grey frames of the stored size.
@@ -42,10 +40,10 @@ def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
     """
     if name != name.encode("utf-8", "replace").decode():
         raise video.VideoError("its name is not UTF-8")
-    estimate = None if method == "none" else flow.estimator(method)
+    estimate = None if storage.flow == "none" else flow.estimator(storage.flow)
     result = records.Prepared(name, 0, 0, video.frame_rate(path), [], [], [])
     previous, stored = None, 0
-    for rgb in video.frames(path, size):
+    for rgb in video.frames(path, storage.size):
         images = {"rgb": cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)}
         if estimate:
             grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
@@ -55,14 +53,14 @@ def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
             previous = grey
         stored += BYTES_PER_FRAME
         for part, image in images.items():
-            getattr(result, part).append(_jpeg(image, quality))
+            getattr(result, part).append(_jpeg(image, storage.quality))
             stored += len(getattr(result, part)[-1])
         if most_bytes is not None and stored > most_bytes:
             raise video.VideoError(_too_large(result.frames, most_bytes))
     result.height, result.width = rgb.shape[:2]
-    if result.frames < min_frames:
+    if result.frames < storage.min_frames:
         raise video.VideoError(
-            f"shorter than one clip: {result.frames} frames, at least {min_frames} wanted"
+            f"shorter than one clip: {result.frames} frames, at least {storage.min_frames} wanted"
         )
     return result
 
@@ -70,8 +68,8 @@ def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
 def _too_large(frames, most_bytes):
     return (
         f"too large: its first {frames} frames take more than the {most_bytes} bytes that a shard "
-        "holds of one video; prepare it in another --output with a smaller --size or with "
-        "--form=folders, or cut it into shorter videos"
+        "holds of one video; prepare it in another output folder with a smaller size or with "
+        "form=folders, or cut it into shorter videos"
     )
 
 
@@ -80,22 +78,22 @@ def _jpeg(image, quality):
 
 
 def run(job):
-    """Carries out one job: {path, video, form, output, size, method, quality, min_frames}.
+    """Carries out one job: {path, video, output, storage}.
 
     Returns:
         {"frames": number of frames stored} or {"error": the reason}.
     """
     try:
-        options = {name: job[name] for name in ("size", "method", "quality", "min_frames")}
-        options["most_bytes"] = MOST_BYTES if job["form"] == "shards" else None
-        prepared = extract(job["path"], job["video"], **options)
+        storage = Storage(**job["storage"])
+        most_bytes = MOST_BYTES if storage.form == "shards" else None
+        prepared = extract(job["path"], job["video"], storage, most_bytes)
     except OSError as error:
         return {"error": error.strerror or str(error)}
     except video.VideoError as error:
         return {"error": str(error)}
     except Exception as error:  # whatever it is, the other videos go on
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    if job["form"] == "shards":
+    if storage.form == "shards":
         records.stage(prepared, pathlib.Path(job["output"]))
     else:
         records.write_folders(job["output"], prepared)

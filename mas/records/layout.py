@@ -11,6 +11,7 @@ FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
 # Diving48 as the authors of VTDL and DSM have them.
 FRAME_FILES = (FRAME_FILE, "{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg")
 DESCRIPTION = "dataset.json"
+FAILURES = "failures.csv"  # path, reason: the videos that could not be prepared
 RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
 INDEX_FIELDS = ("video", "frames", "height", "width", "lengths_at", "images_at")
 
@@ -45,6 +46,15 @@ def read_index(index):
         if tuple(next(reader, ())) != INDEX_FIELDS:
             raise ValueError(f"{index}:1: expected the columns {','.join(INDEX_FIELDS)}.")
         return [(row[0], *map(int, row[1:])) for row in reader]
+
+
+def read_failures(data):
+    """{path: reason} of the videos that could not be prepared. Names need not be UTF-8."""
+    path = pathlib.Path(data) / FAILURES
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return dict(list(csv.reader(file))[1:])
 
 
 def check_frames(data, number, frames, flow_frames=()):

@@ -1,14 +1,18 @@
 """The stored forms, read at random."""
 
+from __future__ import annotations
+
 import functools
 import json
 import os
 import pathlib
+from typing import TypeAlias
 
 import numpy as np
 from absl import logging
 
 from mas import lists
+from mas.files import PathLike
 from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
@@ -16,24 +20,27 @@ from mas.records.layout import (
     FRAME_FILES,
     RGB_FOLDER,
     check_frames,
+    read_failures,
     read_index,
     shard_path,
 )
 from mas.records.videos import Videos
 
 
-def open_data(data, flow=False):
+def open_data(data: PathLike, flow: bool = False) -> Data:
     """Opens a prepared data set of either form, or a folder of video files.
 
     Args:
         data: the folder.
-        flow: whether flow is needed: then video files are refused before they are measured.
+        flow: whether flow is needed: then data without are refused, video files before they are
+            measured.
 
     Returns:
         A `Shards`, `Folders` or `Videos`: `videos` (list of ids), `lengths` (int array, frames of
-        each), `sizes` (int array, height and width of each; None if unknown), `has_flow`, and
-        `decoded`, which tells how frames are had: by `read(number, frames, flow_frames)` as JPEG
-        files of the two prepared forms, by `frames(number, frames, size)` as pixels of `Videos`;
+        each), `sizes` (int array, height and width of each; None if unknown), `has_flow`,
+        `failures` ({path: reason} of the videos that could not be prepared or read), and
+        `decoded`, which tells where frames come from: `read(number, frames, flow_frames)` gives
+        JPEG files of the two prepared forms, `frames(number, frames, size)` pixels of `Videos`;
         and `rate(number)`, frames per second, 0.0 if unknown.
 
     Raises:
@@ -41,31 +48,40 @@ def open_data(data, flow=False):
         ValueError: preparation was interrupted, no video file can be read, or they lack flow.
     """
     root = pathlib.Path(data)
+    found = _prepared(root)
+    if found is None:
+        try:
+            videos, ignored = lists.find_videos(root)
+        except ValueError:
+            raise FileNotFoundError(
+                f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
+                f"{FLOW_FOLDER}/, or one of video files. Received: {root}"
+                f"{'' if root.is_dir() else ', which is no folder'}."
+            ) from None
+    if flow and not (found and found.has_flow):
+        raise ValueError(
+            "data must hold optical flow: prepare the videos with flow=tvl1 or dis. "
+            f"Received: {root}, {'which was prepared without' if found else 'which holds video files'}."
+        )
+    if found is not None:
+        return found
+    if ignored:
+        files = lists.counted(len(ignored), "file")
+        logging.info("Ignored %s without a video extension, such as %s.", files, ignored[0])
+    return Videos(root, videos)
+
+
+def _prepared(root):
+    """The data set of a prepared form; None where a folder holds none."""
     form = _described(root).get("form")
     if form in READERS:
         return READERS[form](root)
     if (root / "plan.json").is_file():
         raise ValueError(
             f"{root} must be a finished data set. Received: one whose preparation was interrupted; "
-            "run the same mas.prepare command again and it goes on."
+            "prepare the same videos again, and it resumes."
         )
-    if (root / RGB_FOLDER).is_dir():
-        return Folders(root)
-    try:
-        videos, ignored = lists.find_videos(root)
-    except ValueError:
-        raise FileNotFoundError(
-            f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
-            f"{FLOW_FOLDER}/, or one of video files. Received: {root}."
-        ) from None
-    if flow:
-        raise ValueError(
-            f"data must hold optical flow: prepare with --flow=tvl1 or dis. Received: {root}, "
-            "which holds video files."
-        )
-    if ignored:
-        logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
-    return Videos(root, videos)
+    return Folders(root) if (root / RGB_FOLDER).is_dir() else None
 
 
 def settings(data):
@@ -91,7 +107,7 @@ class Shards:
 
     def __init__(self, data):
         """Reads every index of the data set."""
-        self.data = pathlib.Path(data)
+        self.data, self.failures = pathlib.Path(data), read_failures(data)
         self.videos, self._shards, numbers = [], [], []
         for index in sorted(self.data.glob("videos-*.csv")):
             for row in read_index(index):
@@ -169,7 +185,7 @@ class Folders:
 
         The first video tells how all frames are named: as one of `FRAME_FILES`.
         """
-        self.data = pathlib.Path(data)
+        self.data, self.failures = pathlib.Path(data), read_failures(data)
         found = sorted(self._walk(self.data / RGB_FOLDER))
         self.videos = [video for video, _ in found]
         self._frame_file = self._named(self.data / RGB_FOLDER / found[0][0]) if found else None
@@ -222,6 +238,7 @@ class Folders:
 
 
 READERS = {"shards": Shards, "folders": Folders}
+Data: TypeAlias = "Shards | Folders | Videos"
 
 
 def read_shard(data, number):

@@ -53,6 +53,8 @@ class Videos:
         self.sizes = np.array([(facts.height, facts.width) for facts in self._facts], np.int64)
         reasons = {file: reason for file, (_, reason) in found.items() if reason}
         _report(self.data, reasons, len(files))
+        root = os.path.abspath(self.data)
+        self.failures = {os.path.join(root, file): reason for file, reason in reasons.items()}
 
     def frames(self, number, frames, size):
         """Some frames of one video, decoded.

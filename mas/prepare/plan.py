@@ -1,0 +1,135 @@
+"""What a data set is made of, as it was begun: its settings, its videos and their order.
+
+OUTPUT/plan.json holds them, and how many videos go to a shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from mas import flow, records
+from mas.checks import Form, Settings, option
+
+LOCK = ".lock"
+PLAN = "plan.json"
+VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
+KEEP = "keep"
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """`WIDTHxHEIGHT` -> (width, height); `keep` -> None.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if text == KEEP:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ValueError(f"size must be WIDTHxHEIGHT in pixels, or keep. Received: size={text!r}.")
+    return int(width), int(height)
+
+
+def _size(value):
+    if isinstance(value, str):
+        return parse_size(value)
+    width, height = value
+    return parse_size(f"{width}x{height}")
+
+
+_SIZE = Form(
+    f"(width, height) in pixels, or {KEEP}", _size, str, lambda value: f"{value[0]}x{value[1]}"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage(Settings):
+    """How videos are stored: recorded with a data set, and the same whenever it is resumed.
+
+    >>> Storage(flow="dis", size=(85, 64)).quality
+    95
+    """
+
+    form: str = option("shards", "Stored form.", choices=list(records.READERS))
+    size: tuple[int, int] | None = option(
+        (171, 128),  # the paper's, section 3.4
+        f"Stored WIDTHxHEIGHT in pixels; {KEEP}: the file's own.",
+        form=_SIZE,
+        optional=True,
+    )
+    flow: str = option("tvl1", "Optical flow method.", choices=[*flow.METHODS, "none"])
+    quality: int = option(95, "JPEG quality of frames and flow.", least=1, most=100)
+    min_frames: int = option(16, "Videos with fewer frames are refused.", least=1)
+
+    def recorded(self):
+        """{name: value} as plan.json and dataset.json hold it: `flow` is called `method` there."""
+        values = json.loads(json.dumps(self.values()))
+        return {"method" if name == "flow" else name: value for name, value in values.items()}
+
+
+def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[str], int]:
+    """Reads the plan of a data set, adds videos to it, and writes it.
+
+    Args:
+        root: folder of the data set.
+        storage: its settings.
+        videos: ids; those that the plan lacks come last.
+
+    Returns:
+        All videos in order, and how many go to a shard. Neither ever changes: a shard is written
+        again from the videos that belong to it, and would lose those that another number put
+        elsewhere.
+
+    Raises:
+        ValueError: the folder holds something else or was begun with other settings; or, in form
+            `folders`, one video's id is a folder of others.
+    """
+    path = root / PLAN
+    settings = storage.recorded()
+    known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+    elif {entry.name for entry in root.iterdir()} - {LOCK, PLAN + ".tmp"}:
+        raise ValueError(
+            "output must be a new or empty folder, or one that mas.prepare began. "
+            f"Received: {root}, which holds other files."
+        )
+    _refuse_changes(root, known["settings"], settings)
+    there = set(known["videos"])
+    plan = known["videos"] + [name for name in videos if name not in there]
+    if storage.form == "folders":
+        _refuse_nested(plan)
+    per_shard = known.get("videos_per_shard", 64)  # what it was before it was recorded
+    text = json.dumps({**known, "videos_per_shard": per_shard, "videos": plan}, indent=1)
+    temporary = root / (PLAN + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return plan, per_shard
+
+
+def _refuse_changes(root, before, now):
+    changed = [name for name in now if before.get(name) != now[name]]
+
+    def shown(settings):
+        pairs = [(name.replace("method", "flow"), settings.get(name)) for name in changed]
+        return ", ".join(f"{n}={tuple(v) if isinstance(v, list) else v!r}" for n, v in pairs)
+
+    if changed:
+        raise ValueError(
+            f"{root} was begun with {shown(before)}: a data set keeps its settings, so take "
+            f"another output folder for others. Received: {shown(now)}."
+        )
+
+
+def _refuse_nested(names):
+    known = set(names)
+    for name in names:
+        for parent in map(str, pathlib.PurePosixPath(name).parents):
+            if parent in known:
+                raise ValueError(
+                    "form=folders must have videos of which none is named as the folder of "
+                    f"another; form=shards may. Received: {parent!r} and {name!r}."
+                )
