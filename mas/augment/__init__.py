@@ -19,6 +19,7 @@ colour jitter), `apply_...(clip, ...)` applies given ones. `colour_jitter` takes
 (..., T, H, W, 3).
 """
 
+from mas.augment.basic import basic, fold
 from mas.augment.colour import BASIC_JITTER, OPERATIONS, colour_jitter, draw
 from mas.augment.spatial import AFFINE, affine, rotate_and_crop
 from mas.augment.temporal import break_frames, flow_warp, insert_frames, intra_mixup, swap_frames
@@ -29,10 +30,12 @@ __all__ = [
     "BASIC_JITTER",
     "OPERATIONS",
     "affine",
+    "basic",
     "break_frames",
     "colour_jitter",
     "draw",
     "flow_warp",
+    "fold",
     "insert_frames",
     "intra_mixup",
     "push_warp",

@@ -61,7 +61,7 @@ def open_data(data: PathLike, flow: bool = False) -> Data:
     if flow and not (found and found.has_flow):
         raise ValueError(
             "data must hold optical flow: prepare the videos with flow=tvl1 or dis. "
-            f"Received: {root}, {'which was prepared without' if found else 'which holds video files'}."
+            f"Received: {root}, which {'was prepared without' if found else 'holds video files'}."
         )
     if found is not None:
         return found

@@ -45,13 +45,3 @@ def _bounce(counts, step, start, length):
 
 
 LOOPS = {"restrict": _restrict, "wrap": _wrap, "bounce": _bounce}
-
-
-def check(loop):
-    """Refuses what is none of `LOOPS`.
-
-    Raises:
-        ValueError: it is.
-    """
-    if loop not in LOOPS:
-        raise ValueError(f"loop must be one of {list(LOOPS)}. Received: loop={loop!r}.")

@@ -1,16 +1,19 @@
 """One device, several GPUs or several hosts, and which process writes."""
 
+import functools
 import json
 import os
 
 import tensorflow as tf
 
-STRATEGIES = ("auto", "mirrored", "none")
+from mas.settings import STRATEGIES
+
 HOSTS = ("chief", "worker")  # task types of TF_CONFIG that train
 
 
+@functools.cache
 def strategy(name="auto"):
-    """Makes the distribution strategy; one for each process.
+    """The distribution strategy of this process, made once.
 
     Args:
         name: "auto": MultiWorkerMirroredStrategy where TF_CONFIG is set, else MirroredStrategy over

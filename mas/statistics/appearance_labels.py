@@ -7,22 +7,11 @@ import numba
 import numpy as np
 
 from mas.statistics import regions
+from mas.statistics.names import COLOURS
 
-COLOURS = ("octants", "mode")
 CHANNELS = 3
 LEVELS = 256
 OCTANTS = 8
-
-
-def appearance_names(patterns=(1, 2, 3), global_labels=True):
-    """Names of the labels of `appearance`, in order: "p1_diverse_location", ..., "colour"."""
-    local = [
-        f"p{pattern}_{extreme}_{statistic}"
-        for pattern in regions.check_patterns(patterns)
-        for extreme in ("diverse", "consistent")
-        for statistic in ("location", "colour")
-    ]
-    return (*local, *(("colour",) if global_labels else ()))
 
 
 def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):

@@ -1,6 +1,10 @@
 """The optimiser of MAS and STS, and their schedule."""
 
+from __future__ import annotations
+
 import keras
+
+from mas.settings import Optimisation
 
 # What `decay` selects. MAS decays the fully connected weights alone (authors' code); STS decays
 # weights, batch-norm gammas among them, and biases.
@@ -173,3 +177,32 @@ def stairs(learning_rate, steps, factor=0.1):
     rates = [learning_rate * factor**stair for stair in range(len(steps) + 1)]
     boundaries = [step - 1 for step in steps]  # Keras: the last steps at the rates before
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+
+
+def build(
+    optimisation: Optimisation, steps_per_epoch: int, precision: str = "float32"
+) -> keras.optimizers.Optimizer:
+    """The optimiser and its schedule; made inside the strategy's scope.
+
+    Args:
+        optimisation: the settings.
+        steps_per_epoch: 1 or more.
+        precision: of the layers; under mixed_float16 the loss is scaled, or small gradients would
+            be 0.
+    """
+    steps = [epochs * steps_per_epoch for epochs in optimisation.decay_epochs]
+    rate = optimisation.learning_rate
+    if len(steps) == 1:
+        schedule = staircase(rate, steps[0], optimisation.decay_factor)
+    else:
+        schedule = stairs(rate, steps, optimisation.decay_factor)
+    momentum = Momentum(
+        schedule,
+        optimisation.momentum,
+        optimisation.bias_rate,
+        l2=optimisation.l2,
+        decay=optimisation.decay,
+    )
+    if precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(momentum)
+    return momentum

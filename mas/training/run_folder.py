@@ -1,14 +1,14 @@
 """The run folder: everything one training leaves behind.
 
-flags.txt          a flag file that repeats the run
-run.json           versions, commit, lists, parameters, devices; `resumed`, a row for each time that
-                   the run went on; `finished` once it is
+flags.txt          the settings, as a flag file that repeats the run
+run.json           settings, versions, commit, lists, parameters, devices; `resumed`, a row for each
+                   time that the run was resumed; `finished` once it is
 metrics.csv        one row an epoch
 events.*           TensorBoard
 resume/            checkpoints
 backbone.keras     from uint8 R G B clips to the last convolution's map
 model.keras        the same with the task's heads
-export/            SavedModel, see `mas.export`
+export/            SavedModel, see `mas.training.export`
 test.csv           where there was a test; per_class.csv, confusion.csv and confusion.png of a task
                    that chooses one of several classes
 """
@@ -26,58 +26,121 @@ import subprocess
 import tensorflow as tf
 from absl import logging
 
-from mas import export, files
+from mas import files
+from mas.training import export
 
-# Flags that may change when a run goes on: they do not change what is computed.
-FREE = ("run", "restart", "threads", "log_every", "checkpoint_every", "epochs", "strategy")
-FREE += ("held_out", "pictures")
-# Flags that name files: not their paths but what they hold must stay; see `identity`.
-PATHS = ("data", "list", "train_list", "test_list", "classes", "init")
+FLAGS, METRICS = "flags.txt", "metrics.csv"
+
+
+class Recorded:
+    """The settings of a training as texts, in one table.
+
+    Args:
+        *parts: `mas.checks.Settings`.
+        **others: {name: text} of what is no part's setting, such as the task's name.
+
+    Raises:
+        ValueError: two parts have a setting of one name.
+    """
+
+    def __init__(self, *parts, **others):
+        """See the class."""
+        self.texts, self._options, self._defaults = dict(others), {}, {}
+        for part in parts:
+            for name, known in part.options().items():
+                if name in self.texts or name in self._options:
+                    raise ValueError(
+                        f"a task's settings must have names of their own. Received: {name!r}, "
+                        "which is a setting of every training."
+                    )
+                self._options[name] = known
+            self.texts |= part.texts()
+            self._defaults |= _default_texts(part)
+
+    def differences(self, earlier):
+        """[(name, text now, text then)] of settings that must not change when a run is resumed.
+
+        Args:
+            earlier: {name: [text]} of a flags.txt.
+        """
+        earlier = dict(earlier)
+        for option in earlier.pop("option", []):  # as --option=FIELD=VALUE
+            name, _, text = option.partition("=")
+            earlier[name] = [text]
+        found = []
+        for name, known in self._options.items():
+            if known.free:
+                continue
+            texts = earlier.get(name) or earlier.get(known.alias) or [self._defaults.get(name)]
+            then, now = _normal(known, texts[-1]), self.texts.get(name)
+            if then != now:
+                found.append((name, now, then))
+        for name in ("task", "seed"):
+            then = earlier.get(name, [self.texts.get(name)])[-1]
+            if then != self.texts.get(name):
+                found.append((name, self.texts[name], then))
+        return found
+
+
+def _default_texts(part):
+    try:
+        return type(part)().texts()
+    except TypeError:  # a setting without a default
+        return {}
+
+
+def _normal(known, text):
+    """A text as it is written today."""
+    try:
+        return None if text is None else known.form.text(known.form.convert(known.form.parse(text)))
+    except (KeyError, TypeError, ValueError):
+        return text
 
 
 class RunFolder:
-    """Opens a run folder, new or to go on with.
+    """Opens a run folder, new or to resume.
 
     Args:
         path: the folder.
-        flags: {name: [value as text, ...]} of the script; several where a flag may be repeated.
+        settings: a `Recorded`.
         identity: {name: value} of what a run is trained on, such as the digests of its lists: what
-            must still be the same when it goes on. JSON can hold it.
-        restart: begin anew. The earlier run lies in PATH.earlier until the new one has trained.
+            must still be the same when it is resumed. JSON can hold it.
+        restart: start over. The earlier run lies in PATH.earlier until the new one has trained.
         chief: whether this process writes; the other hosts only read.
 
     Raises:
-        ValueError: an earlier run in the folder had other flags or other data, or had finished more
-            epochs; or the folder holds other things.
+        ValueError: an earlier run in the folder had other settings or other data, or had finished
+            more epochs; or the folder holds other things.
     """
 
-    def __init__(self, path, flags, identity=None, restart=False, chief=True):
+    def __init__(self, path, settings, identity=None, restart=False, chief=True):
         """See the class."""
         self.path, self.resume = pathlib.Path(path), str(pathlib.Path(path, "resume"))
-        self._metrics, self._writer = self.path / "metrics.csv", None
-        self._flags, self._identity = flags, identity or {}
+        self._metrics, self._writer = self.path / METRICS, None
+        self._settings, self._identity = settings, identity or {}
         self._earlier = self.path.with_name(f"{self.path.name}.earlier")
         if chief:
             self._open(restart)
 
     def _open(self, restart):
         held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
-        held.discard("flags.txt.tmp")  # killed while it was written, before all else
+        # Killed while it was written, before all else.
+        held = {name for name in held if not (name.startswith(FLAGS) and name.endswith(".tmp"))}
         if held:
-            if "flags.txt" not in held:
+            if FLAGS not in held:
                 raise ValueError(
                     "run must be a new folder or an earlier run. "
                     f"Received: {self.path}, which holds other files."
                 )
             if restart:
                 self._put_aside(held)
-            elif held != {"flags.txt"}:  # a run that was refused right away left nothing else
-                self._check_flags()
+            elif held != {FLAGS}:  # a run that was refused right away left nothing else
+                self._check_settings()
                 self._check_epochs()
                 self._check_identity()
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "flags.txt").is_file():
-            self._write_flags()
+        if not (self.path / FLAGS).is_file():
+            self.keep_settings()
 
     def _put_aside(self, held):
         """Keeps the earlier run for the case that the new one is refused."""
@@ -91,39 +154,29 @@ class RunFolder:
         """Throws away the run that was put aside; the new one trains."""
         shutil.rmtree(self._earlier, ignore_errors=True)
 
-    def keep_flags(self):
-        """Writes flags.txt anew: a flag that is free to change may have changed."""
-        self._write_flags()
-
-    def _write_flags(self):
-        kept = {name: texts for name, texts in self._flags.items() if name != "restart"}
-        lines = [f"--{name}={text}\n" for name, texts in kept.items() for text in texts]
-        file, text = self.path / "flags.txt", "".join(lines)
+    def keep_settings(self):
+        """Writes flags.txt again: a setting that is free to change may have changed."""
+        text = "".join(f"--{name}={text}\n" for name, text in self._settings.texts.items())
+        file = self.path / FLAGS
         if not file.is_file() or file.read_text("utf-8") != text:
             files.write(file, text)
 
-    def _check_flags(self):
-        flags, earlier = self._flags, {}
-        for line in (self.path / "flags.txt").read_text("utf-8").splitlines():
-            name, value = line[2:].split("=", 1)
-            earlier.setdefault(name, []).append(value)
-        names = (set(flags) | set(earlier)) - {*FREE, *PATHS}
-        other = sorted(name for name in names if flags.get(name, []) != earlier.get(name, []))
+    def _check_settings(self):
+        other = self._settings.differences(read_flags(self.path / FLAGS))
         if other:
-            both = [(n, ",".join(flags.get(n, [])), ",".join(earlier.get(n, []))) for n in other]
-            changes = ", ".join(f"--{name}={new} (was {old})" for name, new, old in both)
+            changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in other)
             raise ValueError(
-                f"{self.path} holds a run that must go on with its own flags. Received: {changes}. "
-                "Take another --run, or --restart to begin anew."
+                f"{self.path} holds a run with other settings. Received: {changes}. "
+                "Take another run folder, or restart."
             )
 
     def _check_epochs(self):
         done = self.finished_epochs
-        epochs = int(self._flags.get("epochs", [done])[0])
+        epochs = int(self._settings.texts.get("epochs", done))
         if epochs < done:
             raise ValueError(
                 f"epochs must be at least {done}, which the run in {self.path} has finished. "
-                f"Received: {epochs}."
+                f"Received: epochs={epochs}."
             )
 
     def _check_identity(self):
@@ -135,8 +188,8 @@ class RunFolder:
             both = [(n, *(str(side.get(n))[: length[n]] for side in (new, earlier))) for n in other]
             changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in both)
             raise ValueError(
-                f"{self.path} holds a run that must go on with its own data. Received: {changes}. "
-                "Take another --run, or --restart to begin anew."
+                f"{self.path} holds a run on other data. Received: {changes}. "
+                "Take another run folder, or restart."
             )
 
     def _described(self):
@@ -153,7 +206,7 @@ class RunFolder:
         return self._described().get("finished_epochs", 0)
 
     def describe(self, model, strategy, **facts):
-        """Writes run.json, unless the run is to go on from a checkpoint."""
+        """Writes run.json, unless the run is resumed from a checkpoint."""
         if self.finished_epochs or tf.train.latest_checkpoint(self.resume):
             return
         trainable = sum(
@@ -175,10 +228,10 @@ class RunFolder:
     def begin(self, step, epoch):
         """Gets ready for training from `step` on, which lies in `epoch`, both counted from 0.
 
-        Notes in run.json that the run goes on, keeps the rows of the epochs before, and opens
+        Notes in run.json that the run is resumed, keeps the rows of the epochs before, and opens
         TensorBoard's file.
         """
-        self._write_flags()
+        self.keep_settings()
         if step:
             row = {"at": _now(), "step": step, "versions": versions(), "commit": _commit()}
             description = self._described()
@@ -232,6 +285,15 @@ class RunFolder:
         os.replace(temporary, final)
         marks = {"finished": _now(), "finished_epochs": epochs}
         self._write_described(self._described() | marks)
+
+
+def read_flags(path):
+    """{name: [text]} of a flags.txt, several where a flag may be repeated."""
+    found = {}
+    for line in path.read_text("utf-8").splitlines():
+        name, _, value = line.removeprefix("--").partition("=")
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _now():

@@ -1,6 +1,8 @@
-"""Contrastive losses in named pieces.
+"""Losses as functions of arrays, one value for each example, and the pieces they are made of.
 
-In a batch (pace): similarity, positives and negatives, log-sum-exp, the mean.
+Classes and numbers: cross-entropy, squared error.
+
+Contrast in a batch (pace): similarity, positives and negatives, log-sum-exp, the mean.
 
     l_ij = z_i . z_j / temperature
     loss of anchor i = mean over its positives j of  -log( e^l_ij / (e^l_ij + sum_k e^l_ik) )
@@ -8,20 +10,52 @@ In a batch (pace): similarity, positives and negatives, log-sum-exp, the mean.
 with k over the negatives of i. One positive gives InfoNCE, which is SimCLR's loss where the
 negatives are all other clips; several are averaged.
 
-With a queue (MoCo, VTDL, DSM): one row of logits for each query, whose column 0 is the positive;
-and triplets.
+Contrast with a queue (MoCo, VTDL, DSM): one row of logits for each query, whose column 0 is the
+positive; and triplets.
 
-Under several replicas each one has its own anchors and meets the clips of all: their embeddings are
-gathered, and the gradient flows back through them, so that the loss and the gradient are those of
-one device with the whole batch.
+Under several replicas each one has its own anchors and meets the clips of all (`mas.replicas`), so
+that the loss and the gradient are those of one device with the whole batch.
 """
 
-import tensorflow as tf
+from mas import lazy, replicas
+
+keras = lazy.module("keras")
+tf = lazy.module("tensorflow")
 
 NONE = -1e30  # the log of a sum without terms; finite, so that no gradient is NaN
 
 
-def loss(embeddings, groups, temperature=0.1, normalise=True):
+def cross_entropy(labels, logits):
+    """Cross-entropy of each example.
+
+    >>> round(float(cross_entropy([1], [[0.0, 0.0]])[0]), 4)
+    0.6931
+
+    Args:
+        labels: int (...), numbers of classes.
+        logits: float (..., classes).
+
+    Returns:
+        float32 (...).
+    """
+    return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def accuracy(labels, logits):
+    """1 where the largest logit is the label's, else 0: (...), (..., classes) -> float32 (...)."""
+    return keras.metrics.sparse_categorical_accuracy(labels, logits)
+
+
+def squared_error(targets, outputs):
+    """Mean squared error of each example: (N, D) each -> float32 (N,).
+
+    >>> squared_error([[1.0, 2.0]], [[0.0, 4.0]]).numpy().tolist()
+    [2.5]
+    """
+    return tf.reduce_mean(tf.square(tf.subtract(outputs, targets)), -1)
+
+
+def contrast(embeddings, groups, temperature=0.1, normalise=True):
     """The loss of every example, its clips told apart by group.
 
     Args:
@@ -40,10 +74,10 @@ def loss(embeddings, groups, temperature=0.1, normalise=True):
     groups = tf.reshape(groups, (-1,))
     if normalise:
         anchors = normalised(anchors)
-    clips = _numbers(tf.shape(anchors)[0])
-    same_clip = clips[:, None] == gathered(clips)[None]
-    same_group = groups[:, None] == gathered(groups)[None]
-    logits = similarity(anchors, gathered(anchors), temperature)
+    clips = replicas.numbers(tf.shape(anchors)[0])
+    same_clip = clips[:, None] == replicas.gathered(clips)[None]
+    same_group = groups[:, None] == replicas.gathered(groups)[None]
+    logits = similarity(anchors, replicas.gathered(anchors), temperature)
     each = info_nce(logits, same_group & ~same_clip, ~same_group)
     return tf.reduce_mean(tf.reshape(each, shape[:2]), 1)
 
@@ -106,12 +140,12 @@ def queue_logits(query, key, queue, negative=None, temperature=0.07):
     return tf.concat(columns, 1) / temperature
 
 
-def softmax_loss(logits):
+def softmax(logits):
     """-log of the softmax of column 0: (N, columns) -> (N,)."""
     return tf.reduce_logsumexp(logits, 1) - logits[:, 0]
 
 
-def nce_loss(logits, log_mean):
+def nce(logits, log_mean):
     """Noise-contrastive estimation against uniform noise: column 0 is data, the others are noise.
 
         e_j = exp(s_j) / Z,   Z = n * mean(exp(s)) of the first batch,   P = 1 / n,   m negatives
@@ -132,7 +166,7 @@ def nce_loss(logits, log_mean):
     return tf.nn.softplus(-against[:, 0]) + tf.reduce_sum(tf.nn.softplus(against[:, 1:]), 1)
 
 
-def triplet_loss(query, key, negative, margin=0.5):
+def triplet(query, key, negative, margin=0.5):
     """max(0, D(q, k) - D(q, n) + margin), with D(u, v) = |u - v + 1e-6|: (N, D) each -> (N,).
 
     Source: DSM(Triplet); the 1e-6 is PyTorch's, and keeps the gradient finite where u = v.
@@ -167,68 +201,10 @@ def uniformity(embeddings):
         float32 (N,): the one value for every example, so that means of batches can be taken; 0 for
         a single example. Source: Wang and Isola, ICML 2020, with t = 2.
     """
-    everything = gathered(embeddings)
+    everything = replicas.gathered(embeddings)
     count = tf.shape(everything)[0]
     squares = 2 - 2 * tf.matmul(everything, everything, transpose_b=True)
     logits = tf.where(tf.eye(count, dtype=tf.bool), NONE, -2 * squares)
     pairs = tf.cast(count * (count - 1), logits.dtype)
     value = tf.reduce_logsumexp(logits) - tf.math.log(tf.maximum(pairs, 1))
     return tf.fill(tf.shape(embeddings)[:1], tf.where(count > 1, value, 0.0))
-
-
-def of_another(values, order="shift"):
-    """Gives every example of the batch, that of all replicas, the row of another one.
-
-    Args:
-        values: (N, ...), one row an example.
-        order: "shift": the next example's, the first one's for the last. "reverse": as DSM's code,
-            where the middle one of an odd batch gets its own.
-
-    Returns:
-        (N, ...).
-    """
-    everything = gathered(values)
-    turned = tf.roll(everything, -1, 0) if order == "shift" else tf.reverse(everything, [0])
-    return own(turned, tf.shape(values)[0])
-
-
-def others(values):
-    """Of every example the rows of all others, of those on other replicas too.
-
-    Args:
-        values: (N, D), one row an example.
-
-    Returns:
-        (N, n - 1, D), n being the examples of all replicas.
-    """
-    everything = gathered(values)
-    count = tf.shape(everything)[0]
-    first = _numbers(tf.shape(values)[0])[:, None] + 1
-    return tf.gather(everything, (first + tf.range(count - 1)) % count)
-
-
-def own(values, count):
-    """This replica's part of what `gathered` joined: rows (replicas * count, ...) -> (count, ...).
-
-    The inverse of `gathered`.
-    """
-    return values[replica() * count :][:count]
-
-
-def replica():
-    """The number of this replica, from 0."""
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group
-
-
-def gathered(values):
-    """The values of all replicas, joined along the first axis; as they are on a single one."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return values
-    return context.all_gather(values, axis=0)
-
-
-def _numbers(count):
-    """A number for each clip of this replica that no clip of another replica has."""
-    return replica() * count + tf.range(count)

@@ -1,17 +1,22 @@
-"""Action recognition: clips -> mean over the video -> accuracy (CVPR 2019, section 4.1)."""
+"""What a test of a classifier found: accuracies, the confusion matrix, and the files of both."""
 
+from __future__ import annotations
+
+import csv
 import dataclasses
 import io
+import pathlib
+from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
-import tqdm
 
 from mas import files, lists
 
+MOST_IN_MATRIX = 20  # classes, of a matrix in text or with numbers in its picture
 
-@dataclasses.dataclass(frozen=True)
-class Report:
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Accuracy:
     """What a test found.
 
     Attributes:
@@ -22,57 +27,17 @@ class Report:
     """
 
     top1: float
-    top5: float
+    top5: float | None
     per_class: np.ndarray
     confusion: np.ndarray
 
     @property
-    def mean_class(self):
+    def mean_class(self) -> float:
         """Mean accuracy over the classes that were tested."""
         return float(np.nanmean(self.per_class))
 
 
-def clip_scores(model, batches, total):
-    """Class probabilities of every clip.
-
-    Args:
-        model: with the output "logits".
-        batches: data set of (clips, _).
-        total: how many clips come, for the progress bar.
-
-    Returns:
-        float32 (clips, classes).
-    """
-
-    @tf.function(reduce_retracing=True)
-    def predict(clips):
-        return tf.nn.softmax(model(clips, training=False)["logits"])
-
-    scores = []
-    with tqdm.tqdm(total=total, desc="test", unit="clip") as bar:
-        for clips, _ in batches:
-            scores.append(predict(clips).numpy())
-            bar.update(len(scores[-1]))
-    return np.concatenate(scores)
-
-
-def video_scores(scores, videos):
-    """Mean of the clip scores of each video.
-
-    Args:
-        scores: (clips, classes).
-        videos: int (clips,); the video of each clip.
-
-    Returns:
-        (numbers, means): the videos in ascending order, and their (videos, classes) scores.
-    """
-    numbers, places, counts = np.unique(videos, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(numbers), scores.shape[1]))
-    np.add.at(sums, places, scores)
-    return numbers, sums / counts[:, None]
-
-
-def report(scores, labels):
+def of_scores(scores: np.ndarray, labels: np.ndarray) -> Accuracy:
     """Accuracies of videos.
 
     Args:
@@ -88,11 +53,10 @@ def report(scores, labels):
         wrong = labels[(labels < 0) | (labels >= count)][0]
         raise ValueError(f"label must be in 0..{count - 1}. Received: label={wrong}.")
     order = np.argsort(-scores, axis=1, kind="stable")
-    top5 = float(np.mean((order[:, :5] == labels[:, None]).any(1)))
-    return dataclasses.replace(tally(labels, order[:, 0], count), top5=top5)
+    return dataclasses.replace(of_choices(labels, order[:, 0], count), top5=_top5(order, labels))
 
 
-def tally(labels, predicted, count):
+def of_choices(labels: np.ndarray, predicted: np.ndarray, count: int) -> Accuracy:
     """Accuracies of videos that were given one class each.
 
     Args:
@@ -104,14 +68,16 @@ def tally(labels, predicted, count):
     np.add.at(confusion, (labels, predicted), 1)
     with np.errstate(invalid="ignore"):
         per_class = confusion.diagonal() / confusion.sum(1)
-    return Report(float(np.mean(predicted == labels)), None, per_class, confusion)
+    return Accuracy(float(np.mean(predicted == labels)), None, per_class, confusion)
 
 
-def write(result, names, folder, unit="videos"):
+def write(
+    result: Accuracy, names: Sequence[str], folder: pathlib.Path, unit: str = "videos"
+) -> None:
     """Writes per_class.csv, confusion.csv and confusion.png.
 
     Args:
-        result: a `Report`.
+        result: an `Accuracy`.
         names: of the classes.
         folder: where to.
         unit: what was counted.
@@ -126,7 +92,9 @@ def write(result, names, folder, unit="videos"):
     _draw(result, names, folder / "confusion.png", unit)
 
 
-def write_scores(path, videos, labels, scores):
+def write_scores(
+    path: pathlib.Path, videos: Sequence[str], labels: np.ndarray, scores: np.ndarray
+) -> None:
     """Writes one row a video: id, label, likeliest class, probability of each class."""
     rows = [
         (video, label, int(row.argmax()), *(f"{value:.5f}" for value in row))
@@ -135,27 +103,28 @@ def write_scores(path, videos, labels, scores):
     files.write_csv(path, ("video", "label", "predicted", *range(scores.shape[1])), rows)
 
 
-def text(result, names, unit="videos"):
+def text(result: Accuracy, names: Sequence[str], unit: str = "videos") -> str:
     """The report for a terminal: accuracies, and the confusion matrix if it is small."""
+    top5 = f"top-5 {result.top5:.4f}, " if result.top5 is not None and len(names) > 5 else ""
     first = (
-        f"top-1 {result.top1:.4f}, top-5 {result.top5:.4f}, "
-        f"mean over classes {result.mean_class:.4f}, {result.confusion.sum()} {unit}"
+        f"top-1 {result.top1:.4f}, {top5}mean over classes {result.mean_class:.4f}, "
+        f"{result.confusion.sum()} {unit}"
     )
     return "\n".join([first, *rows(result, names)])
 
 
-def rows(result, names):
+def rows(result: Accuracy, names: Sequence[str]) -> list[str]:
     """A line for each class: its accuracy, and its row of the confusion matrix if it is small."""
     lines, width = [], max(map(len, names))
     for number, name in enumerate(names):
         row = f"  {name:{width}}  {result.per_class[number]:6.1%}"
-        if len(names) <= 20:
+        if len(names) <= MOST_IN_MATRIX:
             row += "  |" + "".join(f"{count:4d}" for count in result.confusion[number])
         lines.append(row)
     return lines
 
 
-def class_names(path, highest):
+def class_names(path: str | None, highest: int) -> list[str]:
     """Names in the order of the labels: those of a file, or without one their numbers.
 
     Raises:
@@ -169,6 +138,41 @@ def class_names(path, highest):
             f"labels must be below {len(names)}, the lines of {path}. Received: {highest}."
         )
     return names
+
+
+def read(folder: pathlib.Path) -> Accuracy | None:
+    """What `write` and `write_scores` left in a folder; None where there was no test.
+
+    Raises:
+        ValueError: a file is damaged; names it.
+    """
+    path, scores = folder / "confusion.csv", folder / "scores.csv"
+    if not path.is_file():
+        return None
+    try:
+        confusion = np.array([row[1:] for row in _table(path)], int)
+        true, chosen = (part.ravel() for part in np.indices(confusion.shape))
+        counts = confusion.ravel()
+        found = of_choices(true.repeat(counts), chosen.repeat(counts), len(confusion))
+        if not scores.is_file():
+            return found
+        path, rows = scores, _table(scores)
+        probabilities = np.array([row[3:] for row in rows], float)
+        top5 = _top5(np.argsort(-probabilities, axis=1, kind="stable"), [int(r[1]) for r in rows])
+        return dataclasses.replace(found, top5=top5)
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{path} must be that of a test. Received: {error}.") from None
+
+
+def _table(path):
+    """The rows of a csv file behind its header."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.reader(file))[1:]
+
+
+def _top5(order, labels):
+    """Share of rows whose label is among their first five classes."""
+    return float(np.mean((order[:, :5] == np.asarray(labels)[:, None]).any(1)))
 
 
 def _draw(result, names, path, unit):
@@ -185,7 +189,7 @@ def _draw(result, names, path, unit):
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(f"top-1 {result.top1:.1%} of {result.confusion.sum()} {unit}", fontsize=9)
-    if len(names) <= 20:
+    if len(names) <= MOST_IN_MATRIX:
         for (row, column), count in np.ndenumerate(result.confusion):
             if count:
                 shade = "white" if shares[row, column] > 0.5 else "black"

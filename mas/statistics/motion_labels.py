@@ -9,20 +9,9 @@ import numba
 import numpy as np
 
 from mas.statistics import regions
+from mas.statistics.names import COMPONENTS
 
-COMPONENTS = ("u", "v")
 BINS = 8  # of 45 degrees
-
-
-def motion_names(patterns=(1, 2, 3), global_labels=True):
-    """Names of the labels of `motion`, in order: "p1_u_location", ..., "v_frame"."""
-    local = [
-        f"p{pattern}_{component}_{statistic}"
-        for pattern in regions.check_patterns(patterns)
-        for component in COMPONENTS
-        for statistic in ("location", "direction")
-    ]
-    return (*local, *(f"{component}_frame" for component in COMPONENTS if global_labels))
 
 
 def motion(flow, patterns=(1, 2, 3), global_labels=True):

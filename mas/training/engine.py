@@ -1,0 +1,350 @@
+"""What pre-training and fine-tuning share: from settings to a finished run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from mas import clips, files, networks, records, tasks
+from mas.checks import refuse
+from mas.settings import Clip, Network, Optimisation, Plan
+from mas.tasks import Task
+from mas.training import distribution, optimizers
+from mas.training.loop import Trainer
+from mas.training.run_folder import Recorded, RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All that decides a training.
+
+    Attributes:
+        task: bound to clip and network.
+        optimisation: a `mas.Optimisation`.
+        plan: a `mas.Plan`.
+        seed: of weights, order and augmentation.
+        model: a backbone of the user's own in place of the task's network; or None.
+        init: run folder or .keras file whose weights the backbone starts from; or None.
+        notes: {name: text} for flags.txt, such as the paths of lists.
+        facts: for run.json.
+    """
+
+    task: Task
+    optimisation: Optimisation
+    plan: Plan
+    seed: int = 0
+    model: keras.Model | None = None
+    init: Any = None
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def build(self) -> tuple[keras.Model, keras.Model]:
+        """(backbone, model with the task's heads), inside the strategy's scope."""
+        task = self.task
+        if self.model is not None:
+            backbone = keras.models.clone_model(self.model)
+            backbone.set_weights(self.model.get_weights())
+        else:
+            shape = task.clip.shape(task.network.modality)
+            backbone = networks.build(task.network, shape)
+            if self.init is not None:
+                networks.copy_weights(self.init, backbone)
+        return backbone, task.model(backbone)
+
+    def reader(self, data: Any, examples: clips.Examples, random: bool = True) -> clips.Reader:
+        """Reads the task's examples: cropped and flipped at random, or the centre in order."""
+        clip = self.task.clip
+        flip = self.plan.flip
+        geometry = clips.Geometry(clip.resize, clip.size, random=random, flip=flip)
+        return clips.Reader(data, examples, self.task, geometry, self.seed, shuffle=random)
+
+    def recorded(self, *others: Any) -> Recorded:
+        """The settings as texts, for flags.txt."""
+        task = self.task
+        network = [task.network] if self.model is None else []
+        parts = (task, *network, task.clip, self.optimisation, self.plan, *others)
+        return Recorded(*parts, task=tasks.name_of(task), **self.notes, seed=str(self.seed))
+
+    def described(self) -> dict[str, Any]:
+        """The settings as JSON can hold them, for run.json."""
+        task = self.task
+        network = task.network.values()
+        if self.model is not None:
+            network = {"model": self.model.name, "modality": task.network.modality}
+        return {
+            "task": tasks.name_of(task),
+            "options": task.values(),
+            "network": network,
+            "clip": task.clip.values(),
+            "optimisation": self.optimisation.values(),
+            "plan": self.plan.values(),
+            "seed": self.seed,
+            **self.facts,
+        }
+
+
+def resolve(
+    network: Network | keras.Model | None, clip: Clip | None
+) -> tuple[Network, Clip, keras.Model | None]:
+    """The settings of a network, and of the clips that it takes.
+
+    Args:
+        network: settings, or a network of the user's own: a functional keras.Model from clips
+            (batch, T, S, S, 3), or flow (batch, T - 1, S, S, 2), to a map (batch, t, h, w, c).
+        clip: settings; None: those that the user's own network takes.
+
+    Returns:
+        (network, clip, the user's own network or None).
+
+    Raises:
+        ValueError: the user's own network is none of these, or takes other clips.
+    """
+    if network is None or isinstance(network, Network):
+        return network or Network(), clip or Clip(), None
+    if not isinstance(network, keras.Model):
+        refuse("network", "a mas.Network or a keras.Model", network)
+    shapes = [getattr(network, f"{end}_shape", None) for end in ("input", "output")]
+    if not all(isinstance(shape, tuple) and len(shape) == 5 for shape in shapes):
+        raise ValueError(
+            "network must be a functional keras.Model from (batch, frames, side, side, channels) "
+            f"to a map (batch, t, h, w, c). Received: {network.name}, from {shapes[0]} to "
+            f"{shapes[1]}."
+        )
+    _, frames, height, width, channels = shapes[0]
+    if None in shapes[0][1:] or height != width or channels not in (2, 3):
+        raise ValueError(
+            "network must take clips of known length, square, of 3 channels (R G B) or 2 (flow). "
+            f"Received: {network.name}, which takes {shapes[0][1:]}."
+        )
+    flow = channels == 2
+    own = Clip(frames + flow, height, networks.resize_for(height)) if clip is None else clip
+    settings = Network(modality="flow" if flow else "rgb")
+    if own.shape(settings.modality) != shapes[0][1:]:
+        raise ValueError(
+            f"clip must be what the network takes, {shapes[0][1:]}. "
+            f"Received: frames={own.frames}, size={own.size}."
+        )
+    return settings, own, network
+
+
+def replaced(experiment: Experiment, **changes: Any) -> Experiment:
+    """A copy of an experiment with other parts."""
+    return dataclasses.replace(experiment, **changes)
+
+
+def notes(**paths: Any) -> dict[str, str]:
+    """What flags.txt says of data, lists and sources: those that were given as paths."""
+    return {n: os.fspath(p) for n, p in paths.items() if isinstance(p, str | os.PathLike)}
+
+
+def cut_batch(plan: Plan, examples: clips.Examples) -> Plan:
+    """The plan with a batch that the examples fill, and a word where that is another one."""
+    if plan.batch <= len(examples):
+        return plan
+    logging.warning("batch is cut from %d to %d, the examples.", plan.batch, len(examples))
+    return dataclasses.replace(plan, batch=len(examples))
+
+
+def begin(
+    experiment: Experiment,
+    reader: clips.Reader,
+    path: str | os.PathLike | None,
+    restart: bool,
+    read: dict[str, Any],
+    *others: Any,
+) -> tuple[RunFolder, tf.distribute.Strategy, tempfile.TemporaryDirectory | None]:
+    """Sets TensorFlow up and opens the run folder.
+
+    Args:
+        experiment: an `Experiment`.
+        reader: of its examples.
+        path: of the folder; None for a temporary one.
+        restart: whether an earlier run in it is thrown away.
+        read: what was read beside the data, for `identity`.
+        *others: further `mas.checks.Settings` of the run.
+
+    Returns:
+        (run folder, strategy, the temporary folder or None).
+    """
+    reader.steps(experiment.plan.batch)
+    strategy = setup(experiment.plan, experiment.seed)
+    temporary = tempfile.TemporaryDirectory(prefix="mas_") if path is None else None
+    folder = pathlib.Path(temporary.name, "run") if temporary else pathlib.Path(path)
+    recorded = experiment.recorded(*others)
+    if path is not None:
+        recorded.texts["run"] = os.fspath(path)
+    chief = distribution.is_chief(strategy)
+    run = RunFolder(folder, recorded, identity(reader, **read), restart, chief)
+    distribution.barrier(strategy)
+    logging.info(
+        "%d clips; batch %d; run folder %s.",
+        len(reader.examples), experiment.plan.batch, run.path,
+    )  # fmt: skip
+    return run, strategy, temporary
+
+
+def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
+    """Threads, seeds and the strategy.
+
+    Of several hosts the chief alone says what it does.
+
+    Raises:
+        ValueError: an arithmetic that this machine cannot do.
+    """
+    limit_threads(plan.threads)
+    strategy = distribution.strategy(plan.strategy)
+    if not distribution.is_chief(strategy):
+        logging.set_verbosity(logging.WARNING)
+    keras.utils.set_random_seed(seed)
+    _check_precision(plan)
+    return strategy
+
+
+def limit_threads(threads: int) -> None:
+    """Lets TensorFlow's kernels use so many threads; 0 leaves it to TensorFlow.
+
+    In a process where TensorFlow is at work already, their number can no longer change.
+    """
+    if not threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        logging.info("TensorFlow has started; the number of its threads stays the same.")
+
+
+def _check_precision(plan):
+    """Refuses what TensorFlow 2.21 cannot do on CPU.
+
+    There a 3D convolution's kernel gets garbage for its bfloat16 gradient at times, except with
+    XLA, and 3D pools are missing in float16.
+    """
+    good = ("float32", "mixed_bfloat16") if plan.jit else ("float32",)
+    if plan.precision not in good and not tf.config.list_logical_devices("GPU"):
+        refuse("precision", "float32 without a GPU, or mixed_bfloat16 with jit", plan.precision)
+
+
+@contextlib.contextmanager
+def arithmetic(precision: str):
+    """Layers that are made inside compute in a precision."""
+    earlier = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(earlier)
+
+
+def identity(reader: clips.Reader, **lists: Any) -> dict[str, Any]:
+    """What a run is trained on: digests that tell when it changes under the same paths.
+
+    Args:
+        reader: of the training.
+        **lists: what was read beside the data: paths, lines of a list, or a network of the user's
+            own; None for what was not given.
+    """
+    data, examples = reader.data, reader.examples
+    summary = hashlib.sha256("\n".join(data.videos[n] for n in examples.videos).encode())
+    for numbers in (data.lengths[examples.videos], examples.starts, examples.labels):
+        summary.update(np.asarray(numbers, "<i8").tobytes())
+    digests = {f"{name}_sha256": _digest(source) for name, source in lists.items()}
+    facts = {"data": records.settings(data), "clips": len(examples)}
+    return {**facts, "clips_sha256": summary.hexdigest(), **digests}
+
+
+def _digest(source):
+    if source is None or isinstance(source, str | os.PathLike):
+        return files.digest(source)
+    text = source.to_json() if isinstance(source, keras.Model) else repr(list(source))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def train(
+    experiment: Experiment,
+    reader: clips.Reader,
+    strategy: tf.distribute.Strategy,
+    run: RunFolder,
+    callbacks: Sequence[Callable] = (),
+) -> tuple[keras.Model, keras.Model]:
+    """Trains, and leaves the finished run folder behind.
+
+    Args:
+        experiment: an `Experiment`.
+        reader: of its examples.
+        strategy: of `setup`.
+        run: the folder.
+        callbacks: functions of (reader, backbone, run folder, plan); each returns a function of
+            (epoch, step) that is called after each epoch, or None.
+
+    Returns:
+        (backbone, model) outside any strategy, with the final weights.
+    """
+    plan, chief = experiment.plan, distribution.is_chief(strategy)
+    if run.finished_epochs == plan.epochs:
+        logging.info("%s is finished.", run.path)
+        if chief:
+            run.keep_settings()
+        names = (networks.BACKBONE, networks.MODEL)
+        backbone, model = (networks.load(run.path / name) for name in names)
+        return backbone, model
+    with arithmetic(plan.precision):
+        with strategy.scope():
+            backbone, model = experiment.build()
+            steps = reader.steps(plan.batch)
+            optimizer = optimizers.build(experiment.optimisation, steps, plan.precision)
+            trainer = Trainer(experiment.task, model, optimizer, strategy)
+        check_fit(reader, backbone, plan.batch)
+        if chief:
+            run.describe(model, strategy, **experiment.described())
+        with reading():
+            made = [callback(reader, backbone, run, plan) for callback in callbacks if chief]
+            trainer.fit(reader, plan, run, [function for function in made if function])
+        if strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None:
+            final = [variable.numpy() for variable in model.variables]
+            with tf.device(None):
+                backbone, model = experiment.build()
+            for variable, value in zip(model.variables, final, strict=True):
+                variable.assign(value)
+    if chief:
+        run.finish(backbone, model, plan.epochs)
+    return backbone, model
+
+
+def check_fit(reader: clips.Reader, backbone: keras.Model, batch: int) -> None:
+    """Refuses a task whose examples are not what the network takes, before the first step.
+
+    Raises:
+        ValueError: it is so.
+    """
+    x, _ = reader.batches(batch, 0, 1).element_spec
+    clip = tuple(x.shape[-4:])  # behind the axes of examples and views
+    if clip != tuple(backbone.input_shape[1:]):
+        raise ValueError(
+            f"task must give the network its clips, {backbone.input_shape[1:]}. Received: "
+            f"{clip} from the task {reader.task.name}."
+        )
+
+
+@contextlib.contextmanager
+def reading():
+    """Gives errors of the input pipeline, which TensorFlow wraps, in their own words again."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        own = re.search(r"\b(?:Value|Index|FileNotFound|Permission|OS)Error: (.+)", error.message)
+        if not own:
+            raise
+        raise ValueError(own.group(1)) from error
