@@ -147,6 +147,14 @@ def frame_rate(path):
     return float(rate)
 
 
+def declared_frames(path):
+    """How many frames the container declares, often an estimate; 0 where it does not."""
+    capture = _open(path)
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    capture.release()
+    return max(0, int(count))
+
+
 def write(path, images, rate=25.0):
     """Writes RGB frames as an MPEG-4 video file (.avi or .mp4).
 

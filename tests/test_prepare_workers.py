@@ -64,10 +64,10 @@ def fake_jobs(tmp_path, *names, **options):
 
 
 def test_a_worker_that_crashes_is_replaced_and_its_video_named(tmp_path):
-    pool = workers.Pool(1, [sys.executable, "-c", FAKE])
     answers = {}
-    for job, answer in pool.run(fake_jobs(tmp_path, "a", "b", "crash", "c", "d")):
-        answers[job["video"]] = answer
+    with workers.Pool(1, [sys.executable, "-c", FAKE]) as pool:
+        for job, answer in pool.run(fake_jobs(tmp_path, "a", "b", "crash", "c", "d")):
+            answers[job["video"]] = answer
     assert answers.pop("crash") == {"error": "the decoder crashed (signal 11)"}
     pids = [answers[name].pop("pid") for name in "abcd"]
     assert answers == {name: {"frames": 1} for name in "abcd"}
@@ -76,20 +76,20 @@ def test_a_worker_that_crashes_is_replaced_and_its_video_named(tmp_path):
 
 
 def test_a_worker_that_fails_ends_the_run_with_its_last_words(tmp_path):
-    pool = workers.Pool(2, [sys.executable, "-c", FAKE])
     jobs = fake_jobs(tmp_path, "fail", *"abcdefghijklmnopqrst", seconds=0.05)
     with pytest.raises(RuntimeError, match=r"failed on fail.avi: OSError: \[Errno 28\] No space"):
-        list(pool.run(jobs))
+        with workers.Pool(2, [sys.executable, "-c", FAKE]) as pool:
+            list(pool.run(jobs))
     taken = (tmp_path / "log").read_text().split()
-    time.sleep(0.3)
-    assert len((tmp_path / "log").read_text().split()) <= len(taken) + 1 < 10
+    time.sleep(0.2)
+    assert (tmp_path / "log").read_text().split() == taken and len(taken) < 10
 
 
 CRASHING = """
 import ctypes
 from mas.prepare import extract
 run = extract.run
-extract.run = lambda job: ctypes.string_at(0) if job["video"] == "b" else run(job)
+extract.run = lambda job, tell: ctypes.string_at(0) if job["video"] == "b" else run(job)
 extract.main()
 """
 
@@ -115,7 +115,7 @@ def test_a_crash_costs_its_video_alone_and_is_tried_again(tmp_path, monkeypatch)
 NOISY = """
 import os
 from mas.prepare import extract
-def run(job):
+def run(job, tell):
     os.write(1, b"noise")
     print("noise", flush=True)
     return {"frames": job["n"]}
@@ -165,7 +165,7 @@ def test_the_command_and_its_exit_status(videos, tmp_path):
     status, text = command(*base)  # FRAMES is less than the default of 16
     assert status == 1
     for name in ("right/a.avi", "right/b.mkv", "down/c.avi"):
-        assert f"{videos / name}: shorter than one clip: 6 frames, at least 16 wanted" in text
+        assert f"{videos / name}: shorter than one clip: 6 frames, at least 16 needed" in text
     assert f"3 videos failed; see {tmp_path / 'data' / 'failures.csv'}." in text
     assert "holds 0 videos, 0 frames." in text and "Next:" not in text
     assert len(failures(tmp_path / "data")) == 4

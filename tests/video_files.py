@@ -68,6 +68,12 @@ class Inline:
     def __init__(self, count):
         self.count = count
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
     def run(self, jobs):
         for job in jobs:
-            yield job, extract.run(job)
+            yield job, extract.foresee(job) if "ask" in job else extract.run(job)

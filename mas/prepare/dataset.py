@@ -13,10 +13,8 @@ import fcntl
 import os
 import pathlib
 import shutil
-import time
 from collections.abc import Sequence
 
-import tqdm
 from absl import logging
 
 from mas import flow as optical_flow
@@ -25,6 +23,7 @@ from mas.checks import check_range
 from mas.files import PathLike
 from mas.prepare import failures, plan, workers
 from mas.prepare.plan import Storage
+from mas.prepare.progress import Progress
 
 STAGING = "staging"
 
@@ -156,10 +155,12 @@ class _Run:
         if jobs:
             self._write_failures()
             (self.root / records.DESCRIPTION).unlink(missing_ok=True)
-        if self.storage.form == "shards":
-            self._work_shards(jobs, count)
-        else:
-            collections.deque(self._answers(jobs, count), maxlen=0)
+        with workers.Pool(count) as pool, Progress(jobs, count, self.progress) as progress:
+            ended = self._ended(pool, jobs, progress)
+            if self.storage.form == "shards":
+                self._write_shards(jobs, ended)
+            else:
+                collections.deque(ended, maxlen=0)
         return self._finish()
 
     def _clean(self):
@@ -193,35 +194,27 @@ class _Run:
         storage = self.storage.values()
         return {"video": name, "path": self.paths[name], "output": str(output), "storage": storage}
 
-    def _answers(self, jobs, count):
-        """Yields each job as it ends, with the progress bar and the list of failures kept."""
-        frames, start = 0, time.monotonic()
-        total = len(self.plan)
-        with tqdm.tqdm(
-            total=total,
-            initial=total - len(jobs),
-            unit="video",
-            desc="prepare",
-            disable=not self.progress,
-        ) as bar:
-            for job, answer in workers.Pool(count).run(jobs):
-                if "error" in answer:
-                    self.failures[job["path"]] = answer["error"]
-                    self._write_failures()
-                frames += answer.get("frames", 0)
-                bar.set_postfix_str(f"{frames / (time.monotonic() - start):.1f} frames/s")
-                bar.update()
-                yield job
+    def _ended(self, pool, jobs, progress):
+        """Yields each job as it ends; the list of failures is kept meanwhile."""
+        for job, answer in pool.run([*progress.questions(), *jobs]):
+            progress.note(job, answer)
+            if "done" in answer or "ask" in job:
+                continue
+            if "error" in answer:
+                self.failures[job["path"]] = answer["error"]
+                self._write_failures()
+            yield job
 
     def _write_failures(self):
         failures.write(self.root, {**self.earlier, **self.failures})
 
-    def _work_shards(self, jobs, count):
+    def _write_shards(self, jobs, ended):
+        """Writes each shard when the last of its videos has ended."""
         left = collections.Counter(self._number(job) for job in jobs)
         for number in range(len(self.shards)):
             if not left[number]:
                 self._write_shard(number)
-        for job in self._answers(jobs, count):
+        for job in ended:
             number = self._number(job)
             left[number] -= 1
             if not left[number]:

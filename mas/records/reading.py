@@ -59,9 +59,10 @@ def open_data(data: PathLike, flow: bool = False) -> Data:
                 f"{'' if root.is_dir() else ', which is no folder'}."
             ) from None
     if flow and not (found and found.has_flow):
+        lack = "was prepared without" if found else "holds video files"
         raise ValueError(
             "data must hold optical flow: prepare the videos with flow=tvl1 or dis. "
-            f"Received: {root}, which {'was prepared without' if found else 'holds video files'}."
+            f"Received: {root}, which {lack}."
         )
     if found is not None:
         return found
