@@ -86,7 +86,9 @@ BOOLEAN = Form("true or false", _boolean, _parse_boolean, lambda value: str(valu
 INTEGER = Form("a whole number", _integer, int)
 NUMBER = Form("a number", _number, float, _write_number)
 TEXT = Form("text", _text)
-SIZE = Form("(width, height) in pixels", _size, str, lambda value: f"{value[0]}x{value[1]}")
+SIZE = Form(
+    "(width, height) in pixels, as in 171x128", _size, str, lambda value: f"{value[0]}x{value[1]}"
+)
 
 
 def several(form):

@@ -17,9 +17,11 @@ from mas.visualize.embedding import bounded_perplexity, draw_embedding, embeddin
 from mas.visualize.pictures import clip_pictures
 from mas.visualize.retrieval import page, read_neighbours
 from mas.visualize.statistics import draw_statistics
+from mas.visualize.training import TrainingPictures
 from mas.visualize.views import draw_views, view_names
 
 __all__ = [
+    "TrainingPictures",
     "animate_attention",
     "animate_clip",
     "attention",

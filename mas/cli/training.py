@@ -1,0 +1,64 @@
+"""What `mas train` and `mas finetune` share."""
+
+from __future__ import annotations
+
+from mas import records
+from mas.cli.flags import Flags, UsageError
+from mas.settings import Clip, Optimisation, Plan
+
+NAMES = "video,label"
+
+
+def define(flags: Flags) -> None:
+    """The flags on clips, optimisation, plan and run, behind those of data and network."""
+    flags.add(Clip, "clip")
+    flags.add(Plan, "plan")
+    flags.add(Optimisation, "optimisation")
+    flags.option("run", None, "Run folder; an unfinished run in it is resumed.", group="run")
+    flags.alias("output", "run")
+    flags.option("restart", False, "Throw away an earlier run in the folder.", group="run")
+    flags.option("seed", 0, "Of weights, order and augmentation.", group="run", least=0)
+    flags.option(
+        "tensorboard_clips",
+        2,
+        "Clips of which TensorBoard shows where the network looks.",
+        group="run",
+        least=0,
+        most=16,
+        advanced=True,
+        alias="pictures",
+    )
+
+
+def define_data(flags: Flags) -> None:
+    """The flags on data and lists, but for the lists themselves."""
+    flags.option(
+        "data",
+        None,
+        "What mas prepare wrote, or video files for tasks without flow.",
+        group="data",
+    )
+    flags.option(
+        "columns",
+        NAMES,
+        "Columns of the lists, or a preset: mas, sts, pace, vtdl.",
+        group="data",
+        advanced=True,
+    )
+
+
+def open_data(path: str | None, inputs=("rgb",)):
+    """The data set of --data, for what a task decodes."""
+    if not path:
+        raise UsageError(
+            "--data must be a folder that mas prepare wrote, or one of video files for tasks "
+            "without flow. Received: none."
+        )
+    return records.open_data(path, "flow" in inputs)
+
+
+def callbacks(flags: Flags) -> list:
+    """Pictures of a few clips for TensorBoard."""
+    from mas import visualize
+
+    return [visualize.TrainingPictures(flags.tensorboard_clips)] if flags.tensorboard_clips else []
