@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from absl import flags as absl_flags
 from absl import logging
 
 from mas.cli.flags import HelpWanted, UsageError
@@ -28,6 +29,7 @@ COMMANDS = {
     "recipes": "list the recipes, or print one",
 }
 RESUMED = ("train", "finetune", "prepare")  # by the same command
+EXPECTED = (FloatingPointError, ImportError, OSError, RuntimeError, ValueError, UsageError)
 FAILED, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -47,14 +49,14 @@ def main(*arguments: str) -> int:
     if given[0] == "--version":
         return _say(importlib.import_module("mas").__version__)
     command = given[0]
+    quiet()
     if command not in COMMANDS:
         return _fail(f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {command!r}.")
-    quiet()
     return _run(command, given[1:])
 
 
 def of(command: str) -> int:
-    """Runs one command on the arguments of the process, for train.py and `python -m mas.COMMAND`."""
+    """Runs one command on the arguments of the process: train.py, `python -m mas.COMMAND`."""
     return main(command, *sys.argv[1:])
 
 
@@ -64,14 +66,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         return importlib.import_module(f"mas.cli.{command}").run(list(arguments))
     except HelpWanted as text:
         return _say(str(text))
-    except (
-        FloatingPointError,
-        ImportError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        UsageError,
-    ) as error:
+    except EXPECTED as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         return _stopped(command, INTERRUPTED)
@@ -118,6 +113,7 @@ def quiet() -> None:
     and a dozen about every file that it saves. TF_CPP_MIN_LOG_LEVEL in the environment counts more.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    absl_flags.FLAGS.mark_as_parsed()  # absl's own, of which none is used: else it warns
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
@@ -79,7 +80,7 @@ class Flags:
         self.command, self.summary, self.usage = command, summary, usage
         self._values = absl.FlagValues()
         self._flags: dict[str, _Flag] = {}
-        self._elsewhere: dict[str, str] = {}
+        self._elsewhere: dict[str, list[str]] = {}
         self._recipes = recipes
         self.option("help", False, "Show the flags that most calls need.", group="other")
         self.option("helpfull", False, "Show all flags.", group="other")
@@ -115,7 +116,7 @@ class Flags:
     def elsewhere(self, names: Sequence[str], where: str) -> None:
         """Flags that are not this call's: `where` says whose they are, for the error."""
         for name in names:
-            self._elsewhere.setdefault(name, where)
+            self._elsewhere.setdefault(name, []).append(where)
 
     def _define(self, name, known, default, group):
         self._flags[name] = _Flag(name, known, default, group)
@@ -139,7 +140,8 @@ class Flags:
         except absl.UnrecognizedFlagError as error:
             hint = str(error)
             if error.flagname in self._elsewhere:
-                hint = f"--{error.flagname} belongs to {self._elsewhere[error.flagname]}."
+                where = " or ".join(self._elsewhere[error.flagname])
+                hint = f"--{error.flagname} belongs to {where}."
             raise UsageError(f"{hint} See {self.command} --help.") from None
         except absl.IllegalFlagValueError as error:
             flag, _, words = str(error).partition(": ")  # "flag --name=text: WHY"
@@ -231,15 +233,16 @@ class Flags:
         for group, flags in groups.items():
             text += ["", f"{group}:"]
             for flag in flags:
-                text += _help_lines(flag, width)
+                text += _help_lines(flag, width, full)
         hint = "A boolean --flag is switched off by --noflag" if full else "--helpfull: all flags"
         more = f" --{RECIPE}=NAME: those of a recipe (mas recipes)." if self._recipes else ""
         return "\n".join([*text, "", f"{hint}. --{FILE}=FILE: flags from a file.{more}"])
 
 
-def _help_lines(flag, width):
+def _help_lines(flag, width, full):
+    """The flag, its help (in short: the first clause), choices and default."""
     known, default = flag.known, flag.default
-    shown = known.help
+    shown = known.help if full else re.split(r"[.:;] ", known.help)[0].rstrip(".") + "."
     if known.choices is not None and not all(str(choice) in shown for choice in known.choices):
         shown = f"{shown} One of {', '.join(map(str, known.choices))}."
     if default is not None and default != []:

@@ -44,6 +44,7 @@ class MoCo(Views):
         "softmax, or nce (noise-contrastive estimation, in VTDL's code but in none of its "
         "scripts).",
         choices=("softmax", "nce"),
+        advanced=True,
     )
     temperature: float = option(0.07, "What cosines are divided by.", above=0)
     queue: int = option(
@@ -60,6 +61,7 @@ class MoCo(Views):
         "What the key encoder's batch norms see: the batch, or initial: mean 0 and variance 1 "
         "throughout, as the MoCo baseline in DSM's code.",
         choices=KEY_NORMS,
+        advanced=True,
     )
 
     name = "moco"

@@ -66,6 +66,7 @@ class Views(Task):
         "Frames that a video must have after a first frame, if it is long enough; 0: frames * "
         "stride. The authors of VTDL and DSM have 32 * stride whatever the clip: 128.",
         least=0,
+        advanced=True,
     )
     loop: str = option(
         "wrap",
@@ -78,8 +79,11 @@ class Views(Task):
         "Least distance of the first frames of anchor and negative. With the published 2 they "
         "mostly overlap; frames * stride / 4 keeps them further apart.",
         least=1,
+        advanced=True,
     )
-    unused: int = option(0, "Last frames of a video that are not used; 1 in DSM's code.", least=0)
+    unused: int = option(
+        0, "Last frames of a video that are not used; 1 in DSM's code.", least=0, advanced=True
+    )
     negative: str = option(
         "intra",
         "Negative of a query's own: none, intra (another clip of its video) or inter (the one of "
@@ -87,16 +91,23 @@ class Views(Task):
         choices=NEGATIVES,
     )
     rotation: float = option(
-        10.0, "Largest rotation of a view, in degrees, either way.", least=0, most=180
+        10.0,
+        "Largest rotation of a view, in degrees, either way.",
+        least=0,
+        most=180,
+        advanced=True,
     )
     colours: str = option(
         "one",
         "Changes of a view's colours: one of four (the authors' code), all four, or none.",
         choices=COLOURS,
+        advanced=True,
     )
-    embedding: int = option(128, "Numbers of an embedding.", least=1)
+    embedding: int = option(128, "Numbers of an embedding.", least=1, advanced=True)
     per_sample: bool = option(
-        False, "Draw what a method adds for each example; as published, for each batch."
+        False,
+        "Draw what a method adds for each example; as published, for each batch.",
+        advanced=True,
     )
 
     whole = True
