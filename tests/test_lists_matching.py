@@ -104,7 +104,7 @@ def test_find_videos_refuses_folders_without_any(tmp_path):
     with pytest.raises(ValueError, match="must be an existing folder. Received: .*none"):
         lists.find_videos(tmp_path / "none")
     (tmp_path / "list.txt").touch()
-    with pytest.raises(ValueError, match=r"'\.avi'.*Received: 1 other files"):
+    with pytest.raises(ValueError, match=r"'\.avi'.*Received: 1 other file"):
         lists.find_videos(tmp_path)
 
 

@@ -1,12 +1,17 @@
 """Lists from the annotation files of data sets whose classes differ in their motion alone."""
 
+from __future__ import annotations
+
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
+from mas.files import PathLike
 from mas.lists.entries import Entry
 
 
-def diving48(json_path, classes=None):
+def diving48(json_path: PathLike, classes: Sequence[str] | None = None) -> list[Entry]:
     """Diving48 from an official json file, such as Diving48_V2_train.json.
 
     Args:
@@ -21,10 +26,12 @@ def diving48(json_path, classes=None):
         ValueError: naming the file and the object, counted from 1.
     """
     classes = classes or []
-    entries = []
+    entries: list[Entry] = []
     for number, row in enumerate(_json_list(json_path), 1):
         row = row if isinstance(row, dict) else {"object": row}
-        video, label, frames = (row.get(key) for key in ("vid_name", "label", "end_frame"))
+        video: Any = row.get("vid_name")
+        label: Any = row.get("label")
+        frames: Any = row.get("end_frame")
         named = isinstance(video, str) and video.strip()
         if not (named and _whole(label, 0) and _whole(frames, 1)):
             raise ValueError(
@@ -40,7 +47,7 @@ def diving48(json_path, classes=None):
     return entries
 
 
-def diving48_classes(vocabulary):
+def diving48_classes(vocabulary: PathLike) -> list[str]:
     """Class names in label order from Diving48_vocab.json, which has a list of words for each.
 
     Returns:
@@ -49,7 +56,7 @@ def diving48_classes(vocabulary):
     Raises:
         ValueError: naming the file and the class, counted from 1.
     """
-    names = []
+    names: list[str] = []
     for number, words in enumerate(_json_list(vocabulary), 1):
         known = isinstance(words, list) and all(isinstance(word, str) for word in words)
         name = "-".join(words) if known else ""
@@ -62,7 +69,7 @@ def diving48_classes(vocabulary):
     return names
 
 
-def something(csv_path, classes=None):
+def something(csv_path: PathLike, classes: Sequence[str] | None = None) -> list[Entry]:
     """Something-Something v1 from an official csv file, lines `ID;LABEL` without a header.
 
     Args:
@@ -91,7 +98,7 @@ def something(csv_path, classes=None):
     return entries
 
 
-def something_classes(csv_path):
+def something_classes(csv_path: PathLike) -> list[str]:
     """The sorted class names of an official csv file of Something-Something; empty for a test."""
     return sorted({name for _, _, name in _something_rows(csv_path)} - {None})
 

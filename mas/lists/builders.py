@@ -1,5 +1,7 @@
 """Lists from what a data set comes with: file names, folders or its official annotation files."""
 
+from __future__ import annotations
+
 import collections
 import csv
 import hashlib
@@ -7,8 +9,10 @@ import math
 import pathlib
 import posixpath
 import re
+from collections.abc import Iterable, Sequence
 
-from mas.lists.entries import Entry, class_names, some, video_id
+from mas.files import PathLike
+from mas.lists.entries import Entry, class_names, counted, some, video_id
 from mas.lists.matching import canonical
 
 # In a checkout beside the package; setup.py installs the class files into it.
@@ -24,7 +28,9 @@ _UCF101_NAME = re.compile(r"v_(\w+)_g(\d\d)_c(\d\d)")
 _HMDB51_FLAGS = {"train": "1", "test": "2"}
 
 
-def ucf101(names, split, part, classes=None):
+def ucf101(
+    names: Iterable[str], split: int, part: str, classes: Sequence[str] | None = None
+) -> list[Entry]:
     """UCF101 from its file names alone: the groups of a split's test part are fixed.
 
     Args:
@@ -38,6 +44,9 @@ def ucf101(names, split, part, classes=None):
 
     Raises:
         ValueError: for another split or part, or naming the first few names that are not UCF101's.
+
+    >>> ucf101(["YoYo/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g08_c01.avi"], split=1, part="test")
+    [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=0)]
     """
     _check_split(split, part)
     classes = classes or class_names(_DATA_LISTS / "ucf101_classes.txt")
@@ -57,7 +66,9 @@ def ucf101(names, split, part, classes=None):
     return entries
 
 
-def hmdb51(split_dir, split, part, classes=None):
+def hmdb51(
+    split_dir: PathLike, split: int, part: str, classes: Sequence[str] | None = None
+) -> list[Entry]:
     """HMDB51 from its official split files, `CLASS_test_splitN.txt` with lines `NAME.avi 0|1|2`.
 
     Args:
@@ -103,7 +114,9 @@ def _hmdb51_lines(path):
     return pairs
 
 
-def kinetics(csv_path, class_dirs=False, classes=None):
+def kinetics(
+    csv_path: PathLike, class_dirs: bool = False, classes: Sequence[str] | None = None
+) -> list[Entry]:
     """Kinetics (400, 600, 700) from an official csv file.
 
     Args:
@@ -137,7 +150,7 @@ def kinetics(csv_path, class_dirs=False, classes=None):
     return entries
 
 
-def kinetics_classes(csv_path):
+def kinetics_classes(csv_path: PathLike) -> list[str]:
     """The sorted class names of an official Kinetics csv file; empty for a test file."""
     return sorted({row["label"] for _, row in _kinetics_rows(csv_path) if "label" in row})
 
@@ -150,8 +163,8 @@ def _kinetics_rows(path):
         header = reader.fieldnames or []
         if not set(needed) <= set(header):
             raise ValueError(
-                f"{path}:1: expected the columns label (but for test files), {', '.join(needed)}. "
-                f"Received: {','.join(header)!r}."
+                f"{path}:1: expected the columns {', '.join(needed)}, and label except in test "
+                f"files. Received: {','.join(header)!r}."
             )
         rows = [(reader.line_num, row) for row in reader]
     for number, row in rows:
@@ -165,7 +178,7 @@ def _kinetics_rows(path):
     return rows
 
 
-def folders(names, classes=None):
+def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[Entry]:
     """A data set with a folder per class: the label is the first folder's place among all, sorted.
 
     Args:
@@ -178,20 +191,28 @@ def folders(names, classes=None):
 
     Raises:
         ValueError: naming the first few names that lie in no folder or in an unknown one.
+
+    >>> [(entry.video, entry.label) for entry in folders(["walk/1.mp4", "run/1.avi"])]
+    [('walk/1', 1), ('run/1', 0)]
     """
     videos = [video_id(name) for name in names]
     classes = classes or folder_classes(videos)
+    if videos and not classes:
+        raise ValueError(
+            "names must be CLASS/.../NAME, below the folder that holds a folder for each class. "
+            f"Received: {len(videos)} without a folder, such as {videos[0]!r}."
+        )
     labels = {name: label for label, name in enumerate(classes)}
     unknown = [repr(v) for v in videos if _first_folder(v) not in labels]
     if unknown:
         raise ValueError(
-            f"names must be CLASS/.../NAME with one of {len(labels)} classes. "
+            f"names must be CLASS/.../NAME with one of {counted(len(labels), 'class', 'classes')}. "
             f"Received: {len(unknown)} that are not: {some(unknown)}."
         )
     return [Entry(video, labels[_first_folder(video)]) for video in videos]
 
 
-def folder_classes(names):
+def folder_classes(names: Iterable[str]) -> list[str]:
     """The first folders of the names, sorted by code point (`HammerThrow` before `Hammering`)."""
     return sorted({_first_folder(video_id(name)) for name in names} - {""})
 
@@ -200,12 +221,12 @@ def _first_folder(name):
     return name.split("/")[0] if "/" in name else ""
 
 
-def unlabelled(names):
+def unlabelled(names: Iterable[str]) -> list[Entry]:
     """Entries without labels, in the names' order."""
     return [Entry(video_id(name)) for name in names]
 
 
-def fraction(entries, fraction, seed=0):
+def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[Entry]:
     """A share of each class: ceil(fraction * size) of its entries, so at least one.
 
     Which ones is decided by a hash of seed, video and start. So it is the same on every machine
@@ -223,6 +244,10 @@ def fraction(entries, fraction, seed=0):
 
     Raises:
         ValueError: for a share outside (0, 1].
+
+    >>> entries = [Entry(f"{label}/{number}", label) for label in range(2) for number in range(40)]
+    >>> [entry.video for entry in fraction(entries, 0.05)]
+    ['0/19', '0/23', '1/0', '1/1']
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be in (0, 1]. Received: fraction={fraction}.")
@@ -241,7 +266,9 @@ def _rank(entry, seed):
     return hashlib.sha256(f"{seed}\n{entry.video}\n{entry.start}".encode()).digest()
 
 
-def split_by(entries, match=None, exclude=None):
+def split_by(
+    entries: Iterable[Entry], match: str | None = None, exclude: str | None = None
+) -> list[Entry]:
     """Selects entries by regular expressions that are searched for in the video id.
 
     Args:
@@ -254,6 +281,9 @@ def split_by(entries, match=None, exclude=None):
 
     Raises:
         ValueError: for an expression that does not compile.
+
+    >>> split_by([Entry("run/ann_1"), Entry("run/bob_1")], exclude="/bob_")
+    [Entry(video='run/ann_1', label=-1, start=None, frames=None, line=0)]
     """
     keep, leave = _expression("match", match), _expression("exclude", exclude)
     return [

@@ -58,6 +58,9 @@ def video_id(path: str) -> str:
 
     All of them go, as copies of Kinetics hold names such as `9EnSwbXxu5g.mp4.webm`; so the id of
     an id is itself. An extension that is not one of VIDEO_EXTENSIONS belongs to the name.
+
+    >>> video_id("a/9EnSwbXxu5g.mp4.webm"), video_id("./a/b.v2")
+    ('a/9EnSwbXxu5g', 'a/b.v2')
     """
     video = posixpath.normpath(path)
     stem, extension = posixpath.splitext(video)
@@ -72,6 +75,9 @@ def parse_columns(columns: str | Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         ValueError: where they do not start with `video`, repeat a column or name an unknown one.
+
+    >>> parse_columns("vtdl"), parse_columns("video,label")
+    (('video', 'frames', 'label'), ('video', 'label'))
     """
     if isinstance(columns, str):
         names = PRESETS.get(columns) or tuple(name.strip() for name in columns.split(","))

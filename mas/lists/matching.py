@@ -14,6 +14,7 @@ from mas.files import PathLike
 from mas.lists.entries import (
     VIDEO_EXTENSIONS,
     Entry,
+    counted,
     read,
     refuse_repeats,
     some,
@@ -45,7 +46,7 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
     if not alike:
         raise ValueError(
             f"{folder}: expected files that end in one of {sorted(VIDEO_EXTENSIONS)}. "
-            f"Received: {len(ignored)} other files."
+            f"Received: {counted(len(ignored), 'other file')}."
         )
     videos = {
         video if len(names) == 1 else name: name for video, names in alike.items() for name in names
@@ -73,9 +74,13 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
     Raises:
         ValueError: naming the list and the first few lines, where a video matches none or several,
             or where two entries become the same video and start.
+
+    >>> resolve([Entry("/data/v_YoYo_g01_c01", 100)], ["YoYo/v_YoYo_g01_c01"], "list.txt")
+    [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=0)]
     """
     available = set(available)
     resolved, failures = [], []
+    numbered = all(entry.video.rpartition(" ")[2].isdecimal() for entry in entries)
     for entry, ids in zip(entries, _matches(entries, available), strict=True):
         if len(ids) == 1:
             resolved.append(dataclasses.replace(entry, video=ids[0]))
@@ -83,10 +88,11 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
             found = f"matches {some([repr(i) for i in ids], 3)}" if ids else "matches none"
             failures.append(f"line {entry.line}: {entry.video!r} {found}")
     if failures:
+        advice = " Name the columns of its lines, such as columns=vtdl." if numbered else ""
         raise ValueError(
             f"{path}: expected each video to match exactly one of the data set's {len(available)}, "
             f"by its id or by its last path component. "
-            f"Received: {len(failures)} of {len(entries)} that do not: {some(failures)}."
+            f"Received: {len(failures)} of {len(entries)} that do not: {some(failures)}.{advice}"
         )
     refuse_repeats(resolved, path)
     return resolved
@@ -95,7 +101,7 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
 def drop_absent(
     entries: Sequence[Entry], available: Iterable[str], path: PathLike
 ) -> tuple[list[Entry], list[Entry]]:
-    """As `resolve`, but for lists of which a part is known to be gone (Kinetics).
+    """As `resolve`, for lists of which a part is known to be gone (Kinetics).
 
     Returns:
         The resolved entries that the data set holds, and the entries that it does not hold.

@@ -13,95 +13,16 @@ import fcntl
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
 
 from absl import logging
 
-from mas import flow as optical_flow
-from mas import lists, records
-from mas.checks import check_range
+from mas import flow, lists, records
 from mas.files import PathLike
 from mas.prepare import failures, plan, workers
 from mas.prepare.plan import Storage
 from mas.prepare.progress import Progress
 
 STAGING = "staging"
-
-
-def prepare_videos(
-    videos: PathLike,
-    output: PathLike,
-    *,
-    flow: str = Storage.flow,
-    size: tuple[int, int] | None = Storage.size,
-    form: str = Storage.form,
-    quality: int = Storage.quality,
-    min_frames: int = Storage.min_frames,
-    list: PathLike | Sequence[lists.Entry] | None = None,
-    columns: str | Sequence[str] = "video,label",
-    workers: int | None = None,
-    progress: bool = True,
-) -> records.Data:
-    """Prepares a folder of videos: decoded, resized, with optical flow.
-
-    May be stopped at any moment: the same call resumes.
-
-    Args:
-        videos: folder of video files, at any depth.
-        output: folder of the data set; new, empty, or one that an earlier call began.
-        flow: "tvl1", as in the papers, "dis", some 150 times as fast and smoother, or "none".
-        size: stored (width, height) in pixels; None keeps the file's own.
-        form: "shards" or "folders"; see `mas.records`.
-        quality: JPEG quality of frames and flow, 1..100.
-        min_frames: videos with fewer frames are refused.
-        list: prepare only these videos: path of a list, or a sequence of `lists.Entry`.
-        columns: of the list.
-        workers: worker processes; None takes one a core.
-        progress: whether to show a bar.
-
-    Returns:
-        The data set, as `records.open_data` opens it; `failures` is {absolute path: reason} of
-        these videos alone. OUTPUT/failures.csv names those of earlier calls with other videos,
-        too: such a line goes when a call prepares its video, or its file changes or is gone.
-
-    Raises:
-        ValueError: a setting is not allowed, `videos` or `list` name no videos, or the folder
-            holds something else, was begun with other settings, or cannot take the videos in
-            folders because one's id is a folder of others.
-        RuntimeError: another process is at work in the folder, a result cannot be stored, or this
-            OpenCV has no TV-L1.
-
-    >>> import tempfile
-    >>> from mas import sample
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = sample.write(folder, videos=2, test=1, frames=16, size=(44, 32))
-    >>> data = prepare_videos(
-    ...     f"{folder}/videos", f"{folder}/data", flow="dis", size=(44, 32), progress=False
-    ... )
-    >>> len(data.videos), data.failures
-    (12, {})
-    """
-    storage = Storage(flow=flow, size=size, form=form, quality=quality, min_frames=min_frames)
-    if workers is not None:
-        check_range("workers", workers, least=1)
-    found = find_videos(videos)
-    entries = lists.entries_of(list, columns, found)
-    if entries is not None:
-        found = {entry.video: found[entry.video] for entry in entries}
-    return prepare(found, output, storage, workers, progress)
-
-
-def find_videos(folder: PathLike) -> dict[str, pathlib.Path]:
-    """Finds the video files below a folder: `lists.find_videos`, and says what it ignores.
-
-    Returns:
-        dict from id to path, sorted by id.
-    """
-    videos, ignored = lists.find_videos(folder)
-    if ignored:
-        files = lists.counted(len(ignored), "file")
-        logging.info("Ignored %s without a video extension, such as %s.", files, ignored[0])
-    return {name: pathlib.Path(folder, file) for name, file in videos.items()}
 
 
 def prepare(
@@ -113,7 +34,7 @@ def prepare(
 ) -> records.Data:
     """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
     if storage.flow != "none":
-        optical_flow.estimator(storage.flow)  # says at once if there is none
+        flow.estimator(storage.flow)  # says at once if there is none
     root = pathlib.Path(output)
     root.mkdir(parents=True, exist_ok=True)
     with open(root / plan.LOCK, "w") as lock:

@@ -1,8 +1,12 @@
 """The names of features and files, and what both writing and reading need."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import pathlib
+
+from mas.files import PathLike
 
 RGB_FOLDER = "jpegs_256"
 FLOW_FOLDER = "tvl1_flow"
@@ -24,12 +28,12 @@ class Prepared:
     height: int
     width: int
     rate: float
-    rgb: list
-    u: list
-    v: list
+    rgb: list[bytes]
+    u: list[bytes]
+    v: list[bytes]
 
     @property
-    def frames(self):
+    def frames(self) -> int:
         """How many RGB frames it has."""
         return len(self.rgb)
 
@@ -48,7 +52,7 @@ def read_index(index):
         return [(row[0], *map(int, row[1:])) for row in reader]
 
 
-def read_failures(data):
+def read_failures(data: PathLike) -> dict[str, str]:
     """{path: reason} of the videos that could not be prepared. Names need not be UTF-8."""
     path = pathlib.Path(data) / FAILURES
     if not path.is_file():

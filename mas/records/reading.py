@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import pathlib
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from absl import logging
@@ -85,7 +86,7 @@ def _prepared(root):
     return Folders(root) if (root / RGB_FOLDER).is_dir() else None
 
 
-def settings(data):
+def settings(data: Data) -> dict[str, Any]:
     """What the images of an opened data set are: {form, size, method, quality}, as far as known."""
     known = _described(data.data)
     names = [name for name in ("form", "size", "method", "quality") if name in known]
@@ -106,10 +107,12 @@ class Shards:
 
     decoded = False
 
-    def __init__(self, data):
+    def __init__(self, data: PathLike):
         """Reads every index of the data set."""
         self.data, self.failures = pathlib.Path(data), read_failures(data)
-        self.videos, self._shards, numbers = [], [], []
+        self.videos: list[str] = []
+        self._shards: list[int] = []
+        numbers = []
         for index in sorted(self.data.glob("videos-*.csv")):
             for row in read_index(index):
                 self.videos.append(row[0])
@@ -119,18 +122,20 @@ class Shards:
         self.lengths, self.sizes, self._places = table[:, 0], table[:, 1:3], table[:, 3:]
 
     @functools.cached_property
-    def has_flow(self):
+    def has_flow(self) -> bool:
         """Whether flow was prepared as well."""
         text = (self.data / DESCRIPTION).read_text(encoding="utf-8")
         return json.loads(text)["method"] != "none"
 
-    def read(self, number, frames, flow_frames=()):
+    def read(
+        self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """The JPEG files of some frames of one video.
 
         Args:
             number: of the video in `videos`.
             frames: indices of the RGB frames, counted from 0, in any order.
-            flow_frames: indices of the frames whose flow (to the next frame) is wanted.
+            flow_frames: indices of the frames whose flow (to the next frame) is read.
 
         Returns:
             (rgb, u, v): lists of bytes.
@@ -156,7 +161,7 @@ class Shards:
 
         return cut(frames, 0), cut(flow_frames, 1), cut(flow_frames, 2)
 
-    def rate(self, number):
+    def rate(self, number: int) -> float:
         """Frames per second of a video, 0.0 if unknown; its shard is read up to there."""
         import tensorflow as tf
 
@@ -181,7 +186,7 @@ class Folders:
 
     decoded = False
 
-    def __init__(self, data):
+    def __init__(self, data: PathLike):
         """Lists every folder of frames below jpegs_256/ and counts its files.
 
         The first video tells how all frames are named: as one of `FRAME_FILES`.
@@ -219,7 +224,9 @@ class Folders:
         nested = parent / video
         return nested if nested.is_dir() else parent / video.rsplit("/", 1)[-1]
 
-    def read(self, number, frames, flow_frames=()):
+    def read(
+        self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """The JPEG files of some frames of one video: as `Shards.read`."""
 
         def load(folder, indices, name=FRAME_FILE):
@@ -233,7 +240,7 @@ class Folders:
         ]
         return load(self.data / RGB_FOLDER / video, frames, self._frame_file), *flow
 
-    def rate(self, number):
+    def rate(self, number: int) -> float:
         """Frames per second of a video: unknown, 0.0."""
         return 0.0
 

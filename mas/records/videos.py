@@ -1,4 +1,4 @@
-"""Video files as they are: decoded anew for every clip.
+"""Video files without preparation: decoded for every clip.
 
 What the files hold is measured once and kept in a file of the user's cache folder, none in the
 folder of the videos: it may be shared, or not writable.
@@ -10,18 +10,22 @@ folder of the videos: it may be shared, or not writable.
         reason                 why it cannot
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import csv
 import hashlib
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import tqdm
 from absl import logging
 
 from mas import files, video
+from mas.files import PathLike
 from mas.records.layout import check_frames
 
 FIELDS = ("file", "bytes", "changed", "frames", "height", "width", "jump", "reason")
@@ -35,7 +39,7 @@ class Videos:
 
     decoded, has_flow = True, False
 
-    def __init__(self, data, files):
+    def __init__(self, data: PathLike, files: dict[str, str]):
         """Measures every file that is new or has changed, several at a time.
 
         Args:
@@ -56,15 +60,15 @@ class Videos:
         root = os.path.abspath(self.data)
         self.failures = {os.path.join(root, file): reason for file, reason in reasons.items()}
 
-    def frames(self, number, frames, size):
+    def frames(self, number: int, frames: Sequence[int], size: tuple[int, int]) -> np.ndarray:
         """Some frames of one video, decoded.
 
         Args:
             number: of the video in `videos`.
             frames: indices, counted from 0, in any order.
             size: (width, height) that they are resized to, bilinear, aspect ignored: as
-                `mas.prepare` does, so that but for JPEG's loss the pixels are those of a data set
-                prepared in this size.
+                `mas.prepare` does, so the pixels are those of a data set prepared in this size,
+                before the loss of JPEG.
 
         Returns:
             uint8 (len(frames), height, width, 3), R G B.
@@ -80,12 +84,12 @@ class Videos:
         except OSError as error:
             raise video.VideoError(error.strerror or str(error)) from error
 
-    def rate(self, number):
+    def rate(self, number: int) -> float:
         """Frames per second of a video as its container declares them; 0.0 where it does not."""
         return video.frame_rate(self.data / self._files[number])
 
 
-def index_path(data):
+def index_path(data: PathLike) -> pathlib.Path:
     """The file in which the measures of a folder's videos are kept: one for each decoder."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     text = f"{video.DECODER}\n{os.path.realpath(data)}"

@@ -51,7 +51,7 @@ def write_shard(data, number, staged, kept=()):
     Args:
         data: the folder of the data set.
         number: of the shard.
-        staged: files written by `stage`, in the order wanted.
+        staged: files written by `stage`, in their order.
         kept: serialised examples of the earlier form, by position in that order (or None each).
     """
     import tensorflow as tf  # here, because the decoding workers do without it
