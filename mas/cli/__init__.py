@@ -106,13 +106,33 @@ def _overview():
     return "\n".join(["mas COMMAND --FLAG=VALUE ...", "", *lines, "", hint])
 
 
+def load_frameworks() -> None:
+    """Imports TensorFlow, once the flags are known to be right, without what it says of itself.
+
+    It writes some ten lines from C++ before any logging is set up, an error among them on every
+    machine without a GPU. Where TF_CPP_MIN_LOG_LEVEL is set, the user has chosen to see them.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        importlib.import_module("tensorflow")
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    tensorflow.get_logger().setLevel("ERROR")
+
+
 def quiet() -> None:
     """Shows messages without absl's prefix, and below errors only this project's.
 
-    TensorFlow writes some ten lines whenever it starts, from C++ and before any logging is set up,
-    and a dozen about every file that it saves. TF_CPP_MIN_LOG_LEVEL in the environment counts more.
+    TensorFlow logs through absl too, a dozen lines about every file that it saves.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_flags.FLAGS.mark_as_parsed()  # absl's own, of which none is used: else it warns
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)

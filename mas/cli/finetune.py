@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mas import networks, tasks
+from mas import cli, networks, tasks
 from mas.cli import recipes, training
 from mas.cli.flags import Flags, UsageError
 from mas.settings import Clip, Network, Optimisation, Plan
@@ -61,6 +61,7 @@ def run(arguments: list[str]) -> int:
     network, clip = _inherited(given)
     data = training.open_data(given.data, (network.modality if network else "rgb",))
 
+    cli.load_frameworks()
     from mas.training import finetune
 
     finetune(

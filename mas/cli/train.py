@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 
 from absl import logging
 
-from mas import tasks
+from mas import cli, tasks
 from mas.cli import recipes, training
 from mas.cli.flags import Flags, UsageError
 from mas.settings import Clip, Network, Optimisation, Plan
@@ -23,6 +24,7 @@ def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
     """The flags of the task that the arguments name, and its class."""
     found = Flags("mas train", SUMMARY, "--data=DATA --task=TASK ...", recipes.path)
     name = found.last(arguments, "task", "mas")
+    sys.path.append(os.getcwd())  # for a module of the user's own
     try:
         kind = tasks.kind(name)
     except ValueError as error:
@@ -66,6 +68,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _train(given, task, data, videos):
+    cli.load_frameworks()
     from mas.training import pretrain
 
     run = pretrain(
@@ -109,6 +112,7 @@ def _with_recipe(arguments):
 
 def _make_sample(given, task):
     """Generates videos, and prepares them; returns (data, list)."""
+    cli.load_frameworks()
     from mas import prepare, sample
 
     if given.data and not given.data.startswith(str(SAMPLE)):
