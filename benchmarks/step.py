@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from mas import backbones, optimizers, tasks, training
+from mas import backbones, tasks, training
+from mas.training import optimizers
 
 TORCH = ("c3d", "r2plus1d_10")  # what step_torch.py has
 

@@ -116,8 +116,8 @@ def test_compiled_loops_release_the_lock_and_are_kept(name):
 
 
 def compiled(name):
-    """The compiled functions of a module of `mas.statistics`, which is hidden by its function."""
-    module = importlib.import_module(f"mas.statistics.{name}")
+    """The compiled functions of a module of `mas.statistics`."""
+    module = importlib.import_module(f"mas.statistics.{name}_labels")
     return {name: value for name, value in vars(module).items() if hasattr(value, "py_func")}
 
 

@@ -5,12 +5,12 @@ import sys
 from absl import app, flags, logging
 
 from mas import cli, convert
-from mas.backbones import presets
+from mas.backbones import PRESETS
 
 _NETWORK = flags.DEFINE_enum(
     "network", None, list(convert.NAMES), "Authors and architecture.", required=True
 )
-_PRESET = flags.DEFINE_enum("preset", None, presets.NAMES[1:], "Input; default: the authors'.")
+_PRESET = flags.DEFINE_enum("preset", None, list(PRESETS[1:]), "Input; default: the authors'.")
 _FRAMES = flags.DEFINE_integer("frames", None, "Length of a clip; default: the authors'.", 1)
 _SIZE = flags.DEFINE_integer("size", None, "Side of a clip, in pixels; default: the authors'.", 1)
 _KEY = flags.DEFINE_string(
