@@ -296,6 +296,7 @@ def test_a_jump_leaves_out_what_lies_between(tmp_path, grabs):
         ([3, 150, 151], jump, 4 + 2),
         ([150, 152], jump, 1 + 2),
         ([jump - 1], jump, jump),
+        ([jump], jump, 1),
     ):
         del grabs[:]
         assert numbers(video.pick(path, indices, None, jumps)) == indices
