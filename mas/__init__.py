@@ -14,6 +14,22 @@ from typing import TYPE_CHECKING
 from mas import lazy
 
 if TYPE_CHECKING:
+    from mas import augment as augment
+    from mas import backbones as backbones
+    from mas import clips as clips
+    from mas import convert as convert
+    from mas import evaluate as evaluate
+    from mas import features as features
+    from mas import heads as heads
+    from mas import lists as lists
+    from mas import losses as losses
+    from mas import networks as networks
+    from mas import prepare as prepare
+    from mas import records as records
+    from mas import statistics as statistics
+    from mas import tasks as tasks
+    from mas import training as training
+    from mas import visualize as visualize
     from mas.prepare import prepare_videos as prepare_videos
     from mas.records import open_data as open_data
     from mas.settings import Clip as Clip

@@ -83,12 +83,12 @@ def write(
         unit: what was counted.
     """
     counts = result.confusion.sum(1)
-    rows = zip(names, counts, result.per_class, strict=True)
-    rows = [(name, count, f"{accuracy:.4f}") for name, count, accuracy in rows]
-    files.write_csv(folder / "per_class.csv", ("class", unit, "accuracy"), rows)
+    table = zip(names, counts, result.per_class, strict=True)
+    shares = [(name, count, f"{accuracy:.4f}") for name, count, accuracy in table]
+    files.write_csv(folder / "per_class.csv", ("class", unit, "accuracy"), shares)
     header = ("true class \\ predicted class", *names)
-    rows = [(name, *row) for name, row in zip(names, result.confusion, strict=True)]
-    files.write_csv(folder / "confusion.csv", header, rows)
+    matrix = [(name, *row) for name, row in zip(names, result.confusion, strict=True)]
+    files.write_csv(folder / "confusion.csv", header, matrix)
     _draw(result, names, folder / "confusion.png", unit)
 
 

@@ -5,9 +5,9 @@ several GPUs and several hosts.
 """
 
 from mas.training.distribution import barrier, is_chief, strategy
-from mas.training.finetune import Test, finetune
+from mas.training.finetuning import Test, finetune
 from mas.training.loop import Trainer
-from mas.training.pretrain import dataset, pretrain
+from mas.training.pretraining import dataset, pretrain
 from mas.training.runs import Run, open_run
 
 __all__ = [

@@ -115,25 +115,25 @@ def resolve(
         return network or Network(), clip or Clip(), None
     if not isinstance(network, keras.Model):
         refuse("network", "a mas.Network or a keras.Model", network)
-    shapes = [getattr(network, f"{end}_shape", None) for end in ("input", "output")]
-    if not all(isinstance(shape, tuple) and len(shape) == 5 for shape in shapes):
+    takes, gives = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
+    if not all(isinstance(shape, tuple) and len(shape) == 5 for shape in (takes, gives)):
         raise ValueError(
             "network must be a functional keras.Model from (batch, frames, side, side, channels) "
-            f"to a map (batch, t, h, w, c). Received: {network.name}, from {shapes[0]} to "
-            f"{shapes[1]}."
+            f"to a map (batch, t, h, w, c). Received: {network.name}, from {takes} to {gives}."
         )
-    _, frames, height, width, channels = shapes[0]
-    if None in shapes[0][1:] or height != width or channels not in (2, 3):
+    shape: tuple = takes[1:]  # type: ignore[index]
+    frames, height, width, channels = shape
+    if None in shape or height != width or channels not in (2, 3):
         raise ValueError(
             "network must take clips of known length, square, of 3 channels (R G B) or 2 (flow). "
-            f"Received: {network.name}, which takes {shapes[0][1:]}."
+            f"Received: {network.name}, which takes {shape}."
         )
     flow = channels == 2
     own = Clip(frames + flow, height, networks.resize_for(height)) if clip is None else clip
     settings = Network(modality="flow" if flow else "rgb")
-    if own.shape(settings.modality) != shapes[0][1:]:
+    if own.shape(settings.modality) != shape:
         raise ValueError(
-            f"clip must be what the network takes, {shapes[0][1:]}. "
+            f"clip must be what the network takes, {shape}. "
             f"Received: frames={own.frames}, size={own.size}."
         )
     return settings, own, network
@@ -180,10 +180,12 @@ def begin(
     """
     reader.steps(experiment.plan.batch)
     strategy = setup(experiment.plan, experiment.seed)
-    temporary = tempfile.TemporaryDirectory(prefix="mas_") if path is None else None
-    folder = pathlib.Path(temporary.name, "run") if temporary else pathlib.Path(path)
-    recorded = experiment.recorded(*others)
-    if path is not None:
+    recorded, temporary = experiment.recorded(*others), None
+    if path is None:
+        temporary = tempfile.TemporaryDirectory(prefix="mas_")
+        folder = pathlib.Path(temporary.name, "run")
+    else:
+        folder = pathlib.Path(path)
         recorded.texts["run"] = os.fspath(path)
     chief = distribution.is_chief(strategy)
     run = RunFolder(folder, recorded, identity(reader, **read), restart, chief)

@@ -22,11 +22,12 @@ import pathlib
 import platform
 import shutil
 import subprocess
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from mas import files
+from mas import checks, files
 from mas.training import export
 
 FLAGS, METRICS = "flags.txt", "metrics.csv"
@@ -45,7 +46,9 @@ class Recorded:
 
     def __init__(self, *parts, **others):
         """See the class."""
-        self.texts, self._options, self._defaults = dict(others), {}, {}
+        self.texts: dict[str, str] = dict(others)
+        self._options: dict[str, checks.Option] = {}
+        self._defaults: dict[str, str] = {}
         for part in parts:
             for name, known in part.options().items():
                 if name in self.texts or name in self._options:
@@ -116,7 +119,8 @@ class RunFolder:
     def __init__(self, path, settings, identity=None, restart=False, chief=True):
         """See the class."""
         self.path, self.resume = pathlib.Path(path), str(pathlib.Path(path, "resume"))
-        self._metrics, self._writer = self.path / METRICS, None
+        self._metrics = self.path / METRICS
+        self._writer: Any = None
         self._settings, self._identity = settings, identity or {}
         self._earlier = self.path.with_name(f"{self.path.name}.earlier")
         if chief:
@@ -289,7 +293,7 @@ class RunFolder:
 
 def read_flags(path):
     """{name: [text]} of a flags.txt, several where a flag may be repeated."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for line in path.read_text("utf-8").splitlines():
         name, _, value = line.removeprefix("--").partition("=")
         found.setdefault(name, []).append(value)

@@ -45,7 +45,7 @@ class PretextTest:
 
     means: dict[str, float]
     accuracy: Accuracy | None = None
-    choice: tuple | None = None
+    choice: tuple = ()
 
     def write(self, folder):
         """Writes test.csv, and of a choice per_class.csv, confusion.csv and confusion.png."""

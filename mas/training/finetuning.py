@@ -16,7 +16,7 @@ from mas.checks import Settings, option, refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
-from mas.training.pretrain import Videos, examples_of, opened
+from mas.training.pretraining import Videos, examples_of, opened
 from mas.training.runs import Run
 
 
@@ -84,20 +84,20 @@ def finetune(
     """
     settings, own_clip, own = _resolve(source, network, clip, run)
     plan, tested = plan or Plan(), Test(test_clips)
-    task = (task or tasks.Classify()).bound(own_clip, settings)
-    task.check()
+    chosen = task or tasks.Classify()
+    chosen.bound(own_clip, settings).check()
     data = opened(data, settings.modality == "flow")
     sides = [_labelled(data, side, columns) for side in (train, test)]
     names = _class_names(classes, train, [*sides[0], *sides[1]])
-    task = dataclasses.replace(task, classes=len(names)).bound(own_clip, settings)
+    bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
     _warn_of_both(*sides)
-    examples = examples_of(data, sides[0], task, plan, columns)
+    examples = examples_of(data, sides[0], bound, plan, columns)
     named = classes if isinstance(classes, str | os.PathLike) else None
     lists_read = {"train_list": train, "test_list": test, "classes": named}
     notes = engine.notes(data=data.data, **lists_read, init=source, columns=columns)
     facts = {name: notes.get(name) for name in ("init", "train_list", "test_list")}
     experiment = Experiment(
-        task,
+        bound,
         optimisation or Optimisation(),
         engine.cut_batch(plan, examples),
         seed,
