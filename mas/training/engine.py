@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -13,17 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from mas import clips, files, networks, records, tasks
+from mas import clips, networks, tasks
 from mas.checks import refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.tasks import Task
 from mas.training import distribution, optimizers
 from mas.training.loop import Trainer
-from mas.training.run_folder import Recorded, RunFolder
+from mas.training.recorded import Recorded, identity
+from mas.training.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +178,7 @@ def begin(
         (run folder, strategy, the temporary folder or None).
     """
     reader.steps(experiment.plan.batch)
-    strategy = setup(experiment.plan, experiment.seed)
+    strategy = distribution.setup(experiment.plan, experiment.seed)
     recorded, temporary = experiment.recorded(*others), None
     if path is None:
         temporary = tempfile.TemporaryDirectory(prefix="mas_")
@@ -195,83 +194,6 @@ def begin(
         len(reader.examples), experiment.plan.batch, run.path,
     )  # fmt: skip
     return run, strategy, temporary
-
-
-def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
-    """Threads, seeds and the strategy.
-
-    Of several hosts the chief alone says what it does.
-
-    Raises:
-        ValueError: an arithmetic that this machine cannot do.
-    """
-    limit_threads(plan.threads)
-    strategy = distribution.strategy(plan.strategy)
-    if not distribution.is_chief(strategy):
-        logging.set_verbosity(logging.WARNING)
-    keras.utils.set_random_seed(seed)
-    _check_precision(plan)
-    return strategy
-
-
-def limit_threads(threads: int) -> None:
-    """Lets TensorFlow's kernels use so many threads; 0 leaves it to TensorFlow.
-
-    In a process where TensorFlow is at work already, their number can no longer change.
-    """
-    if not threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        logging.info("TensorFlow has started; the number of its threads stays the same.")
-
-
-def _check_precision(plan):
-    """Refuses what TensorFlow 2.21 cannot do on CPU.
-
-    There a 3D convolution's kernel gets garbage for its bfloat16 gradient at times, except with
-    XLA, and 3D pools are missing in float16.
-    """
-    good = ("float32", "mixed_bfloat16") if plan.jit else ("float32",)
-    if plan.precision not in good and not tf.config.list_logical_devices("GPU"):
-        refuse("precision", "float32 without a GPU, or mixed_bfloat16 with jit", plan.precision)
-
-
-@contextlib.contextmanager
-def arithmetic(precision: str):
-    """Layers that are made inside compute in a precision."""
-    earlier = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(earlier)
-
-
-def identity(reader: clips.Reader, **lists: Any) -> dict[str, Any]:
-    """What a run is trained on: digests that tell when it changes under the same paths.
-
-    Args:
-        reader: of the training.
-        **lists: what was read beside the data: paths, lines of a list, or a network of the user's
-            own; None for what was not given.
-    """
-    data, examples = reader.data, reader.examples
-    summary = hashlib.sha256("\n".join(data.videos[n] for n in examples.videos).encode())
-    for numbers in (data.lengths[examples.videos], examples.starts, examples.labels):
-        summary.update(np.asarray(numbers, "<i8").tobytes())
-    digests = {f"{name}_sha256": _digest(source) for name, source in lists.items()}
-    facts = {"data": records.settings(data), "clips": len(examples)}
-    return {**facts, "clips_sha256": summary.hexdigest(), **digests}
-
-
-def _digest(source):
-    if source is None or isinstance(source, str | os.PathLike):
-        return files.digest(source)
-    text = source.to_json() if isinstance(source, keras.Model) else repr(list(source))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def train(
@@ -302,7 +224,7 @@ def train(
         names = (networks.BACKBONE, networks.MODEL)
         backbone, model = (networks.load(run.path / name) for name in names)
         return backbone, model
-    with arithmetic(plan.precision):
+    with distribution.arithmetic(plan.precision):
         with strategy.scope():
             backbone, model = experiment.build()
             steps = reader.steps(plan.batch)

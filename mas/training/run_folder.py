@@ -27,77 +27,11 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from mas import checks, files
+from mas import files
 from mas.training import export
+from mas.training.recorded import read_flags
 
 FLAGS, METRICS = "flags.txt", "metrics.csv"
-
-
-class Recorded:
-    """The settings of a training as texts, in one table.
-
-    Args:
-        *parts: `mas.checks.Settings`.
-        **others: {name: text} of what is no part's setting, such as the task's name.
-
-    Raises:
-        ValueError: two parts have a setting of one name.
-    """
-
-    def __init__(self, *parts, **others):
-        """See the class."""
-        self.texts: dict[str, str] = dict(others)
-        self._options: dict[str, checks.Option] = {}
-        self._defaults: dict[str, str] = {}
-        for part in parts:
-            for name, known in part.options().items():
-                if name in self.texts or name in self._options:
-                    raise ValueError(
-                        f"a task's settings must have names of their own. Received: {name!r}, "
-                        "which is a setting of every training."
-                    )
-                self._options[name] = known
-            self.texts |= part.texts()
-            self._defaults |= _default_texts(part)
-
-    def differences(self, earlier):
-        """[(name, text now, text then)] of settings that must not change when a run is resumed.
-
-        Args:
-            earlier: {name: [text]} of a flags.txt.
-        """
-        earlier = dict(earlier)
-        for option in earlier.pop("option", []):  # as --option=FIELD=VALUE
-            name, _, text = option.partition("=")
-            earlier[name] = [text]
-        found = []
-        for name, known in self._options.items():
-            if known.free:
-                continue
-            texts = earlier.get(name) or earlier.get(known.alias) or [self._defaults.get(name)]
-            then, now = _normal(known, texts[-1]), self.texts.get(name)
-            if then != now:
-                found.append((name, now, then))
-        for name in ("task", "seed"):
-            then = earlier.get(name, [self.texts.get(name)])[-1]
-            if then != self.texts.get(name):
-                found.append((name, self.texts[name], then))
-        return found
-
-
-def _default_texts(part):
-    try:
-        return type(part)().texts()
-    except TypeError:  # a setting without a default
-        return {}
-
-
-def _normal(known, text):
-    """A text as it is written today."""
-    try:
-        return None if text is None else known.form.text(known.form.convert(known.form.parse(text)))
-    except (KeyError, TypeError, ValueError):
-        return text
 
 
 class RunFolder:
@@ -289,15 +223,6 @@ class RunFolder:
         os.replace(temporary, final)
         marks = {"finished": _now(), "finished_epochs": epochs}
         self._write_described(self._described() | marks)
-
-
-def read_flags(path):
-    """{name: [text]} of a flags.txt, several where a flag may be repeated."""
-    found: dict[str, list[str]] = {}
-    for line in path.read_text("utf-8").splitlines():
-        name, _, value = line.removeprefix("--").partition("=")
-        found.setdefault(name, []).append(value)
-    return found
 
 
 def _now():
