@@ -69,15 +69,12 @@ def test_fully_connected_against_numpy():
     np.testing.assert_allclose(model(inputs.astype(np.float32)), expected, atol=1e-4)
 
 
-def test_pooled_against_numpy():
+def test_pooled_and_convolved_against_numpy():
+    """Convolved: windows of two frames and all of space, a kernel of three with zeros around."""
     features = keras.Input((2, 3, 4, 5))
     model = keras.Model(features, heads.pooled(features, 7, "pace"))
     kernel, bias = model.get_layer("pace").get_weights()
     np.testing.assert_allclose(model(MAPS), MAPS.mean((1, 2, 3)) @ kernel + bias, atol=1e-5)
-
-
-def test_convolved_against_a_plain_loop():
-    """Windows of two frames and all of space, a kernel of three with zeros around, the mean."""
     features = keras.Input((5, 2, 3, 4))
     model = keras.Model(features, heads.convolved(features, 6, frames=(2, 3)))
     maps = np.random.default_rng(0).normal(size=(2, 5, 2, 3, 4)).astype(np.float32)

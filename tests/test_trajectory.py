@@ -125,30 +125,6 @@ def test_replay_fails_where_the_file_says_otherwise(trajectory, recorded, tmp_pa
     assert trajectory.compare(path, trajectory.build_model(CLIP, WIDTH)) == 1
 
 
-def run_of(output, losses, norms):
-    names = [f"v{index}" for index in range(len(norms))]
-    return {
-        "first_output": [output],
-        "curve_mse_total": losses,
-        "final_norms": dict(zip(names, norms, strict=True)),
-        "order": names,
-    }
-
-
-def test_differences_are_counted_as_documented(trajectory):
-    golden = run_of([0.001, -2.0], [[4.0, 5.0], [1.0, 2.0]], [10.0, 0.0001])
-    measured = run_of([0.002, -2.0], [[4.0, 5.0], [1.01, 2.0]], [10.1, 0.0002])
-    found = trajectory.differences(measured, golden)
-    assert found["first output"] == pytest.approx((0.0005, 1.0))  # of the largest, 2
-    assert found["curve"] == pytest.approx((0.01, 0.01))
-    assert found["norm of v0"] == pytest.approx((0.01, 0.01))
-    assert found["norm of v1"] == pytest.approx((0.01, 1.0))  # 0.0001 of 0.01
-    far = run_of([0.001, -2.0], [[float("nan"), 5.0], [1.0, 2.0]], [float("inf"), 0.0001])
-    found = trajectory.differences(far, golden)
-    assert found["curve"][0] == found["norm of v0"][0] == float("inf")
-    assert found["first output"] == (0.0, 0.0)
-
-
 @pytest.mark.slow
 def test_full_replay_of_the_authors_steps(shared):
     golden = shared / "golden" / "trajectory.json"

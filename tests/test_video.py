@@ -107,6 +107,7 @@ def test_what_write_writes_reads_back(tmp_path, name):
 )
 def test_mixed_clips(shared, name):
     """Whole, and 17 frames by jumps to the right frame or not at all."""
+    assert {path.stem for path in (shared / "videos" / "mixed").iterdir()} == set(MIXED)
     count, rate, jumps = MIXED[name]
     (path,) = (shared / "videos" / "mixed").glob(f"{name}.*")
     whole = decode(path, (86, 64))
@@ -119,10 +120,6 @@ def test_mixed_clips(shared, name):
     first = np.random.default_rng(0).integers(0, count - 16)
     indices = [*range(first, first + 16), count - 1]
     np.testing.assert_array_equal(video.pick(path, indices, (86, 64), facts.jump), whole[indices])
-
-
-def test_mixed_holds_no_other_clips(shared):
-    assert {path.stem for path in (shared / "videos" / "mixed").iterdir()} == set(MIXED)
 
 
 # What cannot be read.
@@ -204,28 +201,50 @@ def test_absent_and_forbidden_files_say_so_themselves(tmp_path, monkeypatch):
         list(video.frames(path))
 
 
-class Declaring:
-    """A capture that declares another number of frames than it holds."""
+class Capture:
+    """A capture that counts what it decodes, and declares another number than it holds."""
 
-    def __init__(self, capture, declared):
-        self.capture, self.declared = capture, declared
-
-    def get(self, what):
-        return self.declared if what == cv2.CAP_PROP_FRAME_COUNT else self.capture.get(what)
+    def __init__(self, capture, declared=None, shows=True):
+        self._capture, self._declared, self._shows, self.grabbed = capture, declared, shows, 0
 
     def __getattr__(self, name):
-        return getattr(self.capture, name)
+        return getattr(self._capture, name)
+
+    def get(self, what):
+        declared = what == cv2.CAP_PROP_FRAME_COUNT and self._declared
+        return declared or self._capture.get(what)
+
+    def grab(self):
+        self.grabbed += 1
+        return self._capture.grab()
+
+    def retrieve(self):
+        return self._capture.retrieve() if self._shows else (False, None)
 
 
-def test_an_estimate_may_be_a_fifth_too_large(tmp_path, monkeypatch):
+@pytest.fixture
+def opened(monkeypatch):
+    """A function: what captures are from now on, and the list of those that are opened."""
+
+    def so(opened=video._open, **changes):
+        captures = []
+        monkeypatch.setattr(
+            video,
+            "_open",
+            lambda *a: captures.append(Capture(opened(*a), **changes)) or captures[-1],
+        )
+        return captures
+
+    return so
+
+
+def test_an_estimate_may_be_a_fifth_too_large(tmp_path, opened):
     path = video_files.write(tmp_path / "x.avi", video_files.noise(20))
-    opened = video._open
-    for declared in (25, 20, -1e18, 26):
-        monkeypatch.setattr(video, "_open", lambda path, n=declared: Declaring(opened(path), n))
-        if declared < 26:
-            assert len(list(video.frames(path))) == 20
-        else:
-            assert reason(path) == "truncated: 20 of 26 declared frames can be decoded"
+    for declared in (25, 20, -1e18):
+        opened(declared=declared)
+        assert len(list(video.frames(path))) == 20
+    opened(declared=26)
+    assert reason(path) == "truncated: 20 of 26 declared frames can be decoded"
 
 
 # Some frames of a file.
@@ -265,28 +284,7 @@ def test_any_frames_are_those_of_the_whole(tmp_path, extension, codec):
     )
 
 
-class Counted:
-    """A capture that counts the frames it was told to decode."""
-
-    def __init__(self, capture, counts):
-        self._capture, self._counts = capture, counts
-
-    def __getattr__(self, name):
-        return getattr(self._capture, name)
-
-    def grab(self):
-        self._counts.append(1)
-        return self._capture.grab()
-
-
-@pytest.fixture
-def grabs(monkeypatch):
-    counts, opened = [], video._open
-    monkeypatch.setattr(video, "_open", lambda *options: Counted(opened(*options), counts))
-    return counts
-
-
-def test_a_jump_leaves_out_what_lies_between(tmp_path, grabs):
+def test_a_jump_leaves_out_what_lies_between(tmp_path, opened):
     path = video_files.write(tmp_path / "x.avi", coded(200), "mp4v")
     jump = video.measure(path).jump
     assert 16 < jump < 40  # a key frame in every 12
@@ -298,16 +296,17 @@ def test_a_jump_leaves_out_what_lies_between(tmp_path, grabs):
         ([jump - 1], jump, jump),
         ([jump], jump, 1),
     ):
-        del grabs[:]
+        captures = opened()
         assert numbers(video.pick(path, indices, None, jumps)) == indices
-        assert len(grabs) == expected
+        assert captures[0].grabbed == expected
 
 
-def test_a_jump_that_ends_elsewhere_is_made_good(tmp_path, grabs, monkeypatch):
+def test_a_jump_that_ends_elsewhere_is_made_good(tmp_path, opened, monkeypatch):
     path = video_files.write(tmp_path / "x.avi", coded(200), "mp4v")
     monkeypatch.setattr(video, "_is_at", lambda capture, index: False)
+    captures = opened()
     assert numbers(video.pick(path, [5, 150, 190], None, 30)) == [5, 150, 190]
-    assert len(grabs) == 6 + 1 + 191
+    assert [capture.grabbed for capture in captures] == [6 + 1, 191]
     assert video.measure(path).jump == 0
 
 
@@ -318,25 +317,21 @@ def test_a_jump_to_other_pixels_counts_as_wrong(tmp_path, monkeypatch):
     assert video.measure(path).jump == 0
 
 
-def test_what_cannot_be_picked_says_why(tmp_path):
+def test_what_cannot_be_picked_says_why(tmp_path, opened):
     path = video_files.write(tmp_path / "x.avi", video_files.noise(30))
-    with pytest.raises(video.VideoError, match="frame 30 cannot be decoded"):
-        video.pick(path, [3, 30])
+
+    def says(message, function, *arguments):
+        with pytest.raises(video.VideoError, match=message):
+            function(path, *arguments)
+
+    says("frame 30 cannot be decoded", video.pick, [3, 30])
     video_files.cut(path, 0.5)
     assert video.pick(path, [3]).shape == (1, 32, 48, 3)
-    with pytest.raises(video.VideoError, match="frame 29 cannot be decoded"):
-        video.pick(path, [3, 29])
-    with pytest.raises(video.VideoError, match="truncated: 1. of 30 declared frames"):
-        video.measure(path)
+    says("frame 29 cannot be decoded", video.pick, [3, 29])
+    says("truncated: 1. of 30 declared frames", video.measure)
+    opened(shows=False)
+    says("frame 0 cannot be decoded", video.measure)
+    says("frame 0 cannot be decoded", video.pick, [0])
     path.write_text("no video")
-    for function in (video.measure, lambda path: video.pick(path, [0])):
-        with pytest.raises(video.VideoError, match="not a video that the decoder can open"):
-            function(path)
-
-
-def test_frames_that_are_there_but_cannot_be_shown(tmp_path, grabs, monkeypatch):
-    path = video_files.write(tmp_path / "x.avi", video_files.noise(5))
-    monkeypatch.setattr(Counted, "retrieve", lambda capture: (False, None), raising=False)
-    for function in (video.measure, lambda path: video.pick(path, [0])):
-        with pytest.raises(video.VideoError, match="frame 0 cannot be decoded"):
-            function(path)
+    says("not a video that the decoder can open", video.measure)
+    says("not a video that the decoder can open", video.pick, [0])
