@@ -309,6 +309,19 @@ def refuse(name, allowed, value):
     raise ValueError(f"{name} must be {allowed}. Received: {name}={value!r}.")
 
 
+def instance(name, value, kind):
+    """A value of a class; the class's defaults for None.
+
+    Raises:
+        ValueError: it is of another class.
+    """
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        refuse(name, f"a mas.{kind.__name__}", value)
+    return value
+
+
 def check_choice(name, value, choices):
     """Raises ValueError where a value is none of the choices."""
     if value not in choices:

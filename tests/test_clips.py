@@ -281,7 +281,7 @@ def test_folders_give_the_same_clips(data, tmp_path):
 
 def test_a_task_that_needs_flow_says_so(tmp_path):
     plain = store(tmp_path, flow=False)
-    with pytest.raises(ValueError, match="must have optical flow"):
+    with pytest.raises(ValueError, match="must hold optical flow"):
         reader(plain)
     assert "flow" not in reader(plain, task=Watch(inputs=("rgb",))).clip(0, 0)
 

@@ -259,7 +259,7 @@ def test_a_task_that_needs_flow_points_at_the_preparation(folder):
     examples = clips.examples(data, None, 8, "anywhere")
     geometry = clips.Geometry(SIZE, 32)
     with pytest.raises(
-        ValueError, match="must have optical flow: prepare the videos with mas.prep"
+        ValueError, match="must hold optical flow .* prepare the videos with flow=tvl1"
     ):
         clips.Reader(data, examples, Watch(inputs=("rgb", "flow")), geometry)
 

@@ -43,8 +43,8 @@ class Reader:
         """See the class."""
         if "flow" in task.inputs and not data.has_flow:
             raise ValueError(
-                f"the task {task.name} must have optical flow: prepare the videos with mas.prepare "
-                f"and --flow=tvl1 or dis. Received: {data.data}, which has none."
+                f"data must hold optical flow for the task {task.name}: prepare the videos with "
+                f"flow=tvl1 or dis. Received: {data.data}, which has none."
             )
         self.data, self.examples, self.task = data, examples, task
         self.geometry = dataclasses.replace(geometry, whole=task.whole)

@@ -72,6 +72,8 @@ def task(name: str | Task, **settings) -> Task:
     """
     if isinstance(name, Task):
         return name
+    if not isinstance(name, str):
+        refuse("task", f"one of {list(TASKS)}, module:Class or a mas.tasks.Task", name)
     found = kind(name)
     for unknown in set(settings) - set(found.options()):
         refuse("setting", f"one of {sorted(found.options())} for task={name}", unknown)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import clips, networks, tasks
-from mas.checks import refuse
+from mas.checks import instance, refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.tasks import Task
 from mas.training import distribution, optimizers
@@ -110,6 +110,7 @@ def resolve(
     Raises:
         ValueError: the user's own network is none of these, or takes other clips.
     """
+    clip = clip and instance("clip", clip, Clip)
     if network is None or isinstance(network, Network):
         return network or Network(), clip or Clip(), None
     if not isinstance(network, keras.Model):

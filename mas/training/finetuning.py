@@ -12,7 +12,7 @@ import keras
 from absl import logging
 
 from mas import accuracy, clips, lists, networks, tasks
-from mas.checks import Settings, option, refuse
+from mas.checks import Settings, check_range, instance, option, refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
@@ -83,8 +83,9 @@ def finetune(
         FloatingPointError: the loss is no longer finite.
     """
     settings, own_clip, own = _resolve(source, network, clip, run)
-    plan, tested = plan or Plan(), Test(test_clips)
-    chosen = task or tasks.Classify()
+    plan, tested = instance("plan", plan, Plan), Test(test_clips)
+    chosen = instance("task", task, tasks.Classify)
+    check_range("seed", seed, least=0)
     chosen.bound(own_clip, settings).check()
     data = opened(data, settings.modality == "flow")
     sides = [_labelled(data, side, columns) for side in (train, test)]
@@ -98,7 +99,7 @@ def finetune(
     facts = {name: notes.get(name) for name in ("init", "train_list", "test_list")}
     experiment = Experiment(
         bound,
-        optimisation or Optimisation(),
+        instance("optimisation", optimisation, Optimisation),
         engine.cut_batch(plan, examples),
         seed,
         model=own,

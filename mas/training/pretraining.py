@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import clips, lists, records, tasks
+from mas.checks import check_range, instance, refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
@@ -69,7 +70,9 @@ def pretrain(
     """
     settings, own_clip, own = engine.resolve(network, clip)
     bound = tasks.task(task).bound(own_clip, settings)
-    plan = plan or Plan()
+    plan = instance("plan", plan, Plan)
+    optimisation = instance("optimisation", optimisation, Optimisation)
+    check_range("seed", seed, least=0)
     bound.check()
     data = opened(data, "flow" in bound.inputs)
     examples = examples_of(data, videos, bound, plan, columns)
@@ -78,7 +81,7 @@ def pretrain(
     bound.check(plan.batch)
     notes = engine.notes(data=data.data, list=videos, held_out=held_out, columns=columns)
     experiment = Experiment(
-        bound, optimisation or Optimisation(), plan, seed, own, notes=notes,
+        bound, optimisation, plan, seed, own, notes=notes,
         facts={"list": notes.get("list")},
     )  # fmt: skip
     reader = experiment.reader(data, examples)
@@ -92,7 +95,11 @@ def pretrain(
 
 def opened(data: Any, flow: bool = False) -> Any:
     """The data set, opened where it was given as a folder."""
-    return records.open_data(data, flow) if isinstance(data, str | os.PathLike) else data
+    if isinstance(data, str | os.PathLike):
+        return records.open_data(data, flow)
+    if not hasattr(data, "videos"):
+        refuse("data", "what mas.prepare_videos or mas.open_data returned, or a folder", data)
+    return data
 
 
 def examples_of(
