@@ -80,6 +80,7 @@ class Flags:
         self.command, self.summary, self.usage = command, summary, usage
         self._values = absl.FlagValues()
         self._flags: dict[str, _Flag] = {}
+        self._fields: set[str] = set()  # those that `add` made
         self._elsewhere: dict[str, list[str]] = {}
         self._recipes = recipes
         self.option("help", False, "Show the flags that most calls need.", group="other")
@@ -103,6 +104,7 @@ class Flags:
             default = defaults.get(field.name, field.default)
             default = None if default is dataclasses.MISSING else default
             self._define(field.name, checks.option_of(field), default, group)
+            self._fields.add(field.name)
 
     def option(self, name: str, default: Any, help: str, *, group: str, **known: Any) -> None:
         """A flag that is no field: see `mas.checks.option` for the other arguments."""
@@ -205,7 +207,7 @@ class Flags:
 
     def values(self, kind: type[Settings], only_given: bool = False) -> dict[str, Any]:
         """{name: value} of the flags that `add` made of a dataclass."""
-        names = [name for name in kind.options() if name in self._flags]
+        names = [name for name in kind.options() if name in self._fields]
         return {n: self._values[n].value for n in names if not only_given or self.given(n)}
 
     def make(self, kind: Any, **extra: Any) -> Any:
