@@ -1,11 +1,9 @@
 """Videos to prepare and short ways to do it: for the tests of preparation."""
 
 import csv
-import functools
 import os
 import pathlib
 
-import tqdm
 import video_files
 
 from mas import prepare
@@ -31,6 +29,10 @@ def run(videos, output, workers=2, **options):
     return prepare.prepare_videos(videos, output, workers=workers, **options).failures
 
 
+def run_noise(videos, output, form="shards", **options):
+    return run(videos, output, form=form, size=video_files.SIZE, min_frames=2, **options)
+
+
 def failures(output):
     with open(output / "failures.csv", newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
@@ -43,12 +45,9 @@ def write_videos(folder, names, frames=2):
 
 
 def write_text(folder, names):
+    folder.mkdir(exist_ok=True)
     for name in names:
         (folder / f"{name}.avi").write_text("no video\n")
-
-
-def run_noise(videos, output, form="shards", **options):
-    return run(videos, output, form=form, size=video_files.SIZE, min_frames=2, **options)
 
 
 def watch(monkeypatch):
@@ -61,5 +60,4 @@ def watch(monkeypatch):
 
     monkeypatch.setattr(workers, "Pool", video_files.Inline)
     monkeypatch.setattr(extract, "run", counted)
-    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, disable=True))
     return names

@@ -1,12 +1,10 @@
 """Preparation that is killed ends as one undisturbed run does."""
 
 import collections
-import functools
 import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -122,14 +120,14 @@ def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, good, bad):
     assert any(finished)
 
 
-@pytest.mark.parametrize("form", ["shards", "folders"])
+@pytest.mark.parametrize("form", ["shards", pytest.param("folders", marks=pytest.mark.slow)])
 def test_killed_at_any_step_while_videos_are_added(tmp_path, monkeypatch, extracted, form):
-    """What an earlier run finished is neither lost nor done again, in shared shards either."""
+    """What an earlier run finished is neither lost nor done again, in shards of both, too."""
     videos, before, output = tmp_path / "videos", tmp_path / "before", tmp_path / "data"
     write_videos(videos, "ace")
     write_text(videos, "bf")
     run(videos, before, form)
-    write_videos(videos, "bd")  # b is repaired, d is new, f stays what it is
+    write_videos(videos, "bd")  # b is repaired, d is new, f is as bad as before
     shutil.copytree(before, tmp_path / "undisturbed")
     extracted.clear()
     failed = run(videos, tmp_path / "undisturbed", form)
@@ -148,20 +146,21 @@ def test_killed_at_any_step_while_videos_are_added(tmp_path, monkeypatch, extrac
         assert set(extracted) == {"b", "d", "f"} and len(again) <= 1, (step, extracted)
 
 
-# Killed for good: SIGKILL to the real command and its worker processes.
+# Ended for good: a signal to the real command, whose workers must end with it.
 
 COMMAND = f"""
-import runpy, sys
+import sys
+from mas import cli
 from mas.prepare import plan
 plan.VIDEOS_PER_SHARD = {PER_SHARD}
-runpy.run_module("mas.prepare", run_name="__main__", alter_sys=True)
+sys.exit(cli.main("prepare", *sys.argv[1:]))
 """
 WORKERS = 2
 needs_proc = pytest.mark.skipif(not pathlib.Path("/proc/self/stat").is_file(), reason="no /proc")
 
 
-def start_command(videos, output):
-    words = [f"--videos={videos}", f"--output={output}", f"--workers={WORKERS}", "--flow=dis"]
+def start_command(videos, output, *flags):
+    words = [f"--videos={videos}", f"--output={output}", f"--workers={WORKERS}", *flags]
     log = open(output.with_name("log"), "w+")
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *words], env=ENVIRONMENT, stderr=log
@@ -204,57 +203,55 @@ def done(output):
     return len({*rows, *(names[position] for position in staged)})
 
 
-def kill_when(videos, output, condition, delay):
-    """Kills the command `delay` seconds after `condition`: its workers, and as `ready`."""
-    process, log = start_command(videos, output)
+def end_when(videos, output, condition, number, *flags):
+    """Sends the command a signal once a condition holds; (its status, its words)."""
+    process, log = start_command(videos, output, *flags)
     wait_for(lambda: condition() or process.poll() is not None)
-    time.sleep(delay)
     helpers = children(process.pid)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "it ended by itself before it could be killed"
-    wait_for(lambda: not any(map(alive, helpers)), 10)
-    return helpers, ready(log)
-
-
-def ready(log):
-    """How many videos the command found stored when it began; None if it did not get that far."""
+    process.send_signal(number)
+    status = process.wait(20)
+    wait_for(lambda: not any(map(alive, helpers)), 3)
     log.seek(0)
-    found = re.search(r"videos: (\d+) ready", log.read())
-    log.close()
-    return found and int(found[1])
-
-
-def reference(videos, output):
-    """What an undisturbed run leaves, made in this process."""
-    return prepare.prepare_videos(videos, output, flow="dis", workers=WORKERS).failures
+    with log:
+        return status, log.read()
 
 
 @needs_proc
 def test_sigkill(tmp_path):
-    """At seeded moments: while it starts, plans, extracts and writes shards."""
-    rng = random.Random(0)
+    """While it extracts, and while it writes shards."""
     videos, output = tmp_path / "videos", tmp_path / "data"
-    write_videos(videos, "abcdefghijkl", frames=40)
+    write_videos(videos, "abcdefgh", frames=40)
     video_files.cut(videos / "d.avi", 0.5)
-    moments = [
-        (lambda before: True, rng.uniform(0.05, 0.3)),
-        (lambda before: (output / "plan.json").is_file(), rng.uniform(0, 0.3)),
-        (lambda before: done(output) >= before + 2, rng.uniform(0, 0.1)),
-        (lambda before: any(output.glob("*.tfrecord*")), rng.uniform(0, 0.01)),
-    ]
-    helped, before = [], 0
-    for condition, delay in moments:
-        helpers, began = kill_when(videos, output, functools.partial(condition, before), delay)
-        helped += helpers
-        assert began in (None, before), "a stored video was not taken for stored"
+    before = 0
+    for moment in (lambda: done(output) >= 2, lambda: any(output.glob("*.tfrecord*"))):
+        status, words = end_when(videos, output, moment, signal.SIGKILL, "--flow=dis")
+        assert status == -signal.SIGKILL, "it ended by itself before it could be killed"
+        assert f"8 videos: {before} ready" in words, "a stored video was not taken for stored"
         before = done(output)
-    assert len(helped) >= WORKERS and before >= 2 and any(output.glob("*.tfrecord*"))
-    process, log = start_command(videos, output)
-    assert process.wait() == 1
-    assert ready(log) == before
-    failed = reference(videos, tmp_path / "undisturbed")
-    assert list(failed) == [str(videos / "d.avi")]
+        assert before >= 2
+    options = {"flow": "dis", "progress": False}
+    for folder in (output, tmp_path / "undisturbed"):
+        failed = prepare.prepare_videos(videos, folder, **options).failures
+        assert list(failed) == [str(videos / "d.avi")]
     assert video_files.tree(output) == video_files.tree(tmp_path / "undisturbed")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_signal_ends_command_and_workers_in_the_middle_of_a_flow(tmp_path, number):
+    """With one line; a frame's TV-L1 takes a second here."""
+    videos, output = tmp_path / "videos", tmp_path / "data"
+    video_files.write(videos / "x.avi", video_files.moving(40, (1, 0), (480, 320)))
+
+    def at_work():
+        return "0 of 1 video" in output.with_name("log").read_text()
+
+    status, words = end_when(videos, output, at_work, number, "--size=keep", "--form=folders")
+    assert status == 128 + number
+    assert words.endswith("stopped; the same command resumes\n") and "Traceback" not in words
+    assert not list(output.rglob("*.jpg")) and (output / "plan.json").is_file()
 
 
 @needs_proc
@@ -268,7 +265,7 @@ def test_sigkill_at_any_time(tmp_path, seed):
     write_text(videos, "m")
     kills, status = 0, None
     while status is None:
-        process, log = start_command(videos, output)
+        process, log = start_command(videos, output, "--flow=dis")
         try:
             status = process.wait(rng.uniform(0, 3 + kills))
         except subprocess.TimeoutExpired:
@@ -279,23 +276,5 @@ def test_sigkill_at_any_time(tmp_path, seed):
             kills += 1
         log.close()
     assert (status, kills > 0) == (1, True)
-    reference(videos, tmp_path / "undisturbed")
+    prepare.prepare_videos(videos, tmp_path / "undisturbed", flow="dis", progress=False)
     assert video_files.tree(output) == video_files.tree(tmp_path / "undisturbed")
-
-
-@needs_proc
-def test_a_worker_ends_although_its_flow_takes_long(tmp_path):
-    """The worker computes; its input ends because the parent is gone: it does not wait."""
-    video_files.write(tmp_path / "videos" / "x.avi", video_files.moving(40, (1, 0), (320, 240)))
-    words = [f"--videos={tmp_path / 'videos'}", f"--output={tmp_path / 'data'}", "--size=keep"]
-    command = [sys.executable, "-m", "mas.prepare", *words, "--form=folders", "--workers=1"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    wait_for(lambda: children(process.pid))
-    time.sleep(1)
-    helpers = children(process.pid)
-    process.kill()
-    process.wait()
-    start = time.monotonic()
-    wait_for(lambda: not any(map(alive, helpers)), 10)
-    assert helpers and time.monotonic() - start < 3
-    assert not list((tmp_path / "data").rglob("*.jpg"))

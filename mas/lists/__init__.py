@@ -9,10 +9,12 @@ from mas.lists.builders import (
     folders,
     fraction,
     hmdb51,
+    hmdb51_classes,
     kinetics,
     kinetics_classes,
     split_by,
     ucf101,
+    ucf101_classes,
     unlabelled,
 )
 from mas.lists.entries import (
@@ -46,6 +48,7 @@ __all__ = [
     "folders",
     "fraction",
     "hmdb51",
+    "hmdb51_classes",
     "kinetics",
     "kinetics_classes",
     "parse_columns",
@@ -55,6 +58,7 @@ __all__ = [
     "something_classes",
     "split_by",
     "ucf101",
+    "ucf101_classes",
     "unlabelled",
     "video_id",
     "write",

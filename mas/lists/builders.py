@@ -37,7 +37,7 @@ def ucf101(
         names: iterable of ids or file names that end in `v_CLASS_gGG_cCC`, in folders or not.
         split: 1, 2 or 3.
         part: "train" or "test".
-        classes: class names in label order; None: those of data_lists/ucf101_classes.txt.
+        classes: class names in label order; None: `ucf101_classes`.
 
     Returns:
         A list of Entry in the names' order; labels from 0 (the official lists count from 1).
@@ -49,7 +49,7 @@ def ucf101(
     [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=0)]
     """
     _check_split(split, part)
-    classes = classes or class_names(_DATA_LISTS / "ucf101_classes.txt")
+    classes = classes or ucf101_classes()
     labels = {canonical(name): label for label, name in enumerate(classes)}
     entries, unknown = [], []
     for video in map(video_id, names):
@@ -66,6 +66,11 @@ def ucf101(
     return entries
 
 
+def ucf101_classes() -> list[str]:
+    """The class names of UCF101 in the order of its classInd.txt."""
+    return class_names(_DATA_LISTS / "ucf101_classes.txt")
+
+
 def hmdb51(
     split_dir: PathLike, split: int, part: str, classes: Sequence[str] | None = None
 ) -> list[Entry]:
@@ -75,7 +80,7 @@ def hmdb51(
         split_dir: folder of the split files; all classes' must be there.
         split: 1, 2 or 3.
         part: "train" (1 in the files) or "test" (2). Videos with 0 are in neither.
-        classes: class names in label order; None: those of data_lists/hmdb51_classes.txt.
+        classes: class names in label order; None: `hmdb51_classes`.
 
     Returns:
         A list of Entry with ids `CLASS/NAME`, by class and then in the files' order.
@@ -84,7 +89,7 @@ def hmdb51(
         ValueError: for another split or part, a missing file, or naming file and line.
     """
     _check_split(split, part)
-    classes = classes or class_names(_DATA_LISTS / "hmdb51_classes.txt")
+    classes = classes or hmdb51_classes()
     paths = [pathlib.Path(split_dir, f"{name}_test_split{split}.txt") for name in classes]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -98,6 +103,11 @@ def hmdb51(
         for video, flag in _hmdb51_lines(path)
         if flag == _HMDB51_FLAGS[part]
     ]
+
+
+def hmdb51_classes() -> list[str]:
+    """The class names of HMDB51, sorted."""
+    return class_names(_DATA_LISTS / "hmdb51_classes.txt")
 
 
 def _hmdb51_lines(path):

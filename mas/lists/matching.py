@@ -166,7 +166,8 @@ def find_video(text: str, videos: Iterable[str]) -> str:
     if text in videos:
         return text
     ((*ids,),) = _matches([Entry(video_id(text))], set(videos))
-    ids = [video for video in ids if video.endswith(text)] or ids  # of a.avi and a.mkv
+    file = posixpath.basename(text)  # which may be one of a.avi and a.mkv
+    ids = [video for video in ids if posixpath.basename(video) == file] or ids
     if len(ids) == 1:
         return ids[0]
     names = {_name(video): video for video in reversed(videos)}
