@@ -113,10 +113,10 @@ def write(
     >>> len(write(tempfile.mkdtemp(), videos=2, test=1, frames=4))
     8
     """
+    check_range("test", test, least=1, most=videos - 1)
     root, digest = pathlib.Path(folder), hashlib.sha256()
     names = {m: [f"{m}/{m}_{number:02d}" for number in range(videos)] for m in sorted(MOTIONS)}
     _refuse_others(root / "videos", {f"{name}.avi" for group in names.values() for name in group})
-    check_range("test", test, least=1, most=videos - 1)
     train: list[lists.Entry] = []
     held: list[lists.Entry] = []
     for label, (motion, group) in enumerate(names.items()):
