@@ -3,15 +3,20 @@
 The line format, the column orders and the builders are described in data_lists/README.md.
 """
 
-from mas.lists.annotations import diving48, diving48_classes, something, something_classes
+from mas.lists.annotations import (
+    diving48,
+    diving48_classes,
+    kinetics,
+    kinetics_classes,
+    something,
+    something_classes,
+)
 from mas.lists.builders import (
     folder_classes,
     folders,
     fraction,
     hmdb51,
     hmdb51_classes,
-    kinetics,
-    kinetics_classes,
     split_by,
     ucf101,
     ucf101_classes,

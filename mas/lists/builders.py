@@ -1,9 +1,8 @@
-"""Lists from what a data set comes with: file names, folders or its official annotation files."""
+"""Lists from file names, folders and split files; shares of lists."""
 
 from __future__ import annotations
 
 import collections
-import csv
 import hashlib
 import math
 import pathlib
@@ -122,70 +121,6 @@ def _hmdb51_lines(path):
             )
         pairs.append((video_id(name), flag[0]))
     return pairs
-
-
-def kinetics(
-    csv_path: PathLike, class_dirs: bool = False, classes: Sequence[str] | None = None
-) -> list[Entry]:
-    """Kinetics (400, 600, 700) from an official csv file.
-
-    Args:
-        csv_path: file with the header label,youtube_id,time_start,time_end,split; other columns
-            are not read, and the test files' missing label makes unlabelled entries.
-        class_dirs: put `LABEL/` before the id, the layout that the usual download tools make.
-        classes: class names in label order; None: the file's own, sorted (`kinetics_classes`).
-
-    Returns:
-        A list of Entry with ids `{youtube_id}_{start:06d}_{end:06d}` (seconds), in file order.
-
-    Raises:
-        ValueError: naming file and line; or class_dirs for a file without labels.
-    """
-    rows = _kinetics_rows(csv_path)
-    labelled = any("label" in row for _, row in rows)
-    if class_dirs and not labelled:
-        raise ValueError(f"{csv_path}: class_dirs needs a label column. Received: none.")
-    classes = (classes or kinetics_classes(csv_path)) if labelled else []
-    labels = {name: label for label, name in enumerate(classes)}
-    entries = []
-    for number, row in rows:
-        if labelled and row["label"] not in labels:
-            raise ValueError(
-                f"{csv_path}:{number}: label must be one of the {len(labels)} classes. "
-                f"Received: {row['label']!r}."
-            )
-        video = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
-        folder = f"{row['label']}/" if class_dirs else ""
-        entries.append(Entry(folder + video, labels[row["label"]] if labelled else -1))
-    return entries
-
-
-def kinetics_classes(csv_path: PathLike) -> list[str]:
-    """The sorted class names of an official Kinetics csv file; empty for a test file."""
-    return sorted({row["label"] for _, row in _kinetics_rows(csv_path) if "label" in row})
-
-
-def _kinetics_rows(path):
-    """Pairs of line number and row, checked."""
-    needed = ("youtube_id", "time_start", "time_end")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        header = reader.fieldnames or []
-        if not set(needed) <= set(header):
-            raise ValueError(
-                f"{path}:1: expected the columns {', '.join(needed)}, and label except in test "
-                f"files. Received: {','.join(header)!r}."
-            )
-        rows = [(reader.line_num, row) for row in reader]
-    for number, row in rows:
-        times = [row["time_start"], row["time_end"]]
-        whole = all(time and time.isascii() and time.isdecimal() for time in times)
-        if not (whole and row["youtube_id"] and row.get("label", "unlabelled")):
-            raise ValueError(
-                f"{path}:{number}: expected a label, a youtube_id and whole seconds. "
-                f"Received: {list(row.values())}."
-            )
-    return rows
 
 
 def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[Entry]:
