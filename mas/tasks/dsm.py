@@ -111,7 +111,7 @@ class DSM(Disturbed, MoCo):
     ('rgb', 'flow')
     """
 
-    negative: str = option("intra", "As for MoCo.", choices=views.NEGATIVES)
+    negative: str = views.negative("intra")
 
     name = "dsm"
 

@@ -15,14 +15,14 @@ import dataclasses
 
 from mas import lazy, losses
 from mas.checks import option, refuse
+from mas.tasks import views
 from mas.tasks.momentum import KEY_NORMS, MomentumEncoder
-from mas.tasks.views import NEGATIVES, Views
 
 tf = lazy.module("tensorflow")
 
 
 @dataclasses.dataclass(frozen=True)
-class MoCo(Views):
+class MoCo(views.Views):
     """Tells the other view of a clip from the queue.
 
     Source: the baseline in the authors' code of DSM. There a clip of another video stands beside
@@ -33,12 +33,7 @@ class MoCo(Views):
     ('anchor', 'positive')
     """
 
-    negative: str = option(
-        "none",
-        "Negative of a query's own: none, intra (another clip of its video) or inter (the one of "
-        "the next example: of another video with sampling=anywhere).",
-        choices=NEGATIVES,
-    )
+    negative: str = views.negative("none")
     loss: str = option(
         "softmax",
         "softmax, or nce (noise-contrastive estimation, in VTDL's code but in none of its "

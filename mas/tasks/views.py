@@ -56,6 +56,16 @@ def apart(anchor, negative, places, min_offset):
     return negative
 
 
+def negative(default):
+    """The setting `negative`, whose default is each method's own."""
+    return option(
+        default,
+        "Negative of a query's own: none, intra (another clip of its video) or inter (the one of "
+        "the next example: of another video with sampling=anywhere).",
+        choices=NEGATIVES,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Views(Task):
     """Samples and augments the views; a method adds networks, loss, and what sets views apart."""
@@ -84,12 +94,7 @@ class Views(Task):
     unused: int = option(
         0, "Last frames of a video that are not used; 1 in DSM's code.", least=0, advanced=True
     )
-    negative: str = option(
-        "intra",
-        "Negative of a query's own: none, intra (another clip of its video) or inter (the one of "
-        "the next example: of another video with sampling=anywhere).",
-        choices=NEGATIVES,
-    )
+    negative: str = negative("intra")
     rotation: float = option(
         10.0,
         "Largest rotation of a view, in degrees, either way.",

@@ -35,7 +35,7 @@ class VTDL(MoCo):
     ('anchor', 'positive', 'negative')
     """
 
-    negative: str = option("intra", "As for MoCo.", choices=views.NEGATIVES)
+    negative: str = views.negative("intra")
     mixup: float = option(
         0.1,
         "Largest weight of the one frame that is blended into all others of a view (TCA); 0: none. "
