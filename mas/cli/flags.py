@@ -201,6 +201,11 @@ class Flags:
             raise AttributeError(name)
         return self._values[name].value
 
+    @property
+    def names(self) -> list[str]:
+        """Of all flags."""
+        return list(self._flags)
+
     def given(self, name: str) -> bool:
         """Whether a flag was given, on the command line or in a file."""
         return bool(self._values[name].present)

@@ -55,7 +55,7 @@ def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
 def run(arguments: list[str]) -> int:
     """Trains what the arguments say; returns the exit status."""
     given, kind = flags(_with_recipe(arguments))
-    rest = given.parse(_without_options(given.ordered(_with_recipe(arguments))))
+    rest = given.parse(training.without_options(given.ordered(_with_recipe(arguments))))
     if rest:
         raise UsageError(f"mas train takes flags only. Received: {' '.join(rest)}.")
     task = given.make(kind).bound(given.make(Clip), given.make(Network))
@@ -88,18 +88,6 @@ def _train(given, task, data, videos):
     )
     _say_next(given, run, data, videos)
     return 0
-
-
-def _without_options(arguments):
-    """--option=FIELD=VALUE of earlier versions as --FIELD=VALUE."""
-    found, left = [], list(arguments)
-    while left:
-        argument = left.pop(0)
-        if argument == "--option" and left:
-            argument = f"--option={left.pop(0)}"
-        name, _, text = argument.lstrip("-").partition("=")
-        found.append(f"--{text}" if name == "option" and text else argument)
-    return found
 
 
 def _with_recipe(arguments):

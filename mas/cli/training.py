@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mas import records
 from mas.cli.flags import Flags, UsageError
 from mas.settings import Clip, Optimisation, Plan
@@ -62,3 +64,15 @@ def callbacks(flags: Flags) -> list:
     from mas import visualize
 
     return [visualize.TrainingPictures(flags.tensorboard_clips)] if flags.tensorboard_clips else []
+
+
+def without_options(arguments: Sequence[str]) -> list[str]:
+    """--option=FIELD=VALUE of earlier versions as --FIELD=VALUE."""
+    found, left = [], list(arguments)
+    while left:
+        argument = left.pop(0)
+        if argument == "--option" and left:
+            argument = f"--option={left.pop(0)}"
+        name, _, text = argument.lstrip("-").partition("=")
+        found.append(f"--{text}" if name == "option" and text else argument)
+    return found

@@ -1,13 +1,25 @@
 """Features of videos on a plane, near where they are alike: t-SNE, coloured by class."""
 
-import colorsys
+from __future__ import annotations
+
 import html
 import string
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import figure
 
-from mas.visualize.classes import class_name
+from mas import lazy
+from mas.checks import check_range
+from mas.visualize.classes import class_colours, class_name
+
+if TYPE_CHECKING:
+    from matplotlib import figure
+    from sklearn import decomposition, manifold
+else:
+    decomposition = lazy.module("sklearn.decomposition")
+    figure = lazy.module("matplotlib.figure")
+    manifold = lazy.module("sklearn.manifold")
 
 MOST_VIDEOS = 5000  # a minute or two on two cores
 LEAST_VIDEOS = 5
@@ -34,20 +46,22 @@ $points
 """)
 
 
-def bounded_perplexity(perplexity, videos):
+def bounded_perplexity(perplexity: float, videos: int) -> float:
     """The perplexity that so many videos allow: a third of the others.
+
+    >>> bounded_perplexity(30, videos=31), bounded_perplexity(5, videos=31)
+    (10.0, 5)
 
     Raises:
         ValueError: it is not above 0, or the videos are fewer than `LEAST_VIDEOS`.
     """
     if videos < LEAST_VIDEOS:
         raise ValueError(f"features must be of {LEAST_VIDEOS} videos or more. Received: {videos}.")
-    if not perplexity > 0:
-        raise ValueError(f"perplexity must be above 0. Received: perplexity={perplexity}.")
+    check_range("perplexity", perplexity, above=0)
     return min(perplexity, (videos - 1) / 3)
 
 
-def plane(values, perplexity=PERPLEXITY, seed=0):
+def tsne(values: np.ndarray, perplexity: float = PERPLEXITY, seed: int = 0) -> np.ndarray:
     """t-SNE of features (van der Maaten and Hinton, 2008) by scikit-learn.
 
     Args:
@@ -61,8 +75,6 @@ def plane(values, perplexity=PERPLEXITY, seed=0):
     Raises:
         ValueError: too few videos, or a perplexity that is not above 0.
     """
-    from sklearn import decomposition, manifold  # an extra: nothing else here needs it
-
     perplexity = bounded_perplexity(perplexity, len(values))
     values = np.asarray(values, np.float64)
     if min(values.shape) > PRINCIPAL:
@@ -71,20 +83,23 @@ def plane(values, perplexity=PERPLEXITY, seed=0):
     return method.fit_transform(values).astype(np.float64)
 
 
-def class_colours(count):
-    """A colour for each class: hues evenly spaced, every other one darker.
+def sample_videos(count: int, most: int = MOST_VIDEOS, seed: int = 0) -> np.ndarray:
+    """Places of at most so many of `count` videos, drawn at random, in ascending order.
 
-    Returns:
-        float (count, 3) in [0, 1], R G B.
+    >>> sample_videos(3), len(sample_videos(10000, most=4))
+    (array([0, 1, 2]), 4)
     """
-    shades = [
-        colorsys.hls_to_rgb(number / max(count, 1), (0.55, 0.35)[number % 2], 0.85)
-        for number in range(count)
-    ]
-    return np.array(shades).reshape(count, 3)
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def draw_embedding(points, labels, names=None, title=""):
+def draw_embedding(
+    points: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    names: Sequence[str] | None = None,
+    title: str = "",
+) -> figure.Figure:
     """The plane as a picture.
 
     Args:
@@ -106,7 +121,14 @@ def draw_embedding(points, labels, names=None, title=""):
     return canvas
 
 
-def embedding_page(points, labels, videos, names=None, title="", side=800):
+def embedding_page(
+    points: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    videos: Sequence[str],
+    names: Sequence[str] | None = None,
+    title: str = "",
+    side: int = 800,
+) -> str:
     """The plane as a page: the mouse over a point shows its video.
 
     Args:

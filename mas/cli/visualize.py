@@ -1,0 +1,341 @@
+"""`mas visualize KIND`: pictures of data, of what a network sees, and of what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from absl import logging
+
+from mas import accuracy, checks, lazy, networks, records, tasks, visualize
+from mas.cli import training
+from mas.cli.flags import Flags, HelpWanted, UsageError
+from mas.settings import Clip
+from mas.visualize import embedding, output, retrieval
+
+features = lazy.module("mas.features")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """A kind of picture.
+
+    Attributes:
+        summary: what it shows.
+        needed: flags that a call must give.
+        suffixes: how its file may end; the first by default.
+        define: function of (flags, arguments) that adds the flags of this kind.
+        draw: function from the flags to what `visualize.write` takes.
+    """
+
+    summary: str
+    needed: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    define: Callable[[Flags, list[str]], None]
+    draw: Callable[[Flags], Any]
+
+
+_MEANS = {"data": "DATA", "features": "FILE.npz", "model": "RUN", "neighbours": "FILE.csv"}
+
+
+def flags(name: str, arguments: list[str]) -> Flags:
+    """The flags of a kind; those of views follow from the task that the arguments name."""
+    found = _own_flags(name, arguments)
+    for other in KINDS:
+        theirs = _own_flags(other, []).names
+        found.elsewhere([n for n in theirs if n not in found.names], f"mas visualize {other}")
+    return found
+
+
+def _own_flags(name, arguments):
+    kind = KINDS[name]
+    usage = " ".join(f"--{flag}={_MEANS[flag]}" for flag in kind.needed)
+    found = Flags(f"mas visualize {name}", kind.summary, f"{usage} ...")
+    kind.define(found, arguments)
+    default, ends = name + kind.suffixes[0], " ".join(kind.suffixes)
+    found.option("output", default, f"File to write, one of {ends}.", group="picture")
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Draws the picture that the arguments ask for; returns the exit status."""
+    name = next((word for word in arguments if word in KINDS), None)
+    if name is None:
+        if {"-h", "--help", "--helpfull"} & {*arguments}:
+            raise HelpWanted(_overview())
+        received = next((word for word in arguments if not word.startswith("-")), "none")
+        raise UsageError(f"KIND must be one of {', '.join(KINDS)}. Received: {received}.")
+    arguments = list(arguments)
+    arguments.remove(name)
+    given = flags(name, arguments)
+    rest = given.parse(training.without_options(given.ordered(arguments)))
+    if rest:
+        raise UsageError(f"{given.command} takes flags only. Received: {' '.join(rest)}.")
+    given.require(*KINDS[name].needed)
+    output.check(given.output, KINDS[name].suffixes)
+    visualize.write(given.output, KINDS[name].draw(given))
+    return 0
+
+
+def _overview():
+    width = max(map(len, KINDS))
+    kinds = [f"  {name:{width}}  {kind.summary}" for name, kind in KINDS.items()]
+    usage = "mas visualize KIND --output=FILE ..."
+    return "\n".join(
+        [usage, "", *kinds, "", "mas visualize KIND --help shows the flags of a kind."]
+    )
+
+
+def _moves(given):
+    return given.output.lower().endswith(".gif")
+
+
+# ---- a clip --------------------------------------------------------------------------------------
+
+
+def _define_video(found, start=0):
+    found.option("data", None, "What mas prepare wrote, or video files.", group="data")
+    found.option(
+        "video",
+        None,
+        "Id, last component or file name of a video, by default the first.",
+        group="data",
+    )
+    help = "First frame, from 0" + ("." if start == 0 else ", by default drawn by the task.")
+    found.option("start", start, help, group="data", form=checks.INTEGER, least=0)
+
+
+def _define_rate(found):
+    found.option(
+        "rate",
+        None,
+        "Frames per second of a gif, by default the video's (25 if that is unknown).",
+        group="picture",
+        form=checks.NUMBER,
+        least=1,
+        most=100,
+    )
+
+
+def _define_clip(found, arguments):
+    _define_video(found)
+    found.option("frames", 16, "Length of the clip, in frames.", group="clip", least=1, most=300)
+    found.add(Clip, "clip", skip=("frames",))
+    _define_rate(found)
+
+
+def _define_statistics(found, arguments):
+    _define_video(found)
+    found.add(Clip, "clip")
+
+
+def _read(given, data, **clip):
+    """(clip, title)."""
+    found = visualize.read_clip(data, given.video, given.start, **clip)
+    last = given.start + len(found["rgb"])
+    return found, f"{found['video']}, frames {given.start + 1} to {last}"
+
+
+def _rate(given, data, video):
+    """Frames per second: as told, else the video's, else usual ones."""
+    return given.rate or data.rate(data.videos.index(video)) or output.UNKNOWN_RATE
+
+
+def _draw_clip(given):
+    data = records.open_data(given.data)
+    clip, title = _read(given, data, frames=given.frames, size=given.size, resize=given.resize)
+    if _moves(given):
+        rate = _rate(given, data, clip["video"])
+        return visualize.animate_clip(clip["rgb"], clip.get("flow"), rate)
+    return visualize.draw_clip(clip["rgb"], clip.get("flow"), title)
+
+
+def _draw_statistics(given):
+    settings = given.make(Clip)
+    tasks.Statistics().bound(settings).check()
+    data = records.open_data(given.data, flow=True)
+    clip, title = _read(given, data, **settings.values())
+    return visualize.draw_statistics(clip["rgb"], clip["flow"], title)
+
+
+# ---- a network -----------------------------------------------------------------------------------
+
+
+def _define_attention(found, arguments):
+    _define_video(found)
+    found.option("model", None, "Run folder, or .keras file of a backbone.", group="network")
+    _define_rate(found)
+
+
+def _draw_attention(given):
+    settings = networks.described(networks.file(given.model)).clip
+    data = records.open_data(given.data)
+    backbone = networks.network(given.model)
+    seen = "flow" if backbone.input_shape[-1] == 2 else "rgb"
+    if seen == "flow":
+        data = records.open_data(given.data, flow=True)
+    clip, title = _read(given, data, **settings.values())
+    heat = visualize.attention(backbone, clip[seen])
+    shown = (clip["rgb"], heat, clip.get("flow"))
+    if _moves(given):
+        return visualize.animate_attention(*shown, rate=_rate(given, data, clip["video"]))
+    return visualize.draw_attention(*shown, title=f"{title}\nattention of {given.model}")
+
+
+# ---- a task --------------------------------------------------------------------------------------
+
+
+def _define_views(found, arguments):
+    try:
+        kind = tasks.kind(found.last(arguments, "task", "mas"))
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    _define_video(found, start=None)
+    found.option(
+        "task",
+        "mas",
+        f"One of {', '.join(tasks.TASKS)}; or module:Class of your own.",
+        group="task",
+    )
+    found.add(kind, "task")
+    for other, task in tasks.TASKS.items():
+        found.elsewhere([n for n in task.options() if n not in kind.options()], f"--task={other}")
+    found.add(Clip, "clip")
+    found.option("seed", 0, "Of everything random.", group="picture", least=0)
+
+
+def _draw_views(given):
+    task = given.make(tasks.kind(given.task)).bound(given.make(Clip))
+    task.check()
+    data = records.open_data(given.data, flow="flow" in task.inputs)
+    x, y, video = visualize.read_example(data, task, given.video, given.start, given.seed)
+    views = x[None] if task.views is None else x
+    names = visualize.view_names(task, y, len(views))
+    return visualize.draw_views(views, names, f"{task.name}: {video}, seed {given.seed}")
+
+
+# ---- a result ------------------------------------------------------------------------------------
+
+
+def _define_classes(found):
+    found.option(
+        "classes",
+        None,
+        "Class names, one a line in label order, by default those beside the file, beside its "
+        "lists or in its run.",
+        group="classes",
+    )
+
+
+def _define_retrieval(found, arguments):
+    found.option("data", None, "What mas prepare wrote, or video files.", group="data")
+    found.option("neighbours", None, "csv file of mas evaluate retrieval.", group="data")
+    _define_classes(found)
+    most = retrieval.MOST_QUERIES
+    found.option("most", most, "Queries that are shown at most.", group="picture", least=1)
+
+
+def _draw_retrieval(given):
+    queries = visualize.read_neighbours(given.neighbours)
+    data = records.open_data(given.data)
+    highest = max(row.label for query in queries for row in (query, *query.found))
+    names = _class_names(given, given.neighbours, highest)
+    shown = retrieval.spread(queries, given.most)
+    if len(shown) < len(queries):
+        logging.info("The page shows %d of %d queries (--most).", len(shown), len(queries))
+    thumbnails = {
+        video: output.jpeg(visualize.middle_frame(data, video), retrieval.WIDTH)
+        for video in sorted({row.video for query in shown for row in (query, *query.found)})
+    }
+    title = f"Retrieval: {given.neighbours}"
+    return visualize.retrieval_page(queries, shown, thumbnails, title, names)
+
+
+def _class_names(given, path, highest, facts=None):
+    """Those of --classes, else those that are found, else None."""
+    if given.classes:
+        return accuracy.class_names(given.classes, highest)
+    return visualize.find_class_names(path, highest, facts)
+
+
+def _define_embedding(found, arguments):
+    found.option("features", None, ".npz file of mas evaluate features.", group="data")
+    _define_classes(found)
+    found.option(
+        "most",
+        embedding.MOST_VIDEOS,
+        "Videos that are shown at most, drawn at random.",
+        group="picture",
+        least=1,
+    )
+    found.option(
+        "perplexity", embedding.PERPLEXITY, "Neighbours that count.", group="t-SNE", above=0
+    )
+    found.option("seed", 0, "Of the choice of videos and of t-SNE.", group="t-SNE", least=0)
+
+
+def _draw_embedding(given):
+    known = features.load(given.features)
+    names = _class_names(given, given.features, max(known.labels), known.facts)
+    chosen = embedding.sample_videos(len(known.videos), given.most, given.seed)
+    if len(chosen) < len(known.videos):
+        counts = (len(chosen), len(known.videos))
+        logging.info("%d of %d videos are drawn at random and shown (--most).", *counts)
+    perplexity = visualize.bounded_perplexity(given.perplexity, len(chosen))
+    if perplexity < given.perplexity:
+        logging.info("perplexity %.1f, a third of the other videos.", perplexity)
+    points = visualize.tsne(known.values[chosen], perplexity, given.seed)
+    labels = known.labels[chosen]
+    title = f"t-SNE of {given.features}: {len(chosen)} videos, perplexity {perplexity:.3g}"
+    if given.output.lower().endswith(".html"):
+        videos = [known.videos[place] for place in chosen]
+        return visualize.embedding_page(points, labels, videos, names, title)
+    return visualize.draw_embedding(points, labels, names, title)
+
+
+_FIGURES, _MOVING = output.FIGURES, (*output.FIGURES, ".gif")
+KINDS = {
+    "clip": _Kind(
+        "A clip's frames, and the flow below each (png); or the clip playing (gif).",
+        ("data",),
+        _MOVING,
+        _define_clip,
+        _draw_clip,
+    ),
+    "statistics": _Kind(
+        "A clip's motion boundaries and its labels.",
+        ("data",),
+        _FIGURES,
+        _define_statistics,
+        _draw_statistics,
+    ),
+    "attention": _Kind(
+        "Where a network looks in a clip (png), or while it plays (gif).",
+        ("data", "model"),
+        _MOVING,
+        _define_attention,
+        _draw_attention,
+    ),
+    "views": _Kind(
+        "What a task shows its network of one clip.",
+        ("data",),
+        _FIGURES,
+        _define_views,
+        _draw_views,
+    ),
+    "retrieval": _Kind(
+        "A page of queries and of the videos that were found for them.",
+        ("data", "neighbours"),
+        (".html",),
+        _define_retrieval,
+        _draw_retrieval,
+    ),
+    "embedding": _Kind(
+        "Features of videos in the plane, by t-SNE: a picture, or a page that names each point.",
+        ("features",),
+        (*_FIGURES, ".html"),
+        _define_embedding,
+        _draw_embedding,
+    ),
+}
