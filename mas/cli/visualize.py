@@ -17,26 +17,72 @@ from mas.visualize import embedding, output, retrieval
 features = lazy.module("mas.features")
 
 
+# name: (group, default, help, other arguments of `mas.checks.option`)
+_OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
+    "data": ("data", None, "What mas prepare wrote, or video files.", {}),
+    "video": (
+        "data",
+        None,
+        "Id, last component or file name of a video, by default the first.",
+        {},
+    ),
+    "start": (
+        "data",
+        None,
+        "First frame, from 0, by default 0 (in views, drawn by the task).",
+        {"form": checks.INTEGER, "least": 0},
+    ),
+    "features": ("data", None, ".npz file of mas evaluate features.", {}),
+    "neighbours": ("data", None, "csv file of mas evaluate retrieval.", {}),
+    "classes": (
+        "data",
+        None,
+        "Class names, one a line in label order, by default those beside the file or its lists, or "
+        "in its run.",
+        {},
+    ),
+    "model": ("network", None, "Run folder, or .keras file of a backbone.", {}),
+    "frames": ("clip", 16, "Length of the clip, in frames.", {"least": 1, "most": 300}),
+    "perplexity": ("t-SNE", embedding.PERPLEXITY, "Neighbours that count.", {"above": 0}),
+    "seed": ("picture", 0, "Of everything random.", {"least": 0}),
+    "most": (
+        "picture",
+        None,
+        f"Most queries (in retrieval, {retrieval.MOST_QUERIES}) or videos (in embedding, "
+        f"{embedding.MOST_VIDEOS}) that are shown.",
+        {"form": checks.INTEGER, "least": 1},
+    ),
+    "rate": (
+        "picture",
+        None,
+        "Frames per second of a gif, by default the video's (25 if that is unknown).",
+        {"form": checks.NUMBER, "least": 1, "most": 100},
+    ),
+}
+_MEANS = {"data": "DATA", "features": "FILE.npz", "model": "RUN", "neighbours": "FILE.csv"}
+
+
 @dataclasses.dataclass(frozen=True)
 class _Kind:
     """A kind of picture.
 
     Attributes:
         summary: what it shows.
-        needed: flags that a call must give.
-        suffixes: how its file may end; the first by default.
-        define: function of (flags, arguments) that adds the flags of this kind.
         draw: function from the flags to what `visualize.write` takes.
+        needed: flags that a call must give.
+        optional: flags that it may give, beside --output.
+        suffixes: how its file may end; the first by default.
+        clip: fields of `mas.Clip` that are flags.
+        task: whether a task and its settings are flags.
     """
 
     summary: str
-    needed: tuple[str, ...]
-    suffixes: tuple[str, ...]
-    define: Callable[[Flags, list[str]], None]
     draw: Callable[[Flags], Any]
-
-
-_MEANS = {"data": "DATA", "features": "FILE.npz", "model": "RUN", "neighbours": "FILE.csv"}
+    needed: tuple[str, ...]
+    optional: tuple[str, ...]
+    suffixes: tuple[str, ...] = output.FIGURES
+    clip: tuple[str, ...] = ()
+    task: bool = False
 
 
 def flags(name: str, arguments: list[str]) -> Flags:
@@ -52,10 +98,27 @@ def _own_flags(name, arguments):
     kind = KINDS[name]
     usage = " ".join(f"--{flag}={_MEANS[flag]}" for flag in kind.needed)
     found = Flags(f"mas visualize {name}", kind.summary, f"{usage} ...")
-    kind.define(found, arguments)
+    for flag in (*kind.needed, *kind.optional):
+        group, default, help, known = _OPTIONS[flag]
+        found.option(flag, default, help, group=group, **known)
+    found.add(Clip, "clip", skip=[n for n in Clip.options() if n not in kind.clip])
+    if kind.task:
+        _add_task(found, arguments)
     default, ends = name + kind.suffixes[0], " ".join(kind.suffixes)
     found.option("output", default, f"File to write, one of {ends}.", group="picture")
     return found
+
+
+def _add_task(found, arguments):
+    try:
+        kind = tasks.kind(found.last(arguments, "task", "mas"))
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    names = f"One of {', '.join(tasks.TASKS)}; or module:Class of your own."
+    found.option("task", "mas", names, group="task")
+    found.add(kind, "task")
+    for other, task in tasks.TASKS.items():
+        found.elsewhere([n for n in task.options() if n not in kind.options()], f"--task={other}")
 
 
 def run(arguments: list[str]) -> int:
@@ -91,50 +154,11 @@ def _moves(given):
     return given.output.lower().endswith(".gif")
 
 
-# ---- a clip --------------------------------------------------------------------------------------
-
-
-def _define_video(found, start=0):
-    found.option("data", None, "What mas prepare wrote, or video files.", group="data")
-    found.option(
-        "video",
-        None,
-        "Id, last component or file name of a video, by default the first.",
-        group="data",
-    )
-    help = "First frame, from 0" + ("." if start == 0 else ", by default drawn by the task.")
-    found.option("start", start, help, group="data", form=checks.INTEGER, least=0)
-
-
-def _define_rate(found):
-    found.option(
-        "rate",
-        None,
-        "Frames per second of a gif, by default the video's (25 if that is unknown).",
-        group="picture",
-        form=checks.NUMBER,
-        least=1,
-        most=100,
-    )
-
-
-def _define_clip(found, arguments):
-    _define_video(found)
-    found.option("frames", 16, "Length of the clip, in frames.", group="clip", least=1, most=300)
-    found.add(Clip, "clip", skip=("frames",))
-    _define_rate(found)
-
-
-def _define_statistics(found, arguments):
-    _define_video(found)
-    found.add(Clip, "clip")
-
-
 def _read(given, data, **clip):
     """(clip, title)."""
-    found = visualize.read_clip(data, given.video, given.start, **clip)
-    last = given.start + len(found["rgb"])
-    return found, f"{found['video']}, frames {given.start + 1} to {last}"
+    start = given.start or 0
+    found = visualize.read_clip(data, given.video, start, **clip)
+    return found, f"{found['video']}, frames {start + 1} to {start + len(found['rgb'])}"
 
 
 def _rate(given, data, video):
@@ -159,15 +183,6 @@ def _draw_statistics(given):
     return visualize.draw_statistics(clip["rgb"], clip["flow"], title)
 
 
-# ---- a network -----------------------------------------------------------------------------------
-
-
-def _define_attention(found, arguments):
-    _define_video(found)
-    found.option("model", None, "Run folder, or .keras file of a backbone.", group="network")
-    _define_rate(found)
-
-
 def _draw_attention(given):
     settings = networks.described(networks.file(given.model)).clip
     data = records.open_data(given.data)
@@ -183,28 +198,6 @@ def _draw_attention(given):
     return visualize.draw_attention(*shown, title=f"{title}\nattention of {given.model}")
 
 
-# ---- a task --------------------------------------------------------------------------------------
-
-
-def _define_views(found, arguments):
-    try:
-        kind = tasks.kind(found.last(arguments, "task", "mas"))
-    except ValueError as error:
-        raise UsageError(f"--{error}") from None
-    _define_video(found, start=None)
-    found.option(
-        "task",
-        "mas",
-        f"One of {', '.join(tasks.TASKS)}; or module:Class of your own.",
-        group="task",
-    )
-    found.add(kind, "task")
-    for other, task in tasks.TASKS.items():
-        found.elsewhere([n for n in task.options() if n not in kind.options()], f"--task={other}")
-    found.add(Clip, "clip")
-    found.option("seed", 0, "Of everything random.", group="picture", least=0)
-
-
 def _draw_views(given):
     task = given.make(tasks.kind(given.task)).bound(given.make(Clip))
     task.check()
@@ -215,33 +208,12 @@ def _draw_views(given):
     return visualize.draw_views(views, names, f"{task.name}: {video}, seed {given.seed}")
 
 
-# ---- a result ------------------------------------------------------------------------------------
-
-
-def _define_classes(found):
-    found.option(
-        "classes",
-        None,
-        "Class names, one a line in label order, by default those beside the file, beside its "
-        "lists or in its run.",
-        group="classes",
-    )
-
-
-def _define_retrieval(found, arguments):
-    found.option("data", None, "What mas prepare wrote, or video files.", group="data")
-    found.option("neighbours", None, "csv file of mas evaluate retrieval.", group="data")
-    _define_classes(found)
-    most = retrieval.MOST_QUERIES
-    found.option("most", most, "Queries that are shown at most.", group="picture", least=1)
-
-
 def _draw_retrieval(given):
     queries = visualize.read_neighbours(given.neighbours)
     data = records.open_data(given.data)
     highest = max(row.label for query in queries for row in (query, *query.found))
     names = _class_names(given, given.neighbours, highest)
-    shown = retrieval.spread(queries, given.most)
+    shown = retrieval.spread(queries, given.most or retrieval.MOST_QUERIES)
     if len(shown) < len(queries):
         logging.info("The page shows %d of %d queries (--most).", len(shown), len(queries))
     thumbnails = {
@@ -259,26 +231,11 @@ def _class_names(given, path, highest, facts=None):
     return visualize.find_class_names(path, highest, facts)
 
 
-def _define_embedding(found, arguments):
-    found.option("features", None, ".npz file of mas evaluate features.", group="data")
-    _define_classes(found)
-    found.option(
-        "most",
-        embedding.MOST_VIDEOS,
-        "Videos that are shown at most, drawn at random.",
-        group="picture",
-        least=1,
-    )
-    found.option(
-        "perplexity", embedding.PERPLEXITY, "Neighbours that count.", group="t-SNE", above=0
-    )
-    found.option("seed", 0, "Of the choice of videos and of t-SNE.", group="t-SNE", least=0)
-
-
 def _draw_embedding(given):
     known = features.load(given.features)
     names = _class_names(given, given.features, max(known.labels), known.facts)
-    chosen = embedding.sample_videos(len(known.videos), given.most, given.seed)
+    most = given.most or embedding.MOST_VIDEOS
+    chosen = embedding.sample_videos(len(known.videos), most, given.seed)
     if len(chosen) < len(known.videos):
         counts = (len(chosen), len(known.videos))
         logging.info("%d of %d videos are drawn at random and shown (--most).", *counts)
@@ -294,48 +251,50 @@ def _draw_embedding(given):
     return visualize.draw_embedding(points, labels, names, title)
 
 
-_FIGURES, _MOVING = output.FIGURES, (*output.FIGURES, ".gif")
+_PLACE, _CLIP = ("video", "start"), ("frames", "size", "resize")
 KINDS = {
     "clip": _Kind(
         "A clip's frames, and the flow below each (png); or the clip playing (gif).",
-        ("data",),
-        _MOVING,
-        _define_clip,
         _draw_clip,
+        ("data",),
+        (*_PLACE, "frames", "rate"),
+        (*output.FIGURES, ".gif"),
+        clip=("size", "resize"),
     ),
     "statistics": _Kind(
         "A clip's motion boundaries and its labels.",
-        ("data",),
-        _FIGURES,
-        _define_statistics,
         _draw_statistics,
+        ("data",),
+        _PLACE,
+        clip=_CLIP,
     ),
     "attention": _Kind(
         "Where a network looks in a clip (png), or while it plays (gif).",
-        ("data", "model"),
-        _MOVING,
-        _define_attention,
         _draw_attention,
+        ("data", "model"),
+        (*_PLACE, "rate"),
+        (*output.FIGURES, ".gif"),
     ),
     "views": _Kind(
         "What a task shows its network of one clip.",
-        ("data",),
-        _FIGURES,
-        _define_views,
         _draw_views,
+        ("data",),
+        (*_PLACE, "seed"),
+        clip=_CLIP,
+        task=True,
     ),
     "retrieval": _Kind(
         "A page of queries and of the videos that were found for them.",
-        ("data", "neighbours"),
-        (".html",),
-        _define_retrieval,
         _draw_retrieval,
+        ("data", "neighbours"),
+        ("classes", "most"),
+        (".html",),
     ),
     "embedding": _Kind(
         "Features of videos in the plane, by t-SNE: a picture, or a page that names each point.",
-        ("features",),
-        (*_FIGURES, ".html"),
-        _define_embedding,
         _draw_embedding,
+        ("features",),
+        ("classes", "perplexity", "seed", "most"),
+        (*output.FIGURES, ".html"),
     ),
 }

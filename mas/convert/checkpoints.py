@@ -3,10 +3,12 @@
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
+from mas import lazy
 from mas.convert import pickled
+
+tf = lazy.module("tensorflow")
 
 EXPECTED = "a checkpoint of PyTorch (torch.save), safetensors or TensorFlow 1"
 
@@ -67,7 +69,9 @@ def state(tree, key, path):
         largest = [name for name in found if sizes[name] == max(sizes.values())]
         key = next((name for name in KEYS if name in found), largest[0])
         if key not in KEYS and len(largest) > 1:
-            raise ValueError(f"{path} must hold one network, or take --key. Received: {listed}.")
+            raise ValueError(
+                f"{path} must hold one network, or be read with a key. Received: {listed}."
+            )
     logging.info("%s: took %s of %s.", path, key or "(top)", listed)
     return found[key]
 

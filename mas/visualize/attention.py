@@ -127,8 +127,9 @@ def draw_attention(
         matplotlib.figure.Figure.
     """
     parts = np.array_split(np.arange(len(rgb)), min(rows, len(rgb)))
-    bounded = flow is not None and rgb.shape[1] % statistics.regions.UNIT == 0
-    columns = 4 if bounded else 2
+    if rgb.shape[1] % statistics.regions.UNIT:
+        flow = None
+    columns = 2 if flow is None else 4
     canvas = figure.Figure(figsize=(2.4 * columns, 2.55 * len(parts) + 0.9), layout="constrained")
     canvas.suptitle(title, fontsize=10)
     ratios = [1.0] * len(parts) + [0.12]
@@ -139,7 +140,7 @@ def draw_attention(
         row[0].imshow(rgb[middle])
         row[1].set_title(f"attention, frames {names}", fontsize=9)
         row[1].imshow(overlay(rgb[middle], heat[part].mean(0)))
-    if bounded:
+    if flow is not None:
         fields = [flow[part[0] : part[-1] + 1] for part in parts]
         _boundaries([row[2:] for row in axes], fields, keys[2:])
     keys[1].imshow(_bar(), aspect="auto")

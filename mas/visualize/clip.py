@@ -40,20 +40,16 @@ def draw_clip(rgb: np.ndarray, flow: np.ndarray | None = None, title: str = "") 
     axes = canvas.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
-    largest = None if flow is None else full_colour(flow)
+    largest = 0.0 if flow is None else full_colour(flow)
     for place, frame in enumerate(shown):
         row, column = divmod(place, columns)
         axes[kinds * row, column].imshow(rgb[frame])
         axes[kinds * row, column].set_title(f"{frame + 1}", fontsize=8, pad=2)
         if flow is not None and frame < len(flow):
             axes[kinds * row + 1, column].imshow(flow_colours(flow[frame], largest))
-    canvas.suptitle(title + _scale(largest), fontsize=10)
+    scale = "" if flow is None else f"\nflow: full colour is {largest:.1f} pixels a frame"
+    canvas.suptitle(title + scale, fontsize=10)
     return canvas
-
-
-def _scale(largest):
-    """How long a vector of full colour is, for a title."""
-    return "" if largest is None else f"\nflow: full colour is {largest:.1f} pixels a frame"
 
 
 def animate_clip(

@@ -114,7 +114,8 @@ def draw_embedding(
     canvas = figure.Figure(figsize=(9, 7), layout="constrained")
     axis = canvas.add_subplot()
     for name, colour, chosen in _classes(labels, names):
-        axis.scatter(*points[chosen].T, s=14, color=[colour], label=name)
+        x, y = points[chosen].T
+        axis.scatter(x, y, s=14, color=[colour], label=name)
     if len(np.unique(labels)) <= MOST_NAMED:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     axis.set(xticks=[], yticks=[], title=title, aspect="equal")

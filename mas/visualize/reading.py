@@ -12,7 +12,6 @@ from PIL import Image
 
 from mas import lazy, lists, records, tasks
 from mas.checks import option, refuse
-from mas.settings import Clip
 
 clips = lazy.module("mas.clips")
 
@@ -80,17 +79,17 @@ def read_clip(
     Raises:
         ValueError: there is no such video, or it does not hold these frames.
     """
-    data = _opened(data)
-    place = number(data, video)
-    last = int(data.lengths[place]) - frames
+    stored = _opened(data)
+    place = number(stored, video)
+    last = int(stored.lengths[place]) - frames
     if not 0 <= last < last + frames:
         refuse("frames", f"in 1..{last + frames}", frames)
     if not 0 <= start <= last:
         refuse("start", f"in 0..{last}", start)
-    task = _Frames(frames, bool(data.has_flow) and frames > 1)
+    task = _Frames(frames, bool(stored.has_flow) and frames > 1)
     geometry = clips.Geometry(resize, size, random=False)
-    found = _reader(data, place, start, task, geometry).clip(0, 0, False)
-    return {name: found[name].numpy() for name in task.inputs} | {"video": data.videos[place]}
+    found = _reader(stored, place, start, task, geometry).clip(0, 0, False)
+    return {name: found[name].numpy() for name in task.inputs} | {"video": stored.videos[place]}
 
 
 def read_example(
@@ -116,37 +115,36 @@ def read_example(
         ValueError: there is no such video, it is too short, or the clip would begin, or where the
             task does not begin a video again end, behind its last frame.
     """
-    data = _opened(data)
-    place = number(data, video)
-    length = int(data.lengths[place])
+    stored = _opened(data)
+    place = number(stored, video)
+    length, name = int(stored.lengths[place]), stored.videos[place]
     if not task.wraps and length < task.span:
         raise ValueError(
             f"video must have {task.span} frames for the task {task.name}. "
-            f"Received: {data.videos[place]} with {length}."
+            f"Received: {name} with {length}."
         )
     last = length - (1 if task.wraps else task.span)
     if start is not None and start > last:
         refuse("start", f"in 0..{last} for the task {task.name}", start)
-    clip: Clip = task.clip
-    geometry = clips.Geometry(clip.resize, clip.size, random=True)
+    geometry = clips.Geometry(task.clip.resize, task.clip.size, random=True)
     first = clips.ANYWHERE if start is None else start
-    x, y = task.example(_reader(data, place, first, task, geometry, seed).clip(0, 0, False))
-    return np.asarray(x), {n: np.asarray(value) for n, value in y.items()}, data.videos[place]
+    x, y = task.example(_reader(stored, place, first, task, geometry, seed).clip(0, 0, False))
+    return np.asarray(x), {output: np.asarray(value) for output, value in y.items()}, name
 
 
 def middle_frame(data: Source, video: str) -> np.ndarray:
     """The middle frame of a video: the whole of it, uint8 (height, width, 3)."""
-    data = _opened(data)
-    place = number(data, video)
-    middle = int(data.lengths[place]) // 2
-    if data.decoded:
-        height, width = data.sizes[place]
-        return data.frames(place, [middle], (int(width), int(height)))[0]
-    (file,), _, _ = data.read(place, [middle])
+    stored = _opened(data)
+    place = number(stored, video)
+    middle = int(stored.lengths[place]) // 2
+    if isinstance(stored, records.Videos):
+        height, width = stored.sizes[place]
+        return stored.frames(place, [middle], (int(width), int(height)))[0]
+    (file,), _, _ = stored.read(place, [middle])
     return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
 
 
-def _opened(data):
+def _opened(data: Source) -> records.Data:
     return records.open_data(data) if isinstance(data, str | os.PathLike) else data
 
 

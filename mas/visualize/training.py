@@ -46,13 +46,13 @@ class TrainingPictures:
         shown = self._clips(reader.data, reader.task.clip)
         if not shown:
             return None
-        every, drawn = -(-plan.epochs // TIMES), []
+        every, drawn = -(-plan.epochs // TIMES), set[int]()
 
         def draw(epoch: int, step: int) -> None:
             if epoch % every and epoch != plan.epochs:
                 return
             run.images(clip_pictures(shown, backbone, statistics=not drawn), step)
-            drawn.append(epoch)
+            drawn.add(epoch)
 
         return draw
 

@@ -43,7 +43,7 @@ def draw_views(
             f"{MOST_VIEWS} views. Received: {x.dtype} {x.shape}."
         )
     shown = np.unique(np.linspace(0, x.shape[1] - 1, columns).round().astype(int))
-    largest = full_colour(x) if fields else None
+    largest = full_colour(x) if fields else 0.0
     size = (1.5 * len(shown) + 1, 1.5 * len(x) * x.shape[2] / x.shape[3] + 0.7)
     canvas = figure.Figure(figsize=size, layout="constrained")
     canvas.suptitle(title, fontsize=10)
