@@ -79,7 +79,7 @@ def test_hmdb51_reads_the_official_split_files(tmp_path):
         lists.hmdb51(splits, 2, "train")
 
 
-# Kinetics.
+# Annotation files.
 
 
 def test_kinetics(tmp_path):
@@ -97,90 +97,19 @@ def test_kinetics(tmp_path):
         lists.kinetics(path, classes=names[1:])
 
 
-def test_kinetics_test_files_have_no_labels(tmp_path):
-    path = tmp_path / "test.csv"
-    path.write_text("youtube_id,time_start,time_end,split\n--0edUL8zmA,76,86,test\n")
-    assert lists.kinetics(path) == [Entry("--0edUL8zmA_000076_000086")]
-    assert lists.kinetics_classes(path) == []
-    with pytest.raises(ValueError, match="class_dirs needs a label column"):
-        lists.kinetics(path, class_dirs=True)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("label,id\nrun,x\n", r"val.csv:1: expected the columns .*'label,id'"),
-        ("", "val.csv:1: expected the columns"),
-        (KINETICS + "run,x,1,1.5,val,0\n", r"val.csv:6: .*Received: .*'1\.5'"),
-        (KINETICS + "run,x\n", "val.csv:6: "),
-        (KINETICS + ",x,1,2,val,0\n", "val.csv:6: "),
-        (KINETICS + "run,,1,2,val,0\n", "val.csv:6: "),
-    ],
-)
-def test_kinetics_names_the_wrong_line(tmp_path, text, message):
-    path = tmp_path / "val.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        lists.kinetics(path)
-
-
-# Diving48.
-
-
 def test_diving48(tmp_path):
     (tmp_path / "V2.json").write_text(DIVING48)
     (tmp_path / "vocab.json").write_text(DIVING48_VOCABULARY)
-    expected = [
-        Entry("kzB6Zs3Ipyk_00000", 2, frames=81),
-        Entry("-8Vy3dlHg2w_00003", 0, frames=192),
-    ]
+    videos = {"kzB6Zs3Ipyk_00000": (2, 81), "-8Vy3dlHg2w_00003": (0, 192)}
+    expected = [Entry(video, label, frames=n) for video, (label, n) in videos.items()]
     assert lists.diving48_classes(tmp_path / "vocab.json") == DIVES
-    assert lists.diving48(tmp_path / "V2.json") == expected
-    assert lists.diving48(tmp_path / "V2.json", DIVES) == expected
+    for classes in (None, DIVES):
+        assert lists.diving48(tmp_path / "V2.json", classes) == expected
     lists.write(tmp_path / "list.txt", expected, "vtdl")
     lines = "kzB6Zs3Ipyk_00000 81 2\n-8Vy3dlHg2w_00003 192 0\n"  # as the authors' list of DSM
     assert (tmp_path / "list.txt").read_text() == lines
-    with pytest.raises(ValueError, match=r"V2.json, object 1: label must be in 0..1, .*: 2\."):
+    with pytest.raises(ValueError, match=r"V2.json, object 1: label .*: 2\."):
         lists.diving48(tmp_path / "V2.json", DIVES[:2])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"vid_name": ""}, {"vid_name": None}, {"label": -1}, {"label": "2"}, {"label": True}]
-    + [{"end_frame": 0}],
-)
-def test_diving48_names_the_wrong_object(tmp_path, change):
-    rows = json.loads(DIVING48)
-    rows[1] |= change
-    (tmp_path / "V2.json").write_text(json.dumps(rows))
-    with pytest.raises(ValueError, match="V2.json, object 2: ") as error:
-        lists.diving48(tmp_path / "V2.json")
-    assert str(change)[1:-1] in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[\n{,}]", "x.json:2: expected json. Received: Expecting property name"),
-        ("{}", r"x.json: expected a list. Received: dict\."),
-        ("[[]]", r"x.json, (object|class) 1: .*Received: .*\[\]"),
-        ('["Back"]', "x.json, (object|class) 1: .*Received: .*'Back'"),
-    ],
-)
-def test_json_of_another_form_is_refused(tmp_path, text, message):
-    (tmp_path / "x.json").write_text(text)
-    for read in (lists.diving48, lists.diving48_classes):
-        with pytest.raises(ValueError, match=message):
-            read(tmp_path / "x.json")
-
-
-def test_a_class_stands_in_the_vocabulary_once(tmp_path):
-    (tmp_path / "vocab.json").write_text('[["Back", "Dive"], ["Inward"], ["Back", "Dive"]]')
-    with pytest.raises(ValueError, match=r"vocab.json, class 3: .*'Back'"):
-        lists.diving48_classes(tmp_path / "vocab.json")
-
-
-# Something-Something.
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -196,21 +125,54 @@ def test_something(tmp_path, end):
         lists.something(path, names[:2])
 
 
-def test_something_without_labels(tmp_path):
-    (tmp_path / "test.csv").write_text("100218\n24413\n")
+def test_files_without_labels(tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("youtube_id,time_start,time_end,split\n--0edUL8zmA,76,86,test\n")
+    assert lists.kinetics(path) == [Entry("--0edUL8zmA_000076_000086")]
+    assert lists.kinetics_classes(path) == []
+    with pytest.raises(ValueError, match="class_dirs needs a label column"):
+        lists.kinetics(path, class_dirs=True)
+    path.write_text("100218\n24413\n")
     for classes in (None, ["a"]):
-        assert lists.something(tmp_path / "test.csv", classes) == [Entry("100218"), Entry("24413")]
-    assert lists.something_classes(tmp_path / "test.csv") == []
+        assert lists.something(path, classes) == [Entry("100218"), Entry("24413")]
+    assert lists.something_classes(path) == []
 
 
-@pytest.mark.parametrize("line", ["4", ";Moving", "4; "])
-def test_something_names_the_wrong_line(tmp_path, line):
-    (tmp_path / "train.csv").write_text(f"{SOMETHING}{line}\n")
-    with pytest.raises(ValueError, match=f"train.csv:4: .*Received: {line!r}"):
-        lists.something(tmp_path / "train.csv")
-    (tmp_path / "train.csv").write_text(f"1\n2\n{SOMETHING}")
-    with pytest.raises(ValueError, match="train.csv:3: .*'100218;Something falling"):
-        lists.something(tmp_path / "train.csv")
+def dive(**changed):
+    return json.dumps([{"vid_name": "a", "label": 0, "end_frame": 9}, changed])
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (lists.kinetics, "label,id\nrun,x\n", "x:1: .*'label,id'"),
+        (lists.kinetics, "", "x:1: "),
+        (lists.kinetics, KINETICS + "run,x,1,1.5,val,0\n", r"x:6: .*'1\.5'"),
+        (lists.kinetics, KINETICS + "run,x\n", "x:6: "),
+        (lists.kinetics, KINETICS + ",x,1,2,val,0\n", "x:6: "),
+        (lists.kinetics, KINETICS + "run,,1,2,val,0\n", "x:6: "),
+        (lists.something, SOMETHING + "4", "x:4: .*'4'"),
+        (lists.something, SOMETHING + ";Moving", "x:4: .*';Moving'"),
+        (lists.something, SOMETHING + "4; ", "x:4: .*'4; '"),
+        (lists.something, "1\n2\n" + SOMETHING, "x:3: .*'100218;Something falling"),
+        (lists.diving48, dive(vid_name="", label=1, end_frame=1), "x, object 2: .*'vid_name': ''"),
+        (lists.diving48, dive(label=1, end_frame=1), "x, object 2: .*Received: {'label'"),
+        (lists.diving48, dive(vid_name="b", label=-1, end_frame=1), "x, object 2: .*-1"),
+        (lists.diving48, dive(vid_name="b", label="2", end_frame=1), "x, object 2: .*'2'"),
+        (lists.diving48, dive(vid_name="b", label=True, end_frame=1), "x, object 2: .*True"),
+        (lists.diving48, dive(vid_name="b", label=1, end_frame=0), "x, object 2: .*e': 0"),
+        (lists.diving48, "[\n{,}]", "x:2: expected json. Received: Expecting property name"),
+        (lists.diving48, "[[]]", r"x, object 1: .*\[\]"),
+        (lists.diving48_classes, "{}", r"x: expected a list. Received: dict\."),
+        (lists.diving48_classes, "[[]]", r"x, class 1: .*\[\]"),
+        (lists.diving48_classes, '["Back"]', "x, class 1: .*'Back'"),
+        (lists.diving48_classes, '[["A", "B"], ["C"], ["A", "B"]]', r"x, class 3: .*\['A', 'B'\]"),
+    ],
+)
+def test_the_place_that_is_wrong_is_named(tmp_path, read, text, message):
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / "x")
 
 
 # Folders, and the installed package.

@@ -117,7 +117,7 @@ def _overview():
 
 def _build(name, given):
     names = _names(KINDS[name], given)
-    classes, own = _classes(name, given, names)
+    classes = _classes(name, given, names)
     entries = _entries(name, given, names, classes)
     if not entries and name == "ucf101":
         raise ValueError(
@@ -136,7 +136,7 @@ def _build(name, given):
         columns = ("video",)
     lists.write(given.output, selected, columns)
     _report(given.output, selected, columns)
-    if own and classes and "label" in columns:
+    if classes and "label" in columns:
         output = pathlib.Path(given.output)
         path = output.with_name(f"{output.stem}_classes.txt")
         files.write(path, "".join(f"{name}\n" for name in classes))
@@ -165,24 +165,24 @@ def _names(kind, given) -> list[str] | None:
     return list(videos)
 
 
-def _classes(name, given, names) -> tuple[list[str] | None, bool]:
-    """The class names in label order, and whether they are to be written beside the list."""
+def _classes(name, given, names) -> list[str] | None:
+    """The class names in label order; None where there are none."""
     if hasattr(given, "classes") and given.classes:
-        return lists.class_names(given.classes), False
+        return lists.class_names(given.classes)
     if name == "ucf101":
-        return lists.ucf101_classes(), True
+        return lists.ucf101_classes()
     if name == "hmdb51":
-        return lists.hmdb51_classes(), True
+        return lists.hmdb51_classes()
     if name == "folders":
-        return lists.folder_classes(names), True
+        return lists.folder_classes(names)
     if name == "kinetics":
-        return lists.kinetics_classes(given.csv), True
+        return lists.kinetics_classes(given.csv)
     if name == "diving48" and given.vocabulary:
-        return lists.diving48_classes(given.vocabulary), True
+        return lists.diving48_classes(given.vocabulary)
     if name == "something":
         own = lists.class_names(given.labels) if given.labels else None
-        return own or lists.something_classes(given.csv), True
-    return (lists.class_names_beside(given.list), True) if name == "fraction" else (None, False)
+        return own or lists.something_classes(given.csv)
+    return lists.class_names_beside(given.list) if name == "fraction" else None
 
 
 def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
