@@ -31,10 +31,12 @@ class Description(NamedTuple):
     Attributes:
         network: its `mas.Network`; None for one that is none of `mas.backbones`.
         clip: the `mas.Clip` that it was trained on, as far as known.
+        modality: "rgb" or "flow".
     """
 
     network: Network | None
     clip: Clip
+    modality: str = "rgb"
 
 
 def file(source: Source, name: str = "model") -> pathlib.Path:
@@ -91,7 +93,8 @@ def _from_run(path):
         known = json.loads(path.read_text("utf-8"))
         network, clip = known["network"], known["clip"]
         named = "backbone" in network
-        return Description(Network(**network) if named else None, Clip(**clip))
+        modality = network.get("modality", "rgb")
+        return Description(Network(**network) if named else None, Clip(**clip), modality)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} must be that of a run. Received: {error!r}.") from None
 
@@ -104,17 +107,18 @@ def _from_layers(path):
     first, *others = config["layers"]
     _, frames, size, _, channels = first["config"]["batch_shape"]
     flow = channels == 2
+    modality = "flow" if flow else "rgb"
     clip = Clip(frames + flow, size, resize_for(size))
     if config["name"] not in backbones.NAMES:
-        return Description(None, clip)
-    known = {"backbone": config["name"], "modality": "flow" if flow else "rgb"}
+        return Description(None, clip, modality)
+    known = {"backbone": config["name"], "modality": modality}
     begin = {layer["class_name"] for layer in others[:2]} | {others[0]["name"]}
     for sign, preset in (("Flip", "bgr255"), ("rgb", "rgb"), ("standard", "standard")):
         if sign in begin:
             known["preset"] = preset
     # Every family has a layer conv1 of 64 channels at full width.
     filters = next(lay["config"]["filters"] for lay in others if lay["name"] == "conv1")
-    return Description(Network(**known, width=filters / 64), clip)
+    return Description(Network(**known, width=filters / 64), clip, modality)
 
 
 def resize_for(size: int) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """Features of videos, and the file they are kept in."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import io
@@ -7,10 +9,12 @@ import json
 import pathlib
 import zipfile
 import zlib
+from typing import Any
 
 import numpy as np
 
 from mas import files
+from mas.files import PathLike
 
 # Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
 _ARRAYS = {"values": ("fiu", 2), "videos": ("U", 1), "labels": ("iu", 1), "facts": ("U", 0)}
@@ -23,17 +27,20 @@ _UNREADABLE += (OSError, RuntimeError, zlib.error)
 class Features:
     """One vector a video.
 
+    >>> Features([[1.0, 0.0], [0.0, 1.0]], ["run/ann", "walk/ann"], [0, 1]).values.shape
+    (2, 2)
+
     Attributes:
         values: float32 (videos, D), finite.
         videos: ids, each once.
         labels: int (videos,); -1 is unlabelled.
-        facts: how they were made, as JSON can hold it; {} where nothing is known. See `extraction`.
+        facts: how they were made, as JSON can hold it; {} where nothing is known. See `extract`.
     """
 
     values: np.ndarray
-    videos: list
+    videos: list[str]
     labels: np.ndarray
-    facts: dict
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         """Checks what any use of features relies on.
@@ -42,12 +49,17 @@ class Features:
             ValueError: the parts do not belong together, a video stands there twice, or a value is
                 not finite; names the video.
         """
-        shape, count = np.shape(self.values), len(self.videos)
+        for name in ("values", "labels"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        object.__setattr__(self, "videos", list(self.videos))
+        shape, count = self.values.shape, len(self.videos)
         if len(shape) != 2 or not min(shape) or shape[0] != count or len(self.labels) != count:
             raise ValueError(
                 "features must be values (videos, D), and an id and a label for each video. "
                 f"Received: values {shape}, {count} ids, {len(self.labels)} labels."
             )
+        if self.labels.dtype.kind not in "iu":
+            raise ValueError(f"labels must be whole numbers. Received: {self.labels.dtype}.")
         if len(set(self.videos)) < count:
             twice = next(video for n, video in enumerate(self.videos) if video in self.videos[:n])
             raise ValueError(f"features must hold each video once. Received: {twice!r} twice.")
@@ -60,7 +72,7 @@ class Features:
             )
 
 
-def load(path):
+def load(path: PathLike) -> Features:
     """Reads features that `save` wrote.
 
     Raises:
@@ -79,7 +91,7 @@ def load(path):
         )
     if not right:
         raise ValueError(
-            f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.evaluate features writes. "
+            f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.features.save writes them. "
             "Received: something else."
         )
     try:
@@ -88,7 +100,7 @@ def load(path):
         raise ValueError(f"{path}: {error}") from None
 
 
-def save(path, features):
+def save(path: PathLike, features: Features) -> None:
     """Writes features whole or not at all: .npz with everything, or .npy with the values alone.
 
     Raises:
@@ -105,7 +117,7 @@ def save(path, features):
     files.write(path, held.getvalue())
 
 
-def check_output(path):
+def check_output(path: PathLike) -> None:
     """Refuses a file that `save` would not write."""
     if pathlib.Path(path).suffix not in (".npz", ".npy"):
         raise ValueError(f"output must end in .npz or .npy. Received: output={path}.")
