@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from mas import files, lists
+from mas.checks import refuse
 
 MOST_IN_MATRIX = 20  # classes, of a matrix in text or with numbers in its picture
 
@@ -92,15 +94,15 @@ def write(
     _draw(result, names, folder / "confusion.png", unit)
 
 
-def write_scores(
-    path: pathlib.Path, videos: Sequence[str], labels: np.ndarray, scores: np.ndarray
-) -> None:
-    """Writes one row a video: id, label, likeliest class, probability of each class."""
+def score_table(
+    videos: Sequence[str], labels: np.ndarray, scores: np.ndarray
+) -> tuple[tuple, list[tuple]]:
+    """(header, rows), one row a video: id, label, likeliest class, probability of each class."""
     rows = [
         (video, label, int(row.argmax()), *(f"{value:.5f}" for value in row))
         for video, label, row in zip(videos, labels, scores, strict=True)
     ]
-    files.write_csv(path, ("video", "label", "predicted", *range(scores.shape[1])), rows)
+    return ("video", "label", "predicted", *range(scores.shape[1])), rows
 
 
 def text(result: Accuracy, names: Sequence[str], unit: str = "videos") -> str:
@@ -124,24 +126,43 @@ def rows(result: Accuracy, names: Sequence[str]) -> list[str]:
     return lines
 
 
-def class_names(path: str | None, highest: int) -> list[str]:
-    """Names in the order of the labels: those of a file, or without one their numbers.
+def class_names(
+    classes: Sequence[str] | files.PathLike | None,
+    highest: int,
+    beside: files.PathLike | None = None,
+    known: Sequence[str] | None = None,
+) -> list[str]:
+    """Names in the order of the labels.
+
+    >>> class_names(["run", "walk"], 1), class_names(None, 2)
+    (['run', 'walk'], ['0', '1', '2'])
+
+    Args:
+        classes: names, or a file of them, one a line; None takes those that are found.
+        highest: label.
+        beside: list of videos, whose classes' names may lie beside it.
+        known: names that a run knows.
+
+    Returns:
+        The names given; else those beside the list or known, if they are enough; else numbers.
 
     Raises:
-        ValueError: the file has no line for the highest label.
+        ValueError: fewer names were given than there are classes.
     """
-    if not path:
-        return [str(number) for number in range(highest + 1)]
-    names = lists.class_names(path)
-    if highest >= len(names):
-        raise ValueError(
-            f"labels must be below {len(names)}, the lines of {path}. Received: {highest}."
-        )
-    return names
+    if classes is not None:
+        path = isinstance(classes, str | os.PathLike)
+        names = lists.class_names(classes) if path else list(classes)  # type: ignore[arg-type]
+        if highest >= len(names):
+            refuse("labels", f"below {len(names)}, the number of classes", highest)
+        return names
+    for found in (lists.class_names_beside(beside), known):
+        if found and highest < len(found):
+            return list(found)
+    return [str(number) for number in range(highest + 1)]
 
 
 def read(folder: pathlib.Path) -> Accuracy | None:
-    """What `write` and `write_scores` left in a folder; None where there was no test.
+    """What `write` left in a folder, with scores.csv; None where there was no test.
 
     Raises:
         ValueError: a file is damaged; names it.

@@ -1,149 +1,185 @@
-"""The kind `action`: a fine-tuned network on whole videos, and on clips without motion."""
+"""Action recognition: a fine-tuned network on whole videos, and on clips without motion."""
+
+from __future__ import annotations
 
 import dataclasses
-import json
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
-import tensorflow as tf
+from mas import accuracy, features, files, lazy, lists, networks
+from mas.checks import Settings, option, refuse
+from mas.evaluate import inputs, report
+from mas.evaluate.inputs import Classes, Inputs
+from mas.evaluate.report import Result
+from mas.features import Sampling, extraction, means
 
-from mas import files, lists, records
-from mas.evaluate import action, extraction, networks, protocol
-
-NEEDED = ("model", "data", "list")
-OPTIONAL = ("columns", "classes", "clips", "static", "resize", "allow_failures", "batch", "threads")
-OPTIONAL += ("output",)
+tf = lazy.module("tensorflow")
 
 
-def run(flags):
-    """Tests; with --static once more on clips whose frames are all the same.
+@dataclasses.dataclass(frozen=True)
+class Action(Settings):
+    """Scores whole videos with a classifier: the mean of its clips' class probabilities.
 
-    Writes action.json, action.txt, scores.csv, per_class.csv and confusion.*; those of the static
-    test but for the first two below static/.
+        mas.evaluate.Action(static=True)(tuned, data, "test.txt").static.top1
+
+    >>> Action(static=True).static
+    True
     """
-    settings = networks.settings(flags)
-    path, model = classifier(flags.model)
-    described = _described(path)
-    names = _names(flags.classes, described.get("classes"), path, model.output["logits"].shape[-1])
-    data = records.open_data(flags.data, settings.modality == "flow")
-    entries = lists.resolve(lists.read(flags.list, flags.columns), data.videos, flags.list)
-    _check_labels(flags.list, entries, names)
-    folder = protocol.folder(flags, "action")
-    digest = files.digest(path)
-    network = described.get("network", {}).get("backbone", model.name)
-    facts = {"network": network, "model": flags.model, "weights": "loaded", "digest": digest}
-    results = {}
-    for static in (False, True)[: 1 + flags.static]:
-        kind = "static" if static else "normal"
-        chosen = dataclasses.replace(settings, static=static)
-        found = scores(model, data, entries, chosen)
-        results[kind] = _write(found, names, folder / "static" if static else folder)
-        facts |= extraction.facts(found, chosen) if not static else {}
-    numbers = {name: _numbers(result) for name, result in results.items()}
-    numbers |= {"classes": names, "list": flags.list, "data": flags.data, "facts": facts}
-    protocol.write(folder, "action", _paragraph(results, facts, flags.list), numbers)
+
+    static: bool = option(
+        False, "Test once more with the middle frame of each clip repeated: without motion."
+    )
+
+    def __call__(
+        self,
+        source: networks.Source,
+        data: Any,
+        videos: str | os.PathLike | Sequence[lists.Entry],
+        *,
+        sampling: Sampling | None = None,
+        columns: str = "video,label",
+        classes: Classes = None,
+    ) -> Result:
+        """Tests.
+
+        Args:
+            source: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras
+                file with the output "logits".
+            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+            videos: labelled videos: a list's path, or `lists.Entry`.
+            sampling: which clips of a video; ten by default.
+            columns: of the list, or the name of a preset.
+            classes: names in the labels' order, or a file of them; by default the run's, or those
+                beside the list.
+
+        Returns:
+            A `Result` whose accuracy is top-1, with `normal` (a `mas.accuracy.Accuracy`), `static`
+            likewise where that is tested, `classes` and `facts`.
+
+        Raises:
+            FileNotFoundError: there are no such source, data or list.
+            ValueError: the source is no classifier, or a label none of its classes.
+        """
+        made = Inputs(source, data, sampling, columns=columns)
+        if videos is None:
+            refuse("videos", "a list of labelled videos", videos)
+        entries = lists.entries_of(videos, columns, made.data.videos) or []
+        path, model = classifier(source)
+        path_of_list = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+        names = _names(classes, path, model.output["logits"].shape[-1], path_of_list)
+        _check_labels(path_of_list or "videos", entries, names)
+        results: dict[str, Any] = {}
+        tables: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
+        for static in (False, True)[: 1 + self.static]:
+            chosen = dataclasses.replace(made.sampling, static=static or made.sampling.static)
+            found = scores(model, path, made.data, entries, chosen)
+            results["static" if static else "normal"] = accuracy.of_scores(
+                found.values, found.labels
+            )
+            name = "static/scores.csv" if static else "scores.csv"
+            tables[name] = accuracy.score_table(found.videos, found.labels, found.values)
+            facts = facts or found.facts
+        network = networks.described(path).network
+        facts |= {"network": network.backbone if network else model.name}
+        facts |= {"model": os.fspath(source), "weights": "loaded", "digest": files.digest(path)}
+        text = _paragraph(results, facts, path_of_list)
+        numbers: dict[str, Any] = {**results, "classes": names, "list": path_of_list}
+        numbers |= {"data": str(made.data.data), "facts": facts}
+        numbers["settings"] = made.settings(self, videos=videos)
+        matrices = {"": (results["normal"], names)}
+        matrices |= {"static": (results["static"], names)} if self.static else {}
+        return Result("action", results["normal"].top1, text, numbers, matrices, tables)
 
 
-def classifier(source):
-    """The file and the network of a run of finetune.py.
+def classifier(source: networks.Source) -> tuple[pathlib.Path, Any]:
+    """The file and the network of a fine-tuned run.
 
     Args:
         source: run folder, or .keras file with the output "logits".
 
     Returns:
-        (pathlib.Path, keras.Model).
+        (path, keras.Model).
 
     Raises:
         FileNotFoundError: there is none, or its run is unfinished.
         ValueError: as `networks.load`; or the network is no classifier.
     """
-    path = pathlib.Path(source)
-    path = path / "model.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"model must be a finished run folder of finetune.py. Received: {source}, without "
-            f"{path.name}."
-        )
+    path = networks.file(source, "source")
+    path = path.with_name(networks.MODEL) if pathlib.Path(source).is_dir() else path
     model = networks.load(path)
     if not isinstance(model.output, dict) or "logits" not in model.output:
         raise ValueError(
-            f"model must be a classifier, as finetune.py writes it. Received: {path}, without "
-            "the output logits."
+            "source must be a classifier, as mas.finetune writes it. "
+            f"Received: source='{path}', without the output logits."
         )
     return path, model
 
 
-def scores(model, data, entries, settings):
-    """Mean class probabilities of each video: an `extraction.Means`.
+def scores(
+    model: Any,
+    path: pathlib.Path,
+    data: Any,
+    entries: Sequence[lists.Entry],
+    sampling: Sampling,
+) -> means.Means:
+    """Mean class probabilities of each video.
 
     Args:
         model: of `classifier`.
+        path: its file.
         data: an opened data set.
-        entries: `lists.Entry` with the ids of the data set.
-        settings: a `sampling.Settings`.
+        entries: with the ids of the data set.
+        sampling: which clips.
     """
-    extraction.check_shape(model, settings)
+    modality, known = features.modality_of(path)
+    task = sampling.task(known, modality)
+    extraction.check_shape(model, task)
 
     @tf.function(reduce_retracing=True)
     def probabilities(clips):
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
-    return extraction.means(probabilities, data, entries, settings)
+    return means.over_clips(probabilities, data, entries, sampling, task)
 
 
-def _described(path):
-    """What the run of a network says of it; {} where there is none."""
-    described = path.parent / "run.json"
-    if path.name != "model.keras" or not described.is_file():
-        return {}
-    return json.loads(described.read_text("utf-8"))
-
-
-def _names(given, known, path, count):
-    """Class names of --classes, else those that the run knows, else numbers."""
-    names = action.class_names(given, count - 1) if given or not known else known
+def _names(classes, path, count, beside):
+    """Class names given, else those that the run knows, else those beside the list, or numbers."""
+    if classes is None:
+        for found in (inputs.known_names(path), lists.class_names_beside(beside)):
+            if found and len(found) == count:
+                return found
+    names = accuracy.class_names(classes, count - 1)
     if len(names) != count:
-        raise ValueError(
-            f"classes must be {count}, the outputs of {path}. Received: {len(names)} names."
-        )
+        refuse("classes", f"{count} names, as many as {path} has outputs", names)
     return names
 
 
-def _check_labels(path, entries, names):
+def _check_labels(name, entries, names):
     for entry in entries:
         if not 0 <= entry.label < len(names):
             received = entry.label if entry.label >= 0 else "none"
             raise ValueError(
-                f"{path}:{entry.line}: expected a label in 0..{len(names) - 1}, the network's "
+                f"{name}:{entry.line}: expected a label in 0..{len(names) - 1}, the network's "
                 f"classes. Received: {received}."
             )
 
 
-def _write(found, names, folder):
-    result = action.report(found.values, found.labels)
-    folder.mkdir(parents=True, exist_ok=True)
-    action.write(result, names, folder)
-    action.write_scores(folder / "scores.csv", found.videos, found.labels, found.values)
-    return result
-
-
-def _numbers(result):
-    shares = {"top1": result.top1, "top5": result.top5, "mean_class": result.mean_class}
-    return {**shares, "per_class": result.per_class, "confusion": result.confusion}
-
-
 def _paragraph(results, facts, path):
+    count = lists.counted(facts["videos"], "video")
     texts = [
-        f"Action recognition: {facts['videos']} videos ({path}). Network: {facts['network']}, "
-        f"{protocol.weights(facts)}.",
-        protocol.clips(facts),
+        f"Action recognition: {count}{f' ({path})' if path else ''}. Network: {facts['network']}, "
+        f"{report.weights(facts)}.",
+        report.clips(facts),
         "A video's score is the mean of its clips' class probabilities.",
+        *report.failures(facts),
     ]
-    if facts["failures"]:
-        texts.append(f"{len(facts['failures'])} videos failed and are left out.")
     for kind, result in results.items():
         name = "With the middle frame of each clip repeated: " if kind == "static" else ""
+        top5 = f"top-5 {result.top5:.1%}, " if len(result.per_class) > 5 else ""
         texts.append(
-            f"{name}Top-1 {result.top1:.1%}, top-5 {result.top5:.1%}, mean over classes "
-            f"{result.mean_class:.1%}."
+            f"{name}Top-1 {result.top1:.1%}, {top5}mean over classes {result.mean_class:.1%}."
         )
     return " ".join(texts)

@@ -1,151 +1,235 @@
-"""Features of videos, for whatever compares or classifies them: made, kept, read again.
+"""What a protocol is called with: features, or a network and the videos that it sees.
 
-    features = extract(network("runs/mas_c3d"), data, entries, Settings())
-    save("features.npz", features)           # values, videos, labels, facts
-
-The kind `features` of `python -m mas.evaluate`, and what the other kinds have their features from
-(`of_flags`).
+Videos and labels are known before anything is extracted, so that what cannot be evaluated is
+refused at once.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import functools
+import hashlib
+import json
+import os
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
 
-from mas import lists, records
-from mas.evaluate import networks, protocol
-from mas.evaluate.caching import cached, fresh
-from mas.evaluate.extraction import extract
-from mas.evaluate.networks import network, settings
-from mas.evaluate.sampling import Settings
-from mas.evaluate.storage import Features, check_output, load, save
+from mas import accuracy, features, lists, networks, records
+from mas.checks import refuse
+from mas.features import Features, Sampling
+from mas.features.means import labels_of
 
-# The flags on network and clips that `of_flags` understands.
-SOURCE = ("model", "data", "columns", "random", "seed", "cache")
-CLIPS = ("clips", "pooling", "static", "frames", "stride", "size", "resize", "allow_failures")
-FLAGS = (*SOURCE, *CLIPS, "batch", "threads")
-
-NEEDED = ("model", "data", "output")
-OPTIONAL = ("list", *FLAGS)
+Videos = str | os.PathLike | Sequence[lists.Entry] | Features | None
+Classes = Sequence[str] | str | os.PathLike | None
 
 
-def run(flags):
-    """Writes the features of a list's videos, or of all; beside FILE.npz FILE.npz.json and .txt."""
-    check_output(flags.output)
-    protocol.writable(pathlib.Path(flags.output).parent)
-    if flags.list and is_file(flags.list):
-        raise ValueError(f"list must be a list of videos. Received: list={flags.list}.")
-    found = of_flags(flags, flags.list)
-    save(flags.output, found)
-    path = pathlib.Path(flags.output)
-    numbers = {"facts": found.facts, "videos": found.videos, "labels": found.labels}
-    source = flags.list or "all of the data set"
-    paragraph = (
-        f"Features of {len(found.videos)} videos ({source}), {found.values.shape[1]} numbers each. "
-        f"{protocol.describe(found.facts)}"
-    )
-    protocol.write(path.parent, path.name, paragraph, numbers)  # train.txt may well be the list
-    logging.info("Wrote %s: %d x %d.", path, *found.values.shape)
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Videos of one list, or one file of features.
+
+    Attributes:
+        name: path of the list or file; else the parameter that it was given for.
+        path: of the list or file, if it was given as one.
+        listed: path of the list, where known; class names may lie beside it.
+        videos: ids, each once.
+        labels: int (videos,); -1 is unlabelled.
+        features: function without arguments that makes, or returns, their `Features`.
+    """
+
+    name: str
+    path: str | None
+    listed: str | None
+    videos: list[str]
+    labels: np.ndarray
+    features: Callable[[], Features]
+
+    def said(self, found: Features) -> str:
+        """How many videos were used, and where they come from."""
+        count = lists.counted(len(found.videos), "video")
+        return f"{count} ({self.path})" if self.path else count
+
+    def labelled(self, classes: int = 2) -> Side:
+        """This side, if each video has a label, and there are so many classes.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        if np.min(self.labels) < 0:
+            video = self.videos[int(np.argmin(self.labels))]
+            raise ValueError(
+                f"{self.name}: every video must have a label. Received: {video} without one."
+            )
+        found = len(np.unique(self.labels))
+        if found < classes:
+            raise ValueError(
+                f"{self.name} must hold {classes} classes or more. Received: {found} class, "
+                f"label {self.labels[0]}."
+            )
+        return self
 
 
-def is_file(path):
-    """Whether a flag names features, rather than a list."""
-    return str(path).endswith(".npz")
-
-
-def check_source(flags, *paths, but=()):
-    """Refuses lists without a network for them, and flags on a network that files do not need.
+class Inputs:
+    """The network, its data set and its clips; all None where features are given.
 
     Args:
-        flags: absl's.
-        *paths: lists or .npz files.
-        but: names of flags that the kind needs for files, too.
-
-    Raises:
-        ValueError: it is so.
+        source: `mas.Run`, run folder, .keras file of a backbone, or a keras.Model.
+        data: an opened data set, or its folder.
+        sampling: which clips of a video the network sees.
+        random: the same network with new random weights.
+        seed: of those.
+        columns: of the lists, or the name of a preset.
+        cache: whether features are kept in the user's cache folder.
     """
-    listed = [path for path in paths if not is_file(path)]
-    missing = [name for name in ("model", "data") if listed and not getattr(flags, name)]
-    if missing:
-        raise ValueError(
-            f"a list must come with --model and --data. Received: {listed[0]} without "
-            f"--{' and --'.join(missing)}."
-        )
-    given = [name for name in sorted({*SOURCE, *CLIPS} - {*but}) if flags[name].present]
-    if given and not listed:
-        raise ValueError(
-            f"features of .npz files must come without flags on network and clips. "
-            f"Received: --{', --'.join(given)}."
-        )
+
+    def __init__(
+        self,
+        source: Any,
+        data: Any,
+        sampling: Sampling | None = None,
+        random: bool = False,
+        seed: int = 0,
+        columns: str = "video,label",
+        cache: bool = True,
+    ):
+        """See the class."""
+        if not (sampling is None or isinstance(sampling, Sampling)):
+            refuse("sampling", "a mas.features.Sampling", sampling)
+        self.source, self._data = source, data
+        self._given, self.sampling = sampling, sampling or Sampling()
+        self.random, self.seed, self.columns, self.cache = random, seed, columns, cache
+
+    def overlapping(self) -> Inputs:
+        """The same with overlapping clips, as the protocols of CVPR 2019 have them."""
+        if self._given is not None and self._given.clips != Sampling().clips:
+            logging.info("The clips overlap; clips=%d is not used.", self._given.clips)
+        self.sampling = dataclasses.replace(self.sampling, how="overlapping")
+        return self
+
+    @functools.cached_property
+    def data(self) -> Any:
+        """The data set, opened.
+
+        Raises:
+            ValueError: source or data were not given, or do not fit each other.
+        """
+        for name, value in (("source", self.source), ("data", self._data)):
+            if value is None:
+                refuse(name, "given with a list of videos", value)
+        modality, known = features.modality_of(self.source)
+        self.sampling.task(known, modality)  # whether the clips can be
+        if isinstance(self._data, str | os.PathLike):
+            return records.open_data(self._data, modality == "flow")
+        return self._data
+
+    def sides(self, **given: Videos) -> list[Side]:
+        """The sides of a comparison, each by the name of its parameter.
+
+        Raises:
+            ValueError: one is no list and no features, a network is missing for a list, or there is
+                one that nothing is needed from.
+        """
+        found = [self._side(name, videos) for name, videos in given.items()]
+        if all(_is_features(videos) for videos in given.values()):
+            others = {"source": self.source, "data": self._data, "sampling": self._given}
+            for name, value in (others | {"random": self.random or None}).items():
+                if value is not None:
+                    refuse(name, "left out with features", value)
+        return found
+
+    def _side(self, parameter, videos):
+        path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+        name = path or parameter
+        if _is_features(videos):
+            known = videos if isinstance(videos, Features) else features.load(videos)
+            listed = known.facts.get("list") or path
+            return Side(name, path, listed, known.videos, known.labels, lambda: known)
+        if videos is None:
+            refuse(parameter, "a list of videos, or features", videos)
+        labels = labels_of(lists.entries_of(videos, self.columns, self.data.videos))
+
+        def make():
+            options = {"random": self.random, "seed": self.seed, "columns": self.columns}
+            return features.extract(
+                self.source, self.data, videos, self.sampling, cache=self.cache, **options
+            )
+
+        return Side(name, path, path, list(labels), np.array(list(labels.values())), make)
+
+    def settings(self, protocol: Any, **given: Videos) -> dict[str, Any]:
+        """All that decides a result, as JSON can hold it: of results in the same folder."""
+        used = self._given is not None or self.source is not None
+        free = ("batch", "threads", "allow_failures")
+        clips = {n: v for n, v in self.sampling.values().items() if used and n not in free}
+        where = {"model": self.source, "data": getattr(self._data, "data", self._data)}
+        return {
+            **protocol.values(),
+            **{name: None if path is None else str(path) for name, path in where.items()},
+            **{name: _named(videos) for name, videos in given.items()},
+            "sampling": clips,
+            "random": self.random,
+            "seed": self.seed,
+            "columns": self.columns,
+        }
 
 
-def of_flags(flags, path, settings=None, entries=None):
-    """Features of a file, or of the videos of a list through the network of the flags.
+def _is_features(videos):
+    path = isinstance(videos, str | os.PathLike) and os.fspath(videos).endswith(".npz")
+    return path or isinstance(videos, Features)
+
+
+def _named(videos):
+    """A path, or a digest of what is none."""
+    if videos is None or isinstance(videos, str | os.PathLike):
+        return videos and os.fspath(videos)
+    if isinstance(videos, Features):
+        content = np.ascontiguousarray(videos.values).tobytes() + repr(videos.videos).encode()
+    else:
+        content = repr(list(videos)).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def class_names(classes: Classes, side: Side, source: Any, highest: int) -> list[str]:
+    """Names in the order of the labels.
 
     Args:
-        flags: absl's, of `FLAGS`.
-        path: .npz file; or a list, None for every video of --data.
-        settings: a `Settings`, in place of that of the flags.
-        entries: `lists.Entry`, in place of those of the list; `path` names them in errors.
-
-    Returns:
-        A `Features`; with facts on the weights beside those of `extract` (model, weights, digest,
-        seed, data, list) where it comes from a network.
+        classes: names, or a file of them; None finds them beside the list, or in the run.
+        side: the videos.
+        source: of the network.
+        highest: label.
 
     Raises:
-        OSError: a file is not there.
-        ValueError: as `load`, `lists.read`, `lists.resolve`, `network` or `extract`.
+        ValueError: there are fewer names than classes.
     """
-    if path and is_file(path):
-        return load(path)
-    check_source(flags, path)
-    settings = settings or networks.settings(flags)
-    data = records.open_data(flags.data, settings.modality == "flow")
-    if entries is None and path:
-        entries = lists.read(path, flags.columns)
-    if entries is not None:
-        entries = lists.resolve(entries, data.videos, path)
-    make = cached if flags.cache else fresh
-    found = make(flags.model, data, entries, settings, flags.random, flags.seed)
-    return dataclasses.replace(found, facts=found.facts | {"data": str(flags.data), "list": path})
+    return accuracy.class_names(classes, highest, side.listed, known_names(source))
 
 
-def labelled(features, name, classes=2):
-    """The same features, if each has a label.
-
-    Args:
-        features: a `Features`.
-        name: of the list or file, for errors.
-        classes: least number of them.
-
-    Raises:
-        ValueError: a video has none, or there are fewer classes.
-    """
-    if np.min(features.labels) < 0:
-        video = features.videos[int(np.argmin(features.labels))]
-        raise ValueError(f"{name}: every video must have a label. Received: {video} without one.")
-    found = len(np.unique(features.labels))
-    if found < classes:
-        raise ValueError(
-            f"{name} must hold {classes} classes or more. Received: {found} class, "
-            f"label {features.labels[0]}."
-        )
-    return features
+def known_names(source: Any) -> list[str] | None:
+    """The class names in a run's run.json; None where there are none."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = pathlib.Path(source)
+    if not (path.is_dir() or path.name in (networks.BACKBONE, networks.MODEL)):
+        return None
+    described = (path if path.is_dir() else path.parent) / networks.RUN
+    return json.loads(described.read_text("utf-8")).get("classes") if described.is_file() else None
 
 
-def check_alike(first, second, names):
+def check_alike(first: Features, second: Features, names: Sequence[str]) -> None:
     """Refuses features of two networks, or of two ways to pool.
 
     Args:
-        first: a `Features`.
-        second: another.
+        first: some features.
+        second: others.
         names: of the two, for errors.
 
     Raises:
         ValueError: width, or one of the facts that both know, is not the same.
     """
-    both = {"width": [part.values.shape[1] for part in (first, second)]}
+    both: dict[str, list] = {"width": [part.values.shape[1] for part in (first, second)]}
     for name in ("digest", "weights", "seed", "pooling"):
         if name in first.facts and name in second.facts:
             both[name] = [part.facts[name] for part in (first, second)]
@@ -155,24 +239,3 @@ def check_alike(first, second, names):
                 f"{names[0]} and {names[1]} must be features of the same network and pooling. "
                 f"Received: {name} {one} and {other}."
             )
-
-
-__all__ = [
-    "CLIPS",
-    "FLAGS",
-    "SOURCE",
-    "Features",
-    "Settings",
-    "cached",
-    "check_alike",
-    "check_source",
-    "extract",
-    "fresh",
-    "is_file",
-    "labelled",
-    "load",
-    "network",
-    "of_flags",
-    "save",
-    "settings",
-]

@@ -1,14 +1,21 @@
-"""What every evaluation leaves behind: a paragraph fit for a paper, and all its numbers."""
+"""What a protocol found: an object, a paragraph fit for a paper, and the files of both."""
 
+from __future__ import annotations
+
+import dataclasses
+import itertools
 import json
 import math
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 from absl import logging
 
-from mas import files
+from mas import accuracy, files, lists
+from mas.accuracy import Accuracy
+from mas.files import PathLike
 
 _HOWS = {
     "uniform": "evenly spaced",
@@ -21,11 +28,133 @@ _POOLINGS = {
 }
 
 
-def describe(facts):
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What a protocol found. Every number is an attribute, by its name in `numbers`.
+
+    Attributes:
+        kind: name of the protocol and of its files.
+        accuracy: the main number.
+        text: a paragraph fit for a paper.
+        numbers: everything that was measured, and the settings: KIND.json.
+        matrices: {folder below: (`mas.accuracy.Accuracy`, class names)}; "" is the main test.
+        tables: {file: text, or (header, rows) of a csv file}.
+        unit: what the matrices count.
+    """
+
+    kind: str
+    accuracy: float
+    text: str
+    numbers: dict[str, Any]
+    matrices: dict[str, tuple[Accuracy, list[str]]] = dataclasses.field(default_factory=dict)
+    tables: dict[str, Any] = dataclasses.field(default_factory=dict)
+    unit: str = "videos"
+
+    def __getattr__(self, name: str) -> Any:
+        """A number by its name; else what the `Accuracy` of the main test holds."""
+        numbers = self.__dict__.get("numbers", {})
+        if name in numbers:
+            return numbers[name]
+        main = self.__dict__.get("matrices", {}).get("")
+        if name.startswith("_") or main is None:
+            raise AttributeError(f"a result of {self.__dict__.get('kind')} has no {name!r}")
+        return getattr(main[0], name)
+
+    def __repr__(self) -> str:
+        """The protocol and the main number."""
+        return f"Result({self.kind}: accuracy {self.accuracy:.4f})"
+
+    def write(self, folder: PathLike) -> pathlib.Path:
+        """Writes KIND.txt, KIND.json, and the tables and pictures of the protocol.
+
+        What an earlier call left in the folder is replaced, with a word in the log.
+
+        Args:
+            folder: where to; made if it is not there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ValueError: it cannot be made, or not be written to.
+        """
+        folder = writable(folder, "folder")
+        earlier = _settings(folder, self.kind)
+        if earlier is not None:
+            same = "the same" if earlier == _plain(self.settings) else "other"
+            logging.info("%s held results of %s settings; they are replaced.", folder, same)
+        for below, (found, names) in self.matrices.items():
+            (folder / below).mkdir(parents=True, exist_ok=True)
+            accuracy.write(found, names, folder / below, self.unit)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in self.tables.items():
+            if isinstance(table, str):
+                files.write(folder / name, table)
+            else:
+                files.write_csv(folder / name, *table)
+        write(folder, self.kind, self.text, self.numbers)
+        return folder
+
+
+def write(folder: PathLike, kind: str, text: str, numbers: dict[str, Any]) -> None:
+    """Writes FOLDER/KIND.txt, the paragraph, and FOLDER/KIND.json.
+
+    Args:
+        folder: where to.
+        kind: name of the evaluation and of both files.
+        text: what was done and found.
+        numbers: everything that was measured; NumPy's values and arrays are taken too. NaN becomes
+            null.
+    """
+    content = _plain({"kind": kind, "paragraph": text, **numbers})
+    files.write(pathlib.Path(folder, f"{kind}.txt"), f"{text}\n")
+    files.write_json(pathlib.Path(folder, f"{kind}.json"), content, allow_nan=False)
+
+
+def vacant(folder: PathLike, result: Result) -> pathlib.Path:
+    """FOLDER, or FOLDER_2 and so on: the first without results of other settings."""
+    first = pathlib.Path(folder)
+    for number in itertools.count(1):
+        found = first if number == 1 else first.with_name(f"{first.name}_{number}")
+        earlier = _settings(found, result.kind)
+        if earlier is None or earlier == _plain(result.settings):
+            break
+    if found != first:
+        logging.info("%s holds results of other settings; these go to %s.", first, found)
+    return found
+
+
+def _settings(folder, kind):
+    """The settings of the results in a folder; None without results."""
+    try:
+        known = json.loads(pathlib.Path(folder, f"{kind}.json").read_text("utf-8"))
+        return known.get("settings", {})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def writable(path: PathLike, name: str = "output") -> pathlib.Path:
+    """The folder of some results, as a path; refused before work starts rather than after it.
+
+    Raises:
+        ValueError: it cannot be made, or not be written to.
+    """
+    path = pathlib.Path(path)
+    there = next(above for above in (path, *path.absolute().parents) if above.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"{name} must be a folder that can be written to. Received: {name}='{path}'."
+        )
+    return path
+
+
+def describe(facts: dict[str, Any]) -> str:
     """Sentences on the network, its weights, and the clips of a video.
 
     Args:
-        facts: of a `Features` (or those of its parts that are known).
+        facts: of a `mas.features.Features`.
     """
     if "network" not in facts:
         return "How the features were made is not known."
@@ -34,12 +163,16 @@ def describe(facts):
     sentences.append(
         f"A video's features: {pooling} of the last convolution's map, mean over its clips."
     )
-    if facts["failures"]:
-        sentences.append(f"{len(facts['failures'])} videos failed and are left out.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *failures(facts)])
 
 
-def weights(facts):
+def failures(facts: dict[str, Any]) -> list[str]:
+    """A sentence on the videos that are left out, if there are any."""
+    count = len(facts["failures"])
+    return [f"Left out: {lists.counted(count, 'video')} that failed."] if count else []
+
+
+def weights(facts: dict[str, Any]) -> str:
     """Where the weights come from, in words."""
     if "weights" not in facts:
         return "weights of unknown origin"
@@ -49,77 +182,24 @@ def weights(facts):
     return f"weights of {source}"
 
 
-def clips(facts):
+def clips(facts: dict[str, Any]) -> str:
     """The clips of a video, in a sentence."""
     least, most = facts["clips"]
     count = f"{least}" if least == most else f"{least} to {most}"
     size, (width, height) = facts["size"], facts["resize"]
     stride = facts.get("stride", 1)
-    every = f", one of every {stride}" if stride > 1 else ""
     text = (
         f"Clips: {count} of each video, {_HOWS[facts['how']]}, {facts['frames']} frames of "
-        f"{facts['modality']}{every}, centre crop {size} x {size} of {width} x {height}"
+        f"{facts['modality']}{f', stride {stride}' if stride > 1 else ''}, "
+        f"centre crop {size} x {size} of {width} x {height}"
     )
     return text + (", the middle frame repeated." if facts["static"] else ".")
 
 
-def folder(flags, kind):
-    """The folder of a kind's results.
-
-    --output, or runs/evaluate_KIND_NAME: NAME is that of the run folder or .keras file, with
-    _random where its weights are not used; without a network that of the first .npz file.
-
-    Args:
-        flags: absl's.
-        kind: name of the evaluation.
-
-    Raises:
-        ValueError: as `writable`.
-    """
-    if flags.output:
-        return writable(flags.output)
-    files = [getattr(flags, name) for name in ("queries", "test_list", "list")]
-    source = flags.model or next((path for path in files if path), kind)
-    path = pathlib.Path(source)
-    if path.name in ("backbone.keras", "model.keras"):
-        path = path.absolute().parent
-    name = path.resolve().name if path.is_dir() else path.stem
-    return writable(f"runs/evaluate_{kind}_{name}" + ("_random" if flags.random else ""))
-
-
-def writable(path):
-    """The folder of some results, as a path; refused before work starts rather than after it.
-
-    Raises:
-        ValueError: it cannot be made, or not be written to.
-    """
-    path = pathlib.Path(path)
-    there = next(above for above in (path, *path.absolute().parents) if above.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"output must be a folder that can be written to. Received: {path}.")
-    return path
-
-
-def write(folder, kind, paragraph, numbers):
-    """Writes FOLDER/KIND.txt, the paragraph, and FOLDER/KIND.json, and logs the paragraph.
-
-    Args:
-        folder: where to; made if it is not there.
-        kind: name of the evaluation and of both files.
-        paragraph: what was done and found.
-        numbers: dict of everything that was measured; NumPy's values and arrays are taken too. NaN
-            becomes null.
-    """
-    folder = pathlib.Path(folder)
-    content = _plain({"kind": kind, "paragraph": paragraph, **numbers})
-    text = json.dumps(content, indent=2, allow_nan=False)
-    files.write(folder / f"{kind}.txt", f"{paragraph}\n".encode("utf-8", "surrogateescape"))
-    files.write(folder / f"{kind}.json", f"{text}\n".encode())
-    logging.info("%s\nWrote %s and %s.json.", paragraph, folder / f"{kind}.txt", kind)
-
-
 def _plain(value):
     """The value as JSON can hold it."""
+    if isinstance(value, Accuracy):
+        value = {**vars(value), "mean_class": value.mean_class}
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, np.ndarray):

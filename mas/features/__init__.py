@@ -1,8 +1,8 @@
 """A network's features of videos: which clips it sees, what is kept of them, and where.
 
-    features = mas.features.extract("runs/mas_c3d", "data", "test.txt", mas.features.Sampling())
-    features.values, features.videos, features.labels
-    mas.features.save("test.npz", features)
+features = mas.features.extract("runs/mas_c3d", "data", "test.txt", mas.features.Sampling())
+features.values, features.videos, features.labels
+mas.features.save("test.npz", features)
 """
 
 from mas.features.extraction import extract, modality_of

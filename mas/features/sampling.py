@@ -25,7 +25,9 @@ class Sampling(Settings):
     'consecutive'
     """
 
-    clips: int = option(10, "Clips of a video, evenly spaced; 0: all non-overlapping ones.", least=0)
+    clips: int = option(
+        10, "Clips of a video, evenly spaced; 0: all non-overlapping ones.", least=0
+    )
     how: str = option(
         "uniform",
         "Where the clips lie: uniform, evenly spaced from the first frame to the last; "
@@ -42,7 +44,9 @@ class Sampling(Settings):
     static: bool = option(
         False, "Repeat the middle frame of each clip: what a network knows without motion."
     )
-    frames: int | None = option(None, "Length of a clip; default: the run's.", form=INTEGER, least=2)
+    frames: int | None = option(
+        None, "Length of a clip; default: the run's.", form=INTEGER, least=2
+    )
     stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
     size: int | None = option(
         None, "Side of the centre crop, in pixels; default: the run's.", form=INTEGER, least=1
@@ -83,9 +87,10 @@ class Sampling(Settings):
         own = {name: getattr(self, name) for name in ("frames", "size", "resize")}
         given = {name: value for name, value in own.items() if value is not None}
         clip = dataclasses.replace(known, **given)
-        task = PlainClips(self.static, self.stride).bound(clip, Network(modality=modality))
-        task.check()
-        return task
+        task = PlainClips(self.static, self.stride)
+        bound: Any = task.bound(clip, Network(modality=modality))
+        bound.check()
+        return bound
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from mas import files
+from mas import files, lists
 from mas.files import PathLike
 
 # Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
 _ARRAYS = {"values": ("fiu", 2), "videos": ("U", 1), "labels": ("iu", 1), "facts": ("U", 0)}
 # What NumPy raises for bytes that it cannot read; the last four for damaged archives.
-_UNREADABLE = (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile)
-_UNREADABLE += (OSError, RuntimeError, zlib.error)
+_UNREADABLE: tuple[type[Exception], ...] = (AttributeError, EOFError, KeyError, TypeError)
+_UNREADABLE += (ValueError, zipfile.BadZipFile, OSError, RuntimeError, zlib.error)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Features:
     """One vector a video.
 
-    >>> Features([[1.0, 0.0], [0.0, 1.0]], ["run/ann", "walk/ann"], [0, 1]).values.shape
-    (2, 2)
+    >>> Features([[1.0, 0.0], [0.0, 1.0]], ["run/ann", "walk/ann"], [0, 1])
+    Features(2 videos, 2 numbers each)
 
     Attributes:
         values: float32 (videos, D), finite.
@@ -70,6 +70,11 @@ class Features:
                 "features must be finite. "
                 f"Received: NaN or infinity in {count - finite.sum()} videos, such as {first}."
             )
+
+    def __repr__(self) -> str:
+        """How many there are."""
+        count, numbers = self.values.shape
+        return f"Features({lists.counted(count, 'video')}, {lists.counted(numbers, 'number')} each)"
 
 
 def load(path: PathLike) -> Features:
@@ -113,7 +118,8 @@ def save(path: PathLike, features: Features) -> None:
     else:
         facts = json.dumps(features.facts)
         parts = (features.values, np.array(features.videos), features.labels, np.array(facts))
-        np.savez(held, **dict(zip(_ARRAYS, parts, strict=True)))
+        arrays: dict[str, Any] = dict(zip(_ARRAYS, parts, strict=True))
+        np.savez(held, **arrays)
     files.write(path, held.getvalue())
 
 

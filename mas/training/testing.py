@@ -162,5 +162,6 @@ def write_scores(scores, examples, data, names, folder):
     truth = examples.labels[np.unique(examples.videos, return_index=True)[1]]
     result = accuracy.of_scores(means, truth)
     accuracy.write(result, names, folder)
-    accuracy.write_scores(folder / "scores.csv", [data.videos[n] for n in videos], truth, means)
+    named = [data.videos[number] for number in videos]
+    files.write_csv(folder / "scores.csv", *accuracy.score_table(named, truth, means))
     return result
