@@ -23,7 +23,7 @@ COMMANDS = {
     "finetune": "train a classifier on a pre-trained network, and test it",
     "prepare": "decode videos, compute optical flow, store both",
     "lists": "build lists of videos and labels",
-    "evaluate": "test a network: action, features, retrieval, probe, similarity, scenes",
+    "evaluate": "test a network: action, retrieval, probe and others; write its features",
     "visualize": "draw clips, labels, attention, views, retrieval and embeddings",
     "convert": "turn an authors' checkpoint into a .keras file",
     "recipes": "list the recipes, or print one",

@@ -99,14 +99,15 @@ class Inputs:
         if not (sampling is None or isinstance(sampling, Sampling)):
             refuse("sampling", "a mas.features.Sampling", sampling)
         self.source, self._data = source, data
-        self._given, self.sampling = sampling, sampling or Sampling()
+        self.sampling = sampling or Sampling()
         self.random, self.seed, self.columns, self.cache = random, seed, columns, cache
 
     def overlapping(self) -> Inputs:
         """The same with overlapping clips, as the protocols of CVPR 2019 have them."""
-        if self._given is not None and self._given.clips != Sampling().clips:
-            logging.info("The clips overlap; clips=%d is not used.", self._given.clips)
-        self.sampling = dataclasses.replace(self.sampling, how="overlapping")
+        if self.sampling.clips != Sampling().clips:
+            logging.info("The clips overlap; clips=%d is not used.", self.sampling.clips)
+        if self.source is not None:
+            self.sampling = dataclasses.replace(self.sampling, how="overlapping")
         return self
 
     @functools.cached_property
@@ -133,9 +134,10 @@ class Inputs:
                 one that nothing is needed from.
         """
         found = [self._side(name, videos) for name, videos in given.items()]
-        if all(_is_features(videos) for videos in given.values()):
-            others = {"source": self.source, "data": self._data, "sampling": self._given}
-            for name, value in (others | {"random": self.random or None}).items():
+        if all(is_features(videos) for videos in given.values()):
+            clips = None if _decisive(self.sampling) == _decisive(Sampling()) else self.sampling
+            unused = {"source": self.source, "data": self._data, "sampling": clips}
+            for name, value in (unused | {"random": self.random or None}).items():
                 if value is not None:
                     refuse(name, "left out with features", value)
         return found
@@ -143,7 +145,7 @@ class Inputs:
     def _side(self, parameter, videos):
         path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
         name = path or parameter
-        if _is_features(videos):
+        if is_features(videos):
             known = videos if isinstance(videos, Features) else features.load(videos)
             listed = known.facts.get("list") or path
             return Side(name, path, listed, known.videos, known.labels, lambda: known)
@@ -161,22 +163,26 @@ class Inputs:
 
     def settings(self, protocol: Any, **given: Videos) -> dict[str, Any]:
         """All that decides a result, as JSON can hold it: of results in the same folder."""
-        used = self._given is not None or self.source is not None
-        free = ("batch", "threads", "allow_failures")
-        clips = {n: v for n, v in self.sampling.values().items() if used and n not in free}
         where = {"model": self.source, "data": getattr(self._data, "data", self._data)}
         return {
             **protocol.values(),
             **{name: None if path is None else str(path) for name, path in where.items()},
             **{name: _named(videos) for name, videos in given.items()},
-            "sampling": clips,
+            "sampling": self.source and _decisive(self.sampling),
             "random": self.random,
             "seed": self.seed,
             "columns": self.columns,
         }
 
 
-def _is_features(videos):
+def _decisive(sampling):
+    """What changes features; the others change how they are made."""
+    known = sampling.options()
+    return {name: value for name, value in sampling.values().items() if not known[name].free}
+
+
+def is_features(videos: Videos) -> bool:
+    """Whether something is features, or names a file of them, rather than a list."""
     path = isinstance(videos, str | os.PathLike) and os.fspath(videos).endswith(".npz")
     return path or isinstance(videos, Features)
 

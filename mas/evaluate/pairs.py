@@ -19,6 +19,20 @@ SAMPLES = 3697  # the same
 Pairs = list[list[tuple[str, str, int]]]  # of each fold: two ids, and 1 for the same action
 
 
+def find(aslan: PathLike) -> pathlib.Path:
+    """The file of the pairs in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = pathlib.Path(aslan, FILE)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"aslan must be a folder that holds {FILE}. Received: aslan='{aslan}'."
+        )
+    return path
+
+
 def count(missing: Sequence[tuple]) -> str:
     """How many pairs lack a video, and which videos."""
     videos = collections.Counter(video for _, _, absent in missing for video in absent)

@@ -51,7 +51,8 @@ class Probe(Settings):
         choices=CLASSIFIERS,
     )
     groups: str | None = option(
-        None, "Leave one group out: what the first group of this expression matches in an id."
+        None,
+        "Leave one group out, told by what the first group of this expression matches in an id.",
     )
     k: int = option(1, "Neighbours of knn.", least=1)
     C: float = option(1.0, "Inverse of the regularisation of linear and svm.", above=0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,7 @@ class Similarity(Settings):
             OSError: there is no such file.
             ValueError: it is another file; or a pair lacks a video.
         """
-        path = pathlib.Path(aslan, pairs_of.FILE)
+        path = pairs_of.find(aslan)
         pairs = pairs_of.read(path)
         made = Inputs(source, data, sampling, random, seed, cache=cache).overlapping()
         given: Videos = videos

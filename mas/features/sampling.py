@@ -26,7 +26,7 @@ class Sampling(Settings):
     """
 
     clips: int = option(
-        10, "Clips of a video, evenly spaced; 0: all non-overlapping ones.", least=0
+        10, "Clips of a video, evenly spaced, or 0 for all non-overlapping ones.", least=0
     )
     how: str = option(
         "uniform",
@@ -45,14 +45,14 @@ class Sampling(Settings):
         False, "Repeat the middle frame of each clip: what a network knows without motion."
     )
     frames: int | None = option(
-        None, "Length of a clip; default: the run's.", form=INTEGER, least=2
+        None, "Length of a clip, by default the run's.", form=INTEGER, least=2
     )
     stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
     size: int | None = option(
-        None, "Side of the centre crop, in pixels; default: the run's.", form=INTEGER, least=1
+        None, "Side of the centre crop in pixels, by default the run's.", form=INTEGER, least=1
     )
     resize: tuple[int, int] | None = option(
-        None, "WIDTHxHEIGHT before the crop, in pixels; default: the run's.", form=SIZE
+        None, "WIDTHxHEIGHT before the crop in pixels, by default the run's.", form=SIZE
     )
     batch: int = option(
         16, "Clips that go through the network together.", least=1, free=True, advanced=True
