@@ -31,7 +31,7 @@ class Progress:
         self._in_work = {}  # {video: frames so far}
         self._first = None  # (time, frames) of the first news
         self._dis = None  # seconds a frame would take with flow=dis
-        self._bar = tqdm.tqdm(unit="frame", desc="prepare", disable=not show)
+        self._bar = tqdm.tqdm(unit="frame", desc="prepare", mininterval=1, disable=not show)
 
     def __enter__(self):
         """The bar."""
