@@ -1,7 +1,4 @@
-"""Writes docs/settings.md: every setting with its default, from the dataclasses themselves.
-
-    python docs/settings.py
-"""
+"""Writes docs/settings.md, every setting with its default, from the dataclasses themselves."""
 
 import pathlib
 import sys
@@ -11,9 +8,10 @@ from mas import evaluate, features, prepare, settings, tasks
 PAGE = pathlib.Path(__file__).with_suffix(".md")
 HEAD = """# Settings
 
-Written by `python docs/settings.py`, from the fields of the dataclasses. Each is an argument in Python and a flag of the
-commands, under one name: `mas.Clip(size=56, resize=(85, 64))`, `--size=56 --resize=85x64`. A boolean flag is switched off
-by `--noflag` or `--flag=false`. Flag files and `run.json` hold the same names.
+Written by `python docs/settings.py`, from the fields of the dataclasses. Each is an argument in
+Python and a flag of the commands, under one name: `mas.Clip(size=56, resize=(85, 64))` and
+`--size=56 --resize=85x64`. A boolean flag is switched off by `--noflag` or `--flag=false`. Flag
+files and `run.json` hold the same names.
 """
 GROUPS = {
     "Network: `mas.Network`": {"": settings.Network},

@@ -202,8 +202,8 @@ class Flags:
         return self._values[name].value
 
     @property
-    def names(self) -> list[str]:
-        """Of all flags."""
+    def defined(self) -> list[str]:
+        """Names of all flags."""
         return list(self._flags)
 
     def given(self, name: str) -> bool:

@@ -6,7 +6,7 @@ import os
 
 from absl import logging
 
-from mas import lists, prepare, records
+from mas import cli, lists, prepare, records
 from mas.checks import INTEGER
 from mas.cli.flags import Flags, UsageError
 
@@ -73,6 +73,7 @@ def run(arguments: list[str]) -> int:
 
 def _training(data):
     """What to train: with the papers' settings on a GPU, the small network on a CPU."""
+    cli.load_frameworks()
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):

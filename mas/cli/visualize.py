@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import logging
 
-from mas import accuracy, checks, lazy, networks, records, tasks, visualize
+from mas import accuracy, checks, cli, lazy, networks, records, tasks, visualize
 from mas.cli import training
 from mas.cli.flags import Flags, HelpWanted, UsageError
 from mas.settings import Clip
@@ -89,8 +89,8 @@ def flags(name: str, arguments: list[str]) -> Flags:
     """The flags of a kind; those of views follow from the task that the arguments name."""
     found = _own_flags(name, arguments)
     for other in KINDS:
-        theirs = _own_flags(other, []).names
-        found.elsewhere([n for n in theirs if n not in found.names], f"mas visualize {other}")
+        theirs = _own_flags(other, []).defined
+        found.elsewhere([n for n in theirs if n not in found.defined], f"mas visualize {other}")
     return found
 
 
@@ -137,6 +137,7 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"{given.command} takes flags only. Received: {' '.join(rest)}.")
     given.require(*KINDS[name].needed)
     output.check(given.output, KINDS[name].suffixes)
+    cli.load_frameworks()
     visualize.write(given.output, KINDS[name].draw(given))
     return 0
 
