@@ -138,7 +138,7 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"KIND must be one of {', '.join(KINDS)}. Received: {received}.")
     given = flags(name)
     for other in KINDS:
-        theirs = [flag for flag in flags(other).names if flag not in given.names]
+        theirs = [flag for flag in flags(other).defined if flag not in given.defined]
         given.elsewhere(theirs, f"mas evaluate {other}")
     place = arguments.index(name)
     rest = given.parse([*arguments[:place], *arguments[place + 1 :]])
@@ -203,7 +203,9 @@ def _check_lists(name, given):
     if paths and all(map(is_features, paths)):
         wanted = {"similarity": ("seed", "allow_failures"), "probe": ("seed",)}.get(name, ())
         unused = ("model", "data", "columns", *_NETWORK, *_CLIPS)
-        unused = [n for n in unused if n in given.names and n not in (*wanted, "batch", "threads")]
+        unused = [
+            n for n in unused if n in given.defined and n not in (*wanted, "batch", "threads")
+        ]
         if wrong := [f"--{flag}" for flag in unused if given.given(flag)]:
             raise UsageError(
                 "features must come without flags on network and clips. "
@@ -218,7 +220,7 @@ def _inputs(name, given):
         return None
     given.require("model", "data")
     networks.file(given.model, "model")
-    columns = given.columns if "columns" in given.names else "video,label"
+    columns = given.columns if "columns" in given.defined else "video,label"
     made = Inputs(given.model, given.data, _sampling(name, given), columns=columns)
     for path in paths:
         if not is_features(path):
@@ -252,12 +254,14 @@ def _call(name, given, made):
 def _folder(name, given):
     """runs/evaluate_KIND_NAME: the network's name, or that of the features."""
     sources = ("model", "queries", "test_list", "list")
-    source = next((getattr(given, n) for n in sources if n in given.names and given.given(n)), name)
+    source = next(
+        (getattr(given, n) for n in sources if n in given.defined and given.given(n)), name
+    )
     path = pathlib.Path(source)
     if path.name in ("backbone.keras", "model.keras"):
         path = path.absolute().parent
     stem = path.resolve().name if path.is_dir() else path.stem
-    random = "_random" if "random" in given.names and given.random else ""
+    random = "_random" if "random" in given.defined and given.random else ""
     return f"runs/evaluate_{name}_{stem}{random}"
 
 
