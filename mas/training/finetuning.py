@@ -129,7 +129,7 @@ def _resolve(source, network, clip, run):
         refuse("source", "None with a network of your own", str(source))
     known = networks.described(source)
     if network is None and known.network is None:
-        return engine.resolve(networks.load(path), clip)
+        return engine.resolve(networks.load(path), clip or known.clip)
     # The head is that of the classifier, not of the pretext task.
     network = network or dataclasses.replace(known.network, head="auto")
     return network, clip or known.clip, None
