@@ -101,7 +101,7 @@ def test_a_relative_folder_names_the_same_files(tmp_path, extracted, monkeypatch
 
 
 def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatch):
-    """A later version may have another: what is stored must be neither lost nor done again."""
+    """Another version may have another: what is stored must be neither lost nor done again."""
     videos, before, output = tmp_path / "videos", tmp_path / "before", tmp_path / "data"
     write_videos(videos, "abcef")
     write_text(videos, "d")
@@ -111,27 +111,19 @@ def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatc
     run(videos, output)
     assert records.open_data(output).videos == list("abcdefg")
     extracted.clear()
-    for number in (1, 64):
-        monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", number)
-        shutil.copytree(before, tmp_path / str(number))
-        assert run(videos, tmp_path / str(number)) == {}
-        assert video_files.tree(tmp_path / str(number)) == video_files.tree(output)
-    assert extracted == ["d", "g"] * 2
-
-
-def test_a_plan_of_before_the_size_was_recorded(tmp_path, extracted, monkeypatch):
-    """All of these have 64 videos a shard."""
-    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 64)
-    write_videos(tmp_path / "videos", "abc")
-    run(tmp_path / "videos", tmp_path / "data")
-    known = json.loads((tmp_path / "data" / "plan.json").read_text())
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 3)
+    assert run(videos, before) == {} and video_files.tree(before) == video_files.tree(output)
+    assert extracted == ["d", "g"]
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 64)  # what it was before it was recorded
+    run(videos, tmp_path / "old")
+    known = json.loads((tmp_path / "old" / "plan.json").read_text())
     assert known.pop("videos_per_shard") == 64
-    (tmp_path / "data" / "plan.json").write_text(json.dumps(known))
+    (tmp_path / "old" / "plan.json").write_text(json.dumps(known))
     monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 2)
-    write_videos(tmp_path / "videos", "d")
-    assert run(tmp_path / "videos", tmp_path / "data") == {}
-    assert records.open_data(tmp_path / "data").videos == list("abcd")
-    assert len(list((tmp_path / "data").glob("videos-*.tfrecord"))) == 1
+    write_videos(videos, "h")
+    assert run(videos, tmp_path / "old") == {}
+    assert records.open_data(tmp_path / "old").videos == list("abcdefgh")
+    assert len(list((tmp_path / "old").glob("videos-*.tfrecord"))) == 1
 
 
 def test_added_videos_come_last_and_a_finished_run_has_nothing_left_to_do(tmp_path, extracted):
@@ -151,18 +143,17 @@ def test_added_videos_come_last_and_a_finished_run_has_nothing_left_to_do(tmp_pa
     assert (stored["videos"], stored["frames"]) == (5, 10)
 
 
-@pytest.mark.parametrize("form", ["shards", "folders"])
-def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted, form):
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
-    run(videos, output, form)
+    run(videos, output)
     before = video_files.tree(output)
     (output / "dataset.json").unlink()
     (output / "staging").mkdir()
     for name in ("plan.json.tmp", "failures.csv.tmp", "videos-00009.tfrecord.tmp"):
         (output / name).write_text("half")
     (output / "staging" / "0000000.npz.123.tmp").write_text("half")
-    run(videos, output, form)
+    run(videos, output)
     assert video_files.tree(output) == before
 
 

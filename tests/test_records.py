@@ -122,29 +122,6 @@ def test_a_shard_holds_what_is_documented(tmp_path):
         assert lengths.tolist() == [len(file) for file in files]
 
 
-def test_a_shard_is_rewritten_with_what_it_held(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    write_shard(folder, 0, [prepared("walk/a")])
-    kept = records.read_shard(folder, 0)
-    assert list(kept) == ["walk/a"]
-    records.stage(prepared("run/ä"), tmp_path / "new.npz")
-    records.write_shard(folder, 0, [tmp_path / "new.npz", None], [None, kept["walk/a"]])
-    write(tmp_path / "at once", "shards", names=["run/ä", "walk/a"])
-    for name in ("videos-00000.tfrecord", "videos-00000.csv"):
-        assert (folder / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
-
-
-def test_a_missing_index_is_made_again(tmp_path):
-    write(tmp_path / "data", "shards")
-    index = tmp_path / "data" / "videos-00000.csv"
-    text = index.read_bytes()
-    index.unlink()
-    assert records.read_shard(tmp_path / "data", 0) == {}
-    records.restore_indices(tmp_path / "data")
-    assert index.read_bytes() == text
-
-
 @pytest.mark.parametrize("part", ["lengths_at", "images_at"])
 def test_a_shard_that_ends_early(tmp_path, part):
     data = write(tmp_path / "data", "shards")
@@ -216,16 +193,6 @@ def test_names_that_a_reader_could_stumble_over(tmp_path):
         records.write_folders(tmp_path, records.Prepared(name, 1, 1, 0, [b"frame"], [], []))
     data = records.open_data(tmp_path)
     assert dict(zip(data.videos, data.lengths, strict=True)) == dict.fromkeys(names, 1)
-
-
-def test_unfinished_folders_are_removed(tmp_path):
-    write(tmp_path / "data", "folders")
-    before = sorted((tmp_path / "data").rglob("*"))
-    for top in ("jpegs_256", "tvl1_flow/u"):
-        (tmp_path / "data" / top / "walk" / ".1.tmp").mkdir()
-        (tmp_path / "data" / top / "walk" / ".1.tmp" / "frame000001.jpg").touch()
-    records.remove_unfinished(tmp_path / "data", list(FRAMES))
-    assert sorted((tmp_path / "data").rglob("*")) == before
 
 
 # Opening.

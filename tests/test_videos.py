@@ -102,25 +102,6 @@ def test_a_cache_that_cannot_be_written(folder, caplog, monkeypatch, tmp_path):
     assert "cannot be written, so nothing is kept" in caplog.text
 
 
-def test_an_interrupted_measurement_is_resumed(folder, monkeypatch, measured):
-    measure = video.measure
-
-    def interrupted(path):
-        if path.name == "c.avi":
-            raise KeyboardInterrupt
-        return measure(path)
-
-    monkeypatch.setattr(records.videos.concurrent.futures, "as_completed", list)  # a before c
-    monkeypatch.setattr(video, "measure", interrupted)
-    (folder / "run/c.avi").rename(folder / "walk/c.avi")  # the last in order
-    with pytest.raises(KeyboardInterrupt):
-        records.open_data(folder)
-    monkeypatch.setattr(video, "measure", measure)
-    del measured[:]
-    assert records.open_data(folder).videos == ["run/ä", "walk/a", "walk/b", "walk/c"]
-    assert measured == ["c.avi"]
-
-
 # Files that cannot be read.
 
 

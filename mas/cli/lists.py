@@ -84,7 +84,7 @@ def flags(name: str) -> Flags:
     found.option("output", None, "List to write.", group="list")
     for other, theirs in KINDS.items():
         names = {*theirs.needed, *theirs.optional, "videos", "names"}
-        found.elsewhere([n for n in names if not hasattr(found, n)], f"mas lists {other}")
+        found.elsewhere([n for n in names if n not in found.defined], f"mas lists {other}")
     return found
 
 
@@ -131,7 +131,7 @@ def _build(name, given):
         raise ValueError(
             f"match and exclude must leave a video. Received: none of {len(entries)} left."
         )
-    columns = lists.parse_columns(given.columns if hasattr(given, "columns") else "video,label")
+    columns = lists.parse_columns(given.columns if "columns" in given.defined else "video,label")
     if name != "fraction" and all(entry.label == -1 for entry in entries):
         columns = ("video",)
     lists.write(given.output, selected, columns)
@@ -167,7 +167,7 @@ def _names(kind, given) -> list[str] | None:
 
 def _classes(name, given, names) -> list[str] | None:
     """The class names in label order; None where there are none."""
-    if hasattr(given, "classes") and given.classes:
+    if "classes" in given.defined and given.classes:
         return lists.class_names(given.classes)
     if name == "ucf101":
         return lists.ucf101_classes()

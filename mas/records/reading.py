@@ -47,6 +47,13 @@ def open_data(data: PathLike, flow: bool = False) -> Data:
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it is of any of these forms.
         ValueError: preparation was interrupted, no video file can be read, or they lack flow.
+
+    >>> import tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "jpegs_256" / "walk" / "ann").mkdir(parents=True)
+    >>> (folder / "jpegs_256" / "walk" / "ann" / "frame000001.jpg").touch()
+    >>> open_data(folder).videos
+    ['walk/ann']
     """
     root = pathlib.Path(data)
     found = _prepared(root)
