@@ -156,7 +156,10 @@ def start_command(videos, output, *flags):
     words = [f"--videos={videos}", f"--output={output}", f"--workers={WORKERS}", *flags]
     log = open(output.with_name("log"), "w+")
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *words], env=ENVIRONMENT, stderr=log
+        [sys.executable, "-c", COMMAND, *words],
+        env=ENVIRONMENT,
+        stderr=log,
+        start_new_session=True,
     ), log
 
 
@@ -201,9 +204,9 @@ def end_when(videos, output, condition, number, *flags):
     process, log = start_command(videos, output, *flags)
     wait_for(lambda: condition() or process.poll() is not None)
     helpers = children(process.pid)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does
     status = process.wait(20)
-    wait_for(lambda: not any(map(alive, helpers)), 3)
+    wait_for(lambda: not any(map(alive, helpers)), 10)
     log.seek(0)
     with log:
         return status, log.read()

@@ -39,11 +39,8 @@ class Pool:
 
     def __exit__(self, *error):
         """Ends what is in work; nothing is written any more when this returns."""
-        with contextlib.suppress(queue.Empty):
-            while True:  # no worker takes up another job
-                self._jobs.get_nowait()
         with self._lock:
-            self._stopped = True
+            self._stopped = True  # no worker takes the place of these
             for worker in self._workers:
                 worker.kill()
         for thread in self._threads:
