@@ -20,12 +20,7 @@ features = lazy.module("mas.features")
 # name: (group, default, help, other arguments of `mas.checks.option`)
 _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "data": ("data", None, "What mas prepare wrote, or video files.", {}),
-    "video": (
-        "data",
-        None,
-        "Id, last component or file name of a video, by default the first.",
-        {},
-    ),
+    "video": ("data", None, "Id or file name of a video, by default the first.", {}),
     "start": (
         "data",
         None,
@@ -34,13 +29,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     ),
     "features": ("data", None, ".npz file of mas evaluate features.", {}),
     "neighbours": ("data", None, "csv file of mas evaluate retrieval.", {}),
-    "classes": (
-        "data",
-        None,
-        "Class names, one a line in label order, by default those beside the file or its lists, or "
-        "in its run.",
-        {},
-    ),
+    "classes": ("data", None, "Class names, one a line, by default those beside the lists.", {}),
     "model": ("network", None, "Run folder, or .keras file of a backbone.", {}),
     "frames": ("clip", 16, "Length of the clip, in frames.", {"least": 1, "most": 300}),
     "perplexity": ("t-SNE", embedding.PERPLEXITY, "Neighbours that count.", {"above": 0}),
@@ -88,9 +77,11 @@ class _Kind:
 def flags(name: str, arguments: list[str]) -> Flags:
     """The flags of a kind; those of views follow from the task that the arguments name."""
     found = _own_flags(name, arguments)
-    for other in KINDS:
-        theirs = _own_flags(other, []).defined
-        found.elsewhere([n for n in theirs if n not in found.defined], f"mas visualize {other}")
+    for other in KINDS.keys() - {name}:
+        theirs = {*_own_flags(other, []).defined}
+        if KINDS[other].task:
+            theirs.update(*(task.options() for task in tasks.TASKS.values()))
+        found.elsewhere(sorted(theirs - {*found.defined}), f"mas visualize {other}")
     return found
 
 
@@ -137,7 +128,6 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"{given.command} takes flags only. Received: {' '.join(rest)}.")
     given.require(*KINDS[name].needed)
     output.check(given.output, KINDS[name].suffixes)
-    cli.load_frameworks()
     visualize.write(given.output, KINDS[name].draw(given))
     return 0
 
@@ -155,6 +145,13 @@ def _moves(given):
     return given.output.lower().endswith(".gif")
 
 
+def _open(given, flow=False):
+    """The data set; what decodes its clips is loaded once it is known to be there."""
+    data = records.open_data(given.data, flow)
+    cli.load_frameworks()
+    return data
+
+
 def _read(given, data, **clip):
     """(clip, title)."""
     start = given.start or 0
@@ -168,7 +165,7 @@ def _rate(given, data, video):
 
 
 def _draw_clip(given):
-    data = records.open_data(given.data)
+    data = _open(given)
     clip, title = _read(given, data, frames=given.frames, size=given.size, resize=given.resize)
     if _moves(given):
         rate = _rate(given, data, clip["video"])
@@ -179,14 +176,14 @@ def _draw_clip(given):
 def _draw_statistics(given):
     settings = given.make(Clip)
     tasks.Statistics().bound(settings).check()
-    data = records.open_data(given.data, flow=True)
+    data = _open(given, flow=True)
     clip, title = _read(given, data, **settings.values())
     return visualize.draw_statistics(clip["rgb"], clip["flow"], title)
 
 
 def _draw_attention(given):
     settings = networks.described(networks.file(given.model)).clip
-    data = records.open_data(given.data)
+    data = _open(given)
     backbone = networks.network(given.model)
     seen = "flow" if backbone.input_shape[-1] == 2 else "rgb"
     if seen == "flow":
@@ -202,7 +199,7 @@ def _draw_attention(given):
 def _draw_views(given):
     task = given.make(tasks.kind(given.task)).bound(given.make(Clip))
     task.check()
-    data = records.open_data(given.data, flow="flow" in task.inputs)
+    data = _open(given, flow="flow" in task.inputs)
     x, y, video = visualize.read_example(data, task, given.video, given.start, given.seed)
     views = x[None] if task.views is None else x
     names = visualize.view_names(task, y, len(views))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mas import lazy, networks, statistics
+from mas import lazy, networks
 from mas.checks import check_range
 from mas.visualize import output
 from mas.visualize.clip import flow_panel
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import cv2
     import keras
     from matplotlib import figure
+
+    from mas import statistics
 else:
     cv2 = lazy.module("cv2")
     figure = lazy.module("matplotlib.figure")
+    statistics = lazy.module("mas.statistics")
 
 POWER = 2  # specification, section 5
 ROWS = 4

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mas import lazy, statistics
+from mas import lazy
 from mas.visualize.colours import flow_colours, full_colour, wheel
 
 if TYPE_CHECKING:
     import cv2
     from matplotlib import figure, patches
+
+    from mas import statistics
 else:
     cv2 = lazy.module("cv2")
     figure = lazy.module("matplotlib.figure")
     patches = lazy.module("matplotlib.patches")
+    statistics = lazy.module("mas.statistics")
 
 MOMENTS = 4  # frames, and fields of flow, that are shown
 # Which label of a pattern is drawn how: (place among its labels, name, colour, line width). The

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from mas import networks
+from mas import lazy, networks
 from mas.settings import Clip, Plan
-from mas.statistics import regions
 from mas.visualize import output
 from mas.visualize.attention import attention, draw_attention, loaded
 from mas.visualize.reading import read_clip
@@ -18,6 +17,8 @@ from mas.visualize.statistics import draw_statistics
 
 if TYPE_CHECKING:
     import keras
+
+statistics = lazy.module("mas.statistics")
 
 DPI = 60
 TIMES = 20  # of a run at most: a picture takes a second or so
@@ -51,7 +52,7 @@ class TrainingPictures:
         def draw(epoch: int, step: int) -> None:
             if epoch % every and epoch != plan.epochs:
                 return
-            run.images(clip_pictures(shown, backbone, statistics=not drawn), step)
+            run.images(clip_pictures(shown, backbone, labels=not drawn), step)
             drawn.add(epoch)
 
         return draw
@@ -71,7 +72,7 @@ class TrainingPictures:
 def clip_pictures(
     clips: Sequence[dict[str, Any]],
     network: networks.Source | keras.Model | None = None,
-    statistics: bool = True,
+    labels: bool = True,
     dpi: int = DPI,
 ) -> dict[str, np.ndarray]:
     """Small pictures of some clips.
@@ -81,18 +82,15 @@ def clip_pictures(
             there is some; of one shape.
         network: whose attention is drawn, as for `attention`; None for none. What it takes, by its
             number of channels, is the rgb or the flow.
-        statistics: whether to draw the labels of clips with flow, whose side must be a multiple
-            of 8.
+        labels: whether to draw the labels of clips with flow, whose side must be a multiple of 8.
         dpi: of the pictures: a figure of 11 inches becomes 660 pixels.
 
     Returns:
         {name: uint8 (clips, H, W, 3)} of "statistics" and "attention", those that can be drawn.
     """
-    found, labelled = (
-        {},
-        all("flow" in clip and clip["rgb"].shape[1] % regions.UNIT == 0 for clip in clips),
-    )
-    if statistics and labelled:
+    found: dict[str, list] = {}
+    fits = all("flow" in c and c["rgb"].shape[1] % statistics.regions.UNIT == 0 for c in clips)
+    if labels and fits:
         found["statistics"] = [
             draw_statistics(clip["rgb"], clip["flow"], clip["video"]) for clip in clips
         ]
