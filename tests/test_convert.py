@@ -4,8 +4,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import types
 
 import keras
@@ -13,9 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import backbones, convert, networks
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from mas import backbones, cli, convert, networks
 
 
 def values(model):
@@ -297,24 +293,30 @@ def test_the_same_weights_are_not_those_of_another_depth(pace, tmp_path):
 # ---- the command ---------------------------------------------------------------------------------
 
 
-def run(*command):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *map(str, command)], env=environment, capture_output=True, text=True
-    )
-
-
-def test_the_command_says_what_to_type_next(tensorflow, tmp_path):
+def test_the_command_says_what_to_type_next(tensorflow, tmp_path, caplog):
     output = tmp_path / "mas.keras"
-    done = run("-m", "mas.convert", "--network=mas_c3d", tensorflow[0], output, "--size=32")
-    assert done.returncode == 0, done.stderr
+    assert cli.main("convert", "--network=mas_c3d", tensorflow[0], str(output), "--size=32") == 0
     numbers = 27 * (3 * 64 + 64 * 128 + 128 * 256 + 2 * 256 * 256) + sum(CHANNELS[1:])
-    assert f"  matched: 10 variables, {numbers:,} numbers\n" in done.stderr
-    typed = re.search(r"Next: .*finetune\S* (.*) --data=DATA \.\.\.\n", done.stderr)[1].split()
-    assert typed == [
-        f"--init={output}",
-        *("--backbone=c3d", "--preset=bgr255", "--frames=16", "--size=32", "--resize=171x128"),
-    ]
+    assert f"  matched: 10 variables, {numbers:,} numbers\n" in caplog.text
+    assert f"Next:    mas finetune --init={output} --data=DATA --train_list" in caplog.text
+    known = networks.described(output)
+    assert (known.network.backbone, known.network.preset) == ("c3d", "bgr255")
+    assert (known.clip.frames, known.clip.size, known.clip.resize) == (16, 32, (48, 36))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--network=mas_c3d", "gone", "a.keras"), "gone, not there"),
+        (("--network=mas_c3d", "gone", "a.h5"), "output=a.h5"),
+        (("--network=mas_c3d", "a"), "CHECKPOINT OUTPUT.keras. Received: a."),
+        (("a", "b.keras"), "mas convert needs --network"),
+    ],
+)
+def test_the_command_refuses(arguments, words, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main("convert", *arguments) == 2 and words in caplog.text
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -322,10 +324,7 @@ def test_what_the_command_says_runs(converted, sample_data, tensorflow, tmp_path
     """From a checkpoint to a tested classifier; at this rate no number changes."""
     given = {"data": "data", "train_list": "train.txt", "test_list": "test.txt"}
     typed = [f"--{name}={sample_data / path}" for name, path in given.items()]
-    typed += [f"--init={converted[0]}", "--backbone=c3d", "--preset=bgr255", "--frames=16"]
-    typed += ["--size=32", "--resize=44x32", "--epochs=1", "--learning_rate=1e-30", "--batch=4"]
-    done = run(ROOT / "finetune.py", *typed, f"--run={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
-    assert "Loaded 10 of 10 variables" in done.stderr
+    typed += [f"--init={converted[0]}", "--size=32", "--resize=44x32", f"--run={tmp_path / 'run'}"]
+    assert cli.main("finetune", *typed, "--epochs=1", "--learning_rate=1e-30", "--batch=4") == 0
     trained = keras.models.load_model(tmp_path / "run" / "backbone.keras", compile=False)
     check_equal(values(trained), tensorflow[1])

@@ -6,7 +6,7 @@ import shlex
 
 from absl import logging
 
-from mas import convert, networks
+from mas import cli, convert, networks
 from mas.checks import INTEGER
 from mas.cli.flags import Flags, UsageError
 from mas.settings import PRESETS
@@ -69,6 +69,8 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"mas convert takes CHECKPOINT OUTPUT.keras. Received: {received}.")
     given.require("network")
     checkpoint, output = paths
+    convert.check_paths(checkpoint, output)
+    cli.load_frameworks()
     convert.convert(
         given.network,
         checkpoint,

@@ -6,7 +6,7 @@
 A checkpoint is data from a stranger: nothing in it is executed.
 """
 
-from mas.convert.conversion import Conversion, convert, match
+from mas.convert.conversion import Conversion, check_paths, convert, match
 from mas.convert.networks import NAMES, Published, published
 
-__all__ = ["NAMES", "Conversion", "Published", "convert", "match", "published"]
+__all__ = ["NAMES", "Conversion", "Published", "check_paths", "convert", "match", "published"]

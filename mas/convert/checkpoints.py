@@ -1,5 +1,6 @@
 """A checkpoint, whatever its form -> {name: array}. The form is told by content, not by suffix."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -36,6 +37,7 @@ def read(path, key=None):
         ValueError: the file is damaged, of another form, or asks for more than data; no such key;
             several dicts could be meant.
     """
+    check_there(path)
     path = pathlib.Path(path)
     prefix = _tensorflow_prefix(path)
     if prefix:
@@ -43,9 +45,13 @@ def read(path, key=None):
     return _without_module(_read_file(path, key))
 
 
-def _read_file(path, key):
-    if not path.is_file():
+def check_there(path):
+    """Raises FileNotFoundError where there is no checkpoint, without reading it."""
+    if not (os.path.exists(path) or os.path.isfile(f"{path}.index")):
         raise FileNotFoundError(f"checkpoint must be {EXPECTED}. Received: {path}, not there.")
+
+
+def _read_file(path, key):
     with open(path, "rb") as file:
         head = file.read(512)
     if _is_safetensors(head):

@@ -97,9 +97,9 @@ def convert(
             output exists or is no .keras file.
     """
     row = networks.published(network)
-    output = _checked_output(output)
     preset = preset or row.preset
     check_choice("preset", preset, backbones.PRESETS)
+    check_paths(checkpoint, output)
     entries = checkpoints.read(checkpoint, key)
     shape = (frames or row.frames, *[size or row.size] * 2, 3)
     backbone = backbones.backbone(row.backbone, shape, preset=preset)
@@ -110,8 +110,29 @@ def convert(
         raise ValueError(_refusal(checkpoint, network, report))
     for place, value in values.items():
         variables[place].assign(value)
-    _save(backbone, output)
+    _save(backbone, pathlib.Path(output))
     return report
+
+
+def check_paths(checkpoint: PathLike, output: PathLike) -> None:
+    """Refuses, before anything is loaded, a checkpoint that is not there and an output in use.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: the output exists, is no .keras file or lies in a run folder.
+    """
+    path = pathlib.Path(output)
+    if path.suffix != ".keras":
+        raise ValueError(f"output must end in .keras. Received: output={output}.")
+    if path.exists():
+        raise ValueError(f"output must be a new file. Received: output={output}, which exists.")
+    description = path.parent / "run.json"
+    if description.exists():
+        raise ValueError(
+            f"output must be outside of run folders: {description} describes another network. "
+            f"Received: output={output}."
+        )
+    checkpoints.check_there(checkpoint)
 
 
 def match(
@@ -179,20 +200,6 @@ def _take(network, short, value, place, variable, report, values):
         raise ValueError(f"entries must be finite numbers. Received: NaN or inf in {short}.")
     report.matched[place], values[place] = short, arranged
     report.numbers += arranged.size
-
-
-def _checked_output(output):
-    output = pathlib.Path(output)
-    if output.suffix != ".keras":
-        raise ValueError(f"output must end in .keras. Received: {output}.")
-    if output.exists():
-        raise ValueError(f"output must be a new file. Received: {output}, which exists.")
-    if (output.parent / "run.json").exists():
-        raise ValueError(
-            f"output must be outside of run folders: run.json there describes "
-            f"another network. Received: {output}."
-        )
-    return output
 
 
 def _save(backbone, output):

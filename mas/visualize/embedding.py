@@ -21,10 +21,13 @@ else:
     figure = lazy.module("matplotlib.figure")
     manifold = lazy.module("sklearn.manifold")
 
+threadpoolctl = lazy.module("threadpoolctl")  # comes with scikit-learn
+
 MOST_VIDEOS = 5000  # a minute or two on two cores
 LEAST_VIDEOS = 5
 PRINCIPAL = 50  # numbers that stay of a feature: van der Maaten and Hinton, 2008, section 4.2
 PERPLEXITY = 30.0  # the same section takes 40, and calls 5 to 50 usual
+FEW = 500  # videos, for which several threads wait for each other longer than they work
 MOST_NAMED = 30  # classes of a legend
 
 _PAGE = string.Template("""<!DOCTYPE html>
@@ -80,7 +83,8 @@ def tsne(values: np.ndarray, perplexity: float = PERPLEXITY, seed: int = 0) -> n
     if min(values.shape) > PRINCIPAL:
         values = decomposition.PCA(PRINCIPAL, random_state=seed).fit_transform(values)
     method = manifold.TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
-    return method.fit_transform(values).astype(np.float64)
+    with threadpoolctl.threadpool_limits(1 if len(values) < FEW else None):
+        return method.fit_transform(values).astype(np.float64)
 
 
 def sample_videos(count: int, most: int = MOST_VIDEOS, seed: int = 0) -> np.ndarray:

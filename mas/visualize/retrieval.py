@@ -167,7 +167,7 @@ def retrieval_page(
 
 
 def _of_them(count, shown):
-    return "" if shown == count else f", of which {shown} are shown, evenly spaced"
+    return "" if shown == count else f", {shown} of them shown, evenly spaced"
 
 
 def _row(query, places, names):
