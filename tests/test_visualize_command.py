@@ -12,7 +12,7 @@ import pytest
 import test_visualize
 
 import mas
-from mas import backbones, cli, prepare, records, tasks, visualize
+from mas import backbones, cli, records, tasks, visualize
 from mas.cli.visualize import KINDS
 from mas.settings import Clip, Plan
 from mas.visualize import TrainingPictures, clip_pictures, output
@@ -92,23 +92,16 @@ def test_an_example_starts_inside_its_video(data, kind, last):
 
 
 def test_clips_are_drawn_and_play(draw, data, sample_data, tmp_path):
-    assert draw("clip", f"--data={data}", "--video=turn_01", *SIZE) == (0, AnyText("clip.png."))
+    status, said = draw("clip", f"--data={data}", "--video=turn_01", *SIZE)
+    assert status == 0 and "Wrote clip.png." in said
     assert cv2.imread("clip.png").shape[1] == 1280
     arguments = [f"--data={data}", *SIZE, "--frames=18", "--output=clip.gif"]
     assert draw("clip", *arguments)[0] == 0
     assert gif_shape(tmp_path / "clip.gif") == (18, output.TITLE + 224 + output.KEY, 448, 3)
     arguments = [f"--data={sample_data / 'videos'}", "--frames=1", "--output=clip.gif"]
-    assert draw("clip", *arguments) == (0, AnyText("clip.gif, which replaces an earlier picture."))
+    status, said = draw("clip", *arguments)
+    assert status == 0 and "Wrote clip.gif, which replaces an earlier picture." in said
     assert gif_shape(tmp_path / "clip.gif") == (1, output.TITLE + 224, 224, 3), "files have no flow"
-
-
-class AnyText(str):
-    """Equal to every text that it is a part of."""
-
-    def __eq__(self, other):
-        return str(self) in other
-
-    __hash__ = None
 
 
 def test_labels_are_drawn(draw, data):
@@ -121,35 +114,24 @@ def network():
     return backbones.backbone("c3d", (16, 32, 32, 3), 0.05, "rgb", "he")
 
 
-def test_attention_of_a_run_and_of_a_file(draw, data, tmp_path, network):
+def test_attention_of_a_run_a_file_and_a_model(draw, data, tmp_path, network):
     run = tmp_path / "run"
     run.mkdir()
     network.save(run / "backbone.keras")
     known = {"network": {"backbone": "c3d", "width": 0.05, "preset": "rgb"}, "clip": SMALL.values()}
     (run / "run.json").write_text(json.dumps({"task": "mas", **known}))
+    clip = test_visualize.noise(16, 32, 32, 3)
+    expected = visualize.attention(network, clip)
+    for source in (run / "backbone.keras", mas.open_run(run)):
+        np.testing.assert_array_equal(visualize.attention(source, clip), expected)
     assert draw("attention", f"--data={data}", "--model=run")[0] == 0
-    height, width, _ = cv2.imread("attention.png").shape
-    assert (height, width) == (1110, 960)
+    assert cv2.imread("attention.png").shape == (1110, 960, 3)
     (run / "backbone.keras").rename("net.keras")
     arguments = [f"--data={data}", "--model=net.keras", "--output=a.gif"]
     assert draw("attention", *arguments)[0] == 0
     assert gif_shape(tmp_path / "a.gif") == (16, output.TITLE + 224 + output.KEY, 672, 3)
-    status, said = draw("attention", f"--data={data}", "--model=run")
-    assert status == 2 and "model must be a finished run folder" in said
-
-
-def test_attention_of_a_network_of_flow(draw, data):
-    backbones.backbone("c3d", (15, 32, 32, 2), 0.05, "flow", "he").save("net.keras")
-    assert draw("attention", f"--data={data}", "--model=net.keras", "--output=a.pdf")[0] == 0
-
-
-def test_a_network_is_a_model_a_file_or_a_run(network, tmp_path):
-    network.save(tmp_path / "backbone.keras")
-    (tmp_path / "run.json").write_text('{"task": "mas"}')
-    clip = test_visualize.noise(16, 32, 32, 3)
-    expected = visualize.attention(network, clip)
-    for source in (tmp_path / "backbone.keras", mas.open_run(tmp_path)):
-        np.testing.assert_array_equal(visualize.attention(source, clip), expected)
+    backbones.backbone("c3d", (15, 32, 32, 2), 0.05, "flow", "he").save("flow.keras")
+    assert draw("attention", f"--data={data}", "--model=flow.keras", "--output=a.pdf")[0] == 0
 
 
 def test_views_are_drawn_and_the_seed_decides(draw, data, tmp_path):
@@ -182,61 +164,40 @@ def test_training_is_watched_on_a_few_clips(data, network):
     assert (found[30]["attention"][0] != found[30]["attention"][1]).any()
     long = types.SimpleNamespace(data=reader.data, task=task.bound(Clip(19, 32, (44, 32))))
     assert TrainingPictures(2)(long, network, run, Plan()) is None
-
-
-def test_clips_that_cannot_be_labelled_have_no_labels():
     clip = {"rgb": test_visualize.noise(4, 20, 20, 3), "flow": test_visualize.moving(4, 20)}
-    assert clip_pictures([{**clip, "video": "a"}]) == {}
+    assert clip_pictures([{**clip, "video": "of a size that patterns do not divide"}]) == {}
 
 
 # ---- mistakes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("flag", "words"),
-    [
-        ("--video=turn/turn_77", "video.*turn/turn_77.*turn/turn_0"),
-        ("--start=3", "start must be in 0..2.*start=3"),
-        ("--frames=19", "frames must be in 1..18.*frames=19"),
-        ("--size=44", "size.*=44"),
-        ("--resize=keep", "resize.*'keep'"),
-        ("--frames=1", "frames.*=1"),
-        ("--output=gone/clip.png", "output.*gone/clip.png"),
-        ("--output=a.gif", "output.*png.*a.gif"),
-        ("--data=gone", "data.*gone"),
-        ("--model=x", "--model belongs to mas visualize attention"),
-        ("--queue=3", "--queue belongs to mas visualize views"),
-        ("more", "flags only. Received: more"),
-    ],
-)
-def test_what_cannot_be_drawn_is_named(draw, data, tmp_path, flag, words):
-    status, said = draw("statistics", f"--data={data}", *SIZE, flag)
-    assert status == 2
-    assert re.search(words, said), said
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "KIND must be one of clip, statistics, .*Received: none"),
-        (["sketch"], "KIND must be one of .* Received: sketch"),
-        (["clip"], "mas visualize clip needs --data"),
-        (["retrieval", "--data=x"], "retrieval needs --neighbours"),
-        (["views", "--data=x", "--task=chess"], "--task.*chess"),
-        (["views", "--data=x", "--task=pace", "--branches=motion"], "--branches belongs to.*mas"),
+        ("statistics --video=turn/turn_77", "video.*turn/turn_77.*turn/turn_0"),
+        ("statistics --start=3", "start.*0..2.*start=3"),
+        ("statistics --frames=19", "frames.*1..18.*frames=19"),
+        ("statistics --size=44 --resize=44x44", "size=44"),
+        ("statistics --resize=keep", "resize.*'keep'"),
+        ("statistics --frames=1", "frames=1"),
+        ("statistics --output=gone/a.png", "output=gone/a.png"),
+        ("statistics --output=a.gif", "output.*png.*output=a.gif"),
+        ("statistics --data=VIDEOS", "data must hold optical flow"),
+        ("statistics --model=x", "--model belongs to mas visualize attention"),
+        ("statistics --queue=3", "--queue belongs to mas visualize views"),
+        ("statistics more", "flags only. Received: more"),
+        ("attention --model=gone", "model='gone'"),
+        ("views --task=chess", "task='chess'"),
+        ("views --task=pace --branches=motion", "--branches belongs to --task=mas"),
+        ("retrieval", "needs --neighbours"),
+        ("sketch", "KIND must be one of clip, .*Received: sketch"),
     ],
 )
-def test_kinds_and_their_flags(draw, arguments, words):
-    status, said = draw(*arguments)
+def test_what_cannot_be_drawn_is_named(draw, sample_data, tmp_path, arguments, words):
+    arguments = arguments.replace("VIDEOS", str(sample_data / "videos")).split()
+    status, said = draw(arguments[0], f"--data={sample_data / 'data'}", *arguments[1:])
     assert status == 2 and re.search(words, said), said
-
-
-def test_labels_need_flow(draw, sample_data, tmp_path):
-    options = {"flow": "none", "size": (44, 32), "workers": 1}
-    prepare.prepare_videos(sample_data / "videos" / "up", tmp_path / "data", **options)
-    status, said = draw("statistics", "--data=data")
-    assert status == 2 and "data must hold optical flow" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_is_short_and_quick(capsys):

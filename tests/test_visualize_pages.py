@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mas import cli, features, visualize
-from mas.visualize import embedding, output, retrieval
+from mas.visualize import output, retrieval
 
 ROWS = """query,query_label,rank,neighbour,neighbour_label,similarity
 turn/turn_01,5,1,up/up_01,4,0.900000
@@ -199,9 +199,7 @@ def test_a_page_names_each_point():
     assert not re.search("https?://|src=|<script", page)
 
 
-def test_the_command_draws_features(draw, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "tsne", lambda values, *_: values[:, :2])
-    monkeypatch.setattr(visualize, "tsne", embedding.tsne)
+def test_the_command_draws_features(draw, tmp_path):
     values, labels = clusters()
     videos = [f"video {number}" for number in range(24)]
     features.save(tmp_path / "f.npz", features.Features(values, videos, labels, {}))

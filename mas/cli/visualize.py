@@ -77,7 +77,7 @@ class _Kind:
 def flags(name: str, arguments: list[str]) -> Flags:
     """The flags of a kind; those of views follow from the task that the arguments name."""
     found = _own_flags(name, arguments)
-    for other in KINDS.keys() - {name}:
+    for other in [kind for kind in KINDS if kind != name]:
         theirs = {*_own_flags(other, []).defined}
         if KINDS[other].task:
             theirs.update(*(task.options() for task in tasks.TASKS.values()))
