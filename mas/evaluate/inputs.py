@@ -105,7 +105,7 @@ class Inputs:
     def overlapping(self) -> Inputs:
         """The same with overlapping clips, as the protocols of CVPR 2019 have them."""
         if self.sampling.clips != Sampling().clips:
-            logging.info("The clips overlap; clips=%d is not used.", self.sampling.clips)
+            logging.warning("The clips overlap; clips=%d is not used.", self.sampling.clips)
         if self.source is not None:
             self.sampling = dataclasses.replace(self.sampling, how="overlapping")
         return self

@@ -38,7 +38,7 @@ class Result:
         text: a paragraph fit for a paper.
         numbers: everything that was measured, and the settings: KIND.json.
         matrices: {folder below: (`mas.accuracy.Accuracy`, class names)}; "" is the main test.
-        tables: {file: text, or (header, rows) of a csv file}.
+        tables: {csv file: (header, rows)}.
         unit: what the matrices count.
     """
 
@@ -81,17 +81,15 @@ class Result:
         folder = writable(folder, "folder")
         earlier = _settings(folder, self.kind)
         if earlier is not None:
-            same = "the same" if earlier == _plain(self.settings) else "other"
-            logging.info("%s held results of %s settings; they are replaced.", folder, same)
+            same = earlier == _plain(self.settings)
+            say, whose = (logging.info, "the same") if same else (logging.warning, "other")
+            say("%s held results of %s settings; they are replaced.", folder, whose)
         for below, (found, names) in self.matrices.items():
             (folder / below).mkdir(parents=True, exist_ok=True)
             accuracy.write(found, names, folder / below, self.unit)
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in self.tables.items():
-            if isinstance(table, str):
-                files.write(folder / name, table)
-            else:
-                files.write_csv(folder / name, *table)
+            files.write_csv(folder / name, *table)
         write(folder, self.kind, self.text, self.numbers)
         return folder
 

@@ -79,8 +79,8 @@ class Retrieval(Settings):
 
         Returns:
             A `Result` whose accuracy is that of the smallest k; with `recall` and `chance` ({k:
-            share}), `per_class` ({label: {k: share}}), `own` (queries in the gallery), `gallery`
-            and `queries`.
+            share}), `per_class` ({label: {k: share}}), `own` (queries in the gallery), `gallery`,
+            `queries` and `classes`.
 
         Raises:
             ValueError: the videos cannot be compared.
@@ -105,17 +105,16 @@ class Retrieval(Settings):
             "per_class": per_class(found, *known, top),
             "gallery": _facts(gallery, known[0]),
             "queries": _facts(asking, known[1]),
+            "classes": names,
             "settings": made.settings(self, videos=videos, queries=queries),
         }
-        tables: dict[str, Any] = {
+        tables = {
             "recall.csv": (
                 ("k", "accuracy", "chance"),
                 [(k, f"{recalls[k]:.6f}", f"{chances[k]:.6f}") for k in top],
             ),
             "neighbours.csv": (COLUMNS, neighbours(found, *known)),
         }
-        if names != [str(number) for number in range(len(names))]:
-            tables["classes.txt"] = "".join(f"{name}\n" for name in names)
         text = _paragraph(numbers, (asking, gallery), known[::-1])
         return Result("retrieval", recalls[top[0]], text, numbers, tables=tables)
 

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from evaluating import rows_of, write_run
 from sklearn import svm
-from test_similarity import flags_of
 
-from mas.evaluate import features, scenes
+from mas import features
+from mas.evaluate import Scenes, scenes
 
 
 def of(values, labels):
@@ -70,41 +71,37 @@ def test_refuses_what_cannot_be_left_out(monkeypatch):
     with pytest.raises(ValueError, match="two videos or more. Received: one of label 2"):
         scenes.leave_one_out(of(np.ones((5, 2)), [0, 0, 1, 1, 2]))
     monkeypatch.setattr(scenes, "MOST_VIDEOS", 4)
-    with pytest.raises(ValueError, match="videos must be at most 4.*Received: 5"):
+    with pytest.raises(ValueError, match="videos.*at most 4.*=5"):
         scenes.leave_one_out(of(np.ones((5, 2)), [0, 0, 1, 1, 1]))
 
 
-def test_the_kind_writes_its_results(tmp_path):
-    features.save(tmp_path / "f.npz", of(*LEANING))
-    names = tmp_path / "names.txt"
-    names.write_text("beach\nstorm\n")
-    given = {"list": tmp_path / "f.npz", "classes": names, "output": tmp_path / "out"}
-    scenes.run(flags_of(tmp_path, C=1000, **given))
-    known = json.loads((tmp_path / "out" / "scenes.json").read_text())
-    assert known["accuracy"] == 7 / 8 and known["confusion"] == [[3, 1], [0, 4]]
-    assert known["classes"] == ["beach", "storm"]
-    lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "video,label,predicted" and lines[4] == "scene0/003,0,1"
-    assert "Accuracy: 87.5%" in (tmp_path / "out" / "scenes.txt").read_text()
+def test_the_protocol_by_hand(tmp_path):
+    result = Scenes(C=1000)(videos=of(*LEANING), classes=["beach", "storm"])
+    assert result.accuracy == 7 / 8 and result.confusion.tolist() == [[3, 1], [0, 4]]
+    assert "Accuracy: 87.5%" in result.text
+    folder = result.write(tmp_path / "out")
+    assert json.loads((folder / "scenes.json").read_text())["classes"] == ["beach", "storm"]
+    rows = rows_of(folder / "predictions.csv")
+    assert rows[0] == ["video", "label", "predicted"] and rows[4] == ["scene0/003", "0", "1"]
 
 
-def test_features_take_no_flags_on_the_network(tmp_path):
-    features.save(tmp_path / "f.npz", of(*LEANING))
-    with pytest.raises(ValueError, match="without flags on network and clips. Received: --random"):
-        scenes.run(flags_of(tmp_path, list=tmp_path / "f.npz", random=True))
-
-
-def test_a_list_goes_through_the_network_in_overlapping_clips(tmp_path, monkeypatch):
+def test_a_list_goes_through_the_network_in_overlapping_clips(
+    sample_data, tmp_path, monkeypatch, caplog
+):
     asked = {}
 
-    def of_flags(flags, path, settings):
-        asked.update(path=path, how=settings.how)
-        return of(np.eye(2)[[0, 0, 1, 1]], [0, 0, 1, 1])
+    def extract(source, data, videos, sampling, **_):
+        asked.update(videos=videos, how=sampling.how)
+        return of(np.repeat(np.eye(6), 2, 0), np.repeat(np.arange(6), 2))
 
-    monkeypatch.setattr(features, "settings", lambda flags: features.Settings())
-    monkeypatch.setattr(features, "of_flags", of_flags)
-    given = {"list": "scenes.txt", "model": "runs/x", "data": "data"}
-    scenes.run(flags_of(tmp_path, output=tmp_path / "out", **given))
-    assert asked == {"path": "scenes.txt", "how": "overlapping"}
-    with pytest.raises(ValueError, match="must come with --model and --data"):
-        scenes.run(flags_of(tmp_path, list="scenes.txt"))
+    monkeypatch.setattr(features, "extract", extract)
+    run, data, listed = write_run(tmp_path / "small"), sample_data / "data", tmp_path / "all.txt"
+    both = [(sample_data / f"{name}.txt").read_text() for name in ("train", "test")]
+    listed.write_text("".join(both))
+    result = Scenes()(run, data, listed, sampling=features.Sampling(clips=3))
+    assert asked == {"videos": listed, "how": "overlapping"} and result.accuracy == 1
+    assert "clips=3 is not used" in caplog.text
+    asked.clear()
+    with pytest.raises(ValueError, match="two videos or more. Received: one of label 0"):
+        Scenes()(run, data, sample_data / "test.txt")
+    assert not asked, "refused before anything is extracted"
