@@ -38,6 +38,7 @@ def cross_entropy(labels, logits):
     Returns:
         float32 (...).
     """
+    labels, logits = tf.convert_to_tensor(labels), tf.convert_to_tensor(logits)
     return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
