@@ -190,6 +190,7 @@ def test_training_is_watched_on_a_few_clips(data, network):
         ("views --task=chess", "task='chess'"),
         ("views --task=pace --branches=motion", "--branches belongs to --task=mas"),
         ("retrieval", "needs --neighbours"),
+        ("retrieval --neighbours=gone", "No such file.*gone"),
         ("sketch", "KIND must be one of clip, .*Received: sketch"),
     ],
 )

@@ -67,7 +67,7 @@ def find_class_names(
     for place in dict.fromkeys([str(path), *_paths(facts)]):
         names = _names_at(pathlib.Path(place))
         if names and highest < len(names):
-            logging.info("Class names are those of %s.", place)
+            logging.info("The class names are those of %s.", place)
             return names
     return None
 
