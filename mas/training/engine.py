@@ -231,7 +231,8 @@ def train(
             steps = reader.steps(plan.batch)
             optimizer = optimizers.build(experiment.optimisation, steps, plan.precision)
             trainer = Trainer(experiment.task, model, optimizer, strategy)
-        check_fit(reader, backbone, plan.batch)
+        with reading():
+            check_fit(reader, backbone)
         if chief:
             run.describe(model, strategy, **experiment.described())
         with reading():
@@ -248,14 +249,14 @@ def train(
     return backbone, model
 
 
-def check_fit(reader: clips.Reader, backbone: keras.Model, batch: int) -> None:
+def check_fit(reader: clips.Reader, backbone: keras.Model) -> None:
     """Refuses a task whose examples are not what the network takes, before the first step.
 
     Raises:
         ValueError: it is so.
     """
-    x, _ = reader.batches(batch, 0, 1).element_spec
-    clip = tuple(x.shape[-4:])  # behind the axes of examples and views
+    x, _ = reader.task.example(reader.clip(0, 0))
+    clip = tuple(x.shape[-4:])  # behind the axis of views
     if clip != tuple(backbone.input_shape[1:]):
         raise ValueError(
             f"task must give the network its clips, {backbone.input_shape[1:]}. Received: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import Any
 
@@ -108,5 +109,19 @@ def identity(reader: clips.Reader, **lists: Any) -> dict[str, Any]:
 def _digest(source):
     if source is None or isinstance(source, str | os.PathLike):
         return files.digest(source)
-    text = source.to_json() if isinstance(source, keras.Model) else repr(list(source))
+    text = _structure(source) if isinstance(source, keras.Model) else repr(list(source))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _structure(network):
+    """A network as JSON, its layers by number: Keras counts their names over a whole process."""
+    text = network.to_json()
+    for number, part in enumerate(_parts(network)):
+        text = text.replace(json.dumps(part.name), f'"{number}"')
+    return text
+
+
+def _parts(network):
+    yield network
+    for part in getattr(network, "operations", network.layers):
+        yield from _parts(part) if isinstance(part, keras.Model) else [part]

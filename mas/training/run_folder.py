@@ -28,6 +28,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import files
+from mas.checks import refuse
 from mas.training import export
 from mas.training.recorded import read_flags
 
@@ -61,6 +62,8 @@ class RunFolder:
             self._open(restart)
 
     def _open(self, restart):
+        if self.path.exists() and not self.path.is_dir():
+            refuse("run", "a folder", str(self.path))
         held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         # Killed while it was written, before all else.
         held = {name for name in held if not (name.startswith(FLAGS) and name.endswith(".tmp"))}
