@@ -3,7 +3,8 @@
 import dataclasses
 
 from mas import backbones
-from mas.checks import INTEGER, NUMBER, SIZE, Settings, option, refuse, several
+from mas.checks import Settings, option, refuse
+from mas.forms import INTEGER, NUMBER, SIZE, several
 
 MODALITIES = ("rgb", "flow")
 # Of a network's input: what `mas.backbones.presets` makes of R G B clips.

@@ -15,6 +15,7 @@ MOST_LINES = 300
 # the frameworks that it may import. "alone": those, what is named beside, and nothing of `mas`.
 ROOMS = {
     "lazy": "",
+    "forms": "",
     "checks": "",
     "files": "",
     "backbones": "keras alone",  # so that a network runs on Keras's other backends, too

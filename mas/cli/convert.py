@@ -7,8 +7,8 @@ import shlex
 from absl import logging
 
 from mas import cli, convert, networks
-from mas.checks import INTEGER
 from mas.cli.flags import Flags, UsageError
+from mas.forms import INTEGER
 from mas.settings import PRESETS
 
 SUMMARY = (

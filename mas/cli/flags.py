@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import flags as absl
 
-from mas import checks
+from mas import checks, forms
 from mas.checks import Option, Settings
 
 FILE, RECIPE = "flagfile", "recipe"
@@ -122,7 +122,7 @@ class Flags:
 
     def _define(self, name, known, default, group):
         self._flags[name] = _Flag(name, known, default, group)
-        if known.form is checks.BOOLEAN:
+        if known.form is forms.BOOLEAN:
             absl.DEFINE_boolean(name, default, known.help, flag_values=self._values)
         else:
             parser = _Parser(name, dataclasses.replace(known, optional=False))

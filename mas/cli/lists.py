@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from mas import checks, files, lists
+from mas import files, forms, lists
 from mas.cli.flags import Flags, HelpWanted, UsageError
 from mas.lists.entries import some
 
@@ -60,7 +60,7 @@ _FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
         {},
     ),
     "list": (None, "List to take a share of.", {}),
-    "fraction": (None, "Share of each class.", {"form": checks.NUMBER, "above": 0, "most": 1}),
+    "fraction": (None, "Share of each class.", {"form": forms.NUMBER, "above": 0, "most": 1}),
     "seed": (0, "Seed of the choice.", {}),
     "columns": ("video,label", "Columns of the list, or a preset: mas, sts, pace, vtdl.", {}),
 }

@@ -7,8 +7,8 @@ import os
 from absl import logging
 
 from mas import cli, lists, prepare, records
-from mas.checks import INTEGER
 from mas.cli.flags import Flags, UsageError
+from mas.forms import INTEGER
 
 SUMMARY = (
     "Decodes every video of a folder, computes its optical flow and stores both. Stop it whenever "

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import logging
 
-from mas import accuracy, checks, cli, lazy, networks, records, tasks, visualize
+from mas import accuracy, cli, forms, lazy, networks, records, tasks, visualize
 from mas.cli import training
 from mas.cli.flags import Flags, HelpWanted, UsageError
 from mas.settings import Clip
@@ -25,7 +25,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
         "data",
         None,
         "First frame, from 0, by default 0 (in views, drawn by the task).",
-        {"form": checks.INTEGER, "least": 0},
+        {"form": forms.INTEGER, "least": 0},
     ),
     "features": ("data", None, ".npz file of mas evaluate features.", {}),
     "neighbours": ("data", None, "csv file of mas evaluate retrieval.", {}),
@@ -39,13 +39,13 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
         None,
         f"Most queries (in retrieval, {retrieval.MOST_QUERIES}) or videos (in embedding, "
         f"{embedding.MOST_VIDEOS}) that are shown.",
-        {"form": checks.INTEGER, "least": 1},
+        {"form": forms.INTEGER, "least": 1},
     ),
     "rate": (
         "picture",
         None,
         "Frames per second of a gif, by default the video's (25 if that is unknown).",
-        {"form": checks.NUMBER, "least": 1, "most": 100},
+        {"form": forms.NUMBER, "least": 1, "most": 100},
     ),
 }
 _MEANS = {"data": "DATA", "features": "FILE.npz", "model": "RUN", "neighbours": "FILE.csv"}

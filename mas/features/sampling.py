@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mas.checks import INTEGER, SIZE, Settings, option, refuse
+from mas.checks import Settings, option, refuse
+from mas.forms import INTEGER, SIZE
 from mas.settings import Clip, Network
 from mas.tasks import Task
 

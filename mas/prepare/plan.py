@@ -11,7 +11,8 @@ import os
 import pathlib
 
 from mas import flow, records
-from mas.checks import Form, Settings, option
+from mas.checks import Settings, option
+from mas.forms import Form
 
 LOCK = ".lock"
 PLAN = "plan.json"

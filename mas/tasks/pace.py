@@ -37,7 +37,8 @@ import functools
 import numpy as np
 
 from mas import lazy, losses
-from mas.checks import Form, option, refuse, several
+from mas.checks import option, refuse
+from mas.forms import Form, several
 from mas.tasks import walks
 from mas.tasks.task import Task
 

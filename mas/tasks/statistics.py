@@ -39,9 +39,9 @@ class Statistics(Task):
     global_labels: bool = option(
         True, "Ask for the frame of largest motion and the clip's colour: Table 2."
     )
-    motion_weight: float = option(1.0, "Weight of the motion loss.", least=0, below=float("inf"))
+    motion_weight: float = option(1.0, "Weight of the motion loss.", least=0)
     appearance_weight: float = option(
-        1.0, "Weight of the appearance loss; 0.1 in the journal.", least=0, below=float("inf")
+        1.0, "Weight of the appearance loss; 0.1 in the journal.", least=0
     )
     colour: str = option(
         "octants",
