@@ -4,7 +4,7 @@ import dataclasses
 
 from mas import backbones
 from mas.checks import Settings, option, refuse
-from mas.forms import INTEGER, NUMBER, SIZE, several
+from mas.forms import INTEGER, SIZE, several
 
 MODALITIES = ("rgb", "flow")
 # Of a network's input: what `mas.backbones.presets` makes of R G B clips.
@@ -24,7 +24,7 @@ class Network(Settings):
     'c3d_bn'
     """
 
-    backbone: str = option("c3d", "Network.", choices=backbones.NAMES)
+    backbone: str = option("c3d", "Architecture.", choices=backbones.NAMES)
     modality: str = option("rgb", "Input: colours, or optical flow.", choices=MODALITIES)
     width: float = option(1.0, "Factor on the channels and units of every layer.", above=0)
     preset: str = option(
@@ -40,8 +40,8 @@ class Network(Settings):
     )
     head: str = option(
         "auto",
-        "fc: fc6 and fc7; pooled: mean and one layer; convolved: pool and convolution in time; "
-        "auto: fc on c3d, else pooled.",
+        "Head: fc is fc6 and fc7; pooled, a mean and one layer; convolved, a pool and a "
+        "convolution in time; auto, fc on c3d and pooled elsewhere.",
         choices=HEADS,
     )
 
@@ -96,8 +96,10 @@ class Optimisation(Settings):
         form=several(INTEGER),
         least=1,
     )
-    decay_factor: float = option(0.1, "Factor of each decay.", above=0, form=NUMBER)
-    momentum: float = option(0.9, "Momentum, in TensorFlow's form.", least=0, below=1)
+    decay_factor: float = option(0.1, "Factor of each decay.", above=0, advanced=True)
+    momentum: float = option(
+        0.9, "Momentum, in TensorFlow's form.", least=0, below=1, advanced=True
+    )
     l2: float = option(0.005, "Weight decay: the loss l2 * sum(w^2) / 2.", least=0)
     decay: str = option("fc", "Which variables l2 decays.", choices=DECAYS, advanced=True)
 
@@ -125,7 +127,7 @@ class Plan(Settings):
         choices=SAMPLINGS,
         alias="clips",
     )
-    flip: bool = option(True, "Mirror half of the training clips.")
+    flip: bool = option(True, "Mirror half of the training clips.", advanced=True)
     precision: str = option(
         "float32",
         "Arithmetic of the layers; weights and losses are float32 in all.",

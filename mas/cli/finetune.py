@@ -35,7 +35,7 @@ def flags() -> Flags:
         "init",
         None,
         "Run folder or .keras file of a pre-trained network; without one, from scratch.",
-        group="network",
+        group="network and clip",
     )
     found.alias("model", "init")
     found.add(tasks.Classify, "classifier", skip=("classes",))
@@ -46,7 +46,7 @@ def flags() -> Flags:
         group="classifier",
         least=0,
     )
-    found.add(Network, "network")
+    found.add(Network, "network and clip")
     training.define(found)
     return found
 

@@ -47,7 +47,7 @@ def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
     found.add(kind, "task")
     for other, task in tasks.TASKS.items():
         found.elsewhere([n for n in task.options() if n not in kind.options()], f"--task={other}")
-    found.add(Network, "network")
+    found.add(Network, "network and clip")
     training.define(found)
     return found, kind
 

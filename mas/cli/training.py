@@ -13,9 +13,9 @@ NAMES = "video,label"
 
 def define(flags: Flags) -> None:
     """The flags on clips, optimisation, plan and run, behind those of data and network."""
-    flags.add(Clip, "clip")
-    flags.add(Plan, "plan")
-    flags.add(Optimisation, "optimisation")
+    flags.add(Clip, "network and clip")
+    flags.add(Plan, "training")
+    flags.add(Optimisation, "training")
     flags.option("run", None, "Run folder; an unfinished run in it is resumed.", group="run")
     flags.alias("output", "run")
     flags.option("restart", False, "Throw away an earlier run in the folder.", group="run")

@@ -37,19 +37,20 @@ class Disturbed(views.Views):
 
     spatial: str = option(
         "push",
-        "Disturbance of the scene (SLD), the same for all frames: push (small bumps, as released), "
-        "tps (a smooth warp of the whole frame, as in the figures), affine or none.",
+        "Disturbance of the scene (SLD): push (small bumps, as released), tps (a smooth warp of "
+        "the whole frame, as in the figures), affine or none; the same for all frames.",
         choices=tuple(SPATIAL),
     )
     disturbed: str = option(
         "anchor",
         "View that SLD and mixup change: anchor, as released, or positive, as in the figures.",
         choices=views.ROLES[:2],
+        advanced=True,
     )
     temporal: str = option(
         "shift",
-        "Disturbance of the motion (TLD), with negative=intra: shift (another clip of the video, "
-        "as released), flow (the clip's own frames, warped along their optical flow) or frames "
+        "Disturbance of the motion (TLD): shift (another clip of the video, as released), and with "
+        "negative=intra flow (the clip's own frames, warped along their optical flow) or frames "
         "(its own frames, some repeated and some swapped).",
         choices=TEMPORAL,
     )
@@ -127,7 +128,7 @@ class DSMTriplet(Disturbed):
     ['intra']
     """
 
-    negative: str = option("intra", "A clip of the same video.", choices=("intra",))
+    negative: str = option("intra", "A clip of the same video.", choices=("intra",), advanced=True)
     margin: float = option(0.5, "Margin of both terms.", least=0)
     intra_weight: float = option(1.0, "Weight of the negative of the same video.", least=0)
     inter_weight: float = option(
@@ -138,6 +139,7 @@ class DSMTriplet(Disturbed):
         "Which other example: shift, the next; reverse, the batch backwards (as released, where "
         "the middle one of an odd batch gets its own).",
         choices=ORDERS,
+        advanced=True,
     )
 
     name = "dsm_triplet"

@@ -49,7 +49,11 @@ class MoCo(views.Views):
         least=0,
     )
     key_momentum: float = option(
-        0.999, "Share of its weights that the key encoder keeps in a step.", least=0, below=1
+        0.999,
+        "Share of its weights that the key encoder keeps in a step.",
+        least=0,
+        below=1,
+        advanced=True,
     )
     key_norm: str = option(
         "batch",

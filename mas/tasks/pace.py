@@ -91,8 +91,8 @@ class Pace(Task):
     )
     loop: str = option(
         "restrict",
-        "What happens where a video is too short for a clip of the fastest pace: restrict leaves "
-        "it out, bounce plays it backwards from its end, wrap starts it again (the authors' code).",
+        "Where a video is too short for its fastest clip: restrict leaves it out, bounce plays it "
+        "backwards from its end, wrap starts it again (the authors' code).",
         choices=tuple(walks.LOOPS),
     )
     jitter: bool = option(True, "Change colours at random in training.")
@@ -100,6 +100,7 @@ class Pace(Task):
         True,
         "Change each frame's colours on its own, as published, so that colours do not give the "
         "motion away; or those of a clip alike.",
+        advanced=True,
     )
 
     name = "pace"
@@ -221,7 +222,7 @@ class PaceContrast(Pace):
     class_weight: float = option(1.0, "Weight of the cross-entropy.", least=0)
     contrast_weight: float = option(0.1, "Weight of the contrastive loss.", least=0)
     temperature: float = option(0.1, "What similarities are divided by.", above=0)
-    normalise: bool = option(True, "Scale embeddings to length 1.")
+    normalise: bool = option(True, "Scale embeddings to length 1.", advanced=True)
     projection: int = option(
         0,
         "Numbers of an embedding, from two layers on the mean of the map; 0: the mean itself.",
