@@ -121,6 +121,11 @@ class Flags:
             self._elsewhere.setdefault(name, []).append(where)
 
     def _define(self, name, known, default, group):
+        if name in self._values:
+            raise UsageError(
+                f"--{name} is a flag of {self.command} already: a task's settings must "
+                "have names of their own."
+            )
         self._flags[name] = _Flag(name, known, default, group)
         if known.form is forms.BOOLEAN:
             absl.DEFINE_boolean(name, default, known.help, flag_values=self._values)
@@ -141,9 +146,9 @@ class Flags:
             _, *rest = self._values([self.command, *self.ordered(arguments)])
         except absl.UnrecognizedFlagError as error:
             hint = str(error)
-            if error.flagname in self._elsewhere:
-                where = " or ".join(self._elsewhere[error.flagname])
-                hint = f"--{error.flagname} belongs to {where}."
+            for name in (error.flagname, error.flagname.removeprefix("no")):
+                if name in self._elsewhere:
+                    hint = f"--{name} belongs to {' or '.join(self._elsewhere[name])}."
             raise UsageError(f"{hint} See {self.command} --help.") from None
         except absl.IllegalFlagValueError as error:
             flag, _, words = str(error).partition(": ")  # "flag --name=text: WHY"
@@ -172,10 +177,11 @@ class Flags:
             path = self._recipe(text) if name == RECIPE else text
             try:
                 pathlib.Path(path).read_text("utf-8")
-                from_files += self._values.read_flags_from_files([f"--{FILE}={path}"])
+                inside = self._values.read_flags_from_files([f"--{FILE}={path}"])
             except (absl.Error, OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or error
                 raise UsageError(f"--{name}={text} cannot be read: {reason}.") from None
+            from_files += self.ordered(inside)  # a file may name a recipe
         return [*from_files, *typed]
 
     def _recipe(self, name):
@@ -243,7 +249,8 @@ class Flags:
                 text += _help_lines(flag, width, full)
         hint = "A boolean --flag is switched off by --noflag" if full else "--helpfull: all flags"
         more = f" --{RECIPE}=NAME: those of a recipe (mas recipes)." if self._recipes else ""
-        return "\n".join([*text, "", f"{hint}. --{FILE}=FILE: flags from a file.{more}"])
+        last = f"{hint}. --{FILE}=FILE: flags from a file.{more}"
+        return "\n".join([*text, "", *textwrap.wrap(last, width)])
 
 
 def _help_lines(flag, width, full):

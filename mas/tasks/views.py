@@ -80,8 +80,8 @@ class Views(Task):
     )
     loop: str = option(
         "wrap",
-        "Where a video is too short for a clip: wrap starts it again (the authors), bounce plays it "
-        "backwards from its end, restrict leaves it out.",
+        "Where a video is too short for a clip: wrap starts it again (the authors), bounce plays "
+        "it backwards from its end, restrict leaves it out.",
         choices=tuple(walks.LOOPS),
     )
     min_offset: int = option(
