@@ -10,6 +10,7 @@ from evaluating import CLIP, NETWORK, rows_of
 import mas
 from mas import clips, features, lists, records
 from mas.evaluate import Action, Pretext, pretext
+from mas.training import export
 
 
 def classifier(side=32, classes=6):
@@ -124,8 +125,11 @@ def test_bad_input_is_one_clear_line(run, sample_data, tmp_path):
 # ---- pretext -------------------------------------------------------------------------------------
 
 
-def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(sample_data, tmp_path):
+def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(
+    sample_data, tmp_path, monkeypatch
+):
     """Of the same videos the same numbers: the settings come back from the run folder."""
+    monkeypatch.setattr(export, "saved_model", lambda *arguments: arguments[-1].mkdir())
     run = mas.pretrain(
         sample_data / "data",
         mas.tasks.Pace(paces=(1, 2)),
