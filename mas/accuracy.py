@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
 
 from mas import files, lists
 from mas.checks import refuse
@@ -155,9 +156,12 @@ def class_names(
         if highest >= len(names):
             refuse("labels", f"below {len(names)}, the number of classes", highest)
         return names
-    for found in (lists.class_names_beside(beside), known):
-        if found and highest < len(found):
-            return list(found)
+    named = lists.class_names_beside(beside)
+    if named and highest < len(named):
+        logging.info("Class names are those of the file beside %s.", beside)
+        return named
+    if known and highest < len(known):
+        return list(known)
     return [str(number) for number in range(highest + 1)]
 
 

@@ -125,9 +125,7 @@ def test_bad_input_is_one_clear_line(run, sample_data, tmp_path):
 # ---- pretext -------------------------------------------------------------------------------------
 
 
-def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(
-    sample_data, tmp_path, monkeypatch
-):
+def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(sample_data, tmp_path, monkeypatch):
     """Of the same videos the same numbers: the settings come back from the run folder."""
     monkeypatch.setattr(export, "saved_model", lambda *arguments: arguments[-1].mkdir())
     run = mas.pretrain(

@@ -34,17 +34,6 @@ def test_nearest_go_by_angle_and_vote():
         assert found.tolist() == expected
 
 
-def test_leaving_one_group_out_never_trains_on_it():
-    """Each video's nearest lies in its own group, where its label is another."""
-    values = [[1, 0], [1, 0.01], [0, 1], [0.01, 1], [1, 0.1], [0.1, 1]]
-    found = of(values, [0, 1, 1, 0, 0, 1])
-    folds = classifiers.leave_one_out(found, ["y", "y", "x", "x", "z", "z"], make("knn"))
-    assert [fold.name for fold in folds] == ["x", "y", "z"]
-    assert [fold.tested.tolist() for fold in folds] == [[2, 3], [0, 1], [4, 5]]
-    # x sees y and z: its nearest is f, label 1; y sees x and z: e, label 0; z: b and d
-    assert [fold.predicted.tolist() for fold in folds] == [[1, 1], [0, 0], [1, 0]]
-
-
 def test_groups_are_what_the_first_group_matches():
     videos = ["run/ann_run1", "run/ann_run2", "walk/bob_walk"]
     assert classifiers.groups(videos, r"/(\w+?)_") == ["ann", "ann", "bob"]

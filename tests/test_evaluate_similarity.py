@@ -109,14 +109,6 @@ def test_the_twelve_of_equal_and_of_empty_features():
         similarity.describe([[1, -0.5]], [[1, 1]])
 
 
-def test_features_that_know_nothing_are_at_chance(tmp_path, rows):
-    draw = np.random.default_rng(1)
-    found = of_samples(lambda n: draw.random(20))
-    kept, _ = pairs.present(pairs.read(write(tmp_path, rows)), found.videos)
-    result = similarity.evaluate(found, kept)
-    assert abs(result["accuracy"] - 0.5) < 0.05 and abs(result["auc"] - 0.5) < 0.06
-
-
 def test_the_error_and_the_area_by_hand():
     """Three folds of four pairs, one of which is labelled against what its features say."""
     corners = {"a": (1, 0), "b": (1, 0.1), "c": (1, 0.2), "d": (0, 1), "e": (0.2, 1)}

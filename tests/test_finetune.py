@@ -113,7 +113,7 @@ def test_a_keras_file_alone_says_what_it_is(tmp_path, shape, preset, expected):
     backbones.backbone("c3d", shape, 0.125, preset).save(tmp_path / "some.keras")
     (tmp_path / "run.json").write_text("of another network")
     found = networks.described(tmp_path / "some.keras")
-    assert found == (expected, Clip(16, 48, (73, 54)))
+    assert found == (expected, Clip(16, 48, (73, 54)), expected.modality)
     again = networks.network(tmp_path / "some.keras", shape=(8, 32, 32, shape[-1]))
     assert again.input_shape[1:] == (8, 32, 32, shape[-1])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
+import sys
 from typing import Any
 
 from absl import logging
@@ -120,10 +122,9 @@ def flags(name: str) -> Flags:
         default, help, known = _OTHER[flag]
         advanced = flag in ("columns", "cache")
         found.option(flag, default, help, group="run", advanced=advanced, **known)
-    where = "FILE.npz, or .npy with the values alone." if name == "features" else (
-        f"Folder of the results, by default runs/evaluate_{name}_NAME."
-    )  # fmt: skip
-    found.option("output", None, where, group="run")
+    folder = f"Folder of the results, by default runs/evaluate_{name}_NAME."
+    file = "FILE.npz, or .npy with the values alone."
+    found.option("output", None, file if name == "features" else folder, group="run")
     return found
 
 
@@ -167,6 +168,8 @@ def _evaluate(name, given):
     report.writable(pathlib.Path(path).parent if name == "features" else path)
     protocol = given.make(evaluate.PROTOCOLS[name]) if name in evaluate.PROTOCOLS else None
     options, call = _call(name, given, made)
+    if name == "pretext":
+        sys.path.append(os.getcwd())  # for a task of the user's own
     cli.load_frameworks()
     from mas.training import distribution, engine
 

@@ -83,6 +83,7 @@ class Inputs:
         seed: of those.
         columns: of the lists, or the name of a preset.
         cache: whether features are kept in the user's cache folder.
+        overlapping: whether clips overlap, whatever the sampling says: as in CVPR 2019.
     """
 
     def __init__(
@@ -94,21 +95,18 @@ class Inputs:
         seed: int = 0,
         columns: str = "video,label",
         cache: bool = True,
+        overlapping: bool = False,
     ):
         """See the class."""
         if not (sampling is None or isinstance(sampling, Sampling)):
             refuse("sampling", "a mas.features.Sampling", sampling)
         self.source, self._data = source, data
         self.sampling = sampling or Sampling()
-        self.random, self.seed, self.columns, self.cache = random, seed, columns, cache
-
-    def overlapping(self) -> Inputs:
-        """The same with overlapping clips, as the protocols of CVPR 2019 have them."""
-        if self.sampling.clips != Sampling().clips:
-            logging.warning("The clips overlap; clips=%d is not used.", self.sampling.clips)
-        if self.source is not None:
+        if overlapping and source is not None:
+            if self.sampling.clips != Sampling().clips:
+                logging.warning("The clips overlap; clips=%d is not used.", self.sampling.clips)
             self.sampling = dataclasses.replace(self.sampling, how="overlapping")
-        return self
+        self.random, self.seed, self.columns, self.cache = random, seed, columns, cache
 
     @functools.cached_property
     def data(self) -> Any:
@@ -163,10 +161,10 @@ class Inputs:
 
     def settings(self, protocol: Any, **given: Videos) -> dict[str, Any]:
         """All that decides a result, as JSON can hold it: of results in the same folder."""
-        where = {"model": self.source, "data": getattr(self._data, "data", self._data)}
         return {
             **protocol.values(),
-            **{name: None if path is None else str(path) for name, path in where.items()},
+            "model": _path(self.source),
+            "data": _path(getattr(self._data, "data", self._data)),
             **{name: _named(videos) for name, videos in given.items()},
             "sampling": self.source and _decisive(self.sampling),
             "random": self.random,
@@ -185,6 +183,12 @@ def is_features(videos: Videos) -> bool:
     """Whether something is features, or names a file of them, rather than a list."""
     path = isinstance(videos, str | os.PathLike) and os.fspath(videos).endswith(".npz")
     return path or isinstance(videos, Features)
+
+
+def _path(value):
+    """The path of a run or a folder; of a network of the user's own, its name."""
+    path = isinstance(value, str | os.PathLike)
+    return os.fspath(value) if path else value and getattr(value, "name", str(value))
 
 
 def _named(videos):

@@ -67,7 +67,8 @@ class Scenes(Settings):
         Raises:
             ValueError: the videos cannot be tested; before anything is extracted.
         """
-        made = Inputs(source, data, sampling, random, seed, columns, cache).overlapping()
+        given = (source, data, sampling, random, seed, columns, cache)
+        made = Inputs(*given, overlapping=True)
         (side,) = made.sides(videos=videos)
         check(side.labelled().labels)
         names = inputs.class_names(classes, side, source, int(side.labels.max()))

@@ -76,7 +76,7 @@ class Similarity(Settings):
         """
         path = pairs_of.find(aslan)
         pairs = pairs_of.read(path)
-        made = Inputs(source, data, sampling, random, seed, cache=cache).overlapping()
+        made = Inputs(source, data, sampling, random, seed, cache=cache, overlapping=True)
         given: Videos = videos
         if videos is None:
             kept = self._kept(pairs, made.data.videos, made, path)[0]

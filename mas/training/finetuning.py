@@ -89,7 +89,9 @@ def finetune(
     chosen.bound(own_clip, settings).check()
     data = opened(data, settings.modality == "flow")
     sides = [_labelled(data, side, columns) for side in (train, test)]
-    names = _class_names(classes, train, [*sides[0], *sides[1]])
+    highest = max(entry.label for side in sides for entry in side)
+    beside = train if isinstance(train, str | os.PathLike) else None
+    names = accuracy.class_names(classes, highest, beside)
     bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
     _warn_of_both(*sides)
     examples = examples_of(data, sides[0], bound, plan, columns)
@@ -152,22 +154,6 @@ def _warn_of_both(train, test):
     if both:
         count = lists.counted(len(both), "test video")
         logging.warning("%s trained on as well, such as %s.", count, min(both))
-
-
-def _class_names(classes, train, entries):
-    """Names in the order of the labels: given, of the file beside the list, or their numbers."""
-    highest = max(entry.label for entry in entries)
-    if classes is None:
-        beside = isinstance(train, str | os.PathLike)
-        found = lists.class_names_beside(train) if beside else None
-        if found and highest < len(found):
-            logging.info("Class names from the file beside %s.", train)
-            return found
-        return [str(number) for number in range(highest + 1)]
-    names = lists.class_names(classes) if isinstance(classes, str | os.PathLike) else list(classes)
-    if highest >= len(names):
-        refuse("labels", f"below {len(names)}, the number of classes", highest)
-    return names
 
 
 def _test(experiment, data, entries, model, count, folder):
