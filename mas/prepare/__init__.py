@@ -38,7 +38,8 @@ def prepare_videos(
 ) -> records.Data:
     """Prepares a folder of videos: decoded, resized, with optical flow.
 
-    May be stopped at any moment: the same call resumes.
+    May be stopped at any moment, and the same call resumes: an interruption ends the workers at
+    once, and whatever is half-written is prepared again.
 
     Args:
         videos: folder of video files, at any depth.
