@@ -138,11 +138,11 @@ def scores(
     task = sampling.task(known, modality)
     extraction.check_shape(model, task)
 
-    @tf.function(reduce_retracing=True)
     def probabilities(clips):
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
-    return means.over_clips(probabilities, data, entries, sampling, task)
+    function = extraction.compiled(probabilities, task)
+    return means.over_clips(function, data, entries, sampling, task)
 
 
 def _names(classes, path, count, beside):

@@ -111,7 +111,7 @@ class Similarity(Settings):
         kept, missing = pairs_of.present(pairs, videos)
         if missing and not made.sampling.allow_failures:
             raise ValueError(
-                f"every pair of {path} must have both videos (or allow_failures be true). "
+                f"every pair of {path} must have both videos, unless allow_failures is true. "
                 f"Received: {pairs_of.count(missing)}."
             )
         return kept, missing

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,14 +122,20 @@ def of_network(
     """Features through a network that is at hand: see `extract` and `means.over_clips`."""
     check_shape(network, task)
 
-    @tf.function(reduce_retracing=True)
     def features(batch):
         maps = tf.cast(network(batch, training=False), tf.float32)
         return pooled(maps, sampling.pooling)
 
-    found = means.over_clips(features, data, entries, sampling, task)
+    found = means.over_clips(compiled(features, task), data, entries, sampling, task)
     facts = {"network": network.name, "pooling": sampling.pooling, **found.facts}
     return Features(found.values.astype(np.float32), found.videos, found.labels, facts)
+
+
+def compiled(function: Callable[[Any], Any], task: PlainClips) -> Callable[[Any], Any]:
+    """A function of batches of clips, of any size, as a graph that is traced once."""
+    kind = tf.uint8 if task.network.modality == "rgb" else tf.float32
+    clips = tf.TensorSpec((None, *task.shape), kind)
+    return tf.function(function).get_concrete_function(clips)
 
 
 def check_shape(network: keras.Model, task: PlainClips) -> None:

@@ -141,8 +141,8 @@ class _Failures:
         video = self.data.videos[number]
         if not self.allowed:
             raise ValueError(
-                f"{self.data.data}: every video must give its clips (or allow_failures be true). "
-                f"Received: {video}: {reason}."
+                f"{self.data.data}: every video must give its clips, unless allow_failures is "
+                f"true. Received: {video}: {reason}."
             )
         logging.warning("Left out %s: %s.", video, reason)
         self.reasons[number] = reason
