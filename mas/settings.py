@@ -57,7 +57,7 @@ class Clip(Settings):
     frames: int = option(16, "Length of a clip, in frames.", least=2)
     size: int = option(112, "Side of the square crop, in pixels.", least=1)
     resize: tuple[int, int] = option(
-        (171, 128), "WIDTHxHEIGHT of a frame before the crop, in pixels.", form=SIZE
+        (171, 128), "WIDTHxHEIGHT in pixels before the crop.", form=SIZE
     )
 
     def __post_init__(self):

@@ -330,22 +330,13 @@ EARLIER = {
 }
 
 
-@pytest.mark.parametrize(
-    ("task", "backbone", "videos", "loss"),
-    [
-        ("mas", "c3d", "data/train.txt", 38.468086),
-        (tasks.VTDL(queue=8, mixup=0.2, stride=1), "c3d_bn", None, 2.358271),
-    ],
-)
-def test_a_run_of_the_first_version_resumes(earlier, task, backbone, videos, loss):
-    network = dataclasses.replace(SMALL["network"], backbone=backbone)
-    name = task if isinstance(task, str) else task.name
-    more = {"network": network, "videos": videos, "run": f"runs/{name}"}
-    found = mas.pretrain("data/shards", task, **EARLIER, **more)
-    assert found.metrics["loss"][1] == pytest.approx(loss, rel=1e-5)
+def test_a_run_of_the_first_version_resumes(earlier):
+    more = {"network": SMALL["network"], "videos": "data/train.txt", "run": "runs/mas"}
+    found = mas.pretrain("data/shards", "mas", **EARLIER, **more)
+    assert found.metrics["loss"] == pytest.approx([58.435005, 38.468086], rel=1e-5)
 
 
-def test_a_classifier_and_features_of_the_first_version_open(earlier):
+def test_a_classifier_of_the_first_version_opens(earlier):
     tuned = mas.open_run("runs/tuned")
     assert tuned.test.confusion[:, 3].tolist() == [1] * 6 and tuned.test.top1 == 1 / 6
     assert tuned.clip == EARLIER["clip"] and tuned.network.backbone == "c3d"

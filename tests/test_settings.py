@@ -172,6 +172,6 @@ def test_the_short_help_leaves_out_what_few_need(monkeypatch):
         flags("--helpfull")
     short, full = str(short.value), str(full.value)
     assert "  --whole           A whole number. (5)" in short and "In full" not in short
-    assert "  --word            A word. One of a, b. (a)" in short and "--size" not in short
+    assert "  --word            A word: a, b. (a)" in short and "--size" not in short
     assert "In full" in full and "--size            A size. (4x2)" in full
     assert max(map(len, full.splitlines())) <= 80

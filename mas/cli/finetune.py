@@ -38,7 +38,7 @@ def flags() -> Flags:
         group="network and clip",
     )
     found.alias("model", "init")
-    found.add(tasks.Classify, "classifier", skip=("classes",))
+    found.add(tasks.Classify, "classifier", skip=tasks.Classify.derived)
     found.option(
         "test_clips",
         0,

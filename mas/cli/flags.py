@@ -243,8 +243,9 @@ class Flags:
         for flag in self._flags.values():
             if full or not (flag.known.advanced or flag.group == "other"):
                 groups.setdefault(flag.group, []).append(flag)
+        text += [""]
         for group, flags in groups.items():
-            text += ["", f"{group}:"]
+            text += [f"{group}:"]
             for flag in flags:
                 text += _help_lines(flag, width, full)
         hint = "A boolean --flag is switched off by --noflag" if full else "--helpfull: all flags"
@@ -258,7 +259,7 @@ def _help_lines(flag, width, full):
     known, default = flag.known, flag.default
     shown = known.help if full else re.split(r"[.:;] ", known.help)[0].rstrip(".") + "."
     if known.choices is not None and not all(str(choice) in shown for choice in known.choices):
-        shown = f"{shown} One of {', '.join(map(str, known.choices))}."
+        shown = f"{shown.rstrip('.')}: {', '.join(map(str, known.choices))}."
     if default is not None and default != []:
         shown = f"{shown} ({known.form.text(default)})"
     indent, name = " " * 20, f"  --{flag.name}"

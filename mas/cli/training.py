@@ -37,7 +37,7 @@ def define_data(flags: Flags) -> None:
     flags.option(
         "data",
         None,
-        "What mas prepare wrote, or video files for tasks without flow.",
+        "Folder that mas prepare wrote, or of video files; those have no flow.",
         group="data",
     )
     flags.option(

@@ -39,6 +39,7 @@ class Classify(Task):
     )
 
     name = "classify"
+    derived = ("classes",)
     modalities = ("rgb", "flow")
 
     def __post_init__(self):

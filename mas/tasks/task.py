@@ -44,6 +44,7 @@ class Task(Settings):
         sampling: examples of an epoch as its authors have it: "consecutive" or "anywhere".
         choice: (output, class names) of an output that chooses one of several classes, for the
             confusion matrix at the end of a run; None without one.
+        derived: settings that follow from the data, and no flag says.
         clip: the `mas.Clip` that it is bound to.
         network: the `mas.Network` that it is bound to, for its heads.
     """
@@ -56,6 +57,7 @@ class Task(Settings):
     whole: Any = False
     sampling: Any = "consecutive"
     choice: Any = None
+    derived: Any = ()
     clip: Clip = Clip()
     network: Network = Network()
 

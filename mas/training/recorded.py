@@ -30,14 +30,17 @@ class Recorded:
         self._options: dict[str, checks.Option] = {}
         self._defaults: dict[str, str] = {}
         for part in parts:
+            derived = getattr(part, "derived", ())
             for name, known in part.options().items():
+                if name in derived:
+                    continue
                 if name in self.texts or name in self._options:
                     raise ValueError(
                         f"a task's settings must have names of their own. Received: {name!r}, "
                         "which is a setting of every training."
                     )
                 self._options[name] = known
-            self.texts |= part.texts()
+            self.texts |= {n: text for n, text in part.texts().items() if n not in derived}
             self._defaults |= _default_texts(part)
 
     def differences(self, earlier):
