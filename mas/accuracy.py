@@ -139,7 +139,7 @@ def class_names(
     (['run', 'walk'], ['0', '1', '2'])
 
     Args:
-        classes: names, or a file of them, one a line; None takes those that are found.
+        classes: names, or a file of them, one a line; None looks for them.
         highest: label.
         beside: list of videos, whose classes' names may lie beside it.
         known: names that a run knows.

@@ -30,7 +30,7 @@ class Option:
         above: what the value must be greater than.
         below: what the value must be less than.
         optional: whether None is allowed.
-        free: whether it may change when an interrupted run goes on: it changes no number.
+        free: whether it may change when a run is resumed: it changes no number.
         advanced: whether the short help leaves it out.
         alias: another name that flag files and commands know it by.
     """
@@ -233,7 +233,7 @@ def instance(name, value, kind):
 
 
 def check_choice(name, value, choices):
-    """Raises ValueError where a value is none of the choices."""
+    """Raises ValueError where a value is not one of the choices."""
     if value not in choices:
         refuse(name, f"one of {list(choices)}", value)
 

@@ -3,7 +3,7 @@
 import keras
 
 from mas.backbones import initial
-from mas.backbones.width import scaled
+from mas.backbones.initial import scaled
 
 UNITS = 2048  # of fc6 and fc7, in the authors' code
 

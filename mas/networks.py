@@ -29,7 +29,7 @@ class Description(NamedTuple):
     """What a saved network says of itself.
 
     Attributes:
-        network: its `mas.Network`; None for one that is none of `mas.backbones`.
+        network: its `mas.Network`; None for one that `mas.backbones` does not know.
         clip: the `mas.Clip` that it was trained on, as far as known.
         modality: "rgb" or "flow".
     """
@@ -169,7 +169,7 @@ def network(
     known = described(path).network
     if known is None:
         raise ValueError(
-            f"clips must be {saved.input_shape[1:]} for a network that is none of "
+            f"clips must be {saved.input_shape[1:]} for a network that is not one of "
             f"{list(backbones.NAMES)}. Received: {tuple(shape)}."
         )
     built = build(known, shape)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mas.backbones import _FAMILY_OF, INITIALIZERS, NAMES, PRESETS, backbone, initial, presets
-from mas.backbones.width import scaled
+from mas.backbones.initial import scaled
 
 SMALL = (16, 32, 32, 3)
 

@@ -1,4 +1,4 @@
-"""How weights start."""
+"""How weights start, and how many there are."""
 
 import keras
 
@@ -69,3 +69,14 @@ def _check(initializer):
             f"initializer must be one of {list(INITIALIZERS)}. "
             f"Received: initializer={initializer!r}."
         )
+
+
+def scaled(channels, width):
+    """`channels` times `width`, rounded, at least 1.
+
+    Raises:
+        ValueError: `width` is not a finite number above 0.
+    """
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width must be a number above 0. Received: width={width}.")
+    return max(1, round(channels * width))

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
+from mas.backbones.initial import scaled
 from mas.backbones.units import Author, Units
-from mas.backbones.width import scaled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Row:
     """One variant: channels by stage, and the max-pools (frames, height, width) between stages.
 
     Stage n of one convolution is called conv{n}, of two conv{n}a and conv{n}b; pool{n} follows
-    stage n, but for the last.
+    every stage n except the last.
     """
 
     author: Author

@@ -4,8 +4,8 @@ import dataclasses
 
 import keras
 
+from mas.backbones.initial import scaled
 from mas.backbones.units import Author, Units
-from mas.backbones.width import scaled
 
 _CHANNELS = (64, 128, 256, 512)  # of the stages conv2 to conv5
 _EXPANSION = 4  # of a bottleneck block

@@ -87,7 +87,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _say_next(given, output):
-    """The command that goes on from the file, which tells all but how frames were resized."""
+    """The next command. The file tells everything except how frames were resized."""
     row, more = convert.published(given.network), ""
     if not given.size and row.resize != "x".join(map(str, networks.resize_for(row.size))):
         more = f" --resize={row.resize}"

@@ -80,7 +80,7 @@ class Flags:
         self.command, self.summary, self.usage = command, summary, usage
         self._values = absl.FlagValues()
         self._flags: dict[str, _Flag] = {}
-        self._fields: set[str] = set()  # those that `add` made
+        self._fields: set[str] = set()  # of settings: made by `add`
         self._elsewhere: dict[str, list[str]] = {}
         self._recipes = recipes
         self.option("help", False, "Show the flags that most calls need.", group="other")
@@ -236,7 +236,7 @@ class Flags:
             raise UsageError(f"{self.command} needs {' and '.join(missing)}: see --help.")
 
     def help_text(self, full: bool = False) -> str:
-        """The flags by group: those that most calls need, or all."""
+        """The flags by group: the common ones, or all."""
         width = min(110, max(60, shutil.get_terminal_size((100, 24)).columns))
         text = [f"{self.command} {self.usage}", "", *textwrap.wrap(self.summary, width)]
         groups: dict[str, list[_Flag]] = {}

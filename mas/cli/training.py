@@ -33,7 +33,7 @@ def define(flags: Flags) -> None:
 
 
 def define_data(flags: Flags) -> None:
-    """The flags on data and lists, but for the lists themselves."""
+    """The flags on data and on the columns of lists."""
     flags.option(
         "data",
         None,

@@ -227,7 +227,7 @@ class Reader:
         Args:
             batch: global batch size.
             first_step: where to begin, counted over all epochs; a resumed run's step.
-            last_step: where to end; None goes on without end.
+            last_step: where to end; None never ends.
             share: (index, count) of the host among hosts that divide each batch.
             parts: local replicas; each takes its own piece of the share.
             threads: parallel calls; None lets tf.data decide.

@@ -146,7 +146,7 @@ def scores(
 
 
 def _names(classes, path, count, beside):
-    """Class names given, else those that the run knows, else those beside the list, or numbers."""
+    """Class names: given, of the run, of the file beside the list, or numbers."""
     if classes is None:
         for found in (inputs.known_names(path), lists.class_names_beside(beside)):
             if found and len(found) == count:

@@ -95,7 +95,7 @@ def fit_predict(
         make: function that makes the classifier.
         values: (videos, D) to train on.
         labels: int (videos,).
-        tested: with labels, so that those that cannot be right are refused.
+        tested: with labels, so that a label without training videos is refused.
 
     Returns:
         int (videos,).

@@ -81,7 +81,7 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     Args:
         root: folder of the data set.
         storage: its settings.
-        videos: ids; those that the plan lacks come last.
+        videos: ids; new ones come last.
 
     Returns:
         All videos in order, and how many go to a shard. Neither ever changes: a shard is written

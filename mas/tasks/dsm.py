@@ -6,7 +6,7 @@ must:
 
     q = f(SLD(BA(clip a)))      k = g(BA(clip a))      n = f(BA(TLD(clip a)))
 
-Released are, of those that the paper and its figures show, the push warp on the anchor and, as TLD,
+The paper and its figures show several. Released are the push warp on the anchor and, as TLD,
 another clip of the same video. Both are the defaults; `recipes/dsm_paper_ucf101_i3d.flags` has the
 figures' thin-plate warp and mixup.
 """

@@ -89,8 +89,8 @@ class MomentumEncoder(Encoders):
         """Embeddings of the positives (N, D).
 
         Where batch norms see one replica's clips alone, the statistics would tell which clips share
-        a replica, and so an anchor's positive. There the keys' clips are dealt out anew to the
-        replicas (MoCo, section 3.3). The networks of `mas.backbones` see the whole batch.
+        a replica, and so an anchor's positive. There the keys' clips are dealt to the replicas
+        in another order (MoCo, section 3.3). The networks of `mas.backbones` see the whole batch.
         """
         training = training and self.key_norm == "batch"
         if not (self._shuffles and training):

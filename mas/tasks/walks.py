@@ -13,7 +13,7 @@ def indices(frames, pace, start, length, loop):
 
     Args:
         frames: of the clip.
-        pace: int or `fractions.Fraction`: every how many-th frame.
+        pace: int or `fractions.Fraction`: step from one frame to the next.
         start: the first frame, in 0..length - 1.
         length: frames of the video.
         loop: one of `LOOPS`; "restrict" is for clips that do not leave the video.

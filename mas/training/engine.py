@@ -102,13 +102,13 @@ def resolve(
     Args:
         network: settings, or a network of the user's own: a functional keras.Model from clips
             (batch, T, S, S, 3), or flow (batch, T - 1, S, S, 2), to a map (batch, t, h, w, c).
-        clip: settings; None: those that the user's own network takes.
+        clip: settings; None: what the user's own network takes.
 
     Returns:
         (network, clip, the user's own network or None).
 
     Raises:
-        ValueError: the user's own network is none of these, or takes other clips.
+        ValueError: the user's own network is another, or takes other clips.
     """
     clip = clip and instance("clip", clip, Clip)
     if network is None or isinstance(network, Network):
@@ -145,7 +145,7 @@ def replaced(experiment: Experiment, **changes: Any) -> Experiment:
 
 
 def notes(**paths: Any) -> dict[str, str]:
-    """What flags.txt says of data, lists and sources: those that were given as paths."""
+    """What flags.txt says of data, lists and sources: what was given as a path."""
     return {n: os.fspath(p) for n, p in paths.items() if isinstance(p, str | os.PathLike)}
 
 

@@ -107,7 +107,7 @@ class Momentum(keras.optimizers.Optimizer):
         self.assign_sub(variable, keras.ops.multiply(accumulated, rate))
 
     def decay_loss(self, variables):
-        """The loss that the decay descends: l2 * sum(w^2) / 2 over those that `decay` selects.
+        """The loss that the decay descends: l2 * sum(w^2) / 2 over what `decay` selects.
 
         Args:
             variables: Keras variables of a model.

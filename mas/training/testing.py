@@ -18,7 +18,7 @@ DRAWS = 10  # of each held-out example, since a task may draw frames and targets
 def held_out(data, examples, trained):
     """Every held-out example `DRAWS` times: each time it draws from a stream of its own.
 
-    Says so if a video is among those that were trained on.
+    Says so if a video was trained on as well.
 
     Args:
         data: an opened data set.
