@@ -50,6 +50,8 @@ def run(arguments: list[str]) -> int:
     if rest:
         raise UsageError(f"mas prepare takes flags only. Received: {' '.join(rest)}.")
     given.require("videos", "output")
+    lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
+    cli.load_frameworks()
     data = prepare.prepare_videos(
         given.videos,
         given.output,
@@ -73,7 +75,6 @@ def run(arguments: list[str]) -> int:
 
 def _training(data):
     """What to train: with the papers' settings on a GPU, the small network on a CPU."""
-    cli.load_frameworks()
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
