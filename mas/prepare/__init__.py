@@ -17,9 +17,9 @@ from mas import lists, records
 from mas.checks import check_range
 from mas.files import PathLike
 from mas.prepare import dataset
-from mas.prepare.plan import Storage, parse_size
+from mas.prepare.plan import Storage
 
-__all__ = ["Storage", "find_videos", "parse_size", "prepare_videos"]
+__all__ = ["Storage", "find_videos", "prepare_videos"]
 
 
 def prepare_videos(

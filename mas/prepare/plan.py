@@ -12,7 +12,7 @@ import pathlib
 
 from mas import flow, records
 from mas.checks import Settings, option
-from mas.forms import Form
+from mas.forms import SIZE
 
 LOCK = ".lock"
 PLAN = "plan.json"
@@ -20,30 +20,11 @@ VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what 
 KEEP = "keep"
 
 
-def parse_size(text: str) -> tuple[int, int] | None:
-    """`WIDTHxHEIGHT` -> (width, height); `keep` -> None.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    if text == KEEP:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ValueError(f"size must be WIDTHxHEIGHT in pixels, or keep. Received: size={text!r}.")
-    return int(width), int(height)
-
-
 def _size(value):
-    if isinstance(value, str):
-        return parse_size(value)
-    width, height = value
-    return parse_size(f"{width}x{height}")
+    return None if isinstance(value, str) and value == KEEP else SIZE.convert(value)
 
 
-_SIZE = Form(
-    f"(width, height) in pixels, or {KEEP}", _size, str, lambda value: f"{value[0]}x{value[1]}"
-)
+_SIZE = dataclasses.replace(SIZE, words=f"{SIZE.words}, or {KEEP}", convert=_size)
 
 
 @dataclasses.dataclass(frozen=True)
