@@ -122,38 +122,24 @@ def test_files_are_short():
     ("path", "source", "reason"),
     [
         ("mas/clips/reading.py", "from mas import flow, tasks", "upward"),
-        ("mas/clips/reading.py", "import mas.tasks.task", "upward"),
         ("mas/records/reading.py", "def f():\n    from mas.clips import Reader", "upward"),
         ("mas/tasks/task.py", "networks = lazy.module('mas.networks')", "upward"),
         ("mas/tasks/task.py", "import mas", "upward"),
         ("mas/statistics/motion.py", "from mas import lazy", "not alone"),
-        ("mas/statistics/motion.py", "import tensorflow as tf", "not its framework"),
-        ("mas/settings.py", "keras = lazy.module('keras')", "not its framework"),
-        ("mas/backbones/plain3d.py", "from tensorflow import nn", "not its framework"),
         ("mas/backbones/plain3d.py", "import numpy as np", "not alone"),
+        ("mas/backbones/plain3d.py", "from tensorflow import nn", "not its framework"),
         ("mas/networks.py", "def f():\n    importlib.import_module('torch')", "not its framework"),
         ("mas/tasks/task.py", "from . import classify", "a relative import"),
         ("mas/tasks/task.py", "import train", "a script"),
         ("mas/evaluate/probe.py", "from absl import flags, logging", "flags"),
         ("mas/prepare/__main__.py", "import mas.sticks", "no room of the table"),
         ("mas/sticks.py", "", "sticks is no room of the table"),
+        ("mas/cli/flags.py", "from absl import flags\nimport mas", None),
+        ("mas/tasks/mas.py", "keras = lazy.module('keras')\nimport mas.heads", None),
+        ("mas/backbones/plain3d.py", "import math\nfrom mas.backbones import initial", None),
+        ("mas/statistics/motion.py", "import numpy.linalg", None),
     ],
 )
 def test_the_check_finds(path, source, reason):
-    (found,) = problems(path, source)
-    assert found.endswith(reason)
-
-
-@pytest.mark.parametrize(
-    ("path", "source"),
-    [
-        ("train.py", "from mas import cli"),
-        ("mas/cli/flags.py", "from absl import flags\nimport mas"),
-        ("mas/convert/pickled.py", "def f():\n    import torch"),
-        ("mas/tasks/mas.py", "keras = lazy.module('keras')\nimport mas.heads"),
-        ("mas/backbones/plain3d.py", "import math\nfrom mas.backbones import initial"),
-        ("mas/statistics/motion.py", "import numpy.linalg\nfrom mas.statistics import regions"),
-    ],
-)
-def test_the_check_lets_pass(path, source):
-    assert not problems(path, source)
+    found = problems(path, source)
+    assert len(found) == (reason is not None) and all(row.endswith(reason) for row in found)
