@@ -11,6 +11,7 @@ import video_files
 from mas import clips, lists, prepare, records, video
 from mas.prepare import workers
 from mas.tasks.task import Task
+from mas.video import opening
 
 FRAMES = {"walk/a.avi": 30, "walk/b.mkv": 20, "run/c.avi": 40, "run/ä.avi": 24}
 IDS = ["run/c", "run/ä", "walk/a", "walk/b"]
@@ -122,7 +123,7 @@ def test_unreadable_files_are_named_and_have_no_frames(
             raise PermissionError(13, "Permission denied")
         return open(path, *args)
 
-    monkeypatch.setattr(video, "open", opened, raising=False)
+    monkeypatch.setattr(opening, "open", opened, raising=False)
     (folder / "run/locked.avi").write_text("no video")
     (folder / "run/text.avi").write_text("no video")
     (folder / "run/empty.avi").touch()

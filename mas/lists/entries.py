@@ -12,7 +12,7 @@ from mas import files
 from mas.files import PathLike
 
 VIDEO_EXTENSIONS = frozenset(
-    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"]
+    ".avi .mp4 .mkv .mov .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts .m2ts .ogv".split()
 )
 
 # The column orders of the lists that the methods' authors ship.

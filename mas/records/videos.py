@@ -6,7 +6,8 @@ folder of the videos: it may be shared, or not writable.
     $XDG_CACHE_HOME/mas/videos-DIGEST.csv   (~/.cache where that is not set)
         file                   below the folder
         bytes, changed         a file that does not have both, time in ns, is measured again
-        frames, height, width, jump    its `video.Facts`; 0 frames where it cannot be read
+        frames, height, width, times, keys, lead    its `video.Facts`; 0 frames where it cannot be
+                               read
         reason                 why it cannot
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import csv
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -28,8 +30,9 @@ from mas import files, video
 from mas.files import PathLike
 from mas.records.layout import check_frames
 
-FIELDS = ("file", "bytes", "changed", "frames", "height", "width", "jump", "reason")
-UNREADABLE = video.Facts(frames=0, height=0, width=0, jump=0)
+FACTS = tuple(field.name for field in dataclasses.fields(video.Facts))
+FIELDS = ("file", "bytes", "changed", *FACTS, "reason")
+UNREADABLE = video.Facts(frames=0, height=0, width=0)
 SAVE_EVERY = 30  # seconds; what a killed run has measured since is measured again
 MOST_NAMED = 10  # of the unreadable files; the csv file names all
 
@@ -80,7 +83,7 @@ class Videos:
         check_frames(self, number, frames)
         path = self.data / self._files[number]
         try:
-            return video.pick(path, frames, size, self._facts[number].jump)
+            return video.pick(path, frames, size, self._facts[number])
         except OSError as error:
             raise video.VideoError(error.strerror or str(error)) from error
 
@@ -92,7 +95,7 @@ class Videos:
 def index_path(data: PathLike) -> pathlib.Path:
     """The file in which the measures of a folder's videos are kept: one for each decoder."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    text = f"{video.DECODER}\n{os.path.realpath(data)}"
+    text = f"{video.decoder()}\n{os.path.realpath(data)}"
     digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
     return pathlib.Path(cache, "mas", f"videos-{digest}.csv")
 
@@ -153,14 +156,16 @@ def _read(path):
         reader = csv.reader(file)
         if tuple(next(reader, ())) != FIELDS:  # of another version
             return
-        for name, size, changed, *numbers, reason in reader:
-            yield (name, int(size), int(changed)), (video.Facts(*map(int, numbers)), reason)
+        for name, size, changed, frames, height, width, times, keys, lead, reason in reader:
+            numbers = map(int, (frames, height, width))
+            facts = video.Facts(*numbers, times=times, keys=keys, lead=int(lead))
+            yield (name, int(size), int(changed)), (facts, reason)
 
 
 def _write(path, stamps, known):
     """Keeps what is known of the files that have a stamp."""
     rows = [
-        (file, *stamps[file], facts.frames, facts.height, facts.width, facts.jump, reason)
+        (file, *stamps[file], *dataclasses.astuple(facts), reason)
         for file, (facts, reason) in sorted(known.items())
         if stamps[file]
     ]
