@@ -160,7 +160,7 @@ def test_a_wrong_command_line(argument, words):
 
 def test_a_flag_has_one_meaning():
     found, _ = flags()
-    with pytest.raises(UsageError, match="--whole is a flag of mas try already"):
+    with pytest.raises(UsageError, match="--whole is taken by mas try"):
         found.option("whole", 3, "Again.", group="other")
 
 

@@ -121,9 +121,9 @@ class Flags:
             self._elsewhere.setdefault(name, []).append(where)
 
     def _define(self, name, known, default, group):
-        if name in self._values:
+        if name in self._values or hasattr(type(self), name):
             raise UsageError(
-                f"--{name} is a flag of {self.command} already: a task's settings must "
+                f"--{name} is taken by {self.command}: a task's settings must "
                 "have names of their own."
             )
         self._flags[name] = _Flag(name, known, default, group)
