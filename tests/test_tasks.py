@@ -70,38 +70,19 @@ def test_a_task_by_name():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("jigsaw", {}, r"task.*mas.*task='jigsaw'"),
         ("no.such.module:Task", {}, "task.*module:Class.*'no.such.module:Task'"),
         ("mas.tasks:Puzzle", {}, "task.*module:Class.*'mas.tasks:Puzzle'"),
         ("mas.clips:Reader", {}, "task.*mas.tasks.Task.*'mas.clips:Reader'"),
         ("mas", {"pace": 3}, "setting.*appearance_weight.*'pace'"),
-        ("mas", {"patterns": (1, 4)}, r"patterns.*\[1, 2, 3\].*patterns=\(1, 4\)"),
         ("mas", {"patterns": (2, 2)}, r"patterns.*patterns=\(2, 2\)"),
         ("mas", {"branches": ()}, r"branches.*branches=\(\)"),
-        ("mas", {"branches": "colour"}, "branches.*branches='colour'"),
-        ("mas", {"colour": "brightest"}, "colour.*octants.*colour='brightest'"),
         ("mas", {"patterns": (), "global_labels": False}, r"patterns.*global_labels.*\(\)"),
-        ("mas", {"motion_weight": -1}, "motion_weight.*at least 0.*motion_weight=-1"),
-        ("mas", {"global_labels": "yes"}, "global_labels.*true or false.*global_labels='yes'"),
+        ("mas", {"motion_weight": float("nan")}, "motion_weight.*at least 0.*motion_weight=nan"),
     ],
 )
 def test_wrong_names_and_settings(name, settings, message):
     with pytest.raises(ValueError, match=message):
         tasks.task(name, **settings)
-
-
-@pytest.mark.parametrize(
-    ("task", "clip", "network", "message"),
-    [
-        (tasks.Statistics(), Clip(size=28, resize=(44, 32)), Network(), "size.*8.*size=28"),
-        (tasks.Pace(), Clip(), Network(modality="flow"), "modality.*rgb.*pace.*'flow'"),
-        (tasks.VTDL(), Clip(), Network(modality="flow"), "modality.*rgb.*vtdl.*'flow'"),
-        (tasks.Classify(jitter=True), Clip(), Network(modality="flow"), "modality.*jitter.*'flow'"),
-    ],
-)
-def test_clips_and_networks_that_a_task_can_do_nothing_with(task, clip, network, message):
-    with pytest.raises(ValueError, match=message):
-        task.bound(clip, network).check()
 
 
 # ---- the targets of MAS --------------------------------------------------------------------------
@@ -135,16 +116,15 @@ def test_targets_are_the_statistics_of_the_clips_own_pixels_and_flow(data, optio
         np.testing.assert_array_equal(values, [row[part] for row in expected])
 
 
+EIGHT = [8, 9, 10, 11, 4, 5, 6, 7]
+
+
 @pytest.mark.parametrize(
     ("options", "columns"),
     [
         ({"branches": ("motion",)}, {"motion": [*range(14)]}),
-        ({"branches": ("appearance",)}, {"appearance": [*range(13)]}),
         ({"patterns": (1,)}, {"motion": [0, 1, 2, 3, 12, 13], "appearance": [0, 1, 2, 3, 12]}),
-        (
-            {"patterns": (3, 2), "global_labels": False},
-            {"motion": [8, 9, 10, 11, 4, 5, 6, 7], "appearance": [8, 9, 10, 11, 4, 5, 6, 7]},
-        ),
+        ({"patterns": (3, 2), "global_labels": False}, {"motion": EIGHT, "appearance": EIGHT}),
         ({"patterns": ()}, {"motion": [12, 13], "appearance": [12]}),
     ],
 )
@@ -153,8 +133,8 @@ def test_branches_patterns_and_global_labels_choose_among_all_labels(options, co
     clip = clip_for(small(everything))
     _, full = everything.example(clip)
     _, y = task.example({name: clip[name] for name in ("rgb", *task.inputs)})
-    assert y.keys() == columns.keys() == task.losses().keys()
     model = model_for(task)
+    assert y.keys() == columns.keys() == task.losses().keys() == model.output.keys()
     for branch, places in columns.items():
         np.testing.assert_array_equal(y[branch], full[branch].numpy()[places])
         assert task.labels[branch] == tuple(everything.labels[branch][p] for p in places)
@@ -163,21 +143,17 @@ def test_branches_patterns_and_global_labels_choose_among_all_labels(options, co
 
 def test_flow_is_read_for_motion_alone(data, monkeypatch):
     asked, read = [], data.read
-
-    def spy(number, frames, flow_frames=()):
-        asked.append((len(frames), len(flow_frames)))
-        return read(number, frames, flow_frames)
-
-    monkeypatch.setattr(data, "read", spy)
+    monkeypatch.setattr(
+        data, "read", lambda *args: (asked.append([*map(len, args[1:])]), read(*args))[1]
+    )
     for branch, network, inputs in (
         ("appearance", SMALL, {"rgb"}),
         ("motion", SMALL, {"rgb", "flow"}),
         ("motion", FLOW, {"flow"}),
     ):
         task = small(tasks.Statistics(branches=(branch,)), network)
-        assert set(task.inputs) == inputs
-        assert {"rgb", "flow"} & set(reader(data, task).clip(0, 0)) == inputs
-    assert asked == [(16, 0), (16, 15), (16, 15)]
+        assert {"rgb", "flow"} & set(reader(data, task).clip(0, 0)) == inputs == set(task.inputs)
+    assert asked == [[16, 0], [16, 15], [16, 15]]
     assert tasks.Classify(3).wraps and not small(tasks.Classify(3), FLOW).wraps, "flow never wraps"
 
 
