@@ -59,26 +59,6 @@ def two_replicas():
 
 
 @pytest.fixture(scope="session")
-def fit():
-    """`fit(trainer, reader, plan, run, stop=None)`: trains, as if killed after `stop` steps."""
-
-    def function(trainer, reader, plan, run, stop=None):
-        step, calls = trainer.step_function(), []
-
-        def limited(*batch):
-            if len(calls) == stop:
-                raise KeyboardInterrupt
-            calls.append(1)
-            return step(*batch)
-
-        trainer.step_function = lambda jit: limited
-        with contextlib.suppress(KeyboardInterrupt):
-            trainer.fit(reader, plan, run)
-
-    return function
-
-
-@pytest.fixture(scope="session")
 def sample_data(tmp_path_factory):
     """A few tiny videos, prepared: videos/, data/, train.txt, test.txt and classes.txt."""
     from mas import prepare, sample

@@ -144,10 +144,8 @@ def test_it_resumes_where_it_stopped_and_a_finished_run_is_left_alone(data, run,
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"plan": mas.Plan(epochs=1, batch=3)}, r"batch=3 \(was 4\)"),
         ({"task": tasks.Statistics(colour="mode")}, r"colour=mode \(was octants\)"),
         ({"network": own()}, r"network_sha256=.*\(was None\)"),
-        ({"seed": 1}, r"seed=1 \(was 0\)"),
         ({"videos": [lists.Entry("up/up_00"), lists.Entry("up/up_01")]}, "list_sha256"),
     ],
 )
@@ -258,7 +256,6 @@ def flat():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"task": "jigsaw"}, "task.*pace_contrast.*task='jigsaw'"),
         ({"task": 3}, "task.*task=3"),
         ({"task": tasks.Statistics}, "task.*Statistics"),
         ({"task": tasks.VTDL(queue=2)}, "queue.*batch of 4.*queue=2"),
@@ -271,7 +268,6 @@ def flat():
         ({"clip": 16}, "clip.*mas.Clip.*clip=16"),
         ({"plan": {"epochs": 3}}, "plan.*mas.Plan.*plan=.*epochs"),
         ({"plan": mas.Plan(precision="mixed_bfloat16")}, "precision.*float32.*mixed_bfloat16"),
-        ({"optimisation": 0.1}, "optimisation.*optimisation=0.1"),
         ({"videos": [lists.Entry("up/up_77")]}, "up/up_77"),
         ({"seed": -1}, "seed.*seed=-1"),
         ({"data": 3}, "data.*data=3"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mas
-from mas import accuracy, augment, backbones, clips, lists, networks, records, sample, tasks
+from mas import augment, backbones, clips, lists, networks, records, sample, tasks
 from mas.settings import Clip, Network, Plan
 
 SHAPE = (16, 32, 32, 3)
@@ -266,11 +266,8 @@ def test_other_weights_at_the_same_path_are_another_start(pretrained, settings, 
     ("changes", "error", "words"),
     [
         ({"classes": ["up", "down"]}, ValueError, "labels.*below 2.*labels=5"),
-        ({"classes": "twice.txt"}, ValueError, "twice.txt:3: .*class name once"),
         ({"classes": "gone.txt"}, FileNotFoundError, "gone.txt"),
-        ({"train": "plain.txt"}, ValueError, "plain.txt:1: expected"),
         ({"test": [lists.Entry("up/up_00")]}, ValueError, "label.*up/up_00"),
-        ({"test": "strange.txt"}, ValueError, "strange.txt: .*match exactly one"),
         ({"test": None}, ValueError, "test.*lists.*None"),
         ({"source": "gone"}, FileNotFoundError, "source.*finished run folder.*gone'"),
         ({"source": None, "clip": Clip(16, 56, (85, 64)), "network": 3}, ValueError, "network=3"),
@@ -284,21 +281,9 @@ def test_what_does_not_fit_is_named_before_work_starts(
     pretrained, settings, tmp_path, monkeypatch, changes, error, words
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "twice.txt").write_text("up\ndown\nup\n")
-    (tmp_path / "plain.txt").write_text("up/up_00\ndown/down_00\n")
-    (tmp_path / "strange.txt").write_text("up/up_77 5\n")
     run = pretrained.path if changes.get("run") else tmp_path / "run"
     with pytest.raises(error, match=words) as found:
         mas.finetune(**{"source": pretrained, **settings, **changes, "run": run})
     assert "--" not in str(found.value)
     assert (pretrained.path / "backbone.keras").exists()
     assert not (run / "metrics.csv").exists() or run == pretrained.path
-
-
-def test_class_names(settings, pretrained, tmp_path):
-    """Without a file beside the list they are numbers."""
-    entries = lists.read(settings["train"])
-    named = mas.finetune(pretrained, **settings | {"train": entries}, run=tmp_path / "a")
-    assert named.description["classes"] == list("012345")
-    result = accuracy.of_scores(np.eye(3)[[0, 1, 1]], np.array([0, 1, 2]))
-    assert (result.top1, result.per_class.tolist()) == (pytest.approx(2 / 3), [1, 1, 0])

@@ -6,12 +6,11 @@ import pytest
 import tensorflow as tf
 
 from mas import backbones, losses, tasks, training
-from mas.settings import Clip, Plan
+from mas.settings import Clip
 from mas.tasks.momentum import MomentumEncoder
-from mas.training import optimizers, recorded, run_folder
+from mas.training import optimizers
 
 SHAPE = (2, 4, 4, 1)
-SLOW = pytest.mark.slow
 
 
 def model_of(seed=0, norm=None, size=5):
@@ -118,6 +117,7 @@ def test_the_key_encoder_follows_slowly_and_keeps_its_own_statistics():
         np.testing.assert_allclose(key, 0.9 * first + 0.1 * (first + 1), rtol=1e-5, atol=1e-6)
     norm = encoders.key_model.get_layer("norm")
     np.testing.assert_array_equal(norm.moving_mean, np.zeros(6))
+    assert MomentumEncoder(model, 8, momentum=0.0).key_model is model, "it makes the keys itself"
 
 
 def test_no_gradient_reaches_the_keys_and_one_reaches_the_negative():
@@ -131,15 +131,6 @@ def test_no_gradient_reaches_the_keys_and_one_reaches_the_negative():
         gradients = tape.gradient(view, [weight.value for weight in weights])
         reached.append([gradient is not None and bool(np.any(gradient)) for gradient in gradients])
     assert reached == [[True, False], [False, False], [True, False]]
-
-
-def test_without_momentum_the_query_encoder_makes_the_keys():
-    model = model_of()
-    encoders = MomentumEncoder(model, 8, momentum=0.0)
-    model.get_layer("linear").bias.assign(np.arange(5))
-    x = clips_of(3, 2)
-    found = encoders(x)["embedding"][:, 1]
-    np.testing.assert_allclose(found, model(x[:, 1])["embedding"], atol=1e-6)
 
 
 @pytest.mark.parametrize("key_norm", ["batch", "initial"])
@@ -262,44 +253,8 @@ def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas)
     np.testing.assert_allclose(shuffling.queue.numpy()[:6], found, atol=1e-6)
 
 
-# ---- the checkpoint ------------------------------------------------------------------------------
-
-
-class Clips:
-    """A reader of seeded clips with the pipeline's contract: 3 steps an epoch."""
-
-    def steps(self, batch):
-        return 3
-
-    def batches(self, batch, first_step, last_step, share, parts, threads):
-        x = np.concatenate([clips_of(batch, 3, seed=n) for n in range(first_step, last_step)])
-        return tf.data.Dataset.from_tensor_slices((x, {})).batch(batch // parts)
-
-
 @pytest.mark.parametrize(
-    ("stop", "replicas"), [(4, 1), *(pytest.param(*case, marks=SLOW) for case in ((1, 1), (5, 2)))]
-)
-def test_a_killed_run_resumes_with_its_queue(fit, tmp_path, two_replicas, stop, replicas):
-    """Queue, pointer, both encoders, first batch's mean: bit for bit those of a whole run."""
-    strategy = two_replicas if replicas == 2 else training.strategy("none")
-
-    def values(folder, stop=None):
-        trainer = trainer_of(strategy, negative="intra", loss="nce")
-        run = run_folder.RunFolder(folder, recorded.Recorded(task="moco", seed="1"))
-        run.describe(trainer.model, strategy)
-        fit(trainer, Clips(), Plan(3, batch=4, checkpoint_every=2), run, stop)
-        return trainer, [variable.numpy() for variable in trainer.variables]
-
-    trainer, whole = values(tmp_path / "whole")
-    assert trainer._encoders.pointer.numpy() == 9 * 4 % 7
-    values(tmp_path / "parts", stop)
-    _, resumed = values(tmp_path / "parts")
-    for value, reference in zip(resumed, whole, strict=True):
-        np.testing.assert_array_equal(value, reference)
-
-
-@pytest.mark.parametrize(
-    "name", [n if n == "i3d" else pytest.param(n, marks=SLOW) for n in backbones.NAMES]
+    "name", [n if n == "i3d" else pytest.param(n, marks=pytest.mark.slow) for n in backbones.NAMES]
 )
 def test_backbones_have_a_key_encoder(name):
     """A copy with the same embeddings, whatever the network is made of."""

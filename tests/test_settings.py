@@ -31,7 +31,6 @@ class Some(Settings):
         ({"whole": 0}, "whole must be at least 1 and at most 9. Received: whole=0."),
         ({"whole": 2.0}, "whole must be at least 1 and at most 9. Received: whole=2.0."),
         ({"whole": True}, "whole=True"),
-        ({"whole": None}, "whole=None"),
         ({"number": 0}, "number must be above 0 and below 2. Received: number=0."),
         ({"number": math.nan}, "number=nan"),
         ({"number": "1"}, "number='1'"),
@@ -39,9 +38,7 @@ class Some(Settings):
         ({"word": "c"}, r"word must be one of \['a', 'b'\]. Received: word='c'."),
         ({"maybe": "x"}, "maybe must be a whole number, or None. Received: maybe='x'."),
         ({"several": (1, 4)}, r"several must be one or more of \[1, 2, 3\]. Received: several=\(1"),
-        ({"several": "1,2"}, "several='1,2'"),
         ({"size": (4, 0)}, r"size must be \(width, height\) .* Received: size=\(4, 0\)."),
-        ({"size": "4"}, "size='4'"),
     ],
 )
 def test_what_is_not_allowed(settings, words):
@@ -76,14 +73,10 @@ def test_docstrings_say_what_the_fields_say():
     ("make", "words"),
     [
         (lambda: Clip(size=64, resize=(85, 48)), "size.*48.*resize=85x48.*size=64"),
-        (lambda: Clip(frames=1), "frames.*at least 2.*frames=1"),
         (lambda: Network("vgg"), "backbone.*r3d_18.*backbone='vgg'"),
         (lambda: Network(width=math.inf), "width.*above 0.*width=inf"),
-        (lambda: Optimisation(learning_rate=0), "learning_rate.*learning_rate=0"),
         (lambda: Optimisation(decay_epochs=(5, 5)), r"decay_epochs.*ascend.*\(5, 5\)"),
         (lambda: Optimisation(decay_epochs=()), r"decay_epochs=\(\)"),
-        (lambda: Plan(epochs=0), "epochs.*at least 1.*epochs=0"),
-        (lambda: Plan(strategy="tpu"), "strategy.*mirrored.*strategy='tpu'"),
         (lambda: check_choice("what", 1, [2]), r"what must be one of \[2\]. Received: what=1."),
         (lambda: check_range("what", "x", least=0), "what.*at least 0.*what='x'"),
         (lambda: check_range("what", math.nan, most=1), "what.*at most 1.*what=nan"),
