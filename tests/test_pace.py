@@ -2,6 +2,7 @@
 
 import fractions
 
+import keras
 import numpy as np
 import pytest
 
@@ -177,11 +178,8 @@ def test_a_clip_that_leaves_its_video_is_refused_at_every_pace(loop, length, sta
     for seed in range(8):
         with pytest.raises(ValueError, match=f"{needed} frames.*loop={loop}.*{start or 0} of"):
             tasks.Pace(loop=loop).sample(length, start, rng(seed))
-    spans = [
-        task.span
-        for task in (tasks.Pace(), tasks.Pace(paces=("1/3", "1/2")), short(paces="1,2".split(",")))
-    ]
-    assert spans == [61, 8, 9] and tasks.Pace(loop=loop).wraps == (needed == 1)
+    spans = [task.span for task in (tasks.Pace(), tasks.Pace(paces=("1/3", "1/2")), short())]
+    assert spans == [61, 8, 17] and tasks.Pace(loop=loop).wraps == (needed == 1)
 
 
 # ---- in the pipeline -----------------------------------------------------------------------------
@@ -282,3 +280,15 @@ def test_loss_and_accuracy_are_means_over_an_examples_clips(shape):
         groups = np.array([[1, 1], [2, 2], [3, 3]])
         found = contrast({"embedding": groups}, {"embedding": logits})
         np.testing.assert_array_equal(found, losses.contrast(logits, groups, 0.3, True))
+
+
+@pytest.mark.parametrize(("projection", "size"), [(0, 6), (5, 5)])
+def test_the_embedding_is_the_mean_or_a_projection_of_it(projection, size):
+    inputs = keras.Input((2, 3, 3, 6))
+    backbone = keras.Model(inputs, keras.layers.ReLU()(inputs), name="some")
+    x = rng(6).normal(size=(4, 2, 3, 3, 6)).astype(np.float32)
+    found = tasks.PaceContrast(projection=projection).model(backbone)(x)
+    assert found["embedding"].shape == (4, size) and found["pace"].shape == (4, 4)
+    if not projection:
+        mean = np.maximum(x, 0).mean((1, 2, 3))
+        np.testing.assert_allclose(found["embedding"], mean, rtol=1e-5)

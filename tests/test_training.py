@@ -1,5 +1,6 @@
 """The loop and its run folder: the same weights however it is distributed or interrupted."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -64,23 +65,28 @@ def model_of(task, dropout=True):
     return model
 
 
-@pytest.fixture
-def train(fit):
-    """Trains from a fixed start; killed after `stop` steps."""
+def train(folder, strategy=None, epochs=3, task=None, stop=None, dropout=True, **options):
+    """Trains from a fixed start, as if killed after `stop` steps; the weights."""
+    strategy, task = strategy or training.strategy("none"), task or Regress()
+    reader, every = options.get("reader") or Numbers(), options.get("every", 3)
+    with strategy.scope():
+        model = model_of(task, dropout)
+        schedule = optimizers.staircase(0.05, options.get("decay", 4))
+        trainer = training.Trainer(task, model, optimizers.Momentum(schedule), strategy)
+    step, calls = trainer.step_function(), []
 
-    def function(folder, strategy=None, epochs=3, task=None, stop=None, dropout=True, **options):
-        strategy, task = strategy or training.strategy("none"), task or Regress()
-        reader, every = options.get("reader") or Numbers(), options.get("every", 3)
-        with strategy.scope():
-            model = model_of(task, dropout)
-            schedule = optimizers.staircase(0.05, options.get("decay", 4))
-            trainer = training.Trainer(task, model, optimizers.Momentum(schedule), strategy)
-        run = run_folder.RunFolder(folder, Recorded(seed="1"), {"clips": len(reader.values)})
-        run.describe(model, strategy)
-        fit(trainer, reader, Plan(epochs, batch=4, log_every=2, checkpoint_every=every), run, stop)
-        return np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
+    def limited(*batch):
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return step(*batch)
 
-    return function
+    trainer.step_function = lambda jit: limited
+    run = run_folder.RunFolder(folder, Recorded(seed="1"), {"clips": len(reader.values)})
+    run.describe(model, strategy)
+    with contextlib.suppress(KeyboardInterrupt):
+        trainer.fit(reader, Plan(epochs, batch=4, log_every=2, checkpoint_every=every), run)
+    return np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
 
 
 def metrics(folder, *without):
@@ -97,7 +103,7 @@ def same_runs(one, two, weights):
 # ---- the loop ------------------------------------------------------------------------------------
 
 
-def test_training_learns_and_says_so(train, tmp_path):
+def test_training_learns_and_says_so(tmp_path):
     train(tmp_path, epochs=40, decay=1000)
     rows = metrics(tmp_path)
     assert [row["epoch"] for row in rows] == [*range(1, 41)]
@@ -105,7 +111,7 @@ def test_training_learns_and_says_so(train, tmp_path):
     assert list(rows[0]) == ["epoch", "step", "seconds", "loss", "error", "learning_rate", "decay"]
 
 
-def test_logged_numbers_are_those_of_the_steps(train, tmp_path):
+def test_logged_numbers_are_those_of_the_steps(tmp_path):
     train(tmp_path, epochs=1, dropout=False)
     model, optimizer = model_of(Regress(), False), optimizers.Momentum(0.05)
     losses, errors = [], []
@@ -122,7 +128,7 @@ def test_logged_numbers_are_those_of_the_steps(train, tmp_path):
     assert (row["loss"], row["error"]) == expected
 
 
-def test_the_logged_rate_is_that_of_the_steps(train, tmp_path):
+def test_the_logged_rate_is_that_of_the_steps(tmp_path):
     """3 steps an epoch, a tenth every 4: steps 0-3, 4-7 and 8 have their own rates."""
     train(tmp_path)
     rates = [row["learning_rate"] for row in metrics(tmp_path)]
@@ -130,7 +136,7 @@ def test_the_logged_rate_is_that_of_the_steps(train, tmp_path):
     assert rates == pytest.approx([tenth[0], tenth[[0, 1, 1]].mean(), tenth[[1, 1, 2]].mean()])
 
 
-def test_the_bar_compiles_and_then_names_the_worst_label(train, tmp_path, capsys):
+def test_the_bar_compiles_and_then_names_the_worst_label(tmp_path, capsys):
     class Labels(Regress):
         def metrics(self):
             errors = {"y/first": 5.0, "y/second": 6.0, "y/third": 4.0}
@@ -143,7 +149,7 @@ def test_the_bar_compiles_and_then_names_the_worst_label(train, tmp_path, capsys
 
 
 @pytest.mark.parametrize("where", ["first", "later"])
-def test_a_loss_that_is_not_finite_names_its_step(train, tmp_path, where):
+def test_a_loss_that_is_not_finite_names_its_step(tmp_path, where):
     if where == "first":
         with pytest.raises(FloatingPointError, match=r"loss=inf at step 1 \(epoch 1\)"):
             train(tmp_path, task=Regress(blow_up=True))
@@ -158,7 +164,7 @@ def test_a_loss_that_is_not_finite_names_its_step(train, tmp_path, where):
 # ---- distributed and interrupted -----------------------------------------------------------------
 
 
-def test_two_replicas_equal_one_device(train, tmp_path, two_replicas):
+def test_two_replicas_equal_one_device(tmp_path, two_replicas):
     assert two_replicas.num_replicas_in_sync == 2
     one = train(tmp_path / "one", dropout=False, epochs=4)
     two = train(tmp_path / "two", two_replicas, dropout=False, epochs=4)
@@ -169,7 +175,7 @@ def test_two_replicas_equal_one_device(train, tmp_path, two_replicas):
 
 
 @pytest.mark.parametrize(("stop", "replicas"), [(1, 1), (3, 1), (4, 1), (8, 1), (4, 2)])
-def test_an_interrupted_run_resumes_bit_for_bit(train, tmp_path, two_replicas, stop, replicas):
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, two_replicas, stop, replicas):
     strategy = two_replicas if replicas == 2 else None
     whole = train(tmp_path / "whole", strategy)
     train(tmp_path / "parts", strategy, stop=stop)
@@ -177,7 +183,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(train, tmp_path, two_replicas, s
     same_runs(tmp_path / "parts", tmp_path / "whole", (resumed, whole))
 
 
-def test_a_run_may_be_resumed_for_more_epochs_and_not_for_fewer(train, tmp_path):
+def test_a_run_may_be_resumed_for_more_epochs_and_not_for_fewer(tmp_path):
     whole = train(tmp_path / "whole", epochs=5)
     train(tmp_path / "parts", epochs=2)
     longer = train(tmp_path / "parts", epochs=5)
@@ -186,7 +192,7 @@ def test_a_run_may_be_resumed_for_more_epochs_and_not_for_fewer(train, tmp_path)
         train(tmp_path / "parts", epochs=2)
 
 
-def test_run_json_keeps_its_start_and_notes_each_resumption(train, tmp_path):
+def test_run_json_keeps_its_start_and_notes_each_resumption(tmp_path):
     def described():
         return json.loads((tmp_path / "run.json").read_text())
 
@@ -202,7 +208,7 @@ def test_run_json_keeps_its_start_and_notes_each_resumption(train, tmp_path):
     assert after == {name: value for name, value in again.items() if name != "resumed"}
 
 
-def test_seconds_go_on_after_an_interruption(train, tmp_path, monkeypatch):
+def test_seconds_go_on_after_an_interruption(tmp_path, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(training.loop.time, "monotonic", lambda: next(clock) * 10.0)
     train(tmp_path, epochs=2)
@@ -211,7 +217,7 @@ def test_seconds_go_on_after_an_interruption(train, tmp_path, monkeypatch):
     assert seconds == sorted(seconds) and seconds[2] > seconds[1] > 0
 
 
-def test_a_finished_run_without_checkpoints_does_not_begin_again(train, tmp_path):
+def test_a_finished_run_without_checkpoints_does_not_begin_again(tmp_path):
     train(tmp_path, epochs=1)
     file = tmp_path / "run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"finished_epochs": 1}))
@@ -220,7 +226,7 @@ def test_a_finished_run_without_checkpoints_does_not_begin_again(train, tmp_path
         train(tmp_path, epochs=2)
 
 
-def test_an_empty_metrics_file_gets_its_header(train, tmp_path):
+def test_an_empty_metrics_file_gets_its_header(tmp_path):
     train(tmp_path, epochs=1)
     (tmp_path / "metrics.csv").write_text("")  # a kill between opening and writing
     train(tmp_path, epochs=2)
