@@ -3,11 +3,15 @@
 import contextlib
 import importlib.util
 import pathlib
+import signal
 import sys
 
 import pytest
 import tensorflow as tf
 from absl import flags
+
+# In the background of a shell SIGINT is ignored, by processes that tests start and interrupt, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two logical devices of one CPU, for the tests of distribution; must come before TensorFlow starts.
 tf.config.set_logical_device_configuration(
