@@ -239,7 +239,7 @@ def test_what_is_no_backbone_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cut.keras must be a .keras file that is whole"):
         networks.network(tmp_path / "cut.keras")
     assert networks.network(tmp_path / "mirror.keras").name == "mirror"
-    with pytest.raises(ValueError, match="none of .* Received: .8, 16, 16, 3."):
+    with pytest.raises(ValueError, match="one of .* Received: .8, 16, 16, 3."):
         networks.network(tmp_path / "mirror.keras", shape=(8, 16, 16, 3))
     clip = keras.Input((4, 8, 8, 3))
     heads = {"logits": keras.layers.Dense(2)(keras.layers.Flatten()(clip))}

@@ -202,6 +202,7 @@ def done(output):
 def end_when(videos, output, condition, number, *flags):
     """Sends the command a signal once a condition holds; (its status, its words)."""
     process, log = start_command(videos, output, *flags)
+    wait_for(lambda: " ready, " in pathlib.Path(log.name).read_text() or process.poll() is not None)
     wait_for(lambda: condition() or process.poll() is not None)
     helpers = children(process.pid)
     os.killpg(process.pid, number)  # as a terminal does
