@@ -305,7 +305,7 @@ def test_a_task_keeps_the_contract(name, tmp_path):
     assert total(task, encoders, x, y) < before
 
 
-@pytest.mark.parametrize("name", differ("mas", "vtdl"))
+@pytest.mark.parametrize("name", differ("vtdl"))
 def test_a_task_trains_in_mixed_precision(name):
     """bfloat16 inside, float32 in the variables, the outputs and the loss.
 
@@ -321,13 +321,13 @@ def test_a_task_trains_in_mixed_precision(name):
     before = total(task, encoders, x, y)
     trainer, _ = step_of(task, model, rate_of(task))
     step = trainer.step_function(jit_compile=True)
-    for _ in range(5):  # one step can drown in the rounding
+    for _ in range(4):  # one step can drown in the rounding
         assert np.isfinite(step(x, y)).all()
     assert total(task, encoders, x, y) < before
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
 
 
-@pytest.mark.parametrize("name", differ("mas", "dsm_triplet"))
+@pytest.mark.parametrize("name", differ("dsm_triplet"))
 def test_two_replicas_train_a_task_as_one_device_does(name, two_replicas):
     task, _ = case(name)
     x, y = batch_for(task, size=4)
