@@ -8,6 +8,7 @@ import io
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -152,10 +153,13 @@ def class_names(
     """
     if classes is not None:
         path = isinstance(classes, str | os.PathLike)
-        names = lists.class_names(classes) if path else list(classes)  # type: ignore[arg-type]
+        names: Any = lists.class_names(classes) if path else classes  # type: ignore[arg-type]
+        if not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
+            refuse("classes", "names, or a file of them", classes)
         if highest >= len(names):
-            refuse("labels", f"below {len(names)}, the number of classes", highest)
-        return names
+            allowed = f"{highest + 1} or more names, as many as the labels need"
+            refuse("classes", allowed, names)
+        return list(names)
     named = lists.class_names_beside(beside)
     if named and highest < len(named):
         logging.info("Class names are those of the file beside %s.", beside)

@@ -12,6 +12,8 @@ all follow from the field.
 
 import dataclasses
 import operator
+import os
+import pathlib
 from typing import Any
 
 from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, several
@@ -47,17 +49,18 @@ class Option:
     advanced: bool = False
     alias: str | None = None
 
-    def allowed(self):
-        """What a value must be, in words."""
+    def allowed(self, typed=False):
+        """What a value must be, in words; `typed`: also which kind of number."""
         if self.choices is not None:
             one = "one of" if not self.form.words.startswith("one or more") else "one or more of"
             words = f"{one} {list(self.choices)}"
         else:
-            words = " ".join(filter(None, [self._numeral(), self._range()]))
+            words = " ".join(filter(None, [self._kind(typed), self._range()]))
         return f"{words}, or None" if self.optional else words
 
-    def _numeral(self):
-        return "" if self._range() and self.form in (INTEGER, NUMBER) else self.form.words
+    def _kind(self, typed):
+        clear = self._range() and self.form in (INTEGER, NUMBER) and not typed
+        return "" if clear else self.form.words
 
     def _range(self):
         low = "" if self.least is None else f"at least {self.least}"
@@ -77,7 +80,7 @@ class Option:
         try:
             found = self.form.convert(value)
         except (TypeError, ValueError, KeyError, OverflowError):
-            refuse(name, self.allowed(), value)
+            refuse(name, self.allowed(typed=True), value)
         each = found if isinstance(found, tuple) and self.form is not SIZE else (found,)
         if not all(self._allows(part) for part in each):
             refuse(name, self.allowed(), value)
@@ -198,7 +201,7 @@ def parse(name, known, text):
     try:
         return known.form.parse(text)
     except (KeyError, TypeError, ValueError):
-        refuse(name, known.allowed(), text)
+        refuse(name, known.allowed(typed=True), text)
 
 
 def _has_option(field):
@@ -228,8 +231,25 @@ def instance(name, value, kind):
     if value is None:
         return kind()
     if not isinstance(value, kind):
-        refuse(name, f"a mas.{kind.__name__}", value)
+        room = "mas.tasks" if kind.__module__.startswith("mas.tasks.") else "mas"
+        refuse(name, f"a {room}.{kind.__name__}", value)
     return value
+
+
+def path(name, value, allowed="a path"):
+    """A value as a pathlib.Path.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        refuse(name, allowed, value)
+    return pathlib.Path(value)
+
+
+def check_seed(value):
+    """Raises ValueError where a value seeds no random numbers."""
+    Option(form=INTEGER, least=0, most=2**32 - 1).convert("seed", value)
 
 
 def check_choice(name, value, choices):

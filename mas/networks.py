@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from absl import logging
 
-from mas import backbones, lazy
+from mas import backbones, checks, lazy
 from mas.settings import Clip, Network
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def file(source: Source, name: str = "model") -> pathlib.Path:
     Raises:
         FileNotFoundError: there is no such network, or its run is unfinished.
     """
-    path = pathlib.Path(source)
+    path = checks.path(name, source, "a finished run folder or a .keras file")
     found = path / BACKBONE if path.is_dir() else path
     if not found.is_file():
         why = "an unfinished run" if path.is_dir() else "no such file or folder"

@@ -172,7 +172,8 @@ EASY = {
 def test_every_task_takes_a_network_of_the_users_own(data, name):
     """With no setting said twice: clip length and size are those of the network."""
     task = tasks.task(name, **EASY[name]) if name in EASY else name
-    found = mas.pretrain(data, task, network=own(), plan=PLAN)
+    network = keras.Sequential(own().layers) if name in ("moco", "mas") else own()
+    found = mas.pretrain(data, task, network=network, plan=PLAN)
     assert np.isfinite(found.metrics["loss"]).all()
     assert found.clip == mas.Clip(8, 32, (48, 36)) and found.network is None
     assert (found.test is not None) == name.startswith("pace")
@@ -195,6 +196,8 @@ def test_a_task_of_the_users_own(data, tmp_path):
     assert first.description["options"] == {"scale": 2.0, "batches": 0}
     again = mas.pretrain(data, Brightness(scale=2), **SMALL, run=tmp_path / "a")
     assert again.metrics == first.metrics
+    tested = mas.evaluate.Pretext(draws=1)(first, data)
+    assert tested.accuracy == tested.means["bright"]  # without metrics, its loss
     with pytest.raises(ValueError, match=r"scale=3 \(was 2\)"):
         mas.pretrain(data, Brightness(scale=3), **SMALL, run=tmp_path / "a")
 
@@ -272,6 +275,14 @@ def flat():
         ({"seed": -1}, "seed.*seed=-1"),
         ({"data": 3}, "data.*data=3"),
         ({"run": __file__}, "run.*test_api.py"),
+        ({"run": 3}, "run.*path.*run=3"),
+        ({"seed": 1.5}, "seed.*whole number.*seed=1.5"),
+        ({"seed": 2**32}, "seed.*at most.*seed=4294967296"),
+        ({"restart": "no"}, "restart.*true or false.*restart='no'"),
+        ({"callbacks": [3]}, r"callbacks.*functions.*callbacks=\[3\]"),
+        ({"videos": 3}, "videos.*list.*videos=3"),
+        ({"held_out": 3}, "held_out.*list.*held_out=3"),
+        ({"columns": "video,group"}, "columns.*columns='video,group'"),
     ],
 )
 def test_what_does_not_fit_is_named_before_the_first_step(data, tmp_path, changes, words):

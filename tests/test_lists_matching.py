@@ -87,8 +87,8 @@ def test_entries_come_from_a_file_or_as_they_are(tmp_path):
     with pytest.raises(ValueError, match="list: .*line 2: 'c' matches none"):
         lists.entries_of([Entry("b"), Entry("c")], "video", ["a/b"])
     for wrong in ([], ["a/b"], 7):
-        with pytest.raises(ValueError, match="list must be .*Received: "):
-            lists.entries_of(wrong, "video", ["a/b"])
+        with pytest.raises(ValueError, match="sides must be .*Received: sides="):
+            lists.entries_of(wrong, "video", ["a/b"], "sides")
 
 
 @pytest.mark.parametrize("text", ["walk/ann.v2", "ann.v2", "ann.v2.avi", "walk/ann.v2.mp4"])

@@ -65,7 +65,7 @@ class Action(Settings):
         made = Inputs(source, data, sampling, columns=columns)
         if videos is None:
             refuse("videos", "a list of labelled videos", videos)
-        entries = lists.entries_of(videos, columns, made.data.videos) or []
+        entries = lists.entries_of(videos, columns, made.data.videos, "videos") or []
         path, model = classifier(source)
         path_of_list = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
         names = _names(classes, path, model.output["logits"].shape[-1], path_of_list)

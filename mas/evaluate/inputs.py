@@ -19,7 +19,7 @@ import numpy as np
 from absl import logging
 
 from mas import accuracy, features, lists, networks, records
-from mas.checks import refuse
+from mas.checks import check_seed, refuse
 from mas.features import Features, Sampling
 from mas.features.means import labels_of
 
@@ -100,6 +100,7 @@ class Inputs:
         """See the class."""
         if not (sampling is None or isinstance(sampling, Sampling)):
             refuse("sampling", "a mas.features.Sampling", sampling)
+        check_seed(seed)
         self.source, self._data = source, data
         self.sampling = sampling or Sampling()
         if overlapping and source is not None:
@@ -120,9 +121,7 @@ class Inputs:
                 refuse(name, "given with a list of videos", value)
         modality, known = features.modality_of(self.source)
         self.sampling.task(known, modality)  # whether the clips can be
-        if isinstance(self._data, str | os.PathLike):
-            return records.open_data(self._data, modality == "flow")
-        return self._data
+        return records.opened(self._data, modality == "flow")
 
     def sides(self, **given: Videos) -> list[Side]:
         """The sides of a comparison, each by the name of its parameter.
@@ -149,7 +148,7 @@ class Inputs:
             return Side(name, path, listed, known.videos, known.labels, lambda: known)
         if videos is None:
             refuse(parameter, "a list of videos, or features", videos)
-        labels = labels_of(lists.entries_of(videos, self.columns, self.data.videos))
+        labels = labels_of(lists.entries_of(videos, self.columns, self.data.videos, parameter))
 
         def make():
             options = {"random": self.random, "seed": self.seed, "columns": self.columns}

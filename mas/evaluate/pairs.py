@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mas import lists
+from mas import checks, lists
 from mas.files import PathLike
 
 FILE, VARIABLE = "View2.mat", "action_splits_pairs"
@@ -25,7 +25,7 @@ def find(aslan: PathLike) -> pathlib.Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    path = pathlib.Path(aslan, FILE)
+    path = checks.path("aslan", aslan) / FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"aslan must be a folder that holds {FILE}. Received: aslan='{aslan}'."

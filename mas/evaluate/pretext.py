@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mas import files, lazy, lists, networks, tasks
+from mas import files, lazy, lists, networks, records, tasks
 from mas.checks import Settings, option, refuse
 from mas.evaluate.inputs import Inputs
 from mas.evaluate.report import Result
@@ -69,7 +69,7 @@ class Pretext(Settings):
         networks.file(run.path, "source")
         texts = settings_of(run.path)
         task = task_of(run, texts)
-        found = pretraining.opened(data, "flow" in task.inputs)
+        found = records.opened(data, "flow" in task.inputs)
         plan, by = Plan.parsed(texts), sampling or Sampling()
         examples = pretraining.examples_of(found, videos, task, plan, columns)
         parts = (examples.videos, examples.starts, examples.labels)

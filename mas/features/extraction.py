@@ -77,9 +77,8 @@ def extract(
     sampling = sampling or Sampling()
     modality, known = modality_of(source)
     task = sampling.task(known, modality)
-    if isinstance(data, str | os.PathLike):
-        data = records.open_data(data, modality == "flow")
-    entries = lists.entries_of(videos, columns, data.videos)
+    data = records.opened(data, modality == "flow")
+    entries = lists.entries_of(videos, columns, data.videos, "videos")
     if isinstance(source, keras.Model):
         keras.utils.set_random_seed(seed)
         network = keras.models.clone_model(source) if random else source

@@ -82,7 +82,7 @@ def parse_columns(columns: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(columns, str):
         names = PRESETS.get(columns) or tuple(name.strip() for name in columns.split(","))
     else:
-        names = tuple(columns)
+        names = tuple(columns) if isinstance(columns, Iterable) else ()
     known = all(name in _LOWEST for name in names[1:])
     if names[:1] != ("video",) or not known or len(set(names)) != len(names):
         raise ValueError(

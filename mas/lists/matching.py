@@ -10,11 +10,13 @@ import pathlib
 import posixpath
 from collections.abc import Iterable, Sequence
 
+from mas.checks import refuse
 from mas.files import PathLike
 from mas.lists.entries import (
     VIDEO_EXTENSIONS,
     Entry,
     counted,
+    parse_columns,
     read,
     refuse_repeats,
     some,
@@ -35,7 +37,7 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
         ValueError: where `folder` is no folder or holds no video.
         OSError: where a folder below it cannot be listed.
     """
-    if not os.path.isdir(folder):
+    if not (isinstance(folder, str | os.PathLike) and os.path.isdir(folder)):
         raise ValueError(f"videos must be an existing folder. Received: {str(folder)!r}.")
     alike, ignored = collections.defaultdict(list), []
     for name in sorted(_files(folder)):
@@ -118,6 +120,7 @@ def entries_of(
     source: PathLike | Sequence[Entry] | None,
     columns: str | Sequence[str],
     videos: Iterable[str],
+    name: str = "list",
 ) -> list[Entry] | None:
     """The entries that a list names, or those given, with the ids of a data set.
 
@@ -125,28 +128,33 @@ def entries_of(
         source: path of a list, a sequence of `Entry`, or None.
         columns: of the list; anything that `parse_columns` takes.
         videos: the data set's ids.
+        name: of the parameter, for errors.
 
     Returns:
         The entries in their order; None for None.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: for another source, an empty one, or as `read` and `resolve`.
 
     >>> entries_of([Entry("v_YoYo_g01_c01", 100)], "video,label", ["YoYo/v_YoYo_g01_c01"])
     [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=1)]
     """
+    columns = parse_columns(columns)
     if source is None:
         return None
+    allowed = "the path of a list, or a sequence of one or more lists.Entry"
     if isinstance(source, str | os.PathLike):
+        if not os.path.isfile(source):
+            raise FileNotFoundError(
+                f"{name} must be {allowed}. Received: {name}={str(source)!r}: no such file."
+            )
         return resolve(read(source, columns), videos, source)
     entries = list(source) if isinstance(source, Iterable) else []
     if not entries or not all(isinstance(entry, Entry) for entry in entries):
-        raise ValueError(
-            "a list must be the path of one, or a sequence of one or more lists.Entry. "
-            f"Received: {source!r}."
-        )
+        refuse(name, allowed, source)
     numbered = [dataclasses.replace(e, line=e.line or n) for n, e in enumerate(entries, 1)]
-    return resolve(numbered, videos, "list")
+    return resolve(numbered, videos, name)
 
 
 def find_video(text: str, videos: Iterable[str]) -> str:

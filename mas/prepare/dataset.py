@@ -16,7 +16,7 @@ import shutil
 
 from absl import logging
 
-from mas import flow, lists, records
+from mas import checks, flow, lists, records
 from mas.files import PathLike
 from mas.prepare import failures, plan, workers
 from mas.prepare.plan import Storage
@@ -35,7 +35,7 @@ def prepare(
     """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
     if storage.flow != "none":
         flow.estimator(storage.flow)  # says at once if there is none
-    root = pathlib.Path(output)
+    root = checks.path("output", output)
     root.mkdir(parents=True, exist_ok=True)
     with open(root / plan.LOCK, "w") as lock:
         try:

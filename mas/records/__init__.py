@@ -42,6 +42,7 @@ from mas.records.reading import (
     Folders,
     Shards,
     open_data,
+    opened,
     read_shard,
     settings,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Videos",
     "index_path",
     "open_data",
+    "opened",
     "read_failures",
     "read_index",
     "read_shard",

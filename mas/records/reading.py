@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from absl import logging
 
-from mas import lists
+from mas import checks, lists
 from mas.files import PathLike
 from mas.records.layout import (
     DESCRIPTION,
@@ -55,8 +55,8 @@ def open_data(data: PathLike, flow: bool = False) -> Data:
     >>> open_data(folder).videos
     ['walk/ann']
     """
-    root = pathlib.Path(data)
-    found = _prepared(root)
+    root = checks.path("data", data, "a folder")
+    found = _prepared(root) if root.is_dir() else None
     if found is None:
         try:
             videos, ignored = lists.find_videos(root)
@@ -78,6 +78,20 @@ def open_data(data: PathLike, flow: bool = False) -> Data:
         files = lists.counted(len(ignored), "file")
         logging.info("Ignored %s without a video extension, such as %s.", files, ignored[0])
     return Videos(root, videos)
+
+
+def opened(data: Any, flow: bool = False) -> Any:
+    """A data set, opened as `open_data` does where it was given as a folder.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_data`; or it is neither.
+    """
+    if isinstance(data, str | os.PathLike):
+        return open_data(data, flow)
+    if not hasattr(data, "videos"):
+        allowed = "what mas.prepare_videos or mas.open_data returned, or a folder"
+        checks.refuse("data", allowed, data)
+    return data
 
 
 def _prepared(root):

@@ -15,8 +15,9 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from mas import clips, networks, tasks
-from mas.checks import instance, refuse
+from mas import checks, clips, networks, tasks
+from mas.checks import Option, check_seed, instance, refuse
+from mas.forms import BOOLEAN
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.tasks import Task
 from mas.training import distribution, optimizers
@@ -53,7 +54,10 @@ class Experiment:
         """(backbone, model with the task's heads), inside the strategy's scope."""
         task = self.task
         if self.model is not None:
-            backbone = keras.models.clone_model(self.model)
+            # A clone of a Sequential has no input to build on before it is called.
+            given = self.model
+            own = keras.Model(given.inputs[0], given.outputs[0], name=given.name)
+            backbone = keras.models.clone_model(own)
             backbone.set_weights(self.model.get_weights())
         else:
             shape = task.clip.shape(task.network.modality)
@@ -139,6 +143,14 @@ def resolve(
     return settings, own, network
 
 
+def check_call(seed: int, restart: bool, callbacks: Sequence[Callable]) -> None:
+    """Refuses arguments that belong to no settings, with a ValueError, before anything is read."""
+    check_seed(seed)
+    Option(form=BOOLEAN).convert("restart", restart)
+    if not (isinstance(callbacks, Sequence) and all(map(callable, callbacks))):
+        refuse("callbacks", "functions of (reader, backbone, run folder, plan)", callbacks)
+
+
 def replaced(experiment: Experiment, **changes: Any) -> Experiment:
     """A copy of an experiment with other parts."""
     return dataclasses.replace(experiment, **changes)
@@ -185,7 +197,7 @@ def begin(
         temporary = tempfile.TemporaryDirectory(prefix="mas_")
         folder = pathlib.Path(temporary.name, "run")
     else:
-        folder = pathlib.Path(path)
+        folder = checks.path("run", path)
         recorded.texts["run"] = os.fspath(path)
     chief = distribution.is_chief(strategy)
     run = RunFolder(folder, recorded, identity(reader, **read), restart, chief)

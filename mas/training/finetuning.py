@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from absl import logging
 
-from mas import accuracy, clips, lists, networks, tasks
-from mas.checks import Settings, check_range, instance, option, refuse
+from mas import accuracy, checks, clips, lists, networks, records, tasks
+from mas.checks import Settings, instance, option, refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
-from mas.training.pretraining import Videos, examples_of, opened
+from mas.training.pretraining import Videos, examples_of
 from mas.training.runs import Run
 
 
@@ -85,10 +84,12 @@ def finetune(
     settings, own_clip, own = _resolve(source, network, clip, run)
     plan, tested = instance("plan", plan, Plan), Test(test_clips)
     chosen = instance("task", task, tasks.Classify)
-    check_range("seed", seed, least=0)
+    engine.check_call(seed, restart, callbacks)
     chosen.bound(own_clip, settings).check()
-    data = opened(data, settings.modality == "flow")
-    sides = [_labelled(data, side, columns) for side in (train, test)]
+    data = records.opened(data, settings.modality == "flow")
+    sides = [
+        _labelled(data, side, columns, name) for name, side in (("train", train), ("test", test))
+    ]
     highest = max(entry.label for side in sides for entry in side)
     beside = train if isinstance(train, str | os.PathLike) else None
     names = accuracy.class_names(classes, highest, beside)
@@ -125,7 +126,7 @@ def _resolve(source, network, clip, run):
     if source is None:
         return engine.resolve(network, clip)
     path = networks.file(source, "source")
-    if run is not None and path.resolve().is_relative_to(pathlib.Path(run).resolve()):
+    if run is not None and path.resolve().is_relative_to(checks.path("run", run).resolve()):
         refuse("run", f"another folder than that of the source {path}", str(run))
     if isinstance(network, keras.Model):
         refuse("source", "None with a network of your own", str(source))
@@ -137,14 +138,14 @@ def _resolve(source, network, clip, run):
     return network, clip or known.clip, None
 
 
-def _labelled(data, source, columns):
+def _labelled(data, source, columns, name):
     """The entries of a list, each with a label."""
     if source is None:
-        refuse("train and test", "lists of labelled videos", source)
-    entries = lists.entries_of(source, columns, data.videos)
+        refuse(name, "a list of labelled videos", source)
+    entries = lists.entries_of(source, columns, data.videos, name)
     for entry in entries:
         if entry.label < 0:
-            where = f"{source}:{entry.line}" if isinstance(source, str | os.PathLike) else "a list"
+            where = f"{source}:{entry.line}" if isinstance(source, str | os.PathLike) else name
             raise ValueError(f"{where}: expected a label. Received: none for {entry.video}.")
     return entries
 

@@ -122,7 +122,7 @@ class Trainer:
         if progress.chief:
             run.begin(progress.step, progress.epoch)
         step = self.step_function(plan.jit)
-        with progress, _no_word_of_tracing():
+        with progress, no_word_of_tracing():
             for batch in self.batches(reader, plan, progress.step, last):
                 progress.add(step(*batch))
                 if progress.chief and progress.step % per_epoch == 0:
@@ -132,7 +132,7 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def _no_word_of_tracing():
+def no_word_of_tracing():
     """TensorFlow warns where a process trains several networks: each has a step of its own."""
 
     def wanted(record):

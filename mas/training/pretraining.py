@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import clips, lists, records, tasks
-from mas.checks import check_range, instance, refuse
+from mas.checks import check_seed, instance
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
@@ -72,9 +72,9 @@ def pretrain(
     bound = tasks.task(task).bound(own_clip, settings)
     plan = instance("plan", plan, Plan)
     optimisation = instance("optimisation", optimisation, Optimisation)
-    check_range("seed", seed, least=0)
+    engine.check_call(seed, restart, callbacks)
     bound.check()
-    data = opened(data, "flow" in bound.inputs)
+    data = records.opened(data, "flow" in bound.inputs)
     examples = examples_of(data, videos, bound, plan, columns)
     tested = _tested(data, held_out, bound, plan, columns, examples)
     plan = engine.cut_batch(plan, examples)
@@ -93,20 +93,16 @@ def pretrain(
     return Run(folder.path, made, temporary)
 
 
-def opened(data: Any, flow: bool = False) -> Any:
-    """The data set, opened where it was given as a folder."""
-    if isinstance(data, str | os.PathLike):
-        return records.open_data(data, flow)
-    if not hasattr(data, "videos"):
-        refuse("data", "what mas.prepare_videos or mas.open_data returned, or a folder", data)
-    return data
-
-
 def examples_of(
-    data: Any, videos: Videos, task: tasks.Task, plan: Plan, columns: str
+    data: Any,
+    videos: Videos,
+    task: tasks.Task,
+    plan: Plan,
+    columns: str,
+    name: str = "videos",
 ) -> clips.Examples:
-    """The examples of an epoch."""
-    entries = lists.entries_of(videos, columns, data.videos)
+    """The examples of an epoch; errors call the list by a name."""
+    entries = lists.entries_of(videos, columns, data.videos, name)
     how = task.sampling if plan.sampling == "auto" else plan.sampling
     return clips.examples(data, entries, task.span, how, least=task.least)
 
@@ -115,7 +111,8 @@ def _tested(data, held_out, task, plan, columns, trained):
     """The examples to test on at the end, or None."""
     if held_out is None:
         return trained if task.choice else None
-    return testing.held_out(data, examples_of(data, held_out, task, plan, columns), trained)
+    found = examples_of(data, held_out, task, plan, columns, "held_out")
+    return testing.held_out(data, found, trained)
 
 
 def _test(experiment, data, examples, model, folder, held_out):
@@ -174,9 +171,10 @@ def dataset(
     """
     settings, own_clip, _ = engine.resolve(network, clip)
     bound = tasks.task(task).bound(own_clip, settings)
+    check_seed(seed)
     plan = Plan(epochs=epochs, batch=batch, sampling=sampling, flip=flip)
     bound.check(batch)
-    data = opened(data, "flow" in bound.inputs)
+    data = records.opened(data, "flow" in bound.inputs)
     examples = examples_of(data, videos, bound, plan, columns)
     reader = Experiment(bound, Optimisation(), plan, seed).reader(data, examples)
     steps = epochs * reader.steps(batch)

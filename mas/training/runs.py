@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from mas import accuracy, networks
+from mas import accuracy, checks, networks
 from mas.accuracy import Accuracy
 from mas.settings import Clip, Network
 from mas.training import run_folder
@@ -135,4 +135,4 @@ def open_run(path: networks.Source) -> Run:
         FileNotFoundError: there is no run in it.
         ValueError: its run.json is damaged.
     """
-    return Run(pathlib.Path(path))
+    return Run(checks.path("run", path, "a run folder"))

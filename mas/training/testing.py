@@ -11,6 +11,7 @@ from absl import logging
 
 from mas import accuracy, clips, files
 from mas.accuracy import Accuracy
+from mas.training.loop import no_word_of_tracing
 
 DRAWS = 10  # of each held-out example, since a task may draw frames and targets
 
@@ -69,7 +70,7 @@ class PretextTest:
 
 
 def pretext(task, model, batches, total):
-    """Measures a task's model on every example of a data set.
+    """Measures a task's model on every example of a data set; its losses, if it has no metrics.
 
     Args:
         task: a `tasks.Task`.
@@ -80,7 +81,8 @@ def pretext(task, model, batches, total):
     Returns:
         A `PretextTest`.
     """
-    functions, encoders = task.metrics(), task.encoders(model)
+    losses = {name: function for name, (function, _) in task.losses().items()}
+    functions, encoders = task.metrics() or losses, task.encoders(model)
 
     @tf.function(reduce_retracing=True)
     def measure(x, y):
@@ -92,7 +94,7 @@ def pretext(task, model, batches, total):
         return values, (tf.reshape(outputs[output], (-1, len(names))), tf.reshape(y[output], (-1,)))
 
     found, chosen = [], []
-    with tqdm.tqdm(total=total, desc="test", unit="example") as bar:
+    with tqdm.tqdm(total=total, desc="test", unit="example") as bar, no_word_of_tracing():
         for x, y in batches:
             values, choices = measure(x, y)
             found.append({name: value.numpy() for name, value in values.items()})
@@ -122,7 +124,7 @@ def clip_scores(model, batches, total):
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
     scores = []
-    with tqdm.tqdm(total=total, desc="test", unit="clip") as bar:
+    with tqdm.tqdm(total=total, desc="test", unit="clip") as bar, no_word_of_tracing():
         for clips, _ in batches:
             scores.append(predict(clips).numpy())
             bar.update(len(scores[-1]))

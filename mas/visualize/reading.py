@@ -79,7 +79,7 @@ def read_clip(
     Raises:
         ValueError: there is no such video, or it does not hold these frames.
     """
-    stored = _opened(data)
+    stored = records.opened(data)
     place = number(stored, video)
     last = int(stored.lengths[place]) - frames
     if not 0 <= last < last + frames:
@@ -115,7 +115,7 @@ def read_example(
         ValueError: there is no such video, it is too short, or the clip would begin, or where the
             task does not begin a video again end, behind its last frame.
     """
-    stored = _opened(data)
+    stored = records.opened(data)
     place = number(stored, video)
     length, name = int(stored.lengths[place]), stored.videos[place]
     if not task.wraps and length < task.span:
@@ -134,7 +134,7 @@ def read_example(
 
 def middle_frame(data: Source, video: str) -> np.ndarray:
     """The middle frame of a video: the whole of it, uint8 (height, width, 3)."""
-    stored = _opened(data)
+    stored = records.opened(data)
     place = number(stored, video)
     middle = int(stored.lengths[place]) // 2
     if isinstance(stored, records.Videos):
@@ -142,10 +142,6 @@ def middle_frame(data: Source, video: str) -> np.ndarray:
         return stored.frames(place, [middle], (int(width), int(height)))[0]
     (file,), _, _ = stored.read(place, [middle])
     return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
-
-
-def _opened(data: Source) -> records.Data:
-    return records.open_data(data) if isinstance(data, str | os.PathLike) else data
 
 
 def _reader(data, place, start, task, geometry, seed=0):
