@@ -139,5 +139,5 @@ def test_class_names_are_given_or_found(tmp_path):
     assert accuracy.class_names(None, 2, beside, ["x", "y", "z"]) == ["x", "y", "z"], "too few"
     assert accuracy.class_names(None, 3, beside, ["x"]) == ["0", "1", "2", "3"]
     assert accuracy.class_names(tmp_path / "all_classes.txt", 0) == ["run", "walk"]
-    with pytest.raises(ValueError, match="labels.*=2"):
+    with pytest.raises(ValueError, match="classes.*3 or more"):
         accuracy.class_names(["a", "b"], 2)

@@ -29,7 +29,10 @@ class Some(Settings):
     ("settings", "words"),
     [
         ({"whole": 0}, "whole must be at least 1 and at most 9. Received: whole=0."),
-        ({"whole": 2.0}, "whole must be at least 1 and at most 9. Received: whole=2.0."),
+        (
+            {"whole": 2.0},
+            "whole must be a whole number at least 1 and at most 9. Received: whole=2.0.",
+        ),
         ({"whole": True}, "whole=True"),
         ({"number": 0}, "number must be above 0 and below 2. Received: number=0."),
         ({"number": math.nan}, "number=nan"),
