@@ -63,14 +63,44 @@ def test_a_line_that_does_not_fit_is_named(tmp_path, columns, bad):
 
 def test_repeated_videos_are_refused_and_both_lines_named(tmp_path):
     path = tmp_path / "list.txt"
-    path.write_text("a.avi 0\nb 0\na.mp4 1\n")
-    with pytest.raises(ValueError, match=r"1 repeated: lines 1 and 3: 'a'"):
-        lists.read(path)
+    for names in (("a.avi", "a"), ("a", "./a.mp4"), ("a.avi", "a.avi")):
+        path.write_text("{} 0\nb 0\n{} 1\n".format(*names))
+        with pytest.raises(ValueError, match=r"1 repeated: lines 1 and 3: 'a'"):
+            lists.read(path)
     path.write_text("a 1\nb 1\na 17\n")
     assert [entry.start for entry in lists.read(path, "mas")] == [0, 0, 16]
     path.write_text("a 1\nb 1\na 1\n")
     with pytest.raises(ValueError, match="lines 1 and 3: 'a'"):
         lists.read(path, "mas")
+
+
+def test_a_list_names_both_of_two_files_of_one_stem(tmp_path):
+    """As a user writes it, as a builder does, and as it reads back."""
+    path, both = tmp_path / "list.txt", ["x/a.avi", "x/a.mkv", "x/b"]
+    path.write_text("x/a.avi 0\na.mkv 0\nb.mp4 0\n")
+    assert [entry.video for entry in lists.entries_of(path, "video,label", both)] == both
+    for entries in (lists.folders(both), lists.resolve(lists.folders(both), both, "list")):
+        lists.write(path, entries)
+        assert path.read_text() == "x/a.avi 0\nx/a.mkv 0\nx/b 0\n"
+        assert [(entry.video, entry.file) for entry in lists.read(path)] == [
+            ("x/a", "x/a.avi"),
+            ("x/a", "x/a.mkv"),
+            ("x/b", None),
+        ]
+    (left,) = lists.split_by(lists.folders(both[:2]), exclude=r"\.mkv$")
+    assert lists.entries_of([left], "video", both)[0].video == "x/a.avi"
+    for known, listed, expected in (
+        (["x/a", "x/a.mkv"], "x/a.avi", "x/a"),  # which came first
+        (["x/a", "x/a.mkv"], "a.mkv", "x/a.mkv"),
+        (["x/a", "x/a.mkv"], "a", "x/a"),
+        (["x/a"], "a.mkv", "x/a"),
+    ):
+        path.write_text(f"{listed} 0\n")
+        assert lists.entries_of(path, "video,label", known)[0].video == expected
+        assert lists.find_video(listed, known) == expected
+    path.write_text("a 0\n")
+    with pytest.raises(ValueError, match="'a' matches 'x/a.avi'; 'x/a.mkv'"):
+        lists.entries_of(path, "video,label", both)
 
 
 def test_empty_lists_and_other_encodings_are_refused(tmp_path):

@@ -123,6 +123,16 @@ def test_find_videos(tmp_path):
     assert list(lists.find_videos(tmp_path)[0]) == ["a-z", "a/deep/y", "b/x.AVI", "b/x.mkv"]
 
 
+def test_what_a_mac_leaves_is_no_video_and_no_class(tmp_path):
+    names = ["jump/a.mp4", "jump/._a.mp4", "__MACOSX/jump/._a.mp4", "__MACOSX/b.mp4", "x/.DS_Store"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    videos, ignored = lists.find_videos(tmp_path)
+    assert videos == {"jump/a": "jump/a.mp4"} and ignored == []
+    assert lists.folder_classes(videos) == ["jump"]
+
+
 def test_find_videos_refuses_folders_without_any(tmp_path):
     with pytest.raises(ValueError, match="videos must be an existing folder. Received: .*none"):
         lists.find_videos(tmp_path / "none")

@@ -12,7 +12,7 @@ from absl import logging
 
 from mas import files, forms, lists
 from mas.cli.flags import Flags, HelpWanted, UsageError
-from mas.lists.entries import some
+from mas.lists.entries import of_names, some
 
 PARTS = ("train", "test")
 
@@ -154,7 +154,9 @@ def _names(kind, given) -> list[str] | None:
             f"--videos and --names. Received: {' and '.join(sources) or 'neither'}."
         )
     if given.names:
-        return sorted(entry.video for entry in lists.read(given.names, ("video",)))
+        read = lists.read(given.names, ("video",))
+        named = of_names([entry.file or entry.video for entry in read])
+        return sorted(entry.file or entry.video for entry in named)
     if not given.videos:
         return None
     videos, ignored = lists.find_videos(given.videos)

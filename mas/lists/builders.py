@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import math
 import pathlib
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mas.files import PathLike
-from mas.lists.entries import Entry, class_names, counted, some, video_id
+from mas.lists.entries import Entry, class_names, counted, of_names, some, video_id
 from mas.lists.matching import canonical
 
 # In a checkout beside the package; setup.py installs the class files into it.
@@ -51,12 +52,12 @@ def ucf101(
     classes = classes or ucf101_classes()
     labels = {canonical(name): label for label, name in enumerate(classes)}
     entries, unknown = [], []
-    for video in map(video_id, names):
-        match = _UCF101_NAME.fullmatch(posixpath.basename(canonical(video)))
+    for entry in of_names(names):
+        match = _UCF101_NAME.fullmatch(posixpath.basename(canonical(entry.video)))
         if match is None or match[1] not in labels:
-            unknown.append(repr(video))
+            unknown.append(repr(entry.video))
         elif (int(match[2]) in _UCF101_TEST_GROUPS[split]) == (part == "test"):
-            entries.append(Entry(video, labels[match[1]]))
+            entries.append(dataclasses.replace(entry, label=labels[match[1]]))
     if unknown:
         raise ValueError(
             f"names must end in v_CLASS_gGG_cCC with one of {len(labels)} classes. "
@@ -140,7 +141,8 @@ def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[
     >>> [(entry.video, entry.label) for entry in folders(["walk/1.mp4", "run/1.avi"])]
     [('walk/1', 1), ('run/1', 0)]
     """
-    videos = [video_id(name) for name in names]
+    entries = of_names(names)
+    videos = [entry.video for entry in entries]
     classes = classes or folder_classes(videos)
     if videos and not classes:
         raise ValueError(
@@ -154,7 +156,7 @@ def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[
             f"names must be CLASS/.../NAME with one of {counted(len(labels), 'class', 'classes')}. "
             f"Received: {len(unknown)} that are not: {some(unknown)}."
         )
-    return [Entry(video, labels[_first_folder(video)]) for video in videos]
+    return [dataclasses.replace(e, label=labels[_first_folder(e.video)]) for e in entries]
 
 
 def folder_classes(names: Iterable[str]) -> list[str]:
@@ -168,7 +170,7 @@ def _first_folder(name):
 
 def unlabelled(names: Iterable[str]) -> list[Entry]:
     """Entries without labels, in the names' order."""
-    return [Entry(video_id(name)) for name in names]
+    return of_names(names)
 
 
 def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[Entry]:
@@ -214,7 +216,7 @@ def _rank(entry, seed):
 def split_by(
     entries: Iterable[Entry], match: str | None = None, exclude: str | None = None
 ) -> list[Entry]:
-    """Selects entries by regular expressions that are searched for in the video id.
+    """Selects entries by regular expressions that are searched for in the id and the file name.
 
     Args:
         entries: list of Entry.
@@ -234,9 +236,12 @@ def split_by(
     return [
         entry
         for entry in entries
-        if (keep is None or keep.search(entry.video))
-        and (leave is None or not leave.search(entry.video))
+        if (keep is None or _found(keep, entry)) and not (leave and _found(leave, entry))
     ]
+
+
+def _found(expression, entry):
+    return any(expression.search(name) for name in (entry.video, entry.file) if name)
 
 
 def _expression(name, pattern):

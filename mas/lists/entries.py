@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import pathlib
@@ -42,8 +43,9 @@ class Entry:
         label: class, from 0; -1 is unlabelled.
         start: first frame of the clip, from 0 (files count from 1); None where the list has none.
         frames: number of RGB frames of the video; None where the list has none.
-        line: line of the file it was read from, from 1; 0 where it comes from no file. Two
-            entries that differ in it alone are equal.
+        line: line of the file it was read from, from 1; 0 where it comes from no file.
+        file: name of the video's file as far as it is known, with its extension: it tells apart
+            two files of one id. Two entries that differ in `line` or `file` alone are equal.
     """
 
     video: str
@@ -51,6 +53,7 @@ class Entry:
     start: int | None = None
     frames: int | None = None
     line: int = dataclasses.field(default=0, compare=False)
+    file: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 def video_id(path: str) -> str:
@@ -68,6 +71,21 @@ def video_id(path: str) -> str:
         video = stem
         stem, extension = posixpath.splitext(video)
     return video
+
+
+def of_names(names: Iterable[str]) -> list[Entry]:
+    """Entries of files or ids, without labels, in their order.
+
+    >>> [(entry.video, entry.file) for entry in of_names(["a.avi", "b.avi", "b.mkv"])]
+    [('a', None), ('b', 'b.avi'), ('b', 'b.mkv')]
+    """
+    names = list(names)
+    counts = collections.Counter(map(video_id, names))
+    videos = [video_id(name) for name in names]
+    return [
+        Entry(video, file=name if counts[video] > 1 and name != video else None)
+        for video, name in zip(videos, names, strict=True)
+    ]
 
 
 def parse_columns(columns: str | Sequence[str]) -> tuple[str, ...]:
@@ -126,7 +144,11 @@ def write(
     text = "".join(f"{_format(entry, columns)}\n" for entry in entries)
     data = text.encode("utf-8", "surrogateescape")
     videos = [entry.video for entry in entries]
-    parsed = [entry.video for entry in _parse(data, columns, path)]
+    back = _parse(data, columns, path)
+    parsed = [
+        new.file if old.file == old.video else new.video
+        for old, new in zip(entries, back, strict=False)
+    ] + [new.video for new in back[len(entries) :]]
     for number, (video, back) in enumerate(itertools.zip_longest(videos, parsed), 1):
         if video != back:
             raise ValueError(
@@ -179,12 +201,19 @@ def class_names_beside(path: PathLike | None) -> list[str] | None:
 
 
 def refuse_repeats(entries, path):
-    """Raises a ValueError that names both lines where a video stands twice with one start."""
+    """Raises a ValueError that names both lines where a video stands twice with one start.
+
+    Names with two extensions are two videos; one without may be either.
+    """
     first, repeats = {}, []
     for entry in entries:
-        earlier = first.setdefault((entry.video, entry.start), entry)
-        if earlier is not entry:
+        alike = first.setdefault((entry.video, entry.start), {})
+        earlier = alike.get(entry.file) or alike.get(None)
+        if entry.file is None and alike:
+            earlier = next(iter(alike.values()))
+        if earlier:
             repeats.append(f"lines {earlier.line} and {entry.line}: {entry.video!r}")
+        alike.setdefault(entry.file, entry)
     if repeats:
         raise ValueError(
             f"{path}: expected each video once, or once per start. "
@@ -210,7 +239,7 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
 def _format(entry, columns):
     start = None if entry.start is None else entry.start + 1
     values = {"label": entry.label, "start": start, "frames": entry.frames}
-    return " ".join([entry.video, *(str(values[column]) for column in columns[1:])])
+    return " ".join([entry.file or entry.video, *(str(values[column]) for column in columns[1:])])
 
 
 def _parse(data, columns, path):
@@ -248,4 +277,5 @@ def _parse_line(line, columns, path, number):
         )
     if "start" in numbers:
         numbers["start"] -= 1
-    return Entry(video_id(video), line=number, **numbers)
+    name, own = video_id(video), posixpath.normpath(video)
+    return Entry(name, line=number, file=None if own == name else own, **numbers)

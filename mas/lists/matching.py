@@ -31,7 +31,8 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
         A dict from video id to the file's path relative to `folder`, '/'-separated, sorted by id
         (by code point, the same on every machine), and the sorted list of the files left out
         because they have none of VIDEO_EXTENSIONS. Files that differ in nothing but their
-        extension keep it in their ids.
+        extension keep it in their ids. What a Mac puts beside files and into archives (`._NAME`,
+        `.DS_Store`, `__MACOSX/`) is neither.
 
     Raises:
         ValueError: where `folder` is no folder or holds no video.
@@ -63,7 +64,8 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
     lists hold absolute paths, and Feichtenhofer's flow lies in one flat folder where the videos lie
     in one per class. A video whose own folder is also a folder of the data set matches only there,
     so that a missing `run/01` never becomes `walk/01`. Both spellings of UCF101's
-    HandStandPushups count as one (`canonical`).
+    HandStandPushups count as one (`canonical`). Extensions count only between files of one stem:
+    `01.mkv` is the id `01.mkv` if there is one, else `01`.
 
     Args:
         entries: list of Entry.
@@ -85,7 +87,8 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
     numbered = all(entry.video.rpartition(" ")[2].isdecimal() for entry in entries)
     for entry, ids in zip(entries, _matches(entries, available), strict=True):
         if len(ids) == 1:
-            resolved.append(dataclasses.replace(entry, video=ids[0]))
+            file = None if ids[0] == video_id(ids[0]) else ids[0]
+            resolved.append(dataclasses.replace(entry, video=ids[0], file=file))
         else:
             found = f"matches {some([repr(i) for i in ids], 3)}" if ids else "matches none"
             failures.append(f"line {entry.line}: {entry.video!r} {found}")
@@ -173,9 +176,7 @@ def find_video(text: str, videos: Iterable[str]) -> str:
     videos = list(videos)
     if text in videos:
         return text
-    ((*ids,),) = _matches([Entry(video_id(text))], set(videos))
-    file = posixpath.basename(text)  # which may be one of a.avi and a.mkv
-    ids = [video for video in ids if posixpath.basename(video) == file] or ids
+    ((*ids,),) = _matches([Entry(video_id(text), file=text)], set(videos))
     if len(ids) == 1:
         return ids[0]
     names = {_name(video): video for video in reversed(videos)}
@@ -206,7 +207,10 @@ def _files(folder):
         if root != str(folder) and os.path.commonpath([real, parent]) == real:
             folders.clear()  # a link to a folder that it lies in
             continue
+        folders[:] = [name for name in folders if name != "__MACOSX"]
         for name in files:
+            if name.startswith("._") or name == ".DS_Store":
+                continue
             yield pathlib.Path(root, name).relative_to(folder).as_posix()
 
 
@@ -217,12 +221,20 @@ def _matches(entries, available):
         by_name[_name(video)].append(video)
     known_folders = {_folder(video) for video in available} - {""}
     for entry in entries:
-        if entry.video in available:
-            yield [entry.video]
+        exact = [name for name in (entry.file, entry.video) if name in available]
+        if exact:
+            yield exact[:1]
             continue
-        ids = by_name.get(_name(entry.video), [])
         folder = _folder(entry.video)
-        yield [video for video in ids if folder not in known_folders or _folder(video) == folder]
+        ids = [
+            video
+            for video in by_name.get(_name(entry.video), [])
+            if folder not in known_folders or _folder(video) == folder
+        ]
+        # Of files of one stem the one that is named, else the one that has the stem alone.
+        file = posixpath.basename(canonical(entry.file or entry.video))
+        named = [video for video in ids if posixpath.basename(canonical(video)) == file]
+        yield named or [video for video in ids if video == video_id(video)] or ids
 
 
 def _name(video):
