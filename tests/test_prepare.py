@@ -105,8 +105,8 @@ def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
     assert run(videos, tmp_path / "inline") == {}
     found = [video_files.tree(tmp_path / name) for name in ("one", "two", "inline")]
     assert found[0] == found[1] == found[2]
-    files = {"dataset.json", "plan.json", "videos-00000.csv", "videos-00000.tfrecord"}
-    assert set(found[0]) == files
+    files = {"dataset.json", "plan.json", "sources.csv", "videos-00000.csv"}
+    assert set(found[0]) == files | {"videos-00000.tfrecord"}
     settings = {"form": "shards", "size": [64, 48], "method": "dis", "quality": 95, "min_frames": 5}
     counts = {"videos": 3, "frames": 3 * FRAMES, "failures": 0}
     assert json.loads(found[0]["dataset.json"]) == {**settings, **counts}

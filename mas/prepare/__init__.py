@@ -16,7 +16,7 @@ from absl import logging
 from mas import lists, records
 from mas.checks import check_range
 from mas.files import PathLike
-from mas.prepare import dataset
+from mas.prepare import dataset, plan, sources
 from mas.prepare.plan import Storage
 
 __all__ = ["Storage", "find_videos", "prepare_videos"]
@@ -31,6 +31,10 @@ def prepare_videos(
     form: str = Storage.form,
     quality: int = Storage.quality,
     min_frames: int = Storage.min_frames,
+    fps: float | None = Storage.fps,
+    deinterlace: bool = Storage.deinterlace,
+    allow_damaged: bool = Storage.allow_damaged,
+    update: bool = Storage.update,
     list: PathLike | Sequence[lists.Entry] | None = None,
     columns: str | Sequence[str] = "video,label",
     workers: int | None = None,
@@ -49,6 +53,13 @@ def prepare_videos(
         form: "shards" or "folders"; see `mas.records`.
         quality: JPEG quality of frames and flow, 1..100.
         min_frames: videos with fewer frames are refused.
+        fps: frames per second that videos are resampled to by their times; None keeps every frame.
+        deinterlace: whether interlaced frames become progressive (bwdif), as many; else the lines
+            of both fields stay in one frame.
+        allow_damaged: whether files that are cut or damaged are taken as far as they decode;
+            OUTPUT/damaged.csv says what they lack. Else they are among the failures.
+        update: whether videos are prepared again whose file has changed since, by size or time;
+            else they are named and stay as they are.
         list: prepare only these videos: path of a list, or a sequence of `lists.Entry`.
         columns: of the list.
         workers: worker processes; None takes one a core.
@@ -76,10 +87,20 @@ def prepare_videos(
     >>> len(data.videos), data.failures
     (12, {})
     """
-    storage = Storage(flow=flow, size=size, form=form, quality=quality, min_frames=min_frames)
+    storage = Storage(
+        flow=flow,
+        size=size,
+        form=form,
+        quality=quality,
+        min_frames=min_frames,
+        fps=fps,
+        deinterlace=deinterlace,
+        allow_damaged=allow_damaged,
+        update=update,
+    )
     if workers is not None:
         check_range("workers", workers, least=1)
-    found = find_videos(videos)
+    found = sources.keep_ids(output, plan.videos(output), find_videos(videos))
     entries = lists.entries_of(list, columns, found)
     if entries is not None:
         found = {entry.video: found[entry.video] for entry in entries}

@@ -3,6 +3,8 @@
 OUTPUT/plan.json      settings; the videos in order and how many go to a shard, which decide them
 OUTPUT/staging/       videos whose shard is not complete yet
 OUTPUT/failures.csv   path, reason, also of earlier calls with other videos; absent without failures
+OUTPUT/damaged.csv    path, reason of the videos of which only a part decodes; absent without any
+OUTPUT/sources.csv    the file of each video, as it was when it was prepared
 OUTPUT/dataset.json   written last
 """
 
@@ -18,11 +20,12 @@ from absl import logging
 
 from mas import checks, flow, lists, records
 from mas.files import PathLike
-from mas.prepare import failures, plan, workers
+from mas.prepare import failures, plan, sources, workers
 from mas.prepare.plan import Storage
 from mas.prepare.progress import Progress
 
 STAGING = "staging"
+MOST_NAMED = 10  # of the files that changed
 
 
 def prepare(
@@ -60,13 +63,17 @@ class _Run:
         ]
         self.positions = {name: position for position, name in enumerate(self.plan)}
         self.failures, self.earlier = {}, failures.others(root, set(self.paths.values()))
+        self.damaged = records.read_failures(root, records.DAMAGED)
+        self.sources = sources.Sources(root, self.paths)
 
     def work(self, count):
         """Runs the jobs that are left; returns the data set."""
         self._clean()
         stored = self._stored()
+        stored -= self._changed(stored)
         left = [name for name in self.paths if name not in stored]
-        self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
+        if not self.storage.allow_damaged:  # which they may be
+            self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
         jobs = [self._job(name) for name in left if self.paths[name] not in self.failures]
         videos = lists.counted(len(self.plan), "video")
         logging.info("%s: %d ready, %d to do.", videos, len(stored), len(jobs))
@@ -75,6 +82,7 @@ class _Run:
             logging.info("%s keeps %s of earlier calls.", records.FAILURES, kept)
         if jobs:
             self._write_failures()
+            self.sources.write(self.plan)
             (self.root / records.DESCRIPTION).unlink(missing_ok=True)
         with workers.Pool(count) as pool, Progress(jobs, count, self.progress) as progress:
             ended = self._ended(pool, jobs, progress)
@@ -104,6 +112,19 @@ class _Run:
         ]
         return {row[0] for row in indices} | {n for n in self.plan if self._staged(n).is_file()}
 
+    def _changed(self, stored):
+        """Names the stored videos whose file has changed; those of them to prepare again."""
+        changed = self.sources.changed(stored)
+        for name in changed[:MOST_NAMED]:
+            logging.warning("%s has changed since it was prepared.", self.paths[name])
+        if changed:
+            videos = lists.counted(len(changed), "changed video")
+            advice = (
+                "are prepared again" if self.storage.update else "stay; update=True prepares them"
+            )
+            logging.warning("%s: %s %s.", self.root, videos, advice)
+        return set(changed) if self.storage.update else set()
+
     def _staged(self, name):
         return self.staging / f"{self.positions[name]:07d}.npz"
 
@@ -113,6 +134,7 @@ class _Run:
     def _job(self, name):
         output = self._staged(name) if self.storage.form == "shards" else self.root
         storage = self.storage.values()
+        self.sources.begin(name)
         return {"video": name, "path": self.paths[name], "output": str(output), "storage": storage}
 
     def _ended(self, pool, jobs, progress):
@@ -124,10 +146,20 @@ class _Run:
             if "error" in answer:
                 self.failures[job["path"]] = answer["error"]
                 self._write_failures()
+            else:
+                self._note_damage(job["path"], answer["damage"])
+                self.sources.end(job["video"])
             yield job
 
     def _write_failures(self):
         failures.write(self.root, {**self.earlier, **self.failures})
+
+    def _note_damage(self, path, damage):
+        before = self.damaged.pop(path, "")
+        if damage:
+            self.damaged[path] = damage
+        if damage != before:
+            failures.write(self.root, self.damaged, records.DAMAGED)
 
     def _write_shards(self, jobs, ended):
         """Writes each shard when the last of its videos has ended."""
@@ -149,13 +181,15 @@ class _Run:
         kept = records.read_shard(self.root, number)
         names = [n for n in self.shards[number] if n in staged or n in kept]
         records.write_shard(
-            self.root, number, [staged.get(n) for n in names], [kept.get(n) for n in names]
+            *(self.root, number, [staged.get(n) for n in names]),
+            [None if n in staged else kept.get(n) for n in names],
         )
         for path in staged.values():
             path.unlink()
 
     def _finish(self):
         self._write_failures()
+        self.sources.write(self.plan)
         shutil.rmtree(self.staging, ignore_errors=True)
         data = records.READERS[self.storage.form](self.root)
         description = {
@@ -166,4 +200,9 @@ class _Run:
         }
         records.write_description(self.root, description)
         data.failures = self.failures
+        own = set(self.paths.values())
+        data.damaged = {path: reason for path, reason in self.damaged.items() if path in own}
+        if data.damaged:
+            videos = lists.counted(len(data.damaged), "video")
+            logging.warning("%s prepared in part; see %s.", videos, self.root / records.DAMAGED)
         return data

@@ -28,7 +28,7 @@ NEWS_EVERY = 0.5  # seconds between two lines that tell how far a video is
 TIMED = 8  # frames
 
 
-def extract(path, name, storage, most_bytes=None, tell=None):
+def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
     """Decodes a video file and computes its flow.
 
     Args:
@@ -37,6 +37,7 @@ def extract(path, name, storage, most_bytes=None, tell=None):
         storage: a `Storage`.
         most_bytes: a video that takes more is refused, as soon as it does; None is no limit.
         tell: function that is called with the number of frames after each.
+        damaged: function that is called with what the file lacks, where `storage` allows it.
 
     Returns:
         A `records.Prepared`. Flow is computed on grey frames of the stored size.
@@ -46,9 +47,10 @@ def extract(path, name, storage, most_bytes=None, tell=None):
     """
     if name != name.encode("utf-8", "replace").decode():
         raise video.VideoError("its name is not UTF-8")
-    result = records.Prepared(name, 0, 0, video.frame_rate(path), [], [], [])
-    stored = 0
-    for (result.height, result.width), files in _encoded(video.frames(path, storage.size), storage):
+    rate = storage.fps or video.frame_rate(path)
+    result = records.Prepared(name, 0, 0, rate, [], [], [])
+    stored, frames = 0, _decoded(path, storage, damaged)
+    for (result.height, result.width), files in _encoded(frames, storage):
         for part, file in files.items():
             getattr(result, part).append(file)
         stored += BYTES_PER_FRAME + sum(map(len, files.values()))
@@ -66,6 +68,12 @@ def extract(path, name, storage, most_bytes=None, tell=None):
             f"{storage.min_frames} needed"
         )
     return result
+
+
+def _decoded(path, storage, damaged=None):
+    options = {"deinterlace": storage.deinterlace, "fps": storage.fps}
+    damaged = damaged if storage.allow_damaged else None
+    return video.frames(path, storage.size, damaged=damaged, **options)
 
 
 def _encoded(frames, storage):
@@ -88,12 +96,13 @@ def run(job, tell=None):
     """Carries out one job: {path, video, output, storage}.
 
     Returns:
-        {"frames": number of frames stored} or {"error": the reason}.
+        {"frames": number of frames stored, "damage": what the file lacks} or {"error": the reason}.
     """
+    damage = []
     try:
         storage = Storage(**job["storage"])
         most_bytes = MOST_BYTES if storage.form == "shards" else None
-        prepared = extract(job["path"], job["video"], storage, most_bytes, tell)
+        prepared = extract(job["path"], job["video"], storage, most_bytes, tell, damage.append)
     except OSError as error:
         return {"error": error.strerror or str(error)}
     except video.VideoError as error:
@@ -104,21 +113,22 @@ def run(job, tell=None):
         records.stage(prepared, pathlib.Path(job["output"]))
     else:
         records.write_folders(job["output"], prepared)
-    return {"frames": prepared.frames}
+    return {"frames": prepared.frames, "damage": "; ".join(damage)}
 
 
 def foresee(job):
     """What a video will cost, for the bar: {path, ask}.
 
     Returns:
-        For "count", {"declared": frames}, as the container has it, 0 if it does not tell; for a
-        `Storage` as "dis", {"dis": seconds a frame would take with flow=dis}. {} if it fails.
+        For "count", {"declared": frames}, at `fps` if the job has it, as the container has it, 0
+        if it does not tell; for a `Storage` as "dis", {"dis": seconds a frame would take with
+        flow=dis}. {} if it fails.
     """
     try:
         if job["ask"] == "count":
-            return {"declared": video.declared_frames(job["path"])}
+            return {"declared": video.declared_frames(job["path"], job.get("fps"))}
         storage = dataclasses.replace(Storage(**job["storage"]), flow="dis")
-        files = _encoded(video.frames(job["path"], storage.size), storage)
+        files = _encoded(_decoded(job["path"], storage), storage)
         next(files)  # opens the file
         start = time.perf_counter()
         count = sum(1 for _ in itertools.islice(files, TIMED))

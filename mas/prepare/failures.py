@@ -1,4 +1,4 @@
-"""OUTPUT/failures.csv: the videos that could not be prepared, and why."""
+"""OUTPUT/failures.csv and damaged.csv: the videos that could not be prepared, or not in full."""
 
 import os
 
@@ -6,12 +6,12 @@ from mas import files, records
 from mas.prepare import workers
 
 
-def write(root, failures):
-    """Writes the file from a dict of path and reason; without failures there is none."""
+def write(root, failures, name=records.FAILURES):
+    """Writes the file from a dict of path and reason; without any there is none."""
     if failures:
-        files.write_csv(root / records.FAILURES, ("path", "reason"), sorted(failures.items()))
+        files.write_csv(root / name, ("path", "reason"), sorted(failures.items()))
     else:
-        (root / records.FAILURES).unlink(missing_ok=True)
+        (root / name).unlink(missing_ok=True)
 
 
 def interrupted(root, paths):
@@ -26,7 +26,7 @@ def interrupted(root, paths):
     return {
         path: reason
         for path, reason in records.read_failures(root).items()
-        if path in paths and not reason.startswith(workers.CRASHED)
+        if path in paths and not reason.startswith((workers.CRASHED, workers.HUNG))
         if os.path.exists(path) and os.stat(path).st_ctime_ns < then
     }
 

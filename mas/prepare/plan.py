@@ -12,7 +12,8 @@ import pathlib
 
 from mas import flow, records
 from mas.checks import Settings, option
-from mas.forms import SIZE
+from mas.files import PathLike
+from mas.forms import NUMBER, SIZE
 
 LOCK = ".lock"
 PLAN = "plan.json"
@@ -30,6 +31,8 @@ _SIZE = dataclasses.replace(SIZE, words=f"{SIZE.words}, or {KEEP}", convert=_siz
 @dataclasses.dataclass(frozen=True)
 class Storage(Settings):
     """How videos are stored: recorded with a data set, and the same whenever it is resumed.
+
+    `allow_damaged` and `update` are of one call and not recorded.
 
     >>> Storage(flow="dis", size=(85, 64)).quality
     95
@@ -49,11 +52,39 @@ class Storage(Settings):
     )
     quality: int = option(95, "JPEG quality of frames and flow.", least=1, most=100)
     min_frames: int = option(16, "Videos with fewer frames are refused.", least=1)
+    fps: float | None = option(
+        None,
+        "Frames per second that videos are resampled to by their times; else every frame is kept.",
+        form=NUMBER,
+        above=0,
+    )
+    deinterlace: bool = option(
+        False, "Make interlaced frames progressive (bwdif); else both fields stay in a frame."
+    )
+    allow_damaged: bool = option(
+        False,
+        "Take what decodes of files that are cut or damaged; damaged.csv says what they lack.",
+        free=True,
+    )
+    update: bool = option(
+        False, "Prepare videos again whose file has changed since it was prepared.", free=True
+    )
 
     def recorded(self):
-        """{name: value} as plan.json and dataset.json hold it: `flow` is called `method` there."""
-        values = json.loads(json.dumps(self.values()))
-        return {"method" if name == "flow" else name: value for name, value in values.items()}
+        """{name: value} as plan.json and dataset.json hold it: `flow` is called `method` there.
+
+        `fps` and `deinterlace` are there only where they are set: earlier versions had neither.
+        """
+        values = {n: getattr(self, n) for n, known in self.options().items() if not known.free}
+        kept = {n: v for n, v in values.items() if v or n not in ("fps", "deinterlace")}
+        named = {"method" if n == "flow" else n: value for n, value in kept.items()}
+        return json.loads(json.dumps(named))
+
+
+def videos(root: PathLike) -> list[str]:
+    """The ids that a data set was begun with; none where there is none."""
+    path = pathlib.Path(root, PLAN)
+    return json.loads(path.read_text(encoding="utf-8"))["videos"] if path.is_file() else []
 
 
 def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[str], int]:
@@ -97,7 +128,7 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
 
 
 def _refuse_changes(root, before, now):
-    changed = [name for name in now if before.get(name) != now[name]]
+    changed = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     if changed:
         old, new = (
             ", ".join(_shown(n, values.get(n)) for n in changed) for values in (before, now)

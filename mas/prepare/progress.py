@@ -44,7 +44,9 @@ class Progress:
     def questions(self):
         """Jobs to ask beforehand, of workers: to open a video may crash the decoder already."""
         step = math.ceil(len(self._jobs) / COUNTED) or 1
-        asked = [{**job, "ask": "count"} for job in self._jobs[::step]]
+        asked = [
+            {**job, "ask": "count", "fps": job["storage"].get("fps")} for job in self._jobs[::step]
+        ]
         if self._jobs and self._jobs[0]["storage"]["flow"] == "tvl1":
             asked.append({**self._jobs[0], "ask": "dis"})
         return asked if self._show else []

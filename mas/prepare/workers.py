@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 
-CRASHED = "the decoder crashed"
+CRASHED, HUNG = "the decoder crashed", "the decoder hung"
+PATIENCE = 600  # seconds without news of a video; TV-L1 takes some 80 for a frame of 4096 x 2160
 
 
 def cores():
@@ -22,13 +23,15 @@ def cores():
 class Pool:
     """Runs jobs in worker processes and yields their answers as they come.
 
-    A worker that dies over a job is replaced, and the job's answer names the exit status. Leaving
-    the `with` block, by an interruption too, ends all workers at once.
+    A worker that dies over a job, or is silent for too long, is replaced, and the job's answer says
+    so. Leaving the `with` block, by an interruption too, ends all workers at once.
     """
 
-    def __init__(self, count, command=(sys.executable, "-m", "mas.prepare.extract")):
+    def __init__(
+        self, count, command=(sys.executable, "-m", "mas.prepare.extract"), patience=PATIENCE
+    ):
         """Prepares `count` workers; they start with `run`."""
-        self._count, self._command = count, list(command)
+        self._count, self._command, self._patience = count, list(command), patience
         self._jobs, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         self._threads, self._workers = [], set()
         self._lock, self._stopped = threading.Lock(), False
@@ -100,7 +103,7 @@ class Pool:
             # In a session of its own, so that Ctrl-C reaches this process alone.
             worker = subprocess.Popen(self._command, text=True, start_new_session=True, **pipes)
             self._workers.add(worker)
-        worker.words = words
+        worker.words, worker.hung = words, False
         return worker
 
     def _ask(self, worker, job):
@@ -108,12 +111,27 @@ class Pool:
         with contextlib.suppress(BrokenPipeError):
             worker.stdin.write(json.dumps(job) + "\n")
             worker.stdin.flush()
-        for line in worker.stdout:
+        for line in iter(lambda: self._line(worker), ""):
             answer = json.loads(line)
             if "done" not in answer:
                 return answer
             self._answers.put((job, answer))
         return None
+
+    def _line(self, worker):
+        """What a worker writes next; "" if it ends, or is ended because it is silent."""
+
+        def end():
+            worker.hung = True
+            worker.kill()
+
+        watch = threading.Timer(self._patience, end)
+        watch.daemon = True
+        watch.start()
+        try:
+            return worker.stdout.readline()
+        finally:
+            watch.cancel()
 
     def _crash(self, worker, job):
         """The answer in the place of a dead worker's."""
@@ -123,6 +141,8 @@ class Pool:
         self._end(worker)
         if status > 0:  # a Python error, not a crash inside the decoder
             raise RuntimeError(f"A worker failed on {job['path']}: {(words or ['?'])[-1]}")
+        if worker.hung:
+            return {"error": f"{HUNG}: no frame in {self._patience} seconds"}
         return {"error": f"{CRASHED} (signal {-status})"}
 
     def _end(self, worker):

@@ -26,6 +26,7 @@ In both, u and v of frame t describe the motion from frame t to t + 1, so the la
 """
 
 from mas.records.layout import (
+    DAMAGED,
     DESCRIPTION,
     FAILURES,
     FLOW_FOLDER,
@@ -57,6 +58,7 @@ from mas.records.writing import (
 )
 
 __all__ = [
+    "DAMAGED",
     "DESCRIPTION",
     "FAILURES",
     "FLOW_FOLDER",

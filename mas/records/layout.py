@@ -16,6 +16,7 @@ FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
 FRAME_FILES = (FRAME_FILE, "{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg")
 DESCRIPTION = "dataset.json"
 FAILURES = "failures.csv"  # path, reason: the videos that could not be prepared
+DAMAGED = "damaged.csv"  # path, reason: those of which only a part could be prepared
 RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
 INDEX_FIELDS = ("video", "frames", "height", "width", "lengths_at", "images_at")
 
@@ -52,9 +53,14 @@ def read_index(index):
         return [(row[0], *map(int, row[1:])) for row in reader]
 
 
-def read_failures(data: PathLike) -> dict[str, str]:
-    """{path: reason} of the videos that could not be prepared. Names need not be UTF-8."""
-    path = pathlib.Path(data) / FAILURES
+def read_failures(data: PathLike, name: str = FAILURES) -> dict[str, str]:
+    """{path: reason} of the videos that could not be prepared. Names need not be UTF-8.
+
+    Args:
+        data: the folder of the data set.
+        name: of the file: `DAMAGED` has the videos of which only a part could be prepared.
+    """
+    path = pathlib.Path(data) / name
     if not path.is_file():
         return {}
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -108,9 +108,13 @@ def _prepared(root):
 
 
 def settings(data: Data) -> dict[str, Any]:
-    """What the images of an opened data set are: {form, size, method, quality}, as far as known."""
+    """What the images of an opened data set are: {form, size, method, quality}, as far as known.
+
+    And fps and deinterlace, where videos were resampled or deinterlaced.
+    """
     known = _described(data.data)
     names = [name for name in ("form", "size", "method", "quality") if name in known]
+    names += [name for name in ("fps", "deinterlace") if known.get(name)]
     return {name: known[name] for name in names} or {"form": type(data).__name__.lower()}
 
 

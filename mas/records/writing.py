@@ -128,7 +128,11 @@ def _index_row(tf, example, position):
 
 
 def write_folders(data: PathLike, prepared: Prepared) -> None:
-    """Writes one prepared video as folders; the RGB folder appears last, complete."""
+    """Writes one prepared video as folders; the RGB folder appears last, complete.
+
+    An earlier one goes first, so that at no moment frames and flow are of different files.
+    """
+    shutil.rmtree(pathlib.Path(data) / RGB_FOLDER / prepared.video, ignore_errors=True)
     flow = pathlib.Path(data) / FLOW_FOLDER
     for images, parent in (
         (prepared.u, flow / "u"),
