@@ -100,7 +100,7 @@ def flags(*arguments):
     found.option("list", None, "A list.", group="data")
     found.alias("names", "list")
     found.elsewhere(["jitter"], "--task=pace")
-    return found, found.parse(arguments)
+    return found, found.parse(arguments, others=2)
 
 
 @pytest.mark.parametrize(

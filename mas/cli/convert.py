@@ -63,7 +63,7 @@ def flags() -> Flags:
 def run(arguments: list[str]) -> int:
     """Converts, says what became of every entry and what to type next; returns the exit status."""
     given = flags()
-    paths = given.parse(arguments)
+    paths = given.parse(arguments, 2)
     if len(paths) != 2:
         received = " ".join(paths) or "none"
         raise UsageError(f"mas convert takes CHECKPOINT OUTPUT.keras. Received: {received}.")

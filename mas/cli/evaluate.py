@@ -11,7 +11,7 @@ from typing import Any
 from absl import logging
 
 from mas import accuracy, cli, evaluate, features, lists, networks
-from mas.cli.flags import Flags, HelpWanted, UsageError
+from mas.cli.flags import Flags, UsageError, split_kind
 from mas.evaluate import pairs, report
 from mas.evaluate.inputs import Inputs, is_features
 from mas.features import Sampling
@@ -130,32 +130,16 @@ def flags(name: str) -> Flags:
 
 def run(arguments: list[str]) -> int:
     """Evaluates what the arguments say; returns the exit status."""
-    name = next((word for word in arguments if word in KINDS), None)
-    if name is None:
-        if {"-h", "--help", "--helpfull"} & {*arguments}:
-            raise HelpWanted(_overview())
-        words = [word for word in arguments if not word.startswith("-")]
-        received = " ".join(words) or "none"
-        raise UsageError(f"KIND must be one of {', '.join(KINDS)}. Received: {received}.")
+    summaries = {name: kind.summary for name, kind in KINDS.items()}
+    name, arguments = split_kind("mas evaluate", "Tests a network.", summaries, arguments)
     given = flags(name)
     for other in KINDS:
         theirs = [flag for flag in flags(other).defined if flag not in given.defined]
         given.elsewhere(theirs, f"mas evaluate {other}")
-    place = arguments.index(name)
-    rest = given.parse([*arguments[:place], *arguments[place + 1 :]])
-    if rest:
-        raise UsageError(f"{given.command} takes flags only. Received: {' '.join(rest)}.")
+    given.parse(arguments)
     given.require(*KINDS[name].needed)
     _evaluate(name, given)
     return 0
-
-
-def _overview():
-    width = max(map(len, KINDS))
-    lines = [f"  {name:{width}}  {kind.summary}" for name, kind in KINDS.items()]
-    lines += ["", *(f"  mas evaluate {name} {kind.usage}" for name, kind in KINDS.items())]
-    head = ["mas evaluate KIND --FLAG=VALUE ...", "", "Tests a network.", ""]
-    return "\n".join([*head, *lines, "", "mas evaluate KIND --help shows the flags of a kind."])
 
 
 def _evaluate(name, given):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mas import cli, networks, tasks
 from mas.cli import recipes, training
-from mas.cli.flags import Flags, UsageError
+from mas.cli.flags import Flags
 from mas.settings import Clip, Network, Optimisation, Plan
 
 SUMMARY = (
@@ -54,9 +54,7 @@ def flags() -> Flags:
 def run(arguments: list[str]) -> int:
     """Fine-tunes and tests; returns the exit status."""
     given = flags()
-    rest = given.parse(arguments)
-    if rest:
-        raise UsageError(f"mas finetune takes flags only. Received: {' '.join(rest)}.")
+    given.parse(arguments)
     given.require("train_list", "test_list")
     network, clip = _inherited(given)
     data = training.open_data(given.data, (network.modality if network else "rgb",))

@@ -16,7 +16,7 @@ import pathlib
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags as absl
@@ -135,8 +135,8 @@ class Flags:
         if known.alias:
             self.alias(known.alias, name)
 
-    def parse(self, arguments: Sequence[str]) -> list[str]:
-        """Reads a command line; returns what is no flag.
+    def parse(self, arguments: Sequence[str], others: int = 0) -> list[str]:
+        """Reads a command line; returns what is no flag, of which there may be so many.
 
         Raises:
             HelpWanted: --help or --helpfull was given.
@@ -145,7 +145,7 @@ class Flags:
         try:
             _, *rest = self._values([self.command, *self.ordered(arguments)])
         except absl.UnrecognizedFlagError as error:
-            hint = str(error)
+            hint = str(error).rstrip('.') + ('' if str(error).endswith('?') else '.')
             for name in (error.flagname, error.flagname.removeprefix("no")):
                 if name in self._elsewhere:
                     hint = f"--{name} belongs to {' or '.join(self._elsewhere[name])}."
@@ -159,6 +159,8 @@ class Flags:
             raise UsageError(str(error)) from None
         if self.help or self.helpfull:
             raise HelpWanted(self.help_text(self.helpfull))
+        if not others and rest:
+            raise UsageError(f"{self.command} takes flags only. Received: {' '.join(rest)}.")
         return rest
 
     def ordered(self, arguments: Sequence[str]) -> list[str]:
@@ -267,3 +269,33 @@ def _help_lines(flag, width, full):
     if len(name) < len(indent):
         return [name.ljust(len(indent)) + lines[0][len(indent) :], *lines[1:]]
     return [name, *lines]
+
+
+def split_kind(
+    command: str, summary: str, kinds: Mapping[str, str], arguments: Sequence[str]
+) -> tuple[str, list[str]]:
+    """The KIND that stands behind a command, and the other arguments.
+
+    Args:
+        command: as it is typed.
+        summary: what it does, for its help.
+        kinds: {name: what it does}.
+        arguments: those of the command.
+
+    Raises:
+        HelpWanted: help is asked for, without a kind.
+        UsageError: there is no kind, or an unknown one.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    name = next((word for word in words if word in kinds), None)
+    if name is not None:
+        place = list(arguments).index(name)
+        return name, [*arguments[:place], *arguments[place + 1 :]]
+    if {"-h", "--help", "--helpfull"} & {*arguments}:
+        width = max(map(len, kinds))
+        lines = [f"  {kind:{width}}  {text}" for kind, text in kinds.items()]
+        more = f"{command} KIND --help shows the flags of a kind."
+        text = [f"{command} KIND --FLAG=VALUE ...", "", summary, "", *lines, "", more]
+        raise HelpWanted("\n".join(text))
+    received = words[0] if words else "none"
+    raise UsageError(f"KIND must be one of {', '.join(kinds)}. Received: {received}.")

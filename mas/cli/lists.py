@@ -11,7 +11,7 @@ from typing import Any
 from absl import logging
 
 from mas import files, forms, lists
-from mas.cli.flags import Flags, HelpWanted, UsageError
+from mas.cli.flags import Flags, UsageError, split_kind
 from mas.lists.entries import of_names, some
 
 PARTS = ("train", "test")
@@ -90,29 +90,13 @@ def flags(name: str) -> Flags:
 
 def run(arguments: list[str]) -> int:
     """Builds the list that the arguments ask for; returns the exit status."""
-    name = next((word for word in arguments if word in KINDS), None)
-    if name is None:
-        if {"-h", "--help", "--helpfull"} & {*arguments}:
-            raise HelpWanted(_overview())
-        words = [word for word in arguments if not word.startswith("-")]
-        received = " ".join(words) or "none"
-        raise UsageError(f"KIND must be one of {', '.join(KINDS)}. Received: {received}.")
+    summaries = {name: kind.summary for name, kind in KINDS.items()}
+    name, arguments = split_kind("mas lists", "Builds a list of videos.", summaries, arguments)
     given = flags(name)
-    rest = given.parse([word for word in arguments if word != name])
-    if rest:
-        raise UsageError(f"{given.command} takes flags only. Received: {' '.join(rest)}.")
+    given.parse(arguments)
     given.require(*KINDS[name].needed, "output")
     _build(name, given)
     return 0
-
-
-def _overview():
-    width = max(map(len, KINDS))
-    lines = [f"  {name:{width}}  {kind.summary}" for name, kind in KINDS.items()]
-    more = "mas lists KIND --help shows the flags of a kind."
-    return "\n".join(
-        ["mas lists KIND --output=FILE ...", "", "Builds a list of videos.", "", *lines, "", more]
-    )
 
 
 def _build(name, given):

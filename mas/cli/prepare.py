@@ -7,7 +7,7 @@ import os
 from absl import logging
 
 from mas import cli, lists, prepare, records
-from mas.cli.flags import Flags, UsageError
+from mas.cli.flags import Flags
 from mas.forms import INTEGER
 
 SUMMARY = (
@@ -46,9 +46,7 @@ def flags() -> Flags:
 def run(arguments: list[str]) -> int:
     """Prepares what the arguments say; returns the exit status: 1 if videos failed."""
     given = flags()
-    rest = given.parse(arguments)
-    if rest:
-        raise UsageError(f"mas prepare takes flags only. Received: {' '.join(rest)}.")
+    given.parse(arguments)
     given.require("videos", "output")
     lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
     cli.load_frameworks()

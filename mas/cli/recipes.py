@@ -107,7 +107,7 @@ def read(file: pathlib.Path) -> Recipe:
 
 def run(arguments: list[str]) -> int:
     """Lists the recipes, or prints one; returns the exit status."""
-    names = Flags("mas recipes", SUMMARY, "[NAME]").parse(arguments)
+    names = Flags("mas recipes", SUMMARY, "[NAME]").parse(arguments, 1)
     if len(names) > 1:
         raise UsageError(f"mas recipes takes one NAME. Received: {' '.join(names)}.")
     if names:

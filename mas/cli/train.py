@@ -55,9 +55,7 @@ def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
 def run(arguments: list[str]) -> int:
     """Trains what the arguments say; returns the exit status."""
     given, kind = flags(_with_recipe(arguments))
-    rest = given.parse(training.without_options(given.ordered(_with_recipe(arguments))))
-    if rest:
-        raise UsageError(f"mas train takes flags only. Received: {' '.join(rest)}.")
+    given.parse(training.without_options(given.ordered(_with_recipe(arguments))))
     task = given.make(kind).bound(given.make(Clip), given.make(Network))
     task.check()
     data, videos = given.data, given.list

@@ -10,7 +10,7 @@ from absl import logging
 
 from mas import accuracy, cli, forms, lazy, networks, records, tasks, visualize
 from mas.cli import training
-from mas.cli.flags import Flags, HelpWanted, UsageError
+from mas.cli.flags import Flags, UsageError, split_kind
 from mas.settings import Clip
 from mas.visualize import embedding, output, retrieval
 
@@ -114,31 +114,14 @@ def _add_task(found, arguments):
 
 def run(arguments: list[str]) -> int:
     """Draws the picture that the arguments ask for; returns the exit status."""
-    name = next((word for word in arguments if word in KINDS), None)
-    if name is None:
-        if {"-h", "--help", "--helpfull"} & {*arguments}:
-            raise HelpWanted(_overview())
-        received = next((word for word in arguments if not word.startswith("-")), "none")
-        raise UsageError(f"KIND must be one of {', '.join(KINDS)}. Received: {received}.")
-    arguments = list(arguments)
-    arguments.remove(name)
+    summaries = {name: kind.summary for name, kind in KINDS.items()}
+    name, arguments = split_kind("mas visualize", "Draws a picture.", summaries, arguments)
     given = flags(name, arguments)
-    rest = given.parse(training.without_options(given.ordered(arguments)))
-    if rest:
-        raise UsageError(f"{given.command} takes flags only. Received: {' '.join(rest)}.")
+    given.parse(training.without_options(given.ordered(arguments)))
     given.require(*KINDS[name].needed)
     output.check(given.output, KINDS[name].suffixes)
     visualize.write(given.output, KINDS[name].draw(given))
     return 0
-
-
-def _overview():
-    width = max(map(len, KINDS))
-    kinds = [f"  {name:{width}}  {kind.summary}" for name, kind in KINDS.items()]
-    usage = "mas visualize KIND --output=FILE ..."
-    return "\n".join(
-        [usage, "", *kinds, "", "mas visualize KIND --help shows the flags of a kind."]
-    )
 
 
 def _moves(given):
