@@ -145,7 +145,7 @@ class Flags:
         try:
             _, *rest = self._values([self.command, *self.ordered(arguments)])
         except absl.UnrecognizedFlagError as error:
-            hint = str(error).rstrip('.') + ('' if str(error).endswith('?') else '.')
+            hint = str(error).rstrip(".") + ("" if str(error).endswith("?") else ".")
             for name in (error.flagname, error.flagname.removeprefix("no")):
                 if name in self._elsewhere:
                     hint = f"--{name} belongs to {' or '.join(self._elsewhere[name])}."
