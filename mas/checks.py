@@ -14,6 +14,7 @@ import dataclasses
 import operator
 import os
 import pathlib
+import textwrap
 from typing import Any
 
 from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, several
@@ -137,9 +138,11 @@ class Settings:
     def __init_subclass__(cls, **options):
         """Adds the settings to the docstring."""
         super().__init_subclass__(**options)
-        found = [(name, field) for name, field in vars(cls).items() if _has_option(field)]
+        parents = [vars(kind).get("__dataclass_fields__", {}) for kind in reversed(cls.__mro__)]
+        fields = {name: field for kind in (*parents, vars(cls)) for name, field in kind.items()}
+        found = {name: field for name, field in fields.items() if _has_option(field)}
         if found and cls.__doc__:
-            cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n{_attributes(cls, found)}"
+            cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n{_attributes(found)}"
 
     def __post_init__(self):
         """Puts every value into its form.
@@ -208,13 +211,15 @@ def _has_option(field):
     return isinstance(field, dataclasses.Field) and "option" in field.metadata
 
 
-def _attributes(cls, found):
-    lines = ["Attributes:"]
-    for name, field in found:
+def _attributes(found):
+    lines = ["    Attributes:"]
+    for name, field in found.items():
         known, default = field.metadata["option"], field.default
         shown = known.form.text(default) if default is not None else "None"
-        lines.append(f"    {name}: {known.help} Must be {known.allowed()} (default: {shown}).")
-    return "\n".join("    " + line for line in lines)
+        text = f"{name}: {known.help} Must be {known.allowed()} (default: {shown})."
+        indents = {"initial_indent": " " * 8, "subsequent_indent": " " * 12}
+        lines += textwrap.wrap(text, 96, break_on_hyphens=False, **indents)
+    return "\n".join(lines)
 
 
 def refuse(name, allowed, value):

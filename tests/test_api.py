@@ -261,6 +261,7 @@ def flat():
     [
         ({"task": 3}, "task.*task=3"),
         ({"task": tasks.Statistics}, "task.*Statistics"),
+        ({"task": tasks.Classify(3)}, "task.*mas.finetune.*task='classify'"),
         ({"task": tasks.VTDL(queue=2)}, "queue.*batch of 4.*queue=2"),
         ({"task": tasks.Pace(paces=("1", "9"))}, "clip of 64 frames.*none"),
         ({"network": "c3d"}, "network.*mas.Network.*network='c3d'"),

@@ -203,6 +203,8 @@ def test_finetune_takes_network_and_clip_from_init(command, typed, sample_data, 
     found = mas.open_run(tmp_path / "second")
     assert found.clip == mas.Clip(8, 24, (44, 32))
     assert found.network == mas.Network("c3d", "rgb", 0.02, "rgb", "he", "pooled")
+    status, said = command("finetune", f"--flagfile={found.path / 'flags.txt'}")
+    assert status == 0 and f"{found.path} is finished." in said, "its flags repeat it"
 
 
 # ---- interrupted ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from mas import forms
 from mas.checks import Settings, check_choice, check_range, option
 from mas.cli.flags import Flags, HelpWanted, UsageError
 from mas.settings import Clip, Network, Optimisation, Plan
+from mas.tasks import VTDL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,8 @@ def test_values_take_their_form_and_texts_come_back():
 def test_docstrings_say_what_the_fields_say():
     line = "whole: A whole number. In full. Must be at least 1 and at most 9 (default: 3)."
     assert line in " ".join(Some.__doc__.split()) and "(default: None)" in Some.__doc__
-    for kind in (Network, Clip, Optimisation, Plan):
+    assert max(map(len, Some.__doc__.splitlines())) <= 100
+    for kind in (Network, Clip, Optimisation, Plan, VTDL):
         assert all(f"{name}: " in kind.__doc__ for name in kind.options())
 
 

@@ -240,20 +240,19 @@ class Flags:
     def help_text(self, full: bool = False) -> str:
         """The flags by group: the common ones, or all."""
         width = min(110, max(60, shutil.get_terminal_size((100, 24)).columns))
-        text = [f"{self.command} {self.usage}", "", *textwrap.wrap(self.summary, width)]
+        text = [f"{self.command} {self.usage}", "", *textwrap.wrap(self.summary, width), ""]
         groups: dict[str, list[_Flag]] = {}
         for flag in self._flags.values():
             if full or not (flag.known.advanced or flag.group == "other"):
                 groups.setdefault(flag.group, []).append(flag)
-        text += [""]
         for group, flags in groups.items():
             text += [f"{group}:"]
             for flag in flags:
                 text += _help_lines(flag, width, full)
         hint = "A boolean --flag is switched off by --noflag" if full else "--helpfull: all flags"
         more = f" --{RECIPE}=NAME: those of a recipe (mas recipes)." if self._recipes else ""
-        last = f"{hint}. --{FILE}=FILE: flags from a file.{more}"
-        return "\n".join([*text, "", *textwrap.wrap(last, width)])
+        hint += f". --{FILE}=FILE: flags from a file.{more}"
+        return "\n".join([*text, "", *textwrap.wrap(hint, width)])
 
 
 def _help_lines(flag, width, full):

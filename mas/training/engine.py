@@ -78,7 +78,9 @@ class Experiment:
         task = self.task
         network = [task.network] if self.model is None else []
         parts = (task, *network, task.clip, self.optimisation, self.plan, *others)
-        return Recorded(*parts, task=tasks.name_of(task), **self.notes, seed=str(self.seed))
+        # mas finetune, which trains classifiers, has no flag that says so.
+        named = {} if isinstance(task, tasks.Classify) else {"task": tasks.name_of(task)}
+        return Recorded(*parts, **named, **self.notes, seed=str(self.seed))
 
     def described(self) -> dict[str, Any]:
         """The settings as JSON can hold them, for run.json."""
@@ -194,6 +196,8 @@ def begin(
     strategy = distribution.setup(experiment.plan, experiment.seed)
     recorded, temporary = experiment.recorded(*others), None
     if path is None:
+        if strategy.cluster_resolver is not None:
+            checks.refuse("run", "a folder that all hosts share", path)
         temporary = tempfile.TemporaryDirectory(prefix="mas_")
         folder = pathlib.Path(temporary.name, "run")
     else:

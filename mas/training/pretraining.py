@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import clips, lists, records, tasks
-from mas.checks import check_seed, instance
+from mas.checks import check_seed, instance, refuse
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
@@ -70,6 +70,8 @@ def pretrain(
     """
     settings, own_clip, own = engine.resolve(network, clip)
     bound = tasks.task(task).bound(own_clip, settings)
+    if isinstance(bound, tasks.Classify):
+        refuse("task", "a pretext task; mas.finetune trains a classifier", bound.name)
     plan = instance("plan", plan, Plan)
     optimisation = instance("optimisation", optimisation, Optimisation)
     engine.check_call(seed, restart, callbacks)

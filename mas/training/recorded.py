@@ -64,7 +64,7 @@ class Recorded:
         for name in ("task", "seed"):
             then = earlier.get(name, [self.texts.get(name)])[-1]
             if then != self.texts.get(name):
-                found.append((name, self.texts[name], then))
+                found.append((name, self.texts.get(name), then))
         return found
 
 
