@@ -99,8 +99,7 @@ def test_the_settings_of_a_training(make, words):
 def flags(*arguments):
     found = Flags("mas try", "Tries.", recipes=lambda name: f"{name}.flags")
     found.add(Some, "some", whole=5)
-    found.option("list", None, "A list.", group="data")
-    found.alias("names", "list")
+    found.option("list", None, "A list.", group="data", alias="names")
     found.elsewhere(["jitter"], "--task=pace")
     return found, found.parse(arguments, others=2)
 

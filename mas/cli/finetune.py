@@ -36,8 +36,8 @@ def flags() -> Flags:
         None,
         "Run folder or .keras file of a pre-trained network; without one, from scratch.",
         group="network and clip",
+        alias="model",
     )
-    found.alias("model", "init")
     found.add(tasks.Classify, "classifier", skip=tasks.Classify.derived)
     found.option(
         "test_clips",

@@ -111,10 +111,6 @@ class Flags:
         field = checks.option(default, help, **known)
         self._define(name, field.metadata["option"], default, group)
 
-    def alias(self, other: str, name: str) -> None:
-        """Another name of a flag, for flag files and habits of earlier versions."""
-        absl.DEFINE_alias(other, name, flag_values=self._values)
-
     def elsewhere(self, names: Sequence[str], where: str) -> None:
         """Flags that are not this call's: `where` says whose they are, for the error."""
         for name in names:
@@ -133,7 +129,7 @@ class Flags:
             parser = _Parser(name, dataclasses.replace(known, optional=False))
             absl.DEFINE(parser, name, default, known.help, flag_values=self._values)
         if known.alias:
-            self.alias(known.alias, name)
+            absl.DEFINE_alias(known.alias, name, flag_values=self._values)
 
     def parse(self, arguments: Sequence[str], others: int = 0) -> list[str]:
         """Reads a command line; returns what is no flag, of which there may be so many.

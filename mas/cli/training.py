@@ -16,8 +16,8 @@ def define(flags: Flags) -> None:
     flags.add(Clip, "network and clip")
     flags.add(Plan, "training")
     flags.add(Optimisation, "training")
-    flags.option("run", None, "Run folder; an unfinished run in it is resumed.", group="run")
-    flags.alias("output", "run")
+    words = "Run folder; an unfinished run in it is resumed."
+    flags.option("run", None, words, group="run", alias="output")
     flags.option("restart", False, "Throw away an earlier run in the folder.", group="run")
     flags.option("seed", 0, "Of weights, order and augmentation.", group="run", least=0)
     flags.option(
