@@ -344,8 +344,12 @@ def test_a_run_of_the_first_version_resumes(earlier):
     assert found.metrics["loss"] == pytest.approx([58.435005, 38.468086], rel=1e-5)
 
 
-def test_a_classifier_of_the_first_version_opens(earlier):
+def test_a_classifier_and_features_of_the_first_version_open(earlier):
     tuned = mas.open_run("runs/tuned")
     assert tuned.test.confusion[:, 3].tolist() == [1] * 6 and tuned.test.top1 == 1 / 6
     assert tuned.clip == EARLIER["clip"] and tuned.network.backbone == "c3d"
     assert tuned.model.output["logits"].shape == (None, 6)
+    known, sampling = mas.features.load("features.npz"), mas.features.Sampling(clips=2)
+    found = mas.features.extract("runs/mas", "data/shards", "data/test.txt", sampling)
+    np.testing.assert_allclose(found.values, known.values, rtol=1e-4, atol=1e-5)
+    assert list(found.videos) == list(known.videos) and found.facts == known.facts
