@@ -83,7 +83,7 @@ class Pace(Task):
     ('1/2', '1', '2')
     """
 
-    paces: tuple[str, ...] = option(
+    paces: tuple[str | int, ...] = option(
         ("1", "2", "3", "4"),
         "Paces to tell apart: whole numbers, and 1 over whole numbers, as in 1/3,1/2,1,2,3. Labels "
         "are their places in ascending order.",
