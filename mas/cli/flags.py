@@ -165,7 +165,8 @@ class Flags:
         typed: list[str] = []
         left = list(arguments)
         while left:
-            argument = left.pop(0)
+            argument = "--help" if left[0] == "-h" else left[0]
+            del left[0]
             name, mark, text = argument.lstrip("-").partition("=")
             reads = name == FILE or (name == RECIPE and self._recipes is not None)
             if not (argument.startswith("-") and reads):

@@ -71,8 +71,7 @@ class Classify(Task):
 
     def testing(self):
         """On plain clips, which the pipeline crops."""
-        tested = dataclasses.replace(self, jitter=False, augmentation="crop")
-        return tested.bound(self.clip, self.network)
+        return self.having(jitter=False, augmentation="crop")
 
     def example(self, clip):
         """(rgb or flow, {"logits": label})."""

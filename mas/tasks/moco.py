@@ -81,8 +81,7 @@ class MoCo(views.Views):
         Beside its own negative, an example has the other positives of the test's batch against it.
         The augmentations stay: without them, the positive would be the anchor.
         """
-        tested = dataclasses.replace(self, queue=0, key_momentum=0.0, key_norm="batch")
-        return tested.bound(self.clip, self.network)
+        return self.having(queue=0, key_momentum=0.0, key_norm="batch")
 
     def encoders(self, model):
         """Query encoder, key encoder and queue."""

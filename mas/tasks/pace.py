@@ -140,7 +140,7 @@ class Pace(Task):
 
     def testing(self):
         """Without changes of colour."""
-        return dataclasses.replace(self, jitter=False).bound(self.clip, self.network)
+        return self.having(jitter=False)
 
     def sample(self, length, start, rng):
         """Frames (T,) of one clip and its label ().

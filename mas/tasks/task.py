@@ -68,11 +68,24 @@ class Task(Settings):
             clip: a `mas.Clip`; None keeps what it is bound to.
             network: a `mas.Network`, likewise.
         """
+        return self._copy(clip=clip or self.clip, network=network or self.network)
+
+    def having(self, **settings: Any) -> Task:
+        """A copy of this task with other settings, for the same clips and network.
+
+        Raises:
+            ValueError: a value is not allowed.
+        """
+        task = self._copy(**settings)
+        task.__post_init__()
+        return task
+
+    def _copy(self, **attributes):
         task = copy.copy(self)
         for name in [name for name in vars(task) if _is_cached(type(task), name)]:
             del task.__dict__[name]
-        object.__setattr__(task, "clip", clip or self.clip)
-        object.__setattr__(task, "network", network or self.network)
+        for name, value in attributes.items():
+            object.__setattr__(task, name, value)
         return task
 
     @property
@@ -103,6 +116,9 @@ class Task(Settings):
         Raises:
             ValueError: it is one.
         """
+        for name in ("example", "model", "losses"):
+            if getattr(type(self), name) is getattr(Task, name):
+                refuse("task", f"a subclass of mas.tasks.Task that defines {name}", self.name)
         if self.network.modality not in self.modalities:
             allowed = " or ".join(self.modalities)
             refuse("modality", f"{allowed} for the task {self.name}", self.network.modality)

@@ -106,7 +106,15 @@ def identity(reader: clips.Reader, **lists: Any) -> dict[str, Any]:
         summary.update(np.asarray(numbers, "<i8").tobytes())
     digests = {f"{name}_sha256": _digest(source) for name, source in lists.items()}
     facts = {"data": records.settings(data), "clips": len(examples)}
-    return {**facts, "clips_sha256": summary.hexdigest(), **digests}
+    return {**facts, **_attributes(reader.task), "clips_sha256": summary.hexdigest(), **digests}
+
+
+def _attributes(task):
+    """What a task of the user's own keeps beside its settings, as far as JSON can hold it."""
+    plain = (str, int, float, bool, tuple, list, type(None))
+    others = {n: v for n, v in vars(task).items() if n not in (*task.options(), "clip", "network")}
+    kept = {n: v for n, v in others.items() if isinstance(v, plain) and not n.startswith("_")}
+    return {"attributes": {n: repr(v) for n, v in sorted(kept.items())}} if kept else {}
 
 
 def _digest(source):
