@@ -110,7 +110,7 @@ def test_bad_input_is_one_clear_line(run, sample_data, tmp_path):
     for source, videos, options, words in (
         (tmp_path / "gone", "good", {}, "source.*gone"),
         (tmp_path / "backbone.keras", "good", {}, "source must be a classifier.*backbone.keras"),
-        (run, "good", {"classes": list("abcde")}, "labels.*=5"),
+        (run, "good", {"classes": list("abcde")}, "classes must be 6"),
         (run, "good", {"classes": list("abcdefg")}, "classes.*6"),
         (run, "high", {}, "high.txt:2: .*0..5.*Received: 6"),
         (run, "plain", {"columns": "video"}, "plain.txt:1: .*0..5.*none"),
