@@ -116,7 +116,7 @@ class Task(Settings):
         Raises:
             ValueError: it is one.
         """
-        for name in ("example", "model", "losses"):
+        for name in ("example", "model", "losses") if batch else ("example",):
             if getattr(type(self), name) is getattr(Task, name):
                 refuse("task", f"a subclass of mas.tasks.Task that defines {name}", self.name)
         if self.network.modality not in self.modalities:
