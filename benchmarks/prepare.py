@@ -72,24 +72,22 @@ def measure(path, storage, frames, folder):
     Returns:
         Its `Cost`.
     """
-    cost, decode, make = Cost(), video.frames, flow.estimator
+    cost, decode, follow = Cost(), video.frames, flow.Estimator.follow
 
-    def timed(method):
-        estimate = make(method)
+    def timed(estimator, frame):
+        start = time.process_time()
+        field = follow(estimator, frame)
+        cost.flow += time.process_time() - start
+        return field
 
-        def run(*pair):
-            start = time.process_time()
-            result = estimate(*pair)
-            cost.flow += time.process_time() - start
-            return result
-
-        return run
-
-    def first(path, size):
-        return itertools.islice(decode(path, size), frames)
+    def first(*arguments, **options):
+        return itertools.islice(decode(*arguments, **options), frames)
 
     start = time.process_time()
-    with mock.patch.object(flow, "estimator", timed), mock.patch.object(video, "frames", first):
+    with (
+        mock.patch.object(flow.Estimator, "follow", timed),
+        mock.patch.object(video, "frames", first),
+    ):
         prepared = extract.extract(str(path), path.stem, storage)
     extracted = time.process_time()
     records.stage(prepared, folder / "staged")

@@ -9,23 +9,50 @@ from mas import flow
 
 @pytest.mark.parametrize("method", flow.METHODS)
 def test_flow_of_known_shifts_from_one_estimator(method):
-    """What moves right has u > 0, what moves down v > 0; every pair starts afresh."""
+    """What moves right has u > 0, what moves down v > 0; no pair has an influence on the next."""
     estimate, results = flow.estimator(method), []
-    shifts = [(3, 0), (2, -1), (3, 0)]
-    for shift in shifts:
-        found = estimate(*video_files.moving(2, shift, size=(64, 48))[..., 0])
-        assert found.shape == (48, 64, 2) and found.dtype == np.float32
+    pairs = [
+        video_files.moving(2, shift, size)[..., 0]
+        for shift, size in (((3, 0), (64, 48)), ((2, -1), (44, 60)), ((3, 0), (64, 48)))
+    ]
+    for pair, shift in zip(pairs, [(3, 0), (2, -1), (3, 0)], strict=True):
+        found = estimate(*pair)
+        assert found.shape == (*pair.shape[1:], 2) and found.dtype == np.float32
         np.testing.assert_allclose(np.median(found[8:-8, 8:-8], (0, 1)), shift, atol=0.1)
         results.append(found)
     np.testing.assert_array_equal(results[0], results[2])
 
 
+@pytest.mark.parametrize("method", ["tvl1", "dis"])
+def test_following_a_video_is_its_pairs(method):
+    frames = video_files.moving(4, (2, 1), size=(64, 48))[..., 0]
+    buffer, estimate = np.empty_like(frames[0]), flow.estimator(method)
+    for _ in range(2):
+        fields = []
+        for frame in frames:
+            buffer[:] = frame  # what is kept of a frame does not change with its array
+            fields.append(estimate.follow(buffer))
+            if method == "dis":
+                buffer = buffer.copy()
+        assert fields[0] is None
+        for field, *pair in zip(fields[1:], frames, frames[1:], strict=False):
+            np.testing.assert_array_equal(field, flow.estimator(method)(*pair))
+        estimate.restart()
+    estimate.follow(frames[0])
+    with pytest.raises(ValueError, match=r"frame.*\(48, 64\).*=\(48, 62\)"):
+        estimate.follow(frames[0][:, :62])
+    with pytest.raises(ValueError, match=r"frame.*uint8.*=float32 \(48, 64\)"):
+        estimate(frames[0], frames[1].astype(np.float32))
+    with pytest.raises(ValueError, match=r"frame.*=uint8 \(48, 64, 1\)"):
+        estimate.follow(frames[0][..., None])
+
+
 def test_unknown_methods_are_refused(monkeypatch):
-    with pytest.raises(ValueError, match="'tvl1', 'dis'.*='farneback'"):
+    with pytest.raises(ValueError, match="'tvl1', .*'dis'.*='farneback'"):
         flow.estimator("farneback")
     monkeypatch.delattr(cv2, "optflow")
     with pytest.raises(RuntimeError, match="opencv-contrib-python-headless"):
-        flow.estimator("tvl1")
+        flow.estimator("tvl1_opencv")
 
 
 def test_code_of_known_values():

@@ -48,7 +48,8 @@ def prepare_videos(
     Args:
         videos: folder of video files, at any depth.
         output: folder of the data set; new, empty, or one that an earlier call began.
-        flow: "tvl1", as in the papers, "dis", some 150 times as fast and smoother, or "none".
+        flow: "tvl1", as in the papers, "tvl1_fast", "tvl1_opencv" or "dis" (`mas.flow.estimator`
+            tells them apart), or "none".
         size: stored (width, height) in pixels; None keeps the file's own.
         form: "shards" or "folders"; see `mas.records`.
         quality: JPEG quality of frames and flow, 1..100.

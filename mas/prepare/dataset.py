@@ -37,7 +37,9 @@ def prepare(
 ) -> records.Data:
     """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
     if storage.flow != "none":
-        flow.estimator(storage.flow)  # says at once if there is none
+        if flow.compiles(storage.flow):
+            logging.info("Compiling the flow for this machine: some ten seconds, once.")
+        flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
     root = checks.path("output", output)
     root.mkdir(parents=True, exist_ok=True)
     with open(root / plan.LOCK, "w") as lock:

@@ -5,6 +5,7 @@ It ends when its input does: if `mas.prepare` is killed, no worker stays behind.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -76,18 +77,24 @@ def _decoded(path, storage, damaged=None):
     return video.frames(path, storage.size, damaged=damaged, **options)
 
 
+@functools.cache
+def _estimator(method):
+    """A worker's: it keeps its memory from video to video."""
+    return flow.estimator(method)
+
+
 def _encoded(frames, storage):
     """Yields ((height, width), {part: JPEG file}) of each frame; the first has `rgb` alone."""
-    estimate = None if storage.flow == "none" else flow.estimator(storage.flow)
-    options, previous = [cv2.IMWRITE_JPEG_QUALITY, storage.quality], None
+    estimate = None if storage.flow == "none" else _estimator(storage.flow)
+    if estimate:
+        estimate.restart()
+    options = [cv2.IMWRITE_JPEG_QUALITY, storage.quality]
     for rgb in frames:
         images = {"rgb": cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)}
-        if estimate:
-            grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-            if previous is not None:
-                code = flow.encode(estimate(previous, grey))
-                images |= {"u": code[..., 0], "v": code[..., 1]}
-            previous = grey
+        field = estimate and estimate.follow(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+        if field is not None:
+            code = flow.encode(field)
+            images |= {"u": code[..., 0], "v": code[..., 1]}
         files = {n: cv2.imencode(".jpg", i, options)[1].tobytes() for n, i in images.items()}
         yield rgb.shape[:2], files
 

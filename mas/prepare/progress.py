@@ -47,7 +47,7 @@ class Progress:
         asked = [
             {**job, "ask": "count", "fps": job["storage"].get("fps")} for job in self._jobs[::step]
         ]
-        if self._jobs and self._jobs[0]["storage"]["flow"] == "tvl1":
+        if self._jobs and self._jobs[0]["storage"]["flow"].startswith("tvl1"):
             asked.append({**self._jobs[0], "ask": "dis"})
         return asked if self._show else []
 
