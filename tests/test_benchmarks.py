@@ -77,3 +77,7 @@ def test_sources(script, sample_data, monkeypatch, tmp_path, capsys):
     assert re.match(r"video files +\d+\.\d clips/s ", files)
     assert re.match(r"prepared +\d+\.\d clips/s ", prepared)
     assert re.match(r"prepared / video files: \d+\.\d\d$", ratio)
+    with script("benchmarks/sources.py", paths[0], "--opencv", *options) as sources:
+        sources.main([])
+    *_, ratio = capsys.readouterr().out.splitlines()
+    assert re.match(r"video files / by OpenCV: \d+\.\d\d$", ratio)

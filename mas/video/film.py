@@ -162,6 +162,8 @@ class Film:
                     if packet.size:  # one without shows the picture before it for longer
                         yield packet
                 break
+            except IndexError:  # at the end, where damage looked like a further stream (PyAV 18.1)
+                break
             except av.error.FFmpegError:
                 errors, self._errors = errors + 1, self._errors + 1
         yield None
