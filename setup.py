@@ -15,11 +15,16 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    # The class names of data_lists/ go into the package: `mas.lists` needs them without a checkout.
-    # Named one by one, as users keep lists of their own in that folder.
-    packages=[*find_packages(include=["mas", "mas.*"]), "mas.data_lists"],
-    package_dir={"mas.data_lists": "data_lists"},
-    package_data={"mas.data_lists": ["ucf101_classes.txt", "hmdb51_classes.txt"]},
+    # Class names and recipes go into the package: `mas` needs them without a checkout. The class
+    # names one by one, as users keep lists of their own in that folder.
+    packages=[*find_packages(include=["mas", "mas.*"]), "mas.data_lists", "mas.recipes"],
+    package_dir={"mas.data_lists": "data_lists", "mas.recipes": "recipes"},
+    package_data={
+        "mas": ["py.typed"],
+        "mas.data_lists": ["ucf101_classes.txt", "hmdb51_classes.txt"],
+        "mas.recipes": ["*.flags"],
+    },
+    entry_points={"console_scripts": ["mas = mas.cli:main"]},
     python_requires=">=3.10,<3.14",  # what TensorFlow 2.21 has wheels for
     # Tested are the newest versions and the lowest (.ci/lowest.txt): change both together.
     install_requires=[
@@ -30,6 +35,9 @@ setup(
         # opencv-python: installed beside it, the two overwrite each other. 4.10 is the first built
         # for NumPy 2; 4 and 5 are tested.
         "opencv-contrib-python-headless>=4.10,<6",
+        # The decoder. Since 17 it converts colours by what each frame says of itself; 17.1 is the
+        # last with wheels for Python 3.10.
+        "av>=17.1",
         "numpy>=1.26",  # TensorFlow 2.20's own floor
         "numba>=0.61",  # label loops without the interpreter lock; 0.61 is the first for 3.13
         "absl-py>=2.1",  # the lowest that is tested
@@ -46,6 +54,7 @@ setup(
             "safetensors>=0.5",  # the first with wheels for Python 3.13
         ],
         "test": [
+            "mypy",
             "pytest",
             "ruff>=0.9",  # the first with the 2025 style of `ruff format`
         ],

@@ -20,6 +20,7 @@ import time
 from absl import app, flags
 
 from mas import clips, records, tasks
+from mas.settings import Clip
 
 LEAST_RATE = 100  # clips/s
 MOST_GROWTH, MOST_SHARE = 50, 0.05  # MiB; of the peak in the first third
@@ -62,9 +63,10 @@ def main(argv):
     """Measures and prints; returns the exit status."""
     del argv
     data = records.open_data(_DATA.value)
-    task = tasks.task(_TASK.value, size=_SIZE.value)
-    examples = clips.examples(data, None, task.span, _CLIPS.value or task.clips, least=task.least)
     resize = tuple(map(int, _RESIZE.value.split("x")))
+    task = tasks.task(_TASK.value).bound(Clip(size=_SIZE.value, resize=resize))
+    how = _CLIPS.value or task.sampling
+    examples = clips.examples(data, None, task.span, how, least=task.least)
     reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))
     batch = min(30, len(examples))
     batches = iter(reader.batches(batch, threads=_THREADS.value or None))

@@ -60,37 +60,35 @@ class Cost:
         return f"{self.frames:7d}{columns}{100 * self.share:9.2f} %"
 
 
-def measure(path, options, frames, folder):
+def measure(path, storage, frames, folder):
     """Prepares the first frames of one video.
 
     Args:
         path: the video file.
-        options: of `extract.extract`.
+        storage: a `prepare.Storage`.
         frames: how many at most.
         folder: an empty one, to store in.
 
     Returns:
         Its `Cost`.
     """
-    cost, decode, make = Cost(), video.frames, flow.estimator
+    cost, decode, follow = Cost(), video.frames, flow.Estimator.follow
 
-    def timed(method):
-        estimate = make(method)
+    def timed(estimator, frame):
+        start = time.process_time()
+        field = follow(estimator, frame)
+        cost.flow += time.process_time() - start
+        return field
 
-        def run(*pair):
-            start = time.process_time()
-            result = estimate(*pair)
-            cost.flow += time.process_time() - start
-            return result
-
-        return run
-
-    def first(path, size):
-        return itertools.islice(decode(path, size), frames)
+    def first(*arguments, **options):
+        return itertools.islice(decode(*arguments, **options), frames)
 
     start = time.process_time()
-    with mock.patch.object(flow, "estimator", timed), mock.patch.object(video, "frames", first):
-        prepared = extract.extract(str(path), path.stem, **options)
+    with (
+        mock.patch.object(flow.Estimator, "follow", timed),
+        mock.patch.object(video, "frames", first),
+    ):
+        prepared = extract.extract(str(path), path.stem, storage)
     extracted = time.process_time()
     records.stage(prepared, folder / "staged")
     records.write_shard(folder, 0, [folder / "staged"])
@@ -106,18 +104,13 @@ def main(argv):
     cv2.setNumThreads(1)
     root = pathlib.Path(_VIDEOS.value)
     paths = [root] if root.is_file() else prepare.find_videos(root).values()
-    options = {
-        "size": prepare.parse_size(_SIZE.value),
-        "method": _FLOW.value,
-        "quality": prepare.Settings.quality,
-        "min_frames": 2,
-    }
+    storage = prepare.Storage(size=_SIZE.value, flow=_FLOW.value, min_frames=2)
     print(f"Milliseconds a frame, {_FLOW.value}, {_SIZE.value}, OpenCV {cv2.__version__}")
     print(f"{'frames':>7s}{'flow':>14s}{'decode+encode':>14s}{'store':>14s}{'others':>11s}")
     total = Cost()
     for path in paths:
         with tempfile.TemporaryDirectory() as folder:
-            cost = measure(path, options, _FRAMES.value, pathlib.Path(folder))
+            cost = measure(path, storage, _FRAMES.value, pathlib.Path(folder))
         print(f"{cost}  {path.name}", flush=True)
         total += cost
     print(f"{total}  all")

@@ -1,17 +1,21 @@
 """Clips per second straight from video files, beside those of the same videos prepared.
 
-    python benchmarks/sources.py --videos=DIR --data=DATA [--threads=2] [--seconds=5]
+    python benchmarks/sources.py --videos=DIR [--data=DATA] [--opencv] [--threads=2] [--seconds=5]
 
 Reads one clip at random from each video in turn (16 x 112 x 112, R G B alone, batch 30) from both,
 by turns for a few seconds each, so that others at work on the machine cost both alike, and prints
 the median of the rounds and their ratio. DATA is what mas.prepare wrote of DIR; without --data the
-video files are measured alone. The first time, the video files are measured first.
+video files are measured alone. With --opencv the same clips are read by OpenCV's decoder as well,
+which PyAV replaced, with jumps in the same files; what it decodes is not looked at. The first time,
+the video files are measured first.
 """
 
 import os
 import statistics
 import time
 
+import cv2
+import numpy as np
 from absl import app, flags
 
 from mas import clips, records
@@ -22,6 +26,7 @@ BUFFERED = 5  # batches that one may hold ready from the time in which the other
 
 _VIDEOS = flags.DEFINE_string("videos", None, "Folder of video files.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The same videos, prepared.")
+_OPENCV = flags.DEFINE_bool("opencv", False, "Decode the video files by OpenCV, too.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Parallel calls; 0 lets tf.data decide.")
 _SECONDS = flags.DEFINE_float("seconds", 5, "How long to measure each in a round.")
 _RESIZE = flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT before the crop.")
@@ -38,9 +43,31 @@ class Plain(Task):
         return clip["rgb"]
 
 
-def batches(path):
-    """(batches without end, examples of each) of a data set of either kind."""
+class OpenCV(records.Videos):
+    """Video files by the decoder of OpenCV."""
+
+    def frames(self, number, frames, size):
+        """As of `Videos`."""
+        path, first = str(self.data / self._files[number]), min(frames)
+        found, position = {}, 0
+        capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if self._facts[number].times:
+            capture.set(cv2.CAP_PROP_POS_FRAMES, first)
+            position = first
+        for index in range(position, max(frames) + 1):
+            if capture.grab() and index in frames:
+                image = cv2.resize(capture.retrieve()[1], size, interpolation=cv2.INTER_LINEAR)
+                found[index] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        capture.release()
+        black = np.zeros((size[1], size[0], 3), np.uint8)  # where its jump led too far
+        return np.stack([found.get(index, black) for index in frames])
+
+
+def batches(path, kind=None):
+    """(batches without end, examples of each) of a data set of any kind."""
     data, task = records.open_data(path), Plain()
+    if kind is not None:
+        data.__class__ = kind
     examples = clips.examples(data, None, task.frames, "anywhere")
     resize = tuple(map(int, _RESIZE.value.split("x")))
     reader = clips.Reader(data, examples, task, clips.Geometry(resize, _SIZE.value))
@@ -62,8 +89,11 @@ def rate(source, batch, seconds):
 def main(argv):
     """Measures and prints."""
     del argv
-    paths = {"video files": _VIDEOS.value, "prepared": _DATA.value}
-    sources = {name: batches(path) for name, path in paths.items() if path}
+    sources = {"video files": batches(_VIDEOS.value)}
+    if _OPENCV.value:
+        sources["by OpenCV"] = batches(_VIDEOS.value, OpenCV)
+    if _DATA.value:
+        sources["prepared"] = batches(_DATA.value)
     found = {name: [] for name in sources}
     for _ in range(ROUNDS):
         for name, source in sources.items():
@@ -74,6 +104,9 @@ def main(argv):
             f"({min(rates):.1f} to {max(rates):.1f} in {ROUNDS} rounds)"
         )
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+    if _OPENCV.value:
+        ratios = [v / o for v, o in zip(found["video files"], found["by OpenCV"], strict=True)]
+        print(f"video files / by OpenCV: {statistics.median(ratios):.2f}")
     if _DATA.value:
         ratios = [p / v for v, p in zip(found["video files"], found["prepared"], strict=True)]
         print(f"prepared / video files: {statistics.median(ratios):.2f}")

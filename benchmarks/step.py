@@ -17,7 +17,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from mas import backbones, optimizers, tasks, training
+from mas import backbones, networks, tasks, training
+from mas.settings import Clip, Network
+from mas.training import optimizers
 
 TORCH = ("c3d", "r2plus1d_10")  # what step_torch.py has
 
@@ -31,11 +33,12 @@ _JIT = flags.DEFINE_bool("jit", False, "Compile with XLA.")
 
 def keras_step():
     """(number of weights, function that takes a step)."""
-    task = tasks.task("mas", width=_WIDTH.value)
+    network = Network(_BACKBONE.value, width=_WIDTH.value)
+    clip = Clip(size=_SIZE.value, resize=networks.resize_for(_SIZE.value))
+    task, shape = tasks.Statistics().bound(clip, network), clip.shape()
     strategy = training.strategy()
     with strategy.scope():
-        shape = (task.frames, _SIZE.value, _SIZE.value, 3)
-        backbone = backbones.backbone(_BACKBONE.value, shape, _WIDTH.value, "bgr255")
+        backbone = networks.build(network, shape)
         optimizer = optimizers.Momentum(decay="fc" if _BACKBONE.value == "c3d" else "all")
         trainer = training.Trainer(task, task.model(backbone), optimizer, strategy)
     step = trainer.step_function(_JIT.value)

@@ -41,7 +41,7 @@ from absl import app, flags
 
 from mas import heads
 from mas.backbones import backbone
-from mas.optimizers import Momentum, staircase
+from mas.training.optimizers import Momentum, staircase
 
 TOLERANCE = 1e-3
 SMALLEST_NORM = 0.01  # smaller ones are counted against this

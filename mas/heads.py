@@ -3,7 +3,7 @@
 import keras
 
 from mas.backbones import initial
-from mas.backbones.width import scaled
+from mas.backbones.initial import scaled
 
 UNITS = 2048  # of fc6 and fc7, in the authors' code
 
@@ -38,7 +38,7 @@ def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0, initiali
             fc6, fc7 and fc8, as in the released network of one branch.
         width: factor on the 2048 units of fc6 and fc7, above 0.
         dropout: rate after fc6 and fc7, [0, 1). The authors pre-train without.
-        initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
+        initializer: of fc6 and fc7, one of `backbones.INITIALIZERS`.
 
     Returns:
         (batch, outputs), float32.

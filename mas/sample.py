@@ -4,6 +4,8 @@ Its classes are motions, so that appearance alone does not tell them apart. Behi
 and the tests.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import pathlib
@@ -11,7 +13,9 @@ import pathlib
 import cv2
 import numpy as np
 
-from mas import lists, video
+from mas import files, lists, video
+from mas.checks import check_choice, check_range
+from mas.files import PathLike
 
 # Velocity (right, down) in pixels a frame, growth per frame, turn in degrees a frame.
 FRAMES = 32  # of a video
@@ -25,7 +29,9 @@ MOTIONS = {
 }
 
 
-def clip(motion, seed, frames=32, size=(85, 64)):
+def clip(
+    motion: str, seed: int, frames: int = FRAMES, size: tuple[int, int] = (85, 64)
+) -> np.ndarray:
     """One video as frames.
 
     Args:
@@ -36,21 +42,29 @@ def clip(motion, seed, frames=32, size=(85, 64)):
 
     Returns:
         uint8 (frames, height, width, 3), R G B.
+
+    Raises:
+        ValueError: for another motion.
+
+    >>> clip("left", seed=0).shape
+    (32, 64, 85, 3)
     """
+    check_choice("motion", motion, sorted(MOTIONS))
     rng = np.random.default_rng([seed, sorted(MOTIONS).index(motion)])
     width, height = size
     # A bright shape over a dark background: its motion, not its texture, is what stands out.
     background, texture = 0.4 * _texture(rng, size), 130 + 0.5 * _texture(rng, size)
-    velocity, growth, turn = MOTIONS[motion]
+    direction, growth, turn = MOTIONS[motion]
     speed = rng.uniform(0.7, 1.3)
-    velocity = np.array(velocity) * speed
+    velocity = np.array(direction) * speed
     middle = np.array([width, height]) * rng.uniform(0.4, 0.6, 2)
-    start = middle - velocity * frames / 2
+    start: np.ndarray = middle - velocity * frames / 2
     side = height * rng.uniform(0.16, 0.24)
     images = []
     for t in range(frames):
         scale = 1 + growth * speed * t
-        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn * speed * t, scale)
+        turned = cv2.getRotationMatrix2D((width / 2, height / 2), turn * speed * t, scale)
+        matrix = np.asarray(turned, np.float64)
         matrix[:, 2] += start + velocity * t - np.array([width, height]) / 2
         shape = np.zeros((height, width), np.uint8)
         corner = (int(width / 2 - side), int(height / 2 - side * 0.6))
@@ -67,7 +81,13 @@ def _texture(rng, size):
     return np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 255)
 
 
-def write(folder, videos=6, test=2, frames=FRAMES, size=(85, 64)):
+def write(
+    folder: PathLike,
+    videos: int = 6,
+    test: int = 2,
+    frames: int = FRAMES,
+    size: tuple[int, int] = (85, 64),
+) -> str:
     """Writes the data set: FOLDER/videos/MOTION/NAME.avi, train.txt, test.txt and classes.txt.
 
     The same call writes the same bytes, so it may be repeated at any time, also after it was
@@ -86,12 +106,19 @@ def write(folder, videos=6, test=2, frames=FRAMES, size=(85, 64)):
         encoder, may write others.
 
     Raises:
-        ValueError: FOLDER/videos holds other files, which would be prepared with these.
+        ValueError: `test` leaves a list empty, or FOLDER/videos holds other files, which would be
+            prepared with these.
+
+    >>> import tempfile
+    >>> len(write(tempfile.mkdtemp(), videos=2, test=1, frames=4))
+    8
     """
+    check_range("test", test, least=1, most=videos - 1)
     root, digest = pathlib.Path(folder), hashlib.sha256()
     names = {m: [f"{m}/{m}_{number:02d}" for number in range(videos)] for m in sorted(MOTIONS)}
     _refuse_others(root / "videos", {f"{name}.avi" for group in names.values() for name in group})
-    train, held = [], []
+    train: list[lists.Entry] = []
+    held: list[lists.Entry] = []
     for label, (motion, group) in enumerate(names.items()):
         (root / "videos" / motion).mkdir(parents=True, exist_ok=True)
         for number, name in enumerate(group):
@@ -102,14 +129,15 @@ def write(folder, videos=6, test=2, frames=FRAMES, size=(85, 64)):
             (held if number < test else train).append(lists.Entry(name, label))
     lists.write(root / "train.txt", train)
     lists.write(root / "test.txt", held)
-    (root / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    files.write(root / "classes.txt", "\n".join(names) + "\n")
     return digest.hexdigest()[:8]
 
 
 def _refuse_others(folder, names):
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     if found - names:
+        others = lists.counted(len(found - names), "other file")
         raise ValueError(
-            f"{folder} must hold the generated videos alone. Received: {len(found - names)} other "
-            f"files, such as {min(found - names)}; if an earlier version wrote them, delete them."
+            f"{folder} must hold the generated videos alone. Received: {others}, such as "
+            f"{min(found - names)}; if an earlier version wrote them, delete them."
         )

@@ -3,11 +3,15 @@
 import contextlib
 import importlib.util
 import pathlib
+import signal
 import sys
 
 import pytest
 import tensorflow as tf
 from absl import flags
+
+# In the background of a shell SIGINT is ignored, by processes that tests start and interrupt, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two logical devices of one CPU, for the tests of distribution; must come before TensorFlow starts.
 tf.config.set_logical_device_configuration(
@@ -65,8 +69,8 @@ def sample_data(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("sample")
     sample.write(folder, videos=2, test=1, frames=18, size=(44, 32))
-    settings = prepare.Settings(size=(44, 32), method="dis")
-    prepare.prepare(prepare.find_videos(folder / "videos"), folder / "data", settings)
+    options = {"flow": "dis", "size": (44, 32), "progress": False}
+    prepare.prepare_videos(folder / "videos", folder / "data", **options)
     return folder
 
 

@@ -1,18 +1,17 @@
-"""Small data sets, networks and feature files whose numbers are known: for tests of evaluation."""
+"""Small data sets, networks and features whose numbers are known: for tests of evaluation."""
 
+import csv
 import json
 
 import cv2
 import keras
 import numpy as np
 
-from mas import backbones, lists, records
-from mas.evaluate import features
+from mas import backbones, cli, features, lists, records
 
 NETWORK = {"backbone": "c3d", "modality": "rgb", "width": 0.125, "preset": "rgb"}
 NETWORK |= {"initializer": "he"}
 CLIP = {"frames": 16, "size": 32, "resize": "44x32"}
-COMMAND = "mas/evaluate/__main__.py"
 SIDE, LENGTHS = 16, {"a/x": 9, "a/y": 4, "b/z": 12}
 
 
@@ -42,38 +41,31 @@ def mirror(frames=4, side=SIDE):
     return keras.Model(clips, keras.layers.Rescaling(1.0)(clips), name="mirror")
 
 
-def settings(**other):
-    known = {"clips": 2, "frames": 4, "size": SIDE, "resize": (SIDE, SIDE), "batch": 3}
-    return features.Settings(**(known | other))
+def sampling(**other):
+    """Of `mirror`, uncropped."""
+    return features.Sampling(**({"clips": 2, "resize": (SIDE, SIDE), "batch": 3} | other))
 
 
-def write_run(folder, seed=1, **clip):
+def write_run(folder, seed=1):
     """A run folder with a small network."""
     keras.utils.set_random_seed(seed)
-    shape = (16, 32, 32, 3)
     folder.mkdir()
-    backbones.backbone("c3d", shape, 0.125, "rgb", "he").save(folder / "backbone.keras")
-    (folder / "run.json").write_text(json.dumps({"network": NETWORK, "clip": CLIP | clip}))
+    backbones.backbone("c3d", (16, 32, 32, 3), 0.125, "rgb", "he").save(folder / "backbone.keras")
+    (folder / "run.json").write_text(json.dumps({"network": NETWORK, "clip": CLIP}))
     return folder
 
 
-def write_features(path, values, labels, videos=None, **facts):
-    """A feature file; without ids they are a/0, a/1, ..."""
-    values = np.array(values, np.float32)
+def of(values, labels, videos=None, **facts):
+    """Features; without ids they are a/0, a/1, ..."""
     videos = videos or [f"a/{number}" for number in range(len(values))]
-    features.save(path, features.Features(values, videos, np.array(labels), facts))
-    return path
+    return features.Features(np.array(values, np.float32), videos, np.array(labels), facts)
 
 
-def evaluate(script, kind, *arguments):
-    """The exit status of the command in this process."""
-    with script(COMMAND, kind, *arguments) as module:
-        return module.main([COMMAND, kind])
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
 
 
-def sample_flags(folder, run, *names):
-    """--model and --data of the sample data, and a list for each name, test.txt where not train."""
-    lists_of = [
-        f"--{n}={folder / ('train' if n[:2] in ('tr', 'ga') else 'test')}.txt" for n in names
-    ]
-    return [f"--model={run}", f"--data={folder / 'data'}", *lists_of]
+def evaluate(kind, *arguments):
+    """The exit status of the command, in this process."""
+    return cli.main("evaluate", kind, *map(str, arguments))

@@ -1,11 +1,9 @@
 """Videos to prepare and short ways to do it: for the tests of preparation."""
 
 import csv
-import functools
 import os
 import pathlib
 
-import tqdm
 import video_files
 
 from mas import prepare
@@ -26,9 +24,13 @@ def film(folder):
     return folder
 
 
-def run(videos, output, count=2, **settings):
-    settings = prepare.Settings(**{"size": (64, 48), "method": "dis", "min_frames": 5, **settings})
-    return prepare.prepare(prepare.find_videos(videos), output, settings, count)
+def run(videos, output, workers=2, **options):
+    options = {"size": (64, 48), "flow": "dis", "min_frames": 5, "progress": False, **options}
+    return prepare.prepare_videos(videos, output, workers=workers, **options).failures
+
+
+def run_noise(videos, output, form="shards", **options):
+    return run(videos, output, form=form, size=video_files.SIZE, min_frames=2, **options)
 
 
 def failures(output):
@@ -43,13 +45,9 @@ def write_videos(folder, names, frames=2):
 
 
 def write_text(folder, names):
+    folder.mkdir(exist_ok=True)
     for name in names:
         (folder / f"{name}.avi").write_text("no video\n")
-
-
-def run_noise(videos, output, form="shards"):
-    settings = prepare.Settings(form, video_files.SIZE, "dis", min_frames=2)
-    return prepare.prepare(prepare.find_videos(videos), output, settings, 2)
 
 
 def watch(monkeypatch):
@@ -62,5 +60,4 @@ def watch(monkeypatch):
 
     monkeypatch.setattr(workers, "Pool", video_files.Inline)
     monkeypatch.setattr(extract, "run", counted)
-    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, disable=True))
     return names

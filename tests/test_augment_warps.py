@@ -19,8 +19,6 @@ from augment_reference import (
 from mas import augment
 from mas.augment import warps
 
-SEED = tf.constant([3, 5])
-
 # Pushes.
 
 
@@ -39,7 +37,7 @@ def pushed(image, row, column, down, right):
     return result
 
 
-@pytest.mark.parametrize(("shape", "seeds"), [((224, 224), 1), ((48, 36), 6), ((16, 40), 4)])
+@pytest.mark.parametrize(("shape", "seeds"), [((224, 224), 1), ((48, 36), 5), ((16, 40), 3)])
 def test_pushes_equal_the_plain_loop(shape, seeds):
     image = noise(*shape)
     for number in range(seeds):
@@ -48,47 +46,28 @@ def test_pushes_equal_the_plain_loop(shape, seeds):
         for push in warps.draw_pushes(seed, shape).numpy():
             if push.any():
                 expected = pushed(expected, *map(int, push))
-        found = augment.push_warp(image[None], seed)
-        np.testing.assert_array_equal(found, expected[None])
+        np.testing.assert_array_equal(augment.push_warp(image[None], seed), expected[None])
         assert (expected != image).any() or min(shape) < 40
 
 
 def test_pushes_follow_one_another_and_may_overlap():
-    image = noise(50, 60)
     pushes = [[20, 30, 9, 5], [26, 33, 4, 11], [0, 0, 0, 0], [24, 28, 16, 14]]
-    expected = image
+    image = expected = noise(50, 60)
     for push in pushes[:2] + pushes[3:]:
         expected = pushed(expected, *push)
     found = warps.apply_pushes(tf.constant(image[None]), tf.constant(pushes))
     np.testing.assert_array_equal(found, expected[None])
-    assert 500 < (expected != image).any(-1).sum() < 50 * 60
-
-
-def test_where_a_push_leads():
-    """Half of the push at its end; where r is l, at the centre, an eighth. Cut off."""
-    image = np.arange(64 * 64).reshape(64, 64)  # each pixel its own number, in three bytes
-    image = np.stack([image >> 16, image >> 8 & 255, image & 255], -1).astype(np.uint8)
-    push = tf.constant([[30, 28, 11, 16]])
-    (found,) = warps.apply_pushes(tf.constant(image[None]), push).numpy()
-    np.testing.assert_array_equal(found[41, 44], image[41 - 5, 44 - 8])
-    np.testing.assert_array_equal(found[30, 28], image[30 - 1, 28 - 2])
-    np.testing.assert_array_equal(found[63, 63], image[63, 63])  # outside the window
-    unmoved = np.zeros((1, 4), np.int32)
-    np.testing.assert_array_equal(warps.apply_pushes(tf.constant(image[None]), unmoved)[0], image)
 
 
 @pytest.mark.parametrize(
     ("shape", "rows", "columns", "down", "right"),
     [
-        ((224, 224), (60, 139), (60, 139), (10, 19), (10, 19)),
-        ((112, 112), (30, 69), (30, 69), (5, 9), (5, 9)),
         ((112, 168), (30, 69), (45, 104), (5, 9), (8, 14)),
         ((16, 16), (4, 9), (4, 9), (1, 1), (1, 1)),
     ],
 )
 def test_draws_of_pushes(shape, rows, columns, down, right):
-    count = 2000
-    found = draws(lambda seed: warps.draw_pushes(seed, shape), count)
+    found = draws(lambda seed: warps.draw_pushes(seed, shape), 2000)
     used = found.any(-1)
     check_whole(used.sum(1), 1, 3)
     assert used[:, 0].all() and (used[:, 1] | ~used[:, 2]).all()
@@ -98,44 +77,26 @@ def test_draws_of_pushes(shape, rows, columns, down, right):
             check_whole(column, *bounds)
     if shape[0] > 16:
         check_independent(np.reshape(found[used[:, 2]], (-1, 12)))
-
-
-def test_one_push_at_most():
-    found = draws(lambda seed: warps.draw_pushes(seed, (224, 224), 1), 50)
-    assert found.shape == (50, 1, 4) and found.all()
+    one = draws(lambda seed: warps.draw_pushes(seed, shape, 1), 50)
+    assert one.shape == (50, 1, 4) and one.all()
 
 
 # Thin plates.
 
 
-@pytest.mark.parametrize(("shape", "points"), [((9, 13), 5), ((12, 10), 3), ((8, 8), 2)])
+@pytest.mark.parametrize(("shape", "points"), [((9, 13), 5), ((8, 8), 2)])
 def test_thin_plates_equal_the_interpolation(shape, points):
-    clip = noise(2, *shape)
+    clip, seed = noise(2, *shape), tf.constant([1, 8])
     control = np.stack(np.meshgrid(*[np.linspace(-1, 1, points)] * 2), -1).reshape(-1, 2)
     pixels = np.stack(np.meshgrid(*(np.linspace(-1, 1, side) for side in shape[::-1])), -1)
-    for number in range(3):
-        seed = tf.constant([number, 8])
-        offsets = warps.draw_thin_plate(seed, points, 0.2).numpy().reshape(-1, 2)
-        spline = scipy.interpolate.RBFInterpolator(
-            control, control + offsets, kernel="thin_plate_spline", degree=1
-        )
-        found = spline(pixels.reshape(-1, 2)).reshape(*shape, 2)
-        places = (found[..., ::-1] + 1) / 2 * (np.array(shape) - 1)
-        expected = warped(clip, lambda frame, y, x, places=places: places[y, x])
-        check_rounded(augment.thin_plate_warp(clip, seed, points, 0.2), expected)
-
-
-def test_no_reach_changes_nothing():
-    clip = noise(2, 17, 11)
-    np.testing.assert_array_equal(augment.thin_plate_warp(clip, SEED, reach=0.0), clip)
-
-
-def test_offsets_that_are_the_same_move_the_frame():
-    clip = noise(2, 9, 17)
-    offsets = np.full((5, 5, 2), (1 / 8, -1 / 4), np.float32)  # one pixel right, one up
-    found = warps.apply_thin_plate(tf.constant(clip), offsets).numpy().astype(int)
-    assert np.abs(found[:, 1:, :-1] - clip[:, :-1, 1:]).max() <= 1
-    assert found[:, 0].max() <= 1 and found[:, :, -1].max() <= 1
+    offsets = warps.draw_thin_plate(seed, points, 0.2).numpy().reshape(-1, 2)
+    spline = scipy.interpolate.RBFInterpolator(
+        control, control + offsets, kernel="thin_plate_spline", degree=1
+    )
+    found = spline(pixels.reshape(-1, 2)).reshape(*shape, 2)
+    places = (found[..., ::-1] + 1) / 2 * (np.array(shape) - 1)
+    expected = warped(clip, lambda frame, y, x: places[y, x])
+    check_rounded(augment.thin_plate_warp(clip, seed, points, 0.2), expected)
 
 
 def test_draws_of_thin_plates():
@@ -143,22 +104,3 @@ def test_draws_of_thin_plates():
     assert found.shape == (400, 5, 5, 2)
     check_uniform(found, -0.1, 0.1)
     check_independent(found.reshape(400, -1))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda c: augment.push_warp(c, SEED, 0), "most must be 1 or more. Received: most=0"),
-        (
-            lambda c: augment.thin_plate_warp(c, SEED, points=1),
-            "points must be 2 or more. Received: points=1",
-        ),
-        (
-            lambda c: augment.thin_plate_warp(c, SEED, reach=-0.1),
-            "reach must be 0 or more. Received: reach=-0.1",
-        ),
-    ],
-)
-def test_arguments_out_of_range_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call(tf.constant(noise(2, 8, 9)))

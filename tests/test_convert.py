@@ -4,21 +4,14 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import app
 
-from mas import backbones, convert, weights
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMAND = "mas/convert/__main__.py"
-SHAPE = (16, 112, 112, 3)
+from mas import backbones, cli, convert, networks
 
 
 def values(model):
@@ -34,10 +27,10 @@ def check_equal(found, expected):
 # ---- what fits where -----------------------------------------------------------------------------
 
 
-def small(**shapes):
-    """Variables as `match` takes them: conv1 and its batch norm of an R3D, or others."""
-    shapes = shapes or {"conv1/kernel": (1, 2, 3, 5, 4), "conv1_bn/gamma": (4,)}
-    return {tuple(n.split("/")): types.SimpleNamespace(shape=s) for n, s in shapes.items()}
+def small():
+    """Variables as `match` takes them: conv1 and its batch norm of an R3D."""
+    shapes = {("conv1", "kernel"): (1, 2, 3, 5, 4), ("conv1_bn", "gamma"): (4,)}
+    return {place: types.SimpleNamespace(shape=shape) for place, shape in shapes.items()}
 
 
 KERNEL = np.arange(120, dtype=np.float32).reshape(4, 5, 1, 2, 3)  # out, in, t, h, w
@@ -65,71 +58,62 @@ def test_what_does_not_fit_is_told_from_both_sides():
     assert report.misshapen == [("bn1.weight", (5,), ("conv1_bn", "gamma"), (4,))]
     assert report.unexpected == ["conv2.block2.conv1.weight"]
     assert report.missing == [("conv1", "kernel")]
-    assert report.text().splitlines() == [
-        "  matched: 0 variables, 0 numbers",
-        "  left over, of heads: 2: linear.weight, linear.bias",
-        "  left over, not needed: 0",
-        "  left over, of another network: 1: conv2.block2.conv1.weight",
-        "  missing: 1: conv1/kernel",
-        "  of another shape: 1: bn1.weight (5,) for conv1_bn/gamma (4,)",
-    ]
+    lines = report.text().splitlines()
+    assert lines[0].endswith("matched: 0 variables, 0 numbers") and len(lines) == 6
+    names = ["linear.weight, linear.bias", "conv2.block2.conv1.weight", "conv1/kernel"]
+    names += ["bn1.weight (5,) for conv1_bn/gamma (4,)"]
+    for line, name in zip([lines[1], *lines[3:]], names, strict=True):
+        assert line.endswith(f": {name}")
 
 
-@pytest.mark.parametrize("kernel", [KERNEL[..., :2], KERNEL[0], KERNEL.ravel(), np.float32(1)])
-def test_another_shape_of_a_kernel_is_noted(kernel):
-    report, _ = convert.match("pace_r3d", ENTRIES | {list(ENTRIES)[0]: kernel}, small())
-    assert [row[:2] for row in report.misshapen] == [(list(ENTRIES)[0], kernel.shape)]
-    assert len(report.matched) == 1 and not report.missing
-
-
-def test_each_way_alone_is_not_complete():
+def test_only_a_whole_match_is_complete():
     kernel, scale = ENTRIES.items()
-    more = {"conv9.weight": KERNEL}
-    for entries in ([kernel], [scale], [kernel, scale, *more.items()]):
+    for entries in ([kernel], [scale], [kernel, scale, ("conv9.weight", KERNEL)]):
         assert not convert.match("pace_r3d", dict(entries), small())[0].complete
-    assert convert.match("pace_r3d", ENTRIES, small())[0].complete
+    for value in (KERNEL[..., :2], KERNEL[0], KERNEL.ravel(), np.float32(1)):
+        report, _ = convert.match("pace_r3d", dict([(kernel[0], value), scale]), small())
+        assert [row[:2] for row in report.misshapen] == [(kernel[0], value.shape)]
+        assert len(report.matched) == 1 and not report.missing and not report.complete
 
 
-@pytest.mark.parametrize("prefix", ["encoder_q.", "module.encoder_q.", "encoder_q.module."])
-def test_the_query_encoder_is_taken(prefix):
-    key = prefix.replace("_q", "_k")
-    other = {"queue": np.zeros((128, 8)), **{key + n: v + 1 for n, v in ENTRIES.items()}}
-    query = {prefix + name: value for name, value in ENTRIES.items()}
-    report, found = convert.match("dsm_r21d", other | query, small())
-    assert report.complete and sorted(report.unused) == sorted(other)
-    check_equal(found, convert.match("dsm_r21d", ENTRIES, small())[1])
-    chosen, found = convert.match("dsm_r21d", other | query, small(), prefix=key)
-    assert chosen.complete and set(query) < set(chosen.unused)
-    assert found["conv1", "kernel"][0, 0, 0, 0, 0] == 1
+def test_the_query_encoder_is_taken():
+    for prefix in ("encoder_q.", "module.encoder_q.", "encoder_q.module."):
+        key = prefix.replace("_q", "_k")
+        other = {"queue": np.zeros((128, 8)), **{key + n: v + 1 for n, v in ENTRIES.items()}}
+        query = {prefix + name: value for name, value in ENTRIES.items()}
+        report, found = convert.match("dsm_r21d", other | query, small())
+        assert report.complete and sorted(report.unused) == sorted(other)
+        check_equal(found, convert.match("dsm_r21d", ENTRIES, small())[1])
+        chosen, found = convert.match("dsm_r21d", other | query, small(), prefix=key)
+        assert chosen.complete and set(query) < set(chosen.unused)
+        assert found["conv1", "kernel"][0, 0, 0, 0, 0] == 1
 
 
 def test_two_entries_for_one_variable_and_numbers_that_are_none():
     twice = ENTRIES | {"module.bn1.weight": np.ones(4)}
-    with pytest.raises(ValueError, match="one to a variable. .* bn1.weight and module.bn1.weight"):
+    with pytest.raises(ValueError, match="bn1.weight and module.bn1.weight"):
         convert.match("pace_r3d", twice, small())
     for value in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="finite numbers. Received: NaN or inf in bn1.weight"):
+        with pytest.raises(ValueError, match="finite.*bn1.weight"):
             convert.match("pace_r3d", ENTRIES | {"bn1.weight": np.full(4, value)}, small())
 
 
-def test_every_network_knows_its_input():
-    known = {}
-    for name in convert.NAMES:
-        row = convert.published(name)
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (r"mas|sts|pace_[^s]", ("bgr255", 16, 112, "171x128")),
+        (r"pace_s3dg", ("bgr255", 64, 224, "256x256")),  # README of the authors, as all
+        (r"vtdl.*_classifier", ("standard", 64, 224, "341x256")),
+        (r"vtdl_[^_]*$|dsm", ("standard", 16, 224, "341x256")),
+    ],
+)
+def test_every_network_knows_its_input(names, expected):
+    found = [name for name in convert.NAMES if re.match(names, name)]
+    rows = {name: convert.published(name) for name in found}
+    for name, row in rows.items():
+        assert (row.preset, row.frames, row.size, row.resize) == expected, name
         assert row.backbone in backbones.NAMES
-        known[name] = row.preset, row.frames, row.size, row.resize
-    small_clip, large_clip = (16, 112, "171x128"), (16, 224, "341x256")
-    for name, row in known.items():
-        if name == "pace_s3dg":  # README of the authors, as those of the others
-            assert row == ("bgr255", 64, 224, "256x256")
-        elif name.startswith(("mas", "sts", "pace")):
-            assert row == ("bgr255", *small_clip)
-        elif name.endswith("_classifier"):
-            assert row == ("standard", 64, *large_clip[1:])
-        else:
-            assert row == ("standard", *large_clip)
-    with pytest.raises(ValueError, match=r"network must be one of \['mas_c3d', .*name"):
-        convert.published("name")
+    assert rows
 
 
 # ---- TensorFlow 1 --------------------------------------------------------------------------------
@@ -176,25 +160,23 @@ def test_a_tensorflow_checkpoint_becomes_a_backbone(converted, tensorflow):
     check_equal(values(model), tensorflow[1])
     assert report.complete and len(report.heads) == 6
     assert len(report.unused) == 17 and "global_step" in report.unused
-    assert model.name == "c3d" and model.input.shape == (None, *SHAPE)
+    assert model.name == "c3d" and model.input.shape == (None, 16, 112, 112, 3)
     assert model.input.dtype == "uint8"
 
 
 def test_it_initialises_a_backbone_of_another_clip(converted, tensorflow):
     model = backbones.backbone("c3d", (8, 32, 40, 3), preset="bgr255")
-    weights.load(model, converted[0])
+    networks.copy_weights(converted[0], model)
     check_equal(values(model), tensorflow[1])
 
 
-def test_input_and_clip_can_be_chosen(converted, tensorflow, tmp_path):
+def test_input_and_clip_can_be_chosen(tensorflow, tmp_path):
     output = tmp_path / "mas.keras"
     convert.convert("mas_c3d", tensorflow[0], output, preset="rgb", frames=8, size=32)
-    clip = np.random.default_rng(0).integers(0, 256, (1, 8, 32, 32, 3), np.uint8)
     model = keras.models.load_model(output, compile=False)
-    bare = backbones.backbone("c3d", (8, 32, 32, 3))
-    bare.set_weights(model.get_weights())
-    expected = bare(clip.astype(np.float32) / 127.5 - 1)
-    np.testing.assert_allclose(model(clip), expected, rtol=1e-3, atol=1e-6)
+    assert model.input_shape == (None, 8, 32, 32, 3)
+    assert model.layers[1].name == "rgb"
+    check_equal(values(model), tensorflow[1])
 
 
 def fails(message, *arguments, **options):
@@ -212,21 +194,18 @@ def partial(tensorflow, tmp_path_factory):
     return save(tmp_path_factory.mktemp("partial") / "model.ckpt", variables)
 
 
-def test_a_partial_match_is_refused_and_leaves_nothing(partial, tmp_path, caplog):
+def test_a_partial_match_is_refused_and_leaves_nothing_but_taken_when_told(
+    partial, tensorflow, tmp_path, caplog
+):
     caplog.set_level("INFO", logger="absl")
-    with pytest.raises(ValueError) as error:
-        convert.convert("mas_c3d", partial, tmp_path / "new" / "a.keras")
-    assert str(error.value) == (
-        f"{partial} must be mas_c3d's: 7 variables fit. Received: 1 entries without a place here: "
-        "C3D/conv_1/biases; 3 variables without a value from there: conv4/bias, conv5/bias, "
-        "conv1/bias. (--partial takes what fits.)"
+    received = (
+        "7 variables fit.* 1 entries .*C3D/conv_1/biases; "
+        "3 variables .*conv4/bias, conv5/bias, conv1/bias"
     )
+    fails(received, "mas_c3d", partial, tmp_path / "new" / "a.keras")
     assert "C3D/conv_1/biases (48,) for conv1/bias (64,)" in caplog.text
     assert "missing: 2: conv4/bias, conv5/bias" in caplog.text
     assert not list(tmp_path.iterdir())
-
-
-def test_a_partial_match_is_taken_when_told(partial, tensorflow, tmp_path):
     convert.convert("mas_c3d", partial, tmp_path / "a.keras", partial=True)
     found = values(keras.models.load_model(tmp_path / "a.keras", compile=False))
     fresh = {(f"conv{number}", "bias"): np.zeros(CHANNELS[number]) for number in (1, 4, 5)}
@@ -234,26 +213,21 @@ def test_a_partial_match_is_taken_when_told(partial, tensorflow, tmp_path):
 
 
 def test_another_network_is_refused_with_both_sides(tensorflow, tmp_path):
-    output = tmp_path / "a.keras"
-    message = (
-        "must be pace_r3d's: 0 variables fit. Received: .* entries without a place here: "
-        "C3D/conv_1/biases.* 60 variables without a value from there: conv1/kernel, "
-    )
-    for told in (False, True):  # nothing at all is not a part
-        fails(message, "pace_r3d", tensorflow[0], output, partial=told)
+    """Nothing at all is not a part."""
+    message = "pace_r3d.* 0 variables fit.*C3D/conv_1/biases.* 60 variables .*conv1/kernel, "
+    for told in (False, True):
+        fails(message, "pace_r3d", tensorflow[0], tmp_path / "a.keras", partial=told)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_output_is_checked_before_work_starts(tmp_path):
     (tmp_path / "old.keras").write_text("old")
-    fails(
-        r"output must be a new file. Received: .*old\.keras", "mas_c3d", "x", tmp_path / "old.keras"
-    )
-    fails(r"output must end in \.keras\. Received: .*a\.h5", "mas_c3d", "x", tmp_path / "a.h5")
-    fails(r"network must be one of", "c3d", "x", tmp_path / "a.keras")
-    fails(r"preset must be one of", "mas_c3d", "x", tmp_path / "a.keras", preset="bgr")
+    fails(r"output.*old\.keras", "mas_c3d", "x", tmp_path / "old.keras")
+    fails(r"output.*a\.h5", "mas_c3d", "x", tmp_path / "a.h5")
+    fails("network='c3d'", "c3d", "x", tmp_path / "a.keras")
+    fails("preset='bgr'", "mas_c3d", "x", tmp_path / "a.keras", preset="bgr")
     (tmp_path / "run.json").write_text("{}")
-    fails("output must be outside of run folders", "mas_c3d", "x", tmp_path / "a.keras")
+    fails("output.*run.json", "mas_c3d", "x", tmp_path / "a.keras")
     assert (tmp_path / "old.keras").read_text() == "old"
 
 
@@ -281,22 +255,14 @@ def pace(shared, golden_inputs):
     }
 
 
-def save_nested(torch, path, arrays):
-    named = {f"module.{name}": torch.from_numpy(value) for name, value in arrays.items()}
-    torch.save({"epoch": 18, "state_dict": named, "opt_dict": {"state": {}}}, path)
-
-
-def save_safetensors(torch, path, arrays):
-    pytest.importorskip("safetensors.numpy").save_file(arrays, path)
-
-
-@pytest.fixture(scope="module", params=[save_nested, save_safetensors])
-def pace_output(request, pace, tmp_path_factory):
+@pytest.fixture(scope="module")
+def pace_output(pace, tmp_path_factory):
     torch = pytest.importorskip("torch", reason="needs the extra `convert`")
-    folder = tmp_path_factory.mktemp("pace")
-    request.param(torch, folder / "epoch-18.pth.tar", pace)
-    output = folder / "pace.keras"
-    return output, convert.convert("pace_r3d", folder / "epoch-18.pth.tar", output)
+    path = tmp_path_factory.mktemp("pace") / "epoch-18.pth.tar"
+    named = {f"module.{name}": torch.from_numpy(value) for name, value in pace.items()}
+    torch.save({"epoch": 18, "state_dict": named, "opt_dict": {"state": {}}}, path)
+    output = path.with_name("pace.keras")
+    return output, convert.convert("pace_r3d", path, output)
 
 
 def test_an_authors_checkpoint_becomes_a_backbone(pace_output, pace):
@@ -307,11 +273,8 @@ def test_an_authors_checkpoint_becomes_a_backbone(pace_output, pace):
     assert report.complete and len(report.matched) == len(found) == 60
     assert sorted(report.heads) == ["linear.bias", "linear.weight"] and len(report.unused) == 12
     assert sum(value.size for value in found.values()) == report.numbers
-    assert (
-        model.count_params()
-        - sum(value.size for place, value in found.items() if place[1].startswith("moving"))
-        == 14_361_792
-    )
+    trained = sum(value.size for place, value in found.items() if "moving" not in place[1])
+    assert trained == 14_361_792
     for place, name in report.matched.items():
         value = pace[name]
         expected = value.transpose(2, 3, 4, 1, 0) if value.ndim == 5 else value
@@ -319,72 +282,49 @@ def test_an_authors_checkpoint_becomes_a_backbone(pace_output, pace):
     assert len(set(report.matched.values())) == 60
 
 
-def test_it_computes_what_the_authors_network_does(pace_output, pace, shared, golden_inputs):
-    golden = json.loads((shared / "golden" / "networks" / "pace_r3d.json").read_text())
-    clips = golden_inputs.network_input(golden["seed"], golden["frames"], golden["size"])
-    bare = backbones.backbone("r3d_10", SHAPE)
-    bare.set_weights(keras.models.load_model(pace_output[0], compile=False).get_weights())
-    features = np.mean(bare.predict(clips, verbose=0), (1, 2, 3))
-    logits = features @ pace["linear.weight"].T + pace["linear.bias"]
-    np.testing.assert_allclose(logits, np.asarray(golden["outputs"][0]), rtol=1e-3, atol=1e-4)
-
-
 def test_the_same_weights_are_not_those_of_another_depth(pace, tmp_path):
     """Three of four stages would fit, and silently miss the rest."""
     numpy = pytest.importorskip("safetensors.numpy", reason="needs the extra `convert`")
     numpy.save_file(pace, tmp_path / "a.pth")
-    fails("must be vtdl_r3d18's: ", "vtdl_r3d18", tmp_path / "a.pth", tmp_path / "a.keras")
+    fails("vtdl_r3d18", "vtdl_r3d18", tmp_path / "a.pth", tmp_path / "a.keras")
     assert not (tmp_path / "a.keras").exists()
 
 
 # ---- the command ---------------------------------------------------------------------------------
 
 
-def run(script, *arguments):
-    options = [text for text in arguments if text.startswith("--")]
-    with script(COMMAND, *options) as module:
-        return module.main([COMMAND, *(text for text in arguments if not text.startswith("--"))])
-
-
-def test_the_command_says_what_to_type_next_and_that_runs(tensorflow, sample_data, tmp_path):
-    """From a checkpoint to a tested classifier; at this rate no number changes."""
-    output, folder = tmp_path / "mas.keras", tmp_path / "run"
-    command = [sys.executable, "-m", "mas.convert", "--network=mas_c3d", tensorflow[0], str(output)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command + ["--size=32"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_command_says_what_to_type_next(tensorflow, tmp_path, caplog):
+    output = tmp_path / "mas.keras"
+    assert cli.main("convert", "--network=mas_c3d", tensorflow[0], str(output), "--size=32") == 0
     numbers = 27 * (3 * 64 + 64 * 128 + 128 * 256 + 2 * 256 * 256) + sum(CHANNELS[1:])
-    assert f"  matched: 10 variables, {numbers:,} numbers\n" in done.stderr
-    typed = re.search(r"Next: python (finetune.py .*) --data=DATA \.\.\.\n", done.stderr)[1].split()
-    assert typed[1:] == [
-        f"--init={output}",
-        *("--backbone=c3d", "--preset=bgr255", "--frames=16", "--size=32", "--resize=171x128"),
-    ]
+    assert f"  matched: 10 variables, {numbers:,} numbers\n" in caplog.text
+    assert f"Next:    mas finetune --init={output} --data=DATA --train_list" in caplog.text
+    known = networks.described(output)
+    assert (known.network.backbone, known.network.preset) == ("c3d", "bgr255")
+    assert (known.clip.frames, known.clip.size, known.clip.resize) == (16, 32, (48, 36))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--network=mas_c3d", "gone", "a.keras"), "gone, not there"),
+        (("--network=mas_c3d", "gone", "a.h5"), "output=a.h5"),
+        (("--network=mas_c3d", "a"), "CHECKPOINT OUTPUT.keras. Received: a."),
+        (("a", "b.keras"), "mas convert needs --network"),
+    ],
+)
+def test_the_command_refuses(arguments, words, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main("convert", *arguments) == 2 and words in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_what_the_command_says_runs(converted, sample_data, tensorflow, tmp_path):
+    """From a checkpoint to a tested classifier; at this rate no number changes."""
     given = {"data": "data", "train_list": "train.txt", "test_list": "test.txt"}
-    typed += [f"--{name}={sample_data / path}" for name, path in given.items()]
-    typed += ["--resize=44x32", "--epochs=1", "--learning_rate=1e-30", f"--run={folder}"]
-    done = subprocess.run(
-        [sys.executable, ROOT / typed[0], *typed[1:], "--batch=4"],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Loaded 10 of 10 variables" in done.stderr
-    trained = keras.models.load_model(folder / "backbone.keras", compile=False)
+    typed = [f"--{name}={sample_data / path}" for name, path in given.items()]
+    typed += [f"--init={converted[0]}", "--size=32", "--resize=44x32", f"--run={tmp_path / 'run'}"]
+    assert cli.main("finetune", *typed, "--epochs=1", "--learning_rate=1e-30", "--batch=4") == 0
+    trained = keras.models.load_model(tmp_path / "run" / "backbone.keras", compile=False)
     check_equal(values(trained), tensorflow[1])
-
-
-def test_the_command_refuses_and_takes_a_part(script, partial, tmp_path, caplog):
-    output = tmp_path / "a.keras"
-    assert run(script, "--network=mas_c3d", partial, str(output)) == 2
-    assert "(--partial takes what fits.)" in caplog.text and not output.exists()
-    assert run(script, "--network=mas_c3d", partial, str(output), "--partial") == 0
-    assert output.exists()
-    assert run(script, "--network=mas_c3d", str(tmp_path / "gone"), str(tmp_path / "b.keras")) == 2
-    assert "gone, not there" in caplog.text
-
-
-def test_the_command_takes_two_paths(script):
-    with pytest.raises(app.UsageError, match=r"takes CHECKPOINT OUTPUT\.keras\. Received: \['a'\]"):
-        run(script, "--network=mas_c3d", "a")

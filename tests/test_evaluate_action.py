@@ -1,54 +1,57 @@
-"""The kind `action`: a classifier on whole videos, and on clips without motion."""
+"""A classifier on whole videos, with and without motion; a pretext task on other videos."""
 
-import csv
 import json
 
 import keras
 import numpy as np
 import pytest
-from evaluating import CLIP, NETWORK, evaluate
+from evaluating import CLIP, NETWORK, rows_of
 
-from mas import clips, lists, records
-from mas.evaluate import extraction
+import mas
+from mas import clips, features, lists, records
+from mas.evaluate import Action, Pretext, pretext
+from mas.training import export
 
 
-def classifier(frames=16, side=32, classes=6):
+def classifier(side=32, classes=6):
     """The logits are sums of what moves between the frames, and of the first frame's colours."""
     keras.utils.set_random_seed(0)
-    shown = keras.Input((frames, side, side, 3), dtype="uint8")
+    shown = keras.Input((16, side, side, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 128, -1.0)(shown)
     x = keras.layers.AveragePooling3D((1, 8, 8))(x)
     logits = keras.layers.Dense(classes, name="logits")(keras.layers.Flatten()(x))
     return keras.Model(shown, {"logits": logits}, name="classifier")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run of finetune.py, as far as this reads it."""
-    folder = tmp_path_factory.mktemp("runs") / "tuned"
-    folder.mkdir()
-    classifier().save(folder / "model.keras")
+def write_tuned(folder, names=True, **options):
+    """A fine-tuned run, as far as the protocol reads it."""
+    model = classifier(**options)
+    model.save(folder / "model.keras")
     (folder / "backbone.keras").touch()
-    described = {"network": NETWORK, "clip": CLIP, "classes": list("abcdef")}
-    (folder / "run.json").write_text(json.dumps(described))
+    described = {"network": NETWORK, "clip": CLIP}
+    classes = list("abcdefg")[: model.output["logits"].shape[-1]]
+    (folder / "run.json").write_text(
+        json.dumps(described | ({"classes": classes} if names else {}))
+    )
     return folder
 
 
-def flags_of(run, folder, output, *more):
-    flags = [f"--model={run}", f"--data={folder / 'data'}", f"--list={folder / 'test.txt'}"]
-    return [*flags, f"--output={output}", *more]
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_tuned(tmp_path_factory.mktemp("tuned"))
 
 
 def expected(run, folder, starts, static):
     """Mean probabilities of the test videos, clip by clip."""
     data = records.open_data(folder / "data")
     model = keras.models.load_model(run / "model.keras")
+    task = features.Sampling().task(mas.Clip(**CLIP), "rgb")
     means = []
     for entry in lists.read(folder / "test.txt"):
         number = data.videos.index(entry.video)
         examples = clips.Examples([number] * len(starts), starts, [0] * len(starts))
         centre = clips.Geometry((44, 32), 32, random=False)
-        reader = clips.Reader(data, examples, extraction.Clips(), centre, shuffle=False)
+        reader = clips.Reader(data, examples, task, centre, shuffle=False)
         shares = []
         for place in range(len(starts)):
             clip = reader.clip(0, place)["rgb"].numpy()
@@ -59,71 +62,108 @@ def expected(run, folder, starts, static):
     return np.array(means)
 
 
-def scores_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return np.array([row[3:] for row in list(csv.reader(file))[1:]], float)
-
-
 @pytest.mark.parametrize(("count", "starts"), [(2, [0, 2]), (0, [0])])
-def test_videos_are_scored_with_and_without_motion(
-    script, run, sample_data, tmp_path, caplog, count, starts
-):
-    out = tmp_path / "out"
-    flags = flags_of(run, sample_data, out, f"--clips={count}", "--static")
-    assert evaluate(script, "action", *flags) == 0
-    told = json.loads((out / "action.json").read_text())
+def test_videos_are_scored_with_and_without_motion(run, sample_data, tmp_path, count, starts):
+    chosen = features.Sampling(clips=count)
+    data, listed = sample_data / "data", sample_data / "test.txt"
+    result = Action(static=True)(run, data, listed, sampling=chosen)
+    folder = result.write(tmp_path / "out")
+    told = json.loads((folder / "action.json").read_text())
     assert told["classes"] == list("abcdef") and told["facts"]["clips"] == [len(starts)] * 2
-    for kind, folder in (("normal", out), ("static", out / "static")):
+    scores = {}
+    for kind, below in (("normal", folder), ("static", folder / "static")):
         means = expected(run, sample_data, starts, kind == "static")
-        np.testing.assert_allclose(scores_of(folder / "scores.csv"), means, atol=2e-5)
+        scores[kind] = np.array([row[3:] for row in rows_of(below / "scores.csv")[1:]], float)
+        np.testing.assert_allclose(scores[kind], means, atol=2e-5)
         top1 = np.mean(means.argmax(1) == np.arange(6))
         assert told[kind]["top1"] == pytest.approx(top1)
         assert np.trace(told[kind]["confusion"]) == pytest.approx(6 * top1)
-        assert (folder / "confusion.png").is_file() and (folder / "per_class.csv").is_file()
-    assert "Network: c3d, weights of" in told["paragraph"], "of run.json"
-    words = "With the middle frame of each clip repeated: Top-1"
-    assert words in told["paragraph"] and told["paragraph"] in caplog.text
-    assert not np.allclose(scores_of(out / "scores.csv"), scores_of(out / "static/scores.csv"))
+        assert (below / "confusion.png").is_file() and (below / "per_class.csv").is_file()
+    assert not np.allclose(scores["normal"], scores["static"])
+    assert result.accuracy == result.normal.top1 == result.top1 == told["normal"]["top1"]
+    assert "Network: c3d, weights of" in result.text, "of run.json"
+    assert "With the middle frame of each clip repeated: Top-1" in result.text
+    assert result.text.count("top-5") == 2
 
 
-def test_without_static_there_is_one_test(script, run, sample_data, tmp_path):
-    out = tmp_path / "out"
-    assert evaluate(script, "action", *flags_of(run, sample_data, out, "--clips=1")) == 0
-    told = json.loads((out / "action.json").read_text())
-    assert "static" not in told and not (out / "static").exists()
-    assert "repeated" not in told["paragraph"]
+def test_few_classes_have_no_top_5_and_names_lie_beside_the_list(sample_data, tmp_path):
+    tuned = write_tuned(tmp_path, names=False, classes=5)
+    (tmp_path / "five.txt").write_text("up/up_00 0\ndown/down_00 4\n")
+    (tmp_path / "five_classes.txt").write_text("up\nleft\nright\nturn\ndown\n")
+    chosen = features.Sampling(clips=1)
+    result = Action()(tuned, sample_data / "data", tmp_path / "five.txt", sampling=chosen)
+    assert "top-5" not in result.text and "repeated" not in result.text
+    assert result.classes == ["up", "left", "right", "turn", "down"]
+    with pytest.raises(AttributeError):
+        result.static  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        (["--model={}/gone"], "model must be a finished run folder or a .keras file"),
-        (["--model={}/backbone.keras"], "model must be a classifier, as finetune.py writes it"),
-        (["--classes={}/five.txt"], "labels must be below 5"),
-        (["--classes={}/seven.txt"], "classes must be 6, the outputs of"),
-        (
-            ["--list={}/high.txt"],
-            "high.txt:2: expected a label in 0..5, the network's classes. Rec",
-        ),
-        (["--list={}/plain.txt", "--columns=video"], "plain.txt:1: expected a label in 0..5"),
-        (["--resize=30x30"], "size must be in 1..30"),
-    ],
-)
-def test_bad_input_is_one_clear_line(script, run, sample_data, tmp_path, caplog, more, words):
-    for count, name in ((5, "five"), (7, "seven")):
-        (tmp_path / f"{name}.txt").write_text("".join(f"{n}\n" for n in range(count)))
-    (tmp_path / "high.txt").write_text("up/up_00 0\ndown/down_00 6\n")
-    (tmp_path / "plain.txt").write_text("up/up_00\n")
+def test_bad_input_is_one_clear_line(run, sample_data, tmp_path):
+    for name, lines in (
+        ("good", (sample_data / "test.txt").read_text()),
+        ("high", "up/up_00 0\ndown/down_00 6\n"),
+        ("plain", "up/up_00\n"),
+    ):
+        (tmp_path / f"{name}.txt").write_text(lines)
     shown = keras.Input((16, 32, 32, 3), dtype="uint8")
     keras.Model(shown, keras.layers.Rescaling(1.0)(shown)).save(tmp_path / "backbone.keras")
-    more = [text.format(tmp_path) for text in more]
-    assert evaluate(script, "action", *flags_of(run, sample_data, tmp_path / "out", *more)) == 2
-    assert words in caplog.text and not (tmp_path / "out").exists()
+    for source, videos, options, words in (
+        (tmp_path / "gone", "good", {}, "source.*gone"),
+        (tmp_path / "backbone.keras", "good", {}, "source must be a classifier.*backbone.keras"),
+        (run, "good", {"classes": list("abcde")}, "classes must be 6"),
+        (run, "good", {"classes": list("abcdefg")}, "classes.*6"),
+        (run, "high", {}, "high.txt:2: .*0..5.*Received: 6"),
+        (run, "plain", {"columns": "video"}, "plain.txt:1: .*0..5.*none"),
+        (run, "good", {"sampling": features.Sampling(resize=(30, 30))}, "size.*=32"),
+        (run, "good", {"sampling": features.Sampling(frames=8)}, r"clips.*\(8, 32, 32, 3\)"),
+        (run, "good", {"sampling": {"clips": 3}}, "sampling.*'clips': 3"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            Action()(source, sample_data / "data", tmp_path / f"{videos}.txt", **options)
 
 
-def test_a_network_of_other_clips_is_refused(script, sample_data, tmp_path, caplog):
-    classifier(16, 24).save(tmp_path / "model.keras")
-    (tmp_path / "run.json").write_text(json.dumps({"network": NETWORK, "clip": CLIP}))
-    flags = flags_of(tmp_path / "model.keras", sample_data, tmp_path / "out")
-    assert evaluate(script, "action", *flags) == 2
-    assert "clips must be (16, 24, 24, 3)" in caplog.text
+# ---- pretext -------------------------------------------------------------------------------------
+
+
+def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(sample_data, tmp_path, monkeypatch):
+    """Of the same videos the same numbers: the settings come back from the run folder."""
+    monkeypatch.setattr(export, "saved_model", lambda *arguments: arguments[-1].mkdir())
+    run = mas.pretrain(
+        sample_data / "data",
+        mas.tasks.Pace(paces=(1, 2)),
+        network=mas.Network("c3d", width=0.02, preset="rgb", initializer="he"),
+        clip=mas.Clip(frames=8, size=16, resize=(44, 32)),
+        plan=mas.Plan(epochs=1, batch=4),
+        videos=sample_data / "train.txt",
+        held_out=sample_data / "test.txt",
+        run=tmp_path / "run",
+    )
+    result = Pretext()(run.path, sample_data / "data", sample_data / "test.txt")
+    folder = result.write(tmp_path / "out")
+    for name in ("test.csv", "confusion.csv", "per_class.csv"):
+        assert (folder / name).read_text() == (run.path / name).read_text()
+    assert result.accuracy == run.test.top1 and result.chance == 1 / 2
+    assert "Accuracy of pace" in result.text
+
+
+def test_the_task_of_a_run_of_an_earlier_version(tmp_path):
+    """Its settings stand in flags.txt, some as --option; clip and network in run.json."""
+    described = {"task": "mas", "network": NETWORK, "clip": CLIP}
+    (tmp_path / "run.json").write_text(json.dumps(described))
+    lines = ["--task=mas", "--branches=motion", "--option=patterns=1,2", "--epochs=9"]
+    (tmp_path / "flags.txt").write_text("\n".join(lines))
+    texts = pretext.settings_of(tmp_path)
+    task = pretext.task_of(mas.open_run(tmp_path), texts)
+    assert (task.branches, task.patterns) == (("motion",), (1, 2))
+    assert task.clip == mas.Clip(**CLIP) and task.network.width == 0.125
+    assert mas.Plan.parsed(texts).epochs == 9
+
+
+def test_only_a_pretext_task_is_tested_so(run, sample_data, tmp_path):
+    with pytest.raises(FileNotFoundError, match="run.json"):
+        Pretext()(tmp_path, sample_data / "data")
+    (tmp_path / "run.json").write_text(json.dumps({"task": "classify"}))
+    (tmp_path / "backbone.keras").touch()
+    (tmp_path / "flags.txt").touch()
+    with pytest.raises(ValueError, match="source.*a pre-trained run"):
+        Pretext()(tmp_path, sample_data / "data")

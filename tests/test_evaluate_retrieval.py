@@ -1,6 +1,5 @@
 """Retrieval: neighbours and recall that can be found by hand."""
 
-import csv
 import itertools
 import json
 import math
@@ -8,9 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from evaluating import evaluate, sample_flags, write_features, write_run
+from evaluating import of, rows_of, write_run
 
-from mas.evaluate import features, retrieval
+from mas import features, lists
+from mas.evaluate import Retrieval, retrieval
+from mas.features import Features
 
 # Six videos on a circle, at (degrees, label).
 GALLERY = ((10, 1), (30, 0), (90, 0), (120, 2), (180, 2), (270, 1))
@@ -23,7 +24,7 @@ def circle(rows, prefix, scale=1.0):
     values = np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
     values *= scale * np.arange(1, len(rows) + 1)[:, None]  # lengths do not count
     names = [f"{prefix}/{number}" for number in range(len(rows))]
-    return features.Features(values, names, np.array([label for _, label in rows]), {})
+    return Features(values, names, [label for _, label in rows])
 
 
 @pytest.fixture
@@ -62,9 +63,7 @@ def test_chance_is_the_mean_over_all_orders(sides):
 def test_chance_takes_no_table_of_all_pairs():
     draw = np.random.default_rng(0)
     gallery, queries = (
-        features.Features(
-            np.ones((n, 1)), [f"{n}/{v}" for v in range(n)], draw.integers(0, 9, n), {}
-        )
+        Features(np.ones((n, 1)), [f"{n}/{v}" for v in range(n)], draw.integers(0, 9, n), {})
         for n in (20000, 5000)
     )
     found = retrieval.Neighbours(None, None, np.full(5000, -1))
@@ -84,7 +83,7 @@ def test_a_video_is_never_its_own_neighbour(sides):
         assert sorted([row, *places]) == list(range(6))
     assert found.places[:, 0].tolist() == [1, 0, 3, 2, 3, 4]
     assert retrieval.chance(found, gallery, gallery, [1])[1] == pytest.approx(1 / 5)
-    mixed = features.Features(
+    mixed = Features(
         np.concatenate([gallery.values[3:4], sides[1].values[:1]]),
         ["g/3", "q/0"], np.array([2, 0]), {},
     )  # fmt: skip
@@ -95,8 +94,8 @@ def test_a_video_is_never_its_own_neighbour(sides):
 
 
 def test_equals_come_in_the_gallery_s_order():
-    same = features.Features(np.ones((4, 3)), list("abcd"), np.arange(4), {})
-    query = features.Features(np.ones((1, 3)), ["q"], np.array([0]), {})
+    same = Features(np.ones((4, 3)), list("abcd"), np.arange(4), {})
+    query = Features(np.ones((1, 3)), ["q"], np.array([0]), {})
     assert retrieval.nearest(same, query, 4).places.tolist() == [[0, 1, 2, 3]]
     assert retrieval.nearest(same, same, 3).places.tolist() == [
         [1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]
@@ -104,11 +103,11 @@ def test_equals_come_in_the_gallery_s_order():
 
 
 def test_zeros_are_alike_to_nothing(caplog):
-    gallery = features.Features(np.array([[0, 0], [-1, 0], [1, 0]]), list("abc"), np.arange(3), {})
-    query = features.Features(np.array([[1.0, 0]]), ["q"], np.array([0]), {})
+    gallery = Features(np.array([[0, 0], [-1, 0], [1, 0]]), list("abc"), np.arange(3), {})
+    query = Features(np.array([[1.0, 0]]), ["q"], np.array([0]), {})
     found = retrieval.nearest(gallery, query, 3)
     assert found.places.tolist() == [[2, 0, 1]] and found.similarities.tolist() == [[1, 0, -1]]
-    assert "1 videos have features of zeros alone" in caplog.text
+    assert "Features of zeros alone: 1 video." in caplog.text
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -123,96 +122,90 @@ def test_blocks_change_nothing(monkeypatch):
             np.testing.assert_allclose(part, other, rtol=1e-5)
 
 
-# ---- the command ---------------------------------------------------------------------------------
+# ---- the protocol --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def files(sides, tmp_path):
-    paths = [tmp_path / f"{name}.npz" for name in ("gallery", "queries")]
-    for path, side in zip(paths, sides, strict=True):
-        features.save(path, side)
-    return paths
-
-
-def flags_of(files, tmp_path, top="1,2,3,6"):
-    output = tmp_path / "out"
-    gallery, queries = files
-    return [f"--gallery={gallery}", f"--queries={queries}", f"--top={top}", f"--output={output}"]
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
-
-
-def test_two_files_are_compared(script, files, tmp_path, caplog):
-    assert evaluate(script, "retrieval", *flags_of(files, tmp_path)) == 0
-    told = json.loads((tmp_path / "out" / "retrieval.json").read_text())
-    assert told["recall"] == pytest.approx({"1": 0, "2": 2 / 3, "3": 1, "6": 1})
-    assert told["own"] == 0 and told["queries"]["videos"] == 3
-    assert "3 videos" in told["paragraph"] and "query 6 videos" in told["paragraph"]
-    assert "0.0 at 1, 66.7 at 2, 100.0 at 3" in caplog.text and "No query is in" in caplog.text
-    header, *rows = rows_of(tmp_path / "out" / "neighbours.csv")
+def test_two_sides_are_compared(sides, tmp_path):
+    gallery, queries = sides
+    features.save(tmp_path / "gallery.npz", gallery)
+    result = Retrieval(top=(6, 1, 2, 3))(videos=tmp_path / "gallery.npz", queries=queries)
+    assert result.accuracy == 0 and result.own == 0
+    assert result.recall == pytest.approx({1: 0, 2: 2 / 3, 3: 1, 6: 1})
+    where = tmp_path / "gallery.npz"
+    assert f"3 videos query 6 videos ({where}) by cosine distance" in result.text
+    assert "0.0 at 1, 66.7 at 2, 100.0 at 3" in result.text and "No query is in" in result.text
+    folder = result.write(tmp_path / "out")
+    told = json.loads((folder / "retrieval.json").read_text())
+    assert told["recall"]["2"] == pytest.approx(2 / 3) and told["queries"]["videos"] == 3
+    header, *rows = rows_of(folder / "neighbours.csv")
     assert header == "query query_label rank neighbour neighbour_label similarity".split()
     assert len(rows) == 3 * 6
     assert rows[0] == ["q/0", "0", "1", "g/0", "1", f"{math.cos(math.radians(13)):.6f}"]
     assert rows[7] == ["q/1", "2", "2", "g/3", "2", f"{math.cos(math.radians(20)):.6f}"]
-    assert [row[:2] for row in rows_of(tmp_path / "out" / "recall.csv")[1:]] == [
+    assert [row[:2] for row in rows_of(folder / "recall.csv")[1:]] == [
         ["1", "0.000000"], ["2", "0.666667"], ["3", "1.000000"], ["6", "1.000000"]
     ]  # fmt: skip
 
 
-def test_a_query_of_the_gallery_is_said(script, files, tmp_path, caplog):
-    gallery, _ = files
-    assert evaluate(script, "retrieval", *flags_of((gallery, gallery), tmp_path, "1")) == 0
-    assert "6 queries are in the gallery, too; none is its own neighbour" in caplog.text
-    rows = rows_of(tmp_path / "out" / "neighbours.csv")[1:]
+def test_top_is_cut_to_the_gallery_before_anything_is_extracted(
+    sample_data, tmp_path, monkeypatch, caplog
+):
+    gallery = circle(GALLERY, "g")
+    result = Retrieval()(videos=gallery)
+    assert list(result.recall) == [1, 5] and "top is cut to 5" in caplog.text
+    assert "6 queries are in the gallery, too; none is its own neighbour" in result.text
+    rows = result.tables["neighbours.csv"][1]
     assert len(rows) == 6 * 5 and all(row[0] != row[3] for row in rows)
 
+    def extracting(*_, **__):
+        raise AssertionError(caplog.text)
 
-def test_lists_go_through_the_network(script, sample_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "extract", extracting)
+    run, data = write_run(tmp_path / "small"), sample_data / "data"
+    caplog.clear()
+    with pytest.raises(AssertionError, match="top is cut to 6"):
+        train, test = sample_data / "train.txt", sample_data / "test.txt"
+        Retrieval()(run, data, lists.read(train)[:6], queries=test)
+
+
+def test_lists_go_through_the_network(sample_data, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    run = write_run(tmp_path / "small")
-    flags = [*sample_flags(sample_data, run, "gallery", "queries"), "--clips=1", "--top=1,5"]
-    for pooling in ("average", "max"):
-        more = [f"--pooling={pooling}", f"--output={tmp_path / pooling}"]
-        assert evaluate(script, "retrieval", *flags, *more) == 0
-        told = json.loads((tmp_path / pooling / "retrieval.json").read_text())
-        assert told["gallery"]["facts"]["pooling"] == pooling and told["queries"]["videos"] == 6
-        assert told["paragraph"].count("Network:") == 1
+    run, data = write_run(tmp_path / "small"), sample_data / "data"
+    chosen = features.Sampling(clips=1, pooling="max")
+    train, test = sample_data / "train.txt", sample_data / "test.txt"
+    result = Retrieval(top=(1, 5))(run, data, train, queries=test, sampling=chosen)
+    assert result.gallery["facts"]["pooling"] == "max" and result.queries["videos"] == 6
+    assert result.text.count("Network:") == 1
+    assert result.classes == (sample_data / "classes.txt").read_text().split()
     parts = [features.load(path) for path in (tmp_path / "cache/mas/features").iterdir()]
-    assert sorted(part.values.shape[1] for part in parts) == [32, 32, 128, 128]
+    assert [part.values.shape[1] for part in parts] == [128, 128]
 
 
 @pytest.mark.parametrize(
-    ("change", "more", "words"),
+    ("change", "given", "words"),
     [
-        ({"top": "7"}, [], "top must be at most 6, the videos of the gallery"),
-        ({"top": "0,1"}, [], "top must be numbers above 0. Received: top=0,1"),
-        ({"top": "a"}, [], "top must be numbers above 0. Received: top=a"),
-        ({"width": 3}, [], "must be features of the same network and pooling. Received: width 2"),
-        ({"labels": [0, -1, 1]}, [], "every video must have a label. Received: a/1 without one"),
-        ({"facts": {"digest": "b"}}, [], "Received: digest a and b"),
-        ({}, ["--random"], "without flags on network and clips. Received: --random"),
-        ({}, ["--queries=list.txt"], "list must come with --model and --data. Received: list.txt"),
+        ({"top": (0, 1)}, {}, "top.*0, 1"),
+        ({"width": 3}, {}, "same network and pooling. Received: width 2 and 3"),
+        ({"labels": [0, -1, 1]}, {}, "queries: every video must have a label. Received: a/1"),
+        ({"facts": {"digest": "b"}}, {}, "Received: digest a and b"),
+        ({}, {"random": True}, "random.*=True"),
+        ({}, {"source": "runs/x"}, "source.*='runs/x'"),
+        ({}, {"sampling": features.Sampling(clips=3)}, "sampling.*clips=3"),
+        ({}, {"queries": "list.txt"}, "source.*=None"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(script, tmp_path, caplog, change, more, words):
-    gallery = circle(GALLERY, "g")
-    files = [tmp_path / "g.npz", tmp_path / "q.npz"]
-    write_features(files[0], gallery.values, gallery.labels, gallery.videos, digest="a")
+def test_what_cannot_be_compared_is_refused(change, given, words):
+    known = circle(GALLERY, "g")
+    gallery = of(known.values, known.labels, known.videos, digest="a")
     values = np.ones((3, change.get("width", 2)))
-    facts = change.get("facts", {})
-    write_features(files[1], values, change.get("labels", [0, 1, 2]), **facts)
-    flags = flags_of(files, tmp_path, change.get("top", "1"))
-    assert evaluate(script, "retrieval", *flags, *more) == 2
-    assert words in caplog.text and not (tmp_path / "out").exists()
+    queries = of(values, change.get("labels", [0, 1, 2]), **change.get("facts", {}))
+    with pytest.raises(ValueError, match=words):
+        Retrieval(change.get("top", (1,)))(**{"videos": gallery, "queries": queries, **given})
 
 
-def test_a_gallery_of_one_class_is_refused(script, tmp_path, caplog):
-    path = write_features(tmp_path / "one.npz", np.eye(4), [3] * 4)
-    assert evaluate(script, "retrieval", *flags_of((path, path), tmp_path, "1")) == 2
-    assert "one.npz must hold 2 classes or more. Received: 1 class, label 3." in caplog.text
+def test_a_gallery_of_one_class_is_refused():
+    with pytest.raises(ValueError, match="videos.*2 classes or more.*1 class, label 3"):
+        Retrieval()(videos=of(np.eye(4), [3] * 4))
 
 
 # ---- the benchmark -------------------------------------------------------------------------------

@@ -4,20 +4,19 @@ import keras
 import numpy as np
 import pytest
 
-from mas import backbones, heads
-from mas.backbones import backbone
+from mas import heads
 
-CLIP = (16, 32, 32, 3)
+MAPS = np.random.default_rng(0).normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
 
 
-@pytest.fixture
-def trunk():
-    return backbone("c3d", CLIP, width=0.125)
+def network(*shape, name="c3d"):
+    """Any network from a clip to a map of a shape."""
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, keras.layers.Activation("relu", name="last")(inputs), name=name)
 
 
 def test_flatten_is_a_max_pool_read_in_the_order_t_h_w_c():
     features = keras.Input((2, 3, 4, 5))
-    maps = np.random.default_rng(0).normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
     expected = [
         [
             clip[2 * t : 2 * t + 2, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2, channel].max()
@@ -26,37 +25,19 @@ def test_flatten_is_a_max_pool_read_in_the_order_t_h_w_c():
             for x in range(2)
             for channel in range(5)
         ]
-        for clip in maps
+        for clip in MAPS
     ]
     model = keras.Model(features, heads.flatten(features))
-    np.testing.assert_array_equal(model(maps), np.array(expected, np.float32))
+    np.testing.assert_array_equal(model(MAPS), np.array(expected, np.float32))
 
 
-def test_full_size_network_has_the_published_sizes():
-    network = backbone("c3d", (16, 112, 112, 3))
-    vector = heads.flatten(network.output)
-    model = keras.Model(network.input, heads.fully_connected(vector, 14))
-    assert vector.shape == (None, 4096)
-    dense = 4096 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 14 + 14
-    convolutions = network.count_params()
-    assert model.count_params() == convolutions + dense
-    assert [layer.name for layer in model.layers[-5:]] == ["pool5", "flatten", "fc6", "fc7", "fc8"]
-
-
-def test_branches_share_the_pool_and_nothing_behind_it(trunk):
+def test_one_branch_has_the_published_names_and_sizes():
+    trunk = network(2, 7, 7, 256)  # of 16 x 112 x 112
     vector = heads.flatten(trunk.output)
-    outputs = {
-        "motion": heads.fully_connected(vector, 14, "motion", width=0.125),
-        "appearance": heads.fully_connected(vector, 13, "appearance", width=0.125),
-    }
-    model = keras.Model(trunk.input, outputs)
-    names = {layer.name for layer in model.layers}
-    expected = {f"{name}{layer}" for name in outputs for layer in ("_fc6", "_fc7", "")}
-    assert names - {layer.name for layer in trunk.layers} == {"pool5", "flatten"} | expected
-    assert model(np.zeros((1, *CLIP), np.float32))["motion"].shape == (1, 14)
-    assert model(np.zeros((1, *CLIP), np.float32))["appearance"].shape == (1, 13)
-    assert model.get_layer("motion_fc6").units == 256
-    assert model.get_layer("motion_fc7").kernel is not model.get_layer("appearance_fc7").kernel
+    model = keras.Model(trunk.input, heads.fully_connected(vector, 14))
+    assert vector.shape == (None, 4096)
+    assert [layer.name for layer in model.layers[-5:]] == ["pool5", "flatten", "fc6", "fc7", "fc8"]
+    assert [model.get_layer(f"fc{n}").units for n in (6, 7, 8)] == [2048, 2048, 14]
 
 
 def test_initial_values():
@@ -68,6 +49,10 @@ def test_initial_values():
         error = 5 * deviation / np.sqrt(2 * kernel.size)
         assert kernel.std() == pytest.approx(deviation, abs=error)
         assert (biases == bias).all()
+    wide = keras.Input((1, 1, 1, 256))
+    for values in keras.Model(wide, heads.pooled(wide, 400, "order")).get_weights():
+        assert np.abs(values).max() <= 1 / 16
+        assert values.std() == pytest.approx(1 / 16 / np.sqrt(3), rel=0.1)
 
 
 def test_fully_connected_against_numpy():
@@ -84,67 +69,12 @@ def test_fully_connected_against_numpy():
     np.testing.assert_allclose(model(inputs.astype(np.float32)), expected, atol=1e-4)
 
 
-def test_pooled_against_numpy(trunk):
+def test_pooled_and_convolved_against_numpy():
+    """Convolved: windows of two frames and all of space, a kernel of three with zeros around."""
     features = keras.Input((2, 3, 4, 5))
     model = keras.Model(features, heads.pooled(features, 7, "pace"))
     kernel, bias = model.get_layer("pace").get_weights()
-    maps = np.random.default_rng(0).normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
-    np.testing.assert_allclose(model(maps), maps.mean((1, 2, 3)) @ kernel + bias, atol=1e-5)
-    wide = keras.Input((1, 1, 1, 256))
-    kernel, bias = keras.Model(wide, heads.pooled(wide, 400, "order")).get_weights()
-    for values in (kernel, bias):
-        assert np.abs(values).max() <= 1 / 16
-        assert values.std() == pytest.approx(1 / 16 / np.sqrt(3), rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("name", "head", "last"),
-    [("c3d", "auto", "fc"), ("c3d", "pooled", "pooled"), ("r3d_10", "auto", "pooled")]
-    + [("r3d_10", "fc", "fc")],
-)
-def test_attached_heads(name, head, last):
-    network = backbones.backbone(name, (16, 32, 32, 3), 0.125)
-    outputs = heads.attach(network, {"motion": 14, "colour": 3}, head, 0.125, dropout=0.3)
-    assert {key: value.shape for key, value in outputs.items()} == {
-        "motion": (None, 14),
-        "colour": (None, 3),
-    }
-    layers = {layer.name for layer in keras.Model(network.input, outputs).layers}
-    assert ("motion_fc7" in layers) == (last == "fc") and ("colour_mean" in layers) != (
-        last == "fc"
-    )
-    dropped = "motion_fc7_dropout" if last == "fc" else "motion_dropout"
-    assert dropped in layers
-
-
-@pytest.mark.parametrize(
-    ("name", "frames", "pool", "kernel", "left"),
-    [
-        ("i3d", 64, 2, 7, 7),  # the authors': a map of 8 frames
-        ("i3d", 16, 2, 1, 1),
-        ("i3d", 8, 1, 1, 1),
-        ("i3d", 40, 2, 4, 4),
-        ("i3d", 128, 2, 7, 15),
-        ("r3d_18", 64, 1, 1, 4),
-        ("r3d_34", 16, 1, 1, 1),
-        ("r2plus1d_10", 16, 2, 1, 1),
-    ],
-)
-def test_the_convolved_head_takes_the_frames_that_there_are(name, frames, pool, kernel, left):
-    network = backbones.backbone(name, (frames, 64, 32, 3), 0.05)
-    outputs = heads.attach(network, {"logits": 5}, "convolved", dropout=0.5)
-    model = keras.Model(network.input, outputs)
-    pooling, drop, convolution, mean = model.layers[-4:]
-    _, t, h, w, c = network.output.shape
-    assert (pooling.pool_size, pooling.strides) == ((pool, h, w), (1, 1, 1))
-    assert drop.rate == 0.5 and not convolution.use_bias
-    assert convolution.kernel.shape == (kernel, 1, 1, c, 5)
-    assert convolution.output.shape == (None, left, 1, 1, 5) and t == left + pool - 1
-    assert outputs["logits"].shape == (None, 5) and mean.name == "logits_mean"
-
-
-def test_convolved_against_a_plain_loop():
-    """Windows of two frames and all of space, a kernel of three with zeros around, the mean."""
+    np.testing.assert_allclose(model(MAPS), MAPS.mean((1, 2, 3)) @ kernel + bias, atol=1e-5)
     features = keras.Input((5, 2, 3, 4))
     model = keras.Model(features, heads.convolved(features, 6, frames=(2, 3)))
     maps = np.random.default_rng(0).normal(size=(2, 5, 2, 3, 4)).astype(np.float32)
@@ -155,21 +85,45 @@ def test_convolved_against_a_plain_loop():
     np.testing.assert_allclose(model(maps), np.mean(logits, 0), atol=1e-5)
 
 
-def test_an_unknown_head_is_refused():
-    network = backbones.backbone("c3d", (16, 32, 32, 3), 0.125)
-    with pytest.raises(ValueError, match=r"head must be one of \['auto', 'fc', .*'mlp'"):
-        heads.attach(network, {"a": 1}, "mlp")
+@pytest.mark.parametrize(
+    ("name", "head", "fc"),
+    [("c3d", "auto", True), ("c3d", "pooled", False), ("r3d_10", "auto", False)]
+    + [("r3d_10", "fc", True)],
+)
+def test_attached_heads_share_the_pool_and_nothing_behind_it(name, head, fc):
+    trunk = network(2, 2, 2, 8, name=name)
+    outputs = heads.attach(trunk, {"motion": 14, "colour": 3}, head, 0.125, dropout=0.3)
+    assert outputs["motion"].shape == (None, 14) and outputs["colour"].shape == (None, 3)
+    model = keras.Model(trunk.input, outputs)
+    own = ["_fc6", "_fc6_dropout", "_fc7", "_fc7_dropout", ""] if fc else ["_mean", "_dropout", ""]
+    expected = {f"{output}{layer}" for output in outputs for layer in own}
+    common = {"pool5", "flatten"} if fc else set()
+    found = {layer.name for layer in model.layers if layer not in trunk.layers}
+    assert found == expected | common
+    rates = {layer.rate for layer in model.layers if "dropout" in layer.name}
+    assert rates == {0.3} and (not fc or model.get_layer("motion_fc6").units == 256)
 
 
-def test_dropout_acts_in_training_alone():
-    vector = keras.Input((8,))
-    with_dropout = heads.fully_connected(vector, 2, "label", width=0.05, dropout=0.5)
-    model = keras.Model(vector, with_dropout)
-    inputs = np.ones((1, 8), np.float32)
-    np.testing.assert_array_equal(model(inputs), model(inputs))
-    assert (model(inputs, training=True) != model(inputs)).numpy().any()
-    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    assert rates == [0.5, 0.5]
+@pytest.mark.parametrize(
+    ("name", "frames", "pool", "kernel"),
+    [
+        ("i3d", 8, 2, 7),  # the authors': of a clip of 64
+        ("i3d", 5, 2, 4),
+        ("i3d", 1, 1, 1),
+        ("i3d", 16, 2, 7),
+        ("r3d_18", 4, 1, 1),
+        ("r2plus1d_10", 2, 2, 1),
+    ],
+)
+def test_the_convolved_head_takes_the_frames_that_there_are(name, frames, pool, kernel):
+    trunk = network(frames, 2, 1, 3, name=name)
+    outputs = heads.attach(trunk, {"logits": 5}, "convolved", dropout=0.5)
+    model = keras.Model(trunk.input, outputs)
+    pooling, drop, convolution, mean = model.layers[-4:]
+    assert (pooling.pool_size, pooling.strides) == ((pool, 2, 1), (1, 1, 1))
+    assert drop.rate == 0.5 and not convolution.use_bias
+    assert convolution.kernel.shape == (kernel, 1, 1, 3, 5)
+    assert outputs["logits"].shape == (None, 5) and mean.name == "logits_mean"
 
 
 def test_outputs_are_float32_under_mixed_precision():
@@ -177,30 +131,35 @@ def test_outputs_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         features = keras.Input((2, 2, 2, 8))
+        vector = heads.flatten(features)
         outputs = [
-            heads.fully_connected(heads.flatten(features), 3, "a", width=0.01),
+            heads.fully_connected(vector, 3, "a", width=0.01),
             heads.pooled(features, 3, "b"),
             heads.convolved(features, 3, "c"),
         ]
     finally:
         keras.config.set_dtype_policy(policy)
+    assert vector.dtype == "bfloat16"
     assert [output.dtype for output in outputs] == ["float32"] * 3
-    assert keras.Model(features, outputs).get_layer("a_fc6").compute_dtype == "bfloat16"
 
 
-def test_errors_say_what_is_allowed_and_what_came():
-    vector, features = keras.Input((8,)), keras.Input((2, 2, 2, 8))
-    with pytest.raises(ValueError, match=r"vector must be \(batch, n\). Received: shape=\(None, 2"):
-        heads.fully_connected(features, 3)
-    with pytest.raises(ValueError, match=r"features must be \(batch, t, h, w, c\). Received"):
-        heads.pooled(vector, 3, "a")
-    with pytest.raises(ValueError, match=r"features must be"):
-        heads.flatten(vector)
-    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\). Received: dropout=1"):
-        heads.fully_connected(vector, 3, dropout=1)
-    with pytest.raises(ValueError, match="outputs must be 1 or more. Received: outputs=0"):
-        heads.fully_connected(vector, 0)
-    with pytest.raises(ValueError, match=r"features must have at least 3 frames. Received: .*2, 2"):
-        heads.convolved(features, 3, frames=(3, 1))
-    with pytest.raises(ValueError, match="width must be a number above 0"):
-        heads.fully_connected(vector, 3, width=0)
+VECTOR, FEATURES = keras.Input((8,)), keras.Input((2, 2, 2, 8))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: heads.fully_connected(FEATURES, 3), r"vector.*\(None, 2"),
+        (lambda: heads.pooled(VECTOR, 3, "a"), r"features.*\(None, 8\)"),
+        (lambda: heads.flatten(VECTOR), r"features.*\(None, 8\)"),
+        (lambda: heads.convolved(VECTOR, 3), r"features.*\(None, 8\)"),
+        (lambda: heads.convolved(FEATURES, 3, frames=(3, 1)), r"features.*3.*\(None, 2, 2"),
+        (lambda: heads.fully_connected(VECTOR, 3, dropout=1), "dropout=1"),
+        (lambda: heads.fully_connected(VECTOR, 3, width=0), "width=0"),
+        (lambda: heads.fully_connected(VECTOR, 0), "outputs=0"),
+        (lambda: heads.attach(network(2, 2, 2, 8), {"a": 1}, "mlp"), "head='mlp'"),
+    ],
+)
+def test_errors_name_the_argument_and_what_came(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

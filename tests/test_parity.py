@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from mas.backbones import NAMES as BACKBONES
-from mas.backbones import backbone
 from mas.convert import names
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-QUICK = ("sts_c3d", "pace_r3d", "sts_r21d", "vtdl_r3d18")
+QUICK = ("sts_r21d", "vtdl_r3d18")
 SLOW = (
-    *("sts_r3d", "pace_c3d", "pace_r21d", "pace_s3dg"),
+    *("sts_c3d", "sts_r3d", "pace_c3d", "pace_r3d", "pace_r21d", "pace_s3dg"),
     *("vtdl_i3d", "vtdl_i3d_classifier", "dsm_c3d", "dsm_s3dg"),
 )
 INPUTS = """
@@ -45,58 +44,50 @@ def parity():
     "network", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
 def test_outputs_equal_the_authors(network, parity, shared, capsys):
-    assert parity.compare(shared / "golden" / "networks" / f"{network}.json") == 0
+    folder = shared / "golden" / "networks"
+    assert {path.stem for path in folder.glob("*.json")} == {*QUICK, *SLOW}
+    assert parity.compare(folder / f"{network}.json") == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert float(last.removeprefix("largest relative difference: ")) <= 1e-5
 
 
-def test_every_golden_file_is_tested(shared):
-    found = {path.stem for path in (shared / "golden" / "networks").glob("*.json")}
-    assert found == {*QUICK, *SLOW}
+# Network, entry, and its layer and weight.
+PLACES = """
+sts_c3d conv3a.bias conv3a/bias
+sts_c3d module.bn3a.running_var conv3a_bn/moving_variance
+sts_c3d app_linear.weight appearance/kernel
+pace_r3d bn1.weight conv1_bn/gamma
+pace_r3d conv1.temporal_spatial_conv.weight conv1/kernel
+pace_r3d conv3.block1.downsamplebn.bias conv3_1_shortcut_bn/beta
+pace_r3d linear.bias pace/bias
+sts_r21d conv1.bn.running_mean conv1_spatial_bn/moving_mean
+sts_r21d conv5.block1.downsampleconv.temporal_conv.weight conv5_1_shortcut/kernel
+vtdl_r21d_classifier conv4.blocks.0.conv2.spatial_conv.weight conv4_2_conv2_spatial/kernel
+dsm_r3d50 layer4.2.bn3.weight conv5_3_conv3_bn/gamma
+dsm_r3d50 layer1.0.downsample.0.weight conv2_1_shortcut/kernel
+dsm_r3d50 layer1.0.downsample.1.bias conv2_1_shortcut_bn/beta
+vtdl_i3d mixed_4f.branch_3.1.conv3d.weight mixed_4f_3/kernel
+vtdl_i3d mixed_4f.branch_2.1.batch3d.bias mixed_4f_2b_bn/beta
+vtdl_i3d id_head.2.weight embedding/kernel
+vtdl_i3d cls_head.2.weight
+vtdl_i3d_classifier conv3d_0c_1x1_custom.conv3d.weight logits/kernel
+pace_s3dg conv_2b.conv1.weight conv2b/kernel
+pace_s3dg conv_2c.conv1.weight conv2c_spatial/kernel
+pace_s3dg mixed_3b.conv_b1_b.bn2.weight mixed_3b_1b_bn/gamma
+pace_s3dg mixed_3b.gating_b1.fc.weight mixed_3b_1b_gate/kernel
+dsm_s3dg feature.sepConv1.excitation.bias conv1_gate/bias
+dsm_s3dg feature.sepInc_5c.branch1.1.sep_conv.0.bn.weight mixed_5c_1b_spatial_bn/gamma
+dsm_s3dg fc.weight
+dsm_s3dg feature.basicConv3d.bn.num_batches_tracked
+"""
 
 
-@pytest.mark.parametrize(
-    ("network", "entry", "expected"),
-    [
-        ("sts_c3d", "conv3a.bias", ("conv3a", "bias")),
-        ("sts_c3d", "module.bn3a.running_var", ("conv3a_bn", "moving_variance")),
-        ("sts_c3d", "app_linear.weight", ("appearance", "kernel")),
-        ("pace_r3d", "bn1.weight", ("conv1_bn", "gamma")),
-        ("pace_r3d", "conv1.temporal_spatial_conv.weight", ("conv1", "kernel")),
-        ("pace_r3d", "conv3.block1.downsamplebn.bias", ("conv3_1_shortcut_bn", "beta")),
-        ("pace_r3d", "linear.bias", ("pace", "bias")),
-        ("sts_r21d", "conv1.bn.running_mean", ("conv1_spatial_bn", "moving_mean")),
-        (
-            *("vtdl_r21d_classifier", "conv4.blocks.0.conv2.spatial_conv.weight"),
-            ("conv4_2_conv2_spatial", "kernel"),
-        ),
-        (
-            *("sts_r21d", "conv5.block1.downsampleconv.temporal_conv.weight"),
-            ("conv5_1_shortcut", "kernel"),
-        ),
-        ("dsm_r3d50", "layer4.2.bn3.weight", ("conv5_3_conv3_bn", "gamma")),
-        ("dsm_r3d50", "layer1.0.downsample.0.weight", ("conv2_1_shortcut", "kernel")),
-        ("dsm_r3d50", "layer1.0.downsample.1.bias", ("conv2_1_shortcut_bn", "beta")),
-        ("vtdl_i3d", "mixed_4f.branch_3.1.conv3d.weight", ("mixed_4f_3", "kernel")),
-        ("vtdl_i3d", "mixed_4f.branch_2.1.batch3d.bias", ("mixed_4f_2b_bn", "beta")),
-        ("vtdl_i3d", "id_head.2.weight", ("embedding", "kernel")),
-        ("vtdl_i3d", "cls_head.2.weight", None),
-        ("vtdl_i3d_classifier", "conv3d_0c_1x1_custom.conv3d.weight", ("logits", "kernel")),
-        ("pace_s3dg", "conv_2b.conv1.weight", ("conv2b", "kernel")),
-        ("pace_s3dg", "conv_2c.conv1.weight", ("conv2c_spatial", "kernel")),
-        ("pace_s3dg", "mixed_3b.conv_b1_b.bn2.weight", ("mixed_3b_1b_bn", "gamma")),
-        ("pace_s3dg", "mixed_3b.gating_b1.fc.weight", ("mixed_3b_1b_gate", "kernel")),
-        ("dsm_s3dg", "feature.sepConv1.excitation.bias", ("conv1_gate", "bias")),
-        (
-            *("dsm_s3dg", "feature.sepInc_5c.branch1.1.sep_conv.0.bn.weight"),
-            ("mixed_5c_1b_spatial_bn", "gamma"),
-        ),
-        ("dsm_s3dg", "fc.weight", None),
-        ("dsm_s3dg", "feature.basicConv3d.bn.num_batches_tracked", None),
-    ],
-)
-def test_places_of_entries(network, entry, expected):
-    assert names.targets(network)(entry) == expected
+def test_places_of_entries():
+    """Those without a place are left over."""
+    for line in PLACES.strip().splitlines():
+        network, entry, *place = line.split()
+        expected = tuple(place[0].split("/")) if place else None
+        assert names.targets(network)(entry) == expected, line
 
 
 def test_arranged_turns_kernels_alone():
@@ -123,10 +114,10 @@ def test_arranged_turns_kernels_alone():
 
 
 def test_arranged_refuses_what_it_cannot_place():
-    with pytest.raises(ValueError, match=r"network must be one of \['sts_c3d'.*'sts_c4d'"):
+    with pytest.raises(ValueError, match="network='sts_c4d'"):
         names.arranged("sts_c4d", {})
     twice = {"conv1.weight": np.zeros((1, 1, 1, 1, 1)), "module.conv1.weight": np.zeros(1)}
-    with pytest.raises(ValueError, match=r"conv1.weight and module.conv1.weight for conv1/kernel"):
+    with pytest.raises(ValueError, match="conv1.weight and module.conv1.weight"):
         names.arranged("sts_c3d", twice)
 
 
@@ -199,24 +190,5 @@ def test_a_file_of_another_size_seed_and_class_count(parity, tmp_path, capsys):
 def test_difference_is_relative_to_the_largest_value(parity):
     assert parity.difference([[1.0, -4.0]], [[1.2, -4.0]]) == pytest.approx(0.05)
     assert parity.difference([[np.nan, 1.0]], [[1.0, 1.0]]) == float("inf")
-    with pytest.raises(ValueError, match=r"output must be \(1, 2\). Received: \(2,\)."):
+    with pytest.raises(ValueError, match=r"output.*\(2,\)"):
         parity.difference([1.0, 2.0], [[1.0, 2.0]])
-
-
-def test_assign_wants_all_and_nothing_else(parity):
-    model = backbone("c3d", (8, 16, 16, 3), width=0.02)
-    weights = {(layer.name, v.name): v.numpy() for layer in model.layers for v in layer.variables}
-    parity.assign(model, weights)
-    message = r"2 do not: conv1/bias: none there, \(1,\) here; foo/kernel: \(2,\) there, none here"
-    del weights["conv1", "bias"]
-    weights["foo", "kernel"] = np.zeros(2)
-    with pytest.raises(ValueError, match=message):
-        parity.assign(model, weights)
-
-
-def test_files_that_lack_something(parity, tmp_path):
-    (tmp_path / "empty.json").write_text('{"seed": 1}')
-    with pytest.raises(ValueError, match=r"Missing: \['arch', 'frames'"):
-        parity.read_golden(tmp_path / "empty.json")
-    with pytest.raises(ValueError, match="inputs must be one of .*none there"):
-        parity.load_inputs(tmp_path / "empty.json")

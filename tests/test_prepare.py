@@ -1,18 +1,20 @@
-"""Preparation: what is stored, what is refused, which videos are found."""
+"""Preparation: what is stored, what is refused, which videos cannot be prepared, the command."""
 
 import json
-import subprocess
-import sys
+import os
+import pathlib
+import re
 
 import cv2
 import numpy as np
 import preparing
 import pytest
 import video_files
-from preparing import CLIPS, ENVIRONMENT, FRAMES, run
+from preparing import CLIPS, FRAMES, failures, run
 
-from mas import flow, prepare, records, video
-from mas.prepare import workers
+from mas import cli, flow, lists, prepare, records, video
+from mas.prepare import extract, workers
+from mas.video import opening
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,7 @@ def pixels(data):
 # What is stored.
 
 
-@pytest.mark.parametrize("form", ["shards", "folders"])
-@pytest.mark.parametrize("size", [(48, 40), None])
+@pytest.mark.parametrize("form, size", [("shards", None), ("folders", (48, 40))])
 def test_stored_frames_and_flow(videos, tmp_path, inline, form, size):
     """Flow is that of grey frames of the stored size; a frame's flow leads to the next frame."""
     assert run(videos, tmp_path / "data", form=form, size=size) == {}
@@ -76,62 +77,58 @@ def test_stored_values_against_what_was_filmed(videos, tmp_path, inline):
 
 
 def test_tvl1_is_the_default_and_what_opencv_computes(tmp_path, inline):
+    assert prepare.Storage() == prepare.Storage("shards", (171, 128), "tvl1", 95, 16)
     path = tmp_path / "videos" / "x.avi"
     video_files.write(path, video_files.moving(3, (2, -1)))
-    settings = prepare.Settings(size=video_files.SIZE, min_frames=3)
-    assert settings.method == "tvl1"
-    prepare.prepare({"x": path}, tmp_path / "data", settings)
+    options = {"size": video_files.SIZE, "min_frames": 3, "progress": False}
+    data = prepare.prepare_videos(path.parent, tmp_path / "data", **options)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in video.frames(path)]
     expected = cv2.optflow.DualTVL1OpticalFlow_create().calc(grey[1], grey[2], None)
-    _, [u], [v] = records.open_data(tmp_path / "data").read(0, [], [1])
+    _, [u], [v] = data.read(0, [], [1])
     assert (u, v) == tuple(jpeg(flow.encode(expected)[..., part]) for part in (0, 1))
-
-
-def test_defaults_are_the_papers():
-    assert prepare.Settings() == prepare.Settings("shards", (171, 128), "tvl1", 95, 16)
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 def test_without_flow(videos, tmp_path, inline, form):
-    run(videos, tmp_path / "data", form=form, method="none")
+    run(videos, tmp_path / "data", form=form, flow="none")
     data = records.open_data(tmp_path / "data")
-    assert not data.has_flow
-    assert len(data.read(0, range(FRAMES))[0]) == FRAMES
+    assert not data.has_flow and len(data.read(0, range(FRAMES))[0]) == FRAMES
     assert not (tmp_path / "data" / records.FLOW_FOLDER).exists()
+    with pytest.raises(ValueError, match="data must hold optical flow.*data, which was prepared"):
+        records.open_data(tmp_path / "data", flow=True)
 
 
 def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
     """Real worker processes, two, one; and the files that a finished data set consists of."""
-    outputs = [tmp_path / name for name in ("one", "two", "inline")]
-    for count, output in enumerate(outputs, 1):
-        if output.name == "inline":
-            monkeypatch.setattr(workers, "Pool", video_files.Inline)
-        assert run(videos, output, count) == {}
-    found = [video_files.tree(output) for output in outputs]
+    assert run(videos, tmp_path / "two", progress=True) == run(videos, tmp_path / "one", 1) == {}
+    monkeypatch.setattr(workers, "Pool", video_files.Inline)
+    assert run(videos, tmp_path / "inline") == {}
+    found = [video_files.tree(tmp_path / name) for name in ("one", "two", "inline")]
     assert found[0] == found[1] == found[2]
-    files = {"dataset.json", "plan.json", "videos-00000.csv", "videos-00000.tfrecord"}
-    assert set(found[0]) == files
-    assert json.loads(found[0]["dataset.json"]) == {
-        "form": "shards",
-        "size": [64, 48],
-        "method": "dis",
-        "quality": 95,
-        "min_frames": 5,
-        "videos": 3,
-        "frames": 3 * FRAMES,
-        "failures": 0,
-    }
+    files = {"dataset.json", "plan.json", "sources.csv", "videos-00000.csv"}
+    assert set(found[0]) == files | {"videos-00000.tfrecord"}
+    settings = {"form": "shards", "size": [64, 48], "method": "dis", "quality": 95, "min_frames": 5}
+    counts = {"videos": 3, "frames": 3 * FRAMES, "failures": 0}
+    assert json.loads(found[0]["dataset.json"]) == {**settings, **counts}
+    assert json.loads(found[0]["plan.json"])["settings"] == settings
 
 
 # What is refused.
 
 
-def test_other_settings_are_refused(videos, tmp_path, inline):
+@pytest.mark.parametrize(
+    "options, old, new",
+    [
+        ({"size": None}, r"size=\(64, 48\)", "size=keep"),
+        ({"flow": "none"}, "flow=dis", "flow=none"),
+        ({"form": "folders", "quality": 90}, "form=shards, quality=95", "form=folders, quality=90"),
+    ],
+)
+def test_other_settings_are_refused(videos, tmp_path, inline, options, old, new):
     run(videos, tmp_path / "data")
     before = video_files.tree(tmp_path / "data")
-    for other in ({"size": None}, {"method": "none"}, {"quality": 90}, {"form": "folders"}):
-        with pytest.raises(ValueError, match="must go on with the same. Received: "):
-            run(videos, tmp_path / "data", **other)
+    with pytest.raises(ValueError, match=f"data was begun with {old}: .*Received: {new}."):
+        run(videos, tmp_path / "data", **options)
     assert video_files.tree(tmp_path / "data") == before
 
 
@@ -139,65 +136,175 @@ def test_a_folder_of_something_else_is_refused(videos, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.tex").touch()
     for _ in range(2):
-        with pytest.raises(ValueError, match="Received: .*data, which holds other files"):
+        with pytest.raises(ValueError, match="output must be .*Received: .*data, which holds"):
             run(videos, tmp_path / "data")
 
 
 @pytest.mark.parametrize(
-    "setting, message",
+    "options, message",
     [
-        ({"form": "zip"}, r"form must be one of \['shards', 'folders'\]. Received: form='zip'"),
-        ({"method": "farneback"}, "method must be one of .*'none'.*Received: method='farneback'"),
-        ({"quality": 0}, "quality must be in 1..100. Received: quality=0."),
+        ({"form": "zip"}, "form .*='zip'"),
+        ({"flow": "farneback"}, "flow .*'none'.*='farneback'"),
+        ({"quality": 0}, "quality .*=0"),
+        ({"workers": 0}, "workers .*=0"),
+        *(({"size": s}, "size .*=") for s in ("171", "0x128", (1, 2, 3), "1.5x2", (0, 1), 5)),
     ],
 )
-def test_settings_that_nobody_could_carry_out(setting, message):
+def test_settings_that_nobody_could_carry_out(videos, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        prepare.Settings(**setting)
-
-
-@pytest.mark.parametrize("text", ["", "171", "171x", "x128", "0x128", "-1x2", "171x128x3", "1.5x2"])
-def test_sizes_that_are_none(text):
-    with pytest.raises(ValueError, match=r"size must be WIDTHxHEIGHT in pixels, or keep. Rec"):
-        prepare.parse_size(text)
+        run(videos, tmp_path / "data", **options)
+    assert not (tmp_path / "data").exists()
 
 
 def test_sizes():
-    assert prepare.parse_size("340x256") == (340, 256)
-    assert prepare.parse_size("keep") is None
-
-
-# Finding videos.
-
-
-def test_find_videos(tmp_path):
-    for name in ("b/x.AVI", "a.mkv", "c.mp4", "c.avi", "d.e.webm", "readme.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = prepare.find_videos(tmp_path)
-    names = {"a": "a.mkv", "b/x": "b/x.AVI", "c.avi": "c.avi", "c.mp4": "c.mp4", "d.e": "d.e.webm"}
-    assert list(found.items()) == [(name, tmp_path / file) for name, file in names.items()]
-
-
-def test_two_files_that_differ_only_in_extension_are_both_kept(tmp_path, inline):
-    for seed, name in enumerate(("c.mkv", "c.avi")):
-        video_files.write(tmp_path / "videos" / name, video_files.noise(5, seed))
-    assert run(tmp_path / "videos", tmp_path / "data") == {}
-    data = records.open_data(tmp_path / "data")
-    assert data.videos == ["c.avi", "c.mkv"]
-    assert data.read(0, [0])[0] != data.read(1, [0])[0]
+    for size in ("340x256", [340, 256], np.array([340, 256])):
+        assert prepare.Storage(size=size).size == (340, 256)
+    assert prepare.Storage(size="keep").size is None
 
 
 def test_a_video_named_like_a_folder_of_others(tmp_path, inline):
     """In folders its frames and theirs would lie in one place, and one would be taken for done."""
     for name in ("walk.avi", "walk/x.avi"):
         video_files.write(tmp_path / "videos" / name, video_files.noise(5))
-    with pytest.raises(ValueError, match="Received: 'walk' and 'walk/x'"):
+    with pytest.raises(ValueError, match="form=folders .*Received: 'walk' and 'walk/x'"):
         run(tmp_path / "videos", tmp_path / "folders", form="folders")
     assert run(tmp_path / "videos", tmp_path / "data") == {}
     assert records.open_data(tmp_path / "data").videos == ["walk", "walk/x"]
 
 
-def test_lists_need_neither_opencv_nor_tensorflow():
-    code = "import sys, mas.lists; sys.exit(bool({'cv2', 'tensorflow', 'numpy'} & {*sys.modules}))"
-    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
+# Every video that cannot be prepared is named, and holds no other up.
+
+REASONS = {
+    "cut.avi": "truncated: .* of 40 declared frames can be decoded, .* bytes are missing",
+    "cut.mkv": "truncated: .* frames can be decoded, .* bytes are missing",
+    "cut.mp4": "truncated: .* bytes that the container declares are missing",
+    "dangling.avi": "No such file or directory",
+    "empty.avi": "the file is empty",
+    "forbidden.avi": "Permission denied",
+    "no_frames.avi": "holds no frame that can be decoded",
+    "short.avi": "shorter than one clip: 4 frames, at least 5 needed",
+    "text.avi": "not a video that the decoder can open",
+    "unforeseen.avi": "MemoryError: too large",
+}
+
+
+def bad_videos(folder):
+    for name in ("cut.avi", "cut.mkv", "cut.mp4"):
+        video_files.cut(video_files.write(folder / name, video_files.noise(40), "mp4v"), 0.5)
+    video_files.write(folder / "no_frames.avi", video_files.noise(0))
+    video_files.write(folder / "short.avi", video_files.noise(4))
+    for name in ("forbidden.avi", "unforeseen.avi"):
+        video_files.write(folder / name, video_files.noise(5))
+    (folder / "dangling.avi").symlink_to("gone.avi")
+    (folder / "empty.avi").touch()
+    (folder / "text.avi").write_text("no video\n")
+
+
+def test_every_bad_video_is_named_and_no_good_one_is_lost(tmp_path, inline, monkeypatch):
+    bad_videos(tmp_path / "videos")
+    for name in ("a.avi", "m.avi", "z.avi"):
+        video_files.write(tmp_path / "videos" / name, video_files.noise(5))
+    errors = {
+        "forbidden.avi": PermissionError(13, "Permission denied"),  # root may read everything
+        "unforeseen.avi": MemoryError("too\nlarge"),
+    }
+
+    def opened(path, *args):
+        if pathlib.Path(path).name in errors:
+            raise errors[pathlib.Path(path).name]
+        return open(path, *args)
+
+    monkeypatch.setattr(opening, "open", opened, raising=False)
+    found = run(tmp_path / "videos", tmp_path / "data", progress=True)
+    assert sorted(found) == [str(tmp_path / "videos" / name) for name in REASONS]
+    for path, reason in found.items():
+        assert re.fullmatch(REASONS[pathlib.Path(path).name], reason), (path, reason)
+    header, *rows = failures(tmp_path / "data")
+    assert header == ["path", "reason"] and dict(rows) == found and len(rows) == len(REASONS)
+    data = records.open_data(tmp_path / "data")
+    assert data.videos == ["a", "m", "z"] and data.failures == found
+    assert all(len(data.read(number, range(5))[0]) == 5 for number in range(3))
+    stored = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert (stored["videos"], stored["frames"], stored["failures"]) == (3, 15, len(REASONS))
+
+
+@pytest.mark.parametrize("form", ["shards", "folders"])
+def test_a_data_set_of_failures_alone(tmp_path, inline, form):
+    preparing.write_text(tmp_path / "videos", "a")
+    assert len(run(tmp_path / "videos", tmp_path / "data", form=form)) == 1
+    assert len(records.open_data(tmp_path / "data").videos) == 0
+
+
+def test_a_name_that_is_not_utf8(tmp_path, inline):
+    video_files.write(tmp_path / "videos" / "good.avi", video_files.noise(5))
+    path = os.fsencode(tmp_path / "videos") + b"/caf\xe9.avi"
+    os.link(tmp_path / "videos" / "good.avi", path)
+    found = run(tmp_path / "videos", tmp_path / "data")
+    assert found == {os.fsdecode(path): "its name is not UTF-8"}
+    assert path in (tmp_path / "data" / "failures.csv").read_bytes()
+    assert records.open_data(tmp_path / "data").failures == found
+
+
+def test_a_video_that_no_shard_can_hold_is_refused_as_soon_as_it_is_too_large(
+    tmp_path, inline, monkeypatch
+):
+    """Counted are the JPEG files and, for each frame, the 12 bytes of its lengths."""
+    path = video_files.write(tmp_path / "videos" / "x.avi", video_files.moving(5, (1, 0)))
+    storage = prepare.Storage(size=None, flow="dis", min_frames=2)
+    whole = extract.extract(path, "x", storage)
+    sizes = [len(file) for file in [*whole.rgb, *whole.u, *whole.v]]
+    exact = sum(sizes) + 5 * 12
+    assert len(sizes) == 5 + 4 + 4 and extract.extract(path, "x", storage, exact) == whole
+    for limit, frame in ((exact - 1, 5), (len(whole.rgb[0]) + 11, 1)):
+        with pytest.raises(video.VideoError, match=f"too large: .* {limit} .* at frame {frame};"):
+            extract.extract(path, "x", storage, limit)
+    assert extract.MOST_BYTES == 2 * 1024**3 - 1024**2  # a mebibyte below a protocol buffer's most
+    monkeypatch.setattr(extract, "MOST_BYTES", exact - 1)
+    assert "too large" in run(path.parent, tmp_path / "data", size=None)[str(path)]
+    assert run(path.parent, tmp_path / "folders", size=None, form="folders") == {}
+
+
+# The command.
+
+
+def command(*arguments):
+    return cli.main("prepare", "--flow=dis", "--size=64x48", *map(str, arguments))
+
+
+def test_the_command_and_its_exit_status(videos, tmp_path, inline, caplog):
+    base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--form=folders")
+    assert command(*base) == 1  # FRAMES is less than the default of 16
+    for name in CLIPS:
+        assert f"{videos / name}: shorter than one clip: 6 frames, at least 16" in caplog.text
+    assert f"3 videos failed; see {tmp_path / 'data' / 'failures.csv'}." in caplog.text
+    assert "holds 0 videos, 0 frames." in caplog.text and "Next:" not in caplog.text
+    assert command(*base, "--allow_failures") == 0
+    assert command(*base, "--min_frames=6") == cli.FAILED
+    assert "data was begun with min_frames=16: " in caplog.text
+
+
+def test_the_command_prepares_a_list(videos, tmp_path, inline, caplog):
+    (tmp_path / "list.txt").write_text("b 0\nright/a 0\n")
+    base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--min_frames=6", "--flow=none")
+    assert command(*base, f"--list={tmp_path / 'list.txt'}") == 0
+    assert f"{tmp_path / 'data'} holds 2 videos, 12 frames." in caplog.text
+    next_line = rf"Next: mas train --recipe=pace_small_c3d --data={tmp_path / 'data'}$"
+    assert re.search(next_line, caplog.text, re.MULTILINE)
+    assert records.open_data(tmp_path / "data").videos == ["right/b", "right/a"]
+    with pytest.raises(ValueError, match="line 1: 'right/absent' matches none"):
+        run(videos, tmp_path / "data", list=[lists.Entry("right/absent")])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--size=171"], "size .*Received: size='171'."),
+        (["--videos=absent"], "videos must be an existing folder. Received: 'absent'."),
+        (["more"], "mas prepare takes flags only. Received: more."),
+        (["--flow=farneback"], "flow must be one of .*Received: flow='farneback'"),
+    ],
+)
+def test_the_command_refuses(videos, tmp_path, caplog, arguments, message):
+    found = command(f"--videos={videos}", f"--output={tmp_path / 'data'}", *arguments)
+    assert found == cli.FAILED and re.search(message, caplog.text), caplog.text
+    assert not (tmp_path / "data").exists()

@@ -11,15 +11,13 @@ import video_files
 from preparing import run_noise as run
 from preparing import write_text, write_videos
 
-from mas import prepare, records
-from mas.prepare import dataset, failures, workers
-
-PER_SHARD = 2
+from mas import files, lists, records
+from mas.prepare import plan, workers
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", PER_SHARD)
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 2)
 
 
 @pytest.fixture
@@ -28,19 +26,17 @@ def extracted(monkeypatch):
 
 
 def test_failures_are_tried_again_when_the_run_was_finished_or_the_file_changed(
-    tmp_path, extracted, monkeypatch
+    tmp_path, extracted
 ):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
     write_text(videos, "bc")
-    assert len(run(videos, output)) == 2
-    extracted.clear()
-    assert len(run(videos, output)) == 2
-    assert extracted == ["b", "c"]
-    (output / "dataset.json").unlink()  # as if it had been killed
-    extracted.clear()
-    assert len(run(videos, output)) == 2
-    assert extracted == []
+    for tried in (["a", "b", "c"], ["b", "c"], []):
+        extracted.clear()
+        assert len(run(videos, output)) == 2
+        assert extracted == tried
+        if tried == ["b", "c"]:
+            (output / "dataset.json").unlink()  # as if it had been killed
     (output / "dataset.json").unlink()
     write_videos(videos, "b")
     assert list(run(videos, output)) == [str(videos / "c.avi")]
@@ -60,24 +56,21 @@ def test_a_crash_is_tried_again_even_if_the_run_was_killed(tmp_path, extracted):
     run(videos, output)
     write_videos(videos, "b")
     rows = [(videos / "b.avi", f"{workers.CRASHED} (signal 9)")]
-    records.write_csv(output / "failures.csv", ("path", "reason"), rows)
+    files.write_csv(output / "failures.csv", ("path", "reason"), rows)
     (output / "dataset.json").unlink()
     assert run(videos, output) == {}
     assert extracted == ["a", "b"]
 
 
-@pytest.mark.parametrize("form", ["shards", "folders"])
-def test_failures_of_other_lists_stay_until_they_are_mended_or_gone(tmp_path, extracted, form):
+def test_failures_of_other_lists_stay_until_they_are_mended_or_gone(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "ad")
     write_text(videos, "bce")
 
     def prepare_only(names):
         extracted.clear()
-        settings = prepare.Settings(form, video_files.SIZE, "dis", min_frames=2)
-        found = prepare.find_videos(videos)
-        failed = prepare.prepare({n: found[n] for n in names if n in found}, output, settings, 2)
-        listed = [pathlib.Path(path).stem for path, _ in failures.read(output)]
+        failed = run(videos, output, list=[lists.Entry(name) for name in names])
+        listed = [pathlib.Path(path).stem for path in records.open_data(output).failures]
         description = json.loads((output / "dataset.json").read_text())
         assert description["failures"] == len(listed)
         return "".join(pathlib.Path(path).stem for path in failed), "".join(listed)
@@ -100,19 +93,15 @@ def test_failures_of_other_lists_stay_until_they_are_mended_or_gone(tmp_path, ex
 
 def test_a_relative_folder_names_the_same_files(tmp_path, extracted, monkeypatch):
     """Or the failures of one call would look like another's files to the next."""
-    (tmp_path / "videos").mkdir()
     write_text(tmp_path / "videos", "a")
-    monkeypatch.chdir(tmp_path)
-    assert list(run(pathlib.Path("videos"), tmp_path / "data")) == [str(tmp_path / "videos/a.avi")]
-    monkeypatch.chdir(tmp_path / "videos")
-    run(pathlib.Path("."), tmp_path / "data")
-    assert [path for path, _ in failures.read(tmp_path / "data")] == [
-        str(tmp_path / "videos/a.avi")
-    ]
+    for folder, videos in ((tmp_path, "videos"), (tmp_path / "videos", ".")):
+        monkeypatch.chdir(folder)
+        assert list(run(videos, tmp_path / "data")) == [str(tmp_path / "videos/a.avi")]
+        assert len(records.open_data(tmp_path / "data").failures) == 1
 
 
 def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatch):
-    """A later version may have another: what is stored must be neither lost nor done again."""
+    """Another version may have another: what is stored must be neither lost nor done again."""
     videos, before, output = tmp_path / "videos", tmp_path / "before", tmp_path / "data"
     write_videos(videos, "abcef")
     write_text(videos, "d")
@@ -122,30 +111,22 @@ def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatc
     run(videos, output)
     assert records.open_data(output).videos == list("abcdefg")
     extracted.clear()
-    for number in (1, 3, 64):
-        monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", number)
-        shutil.copytree(before, tmp_path / str(number))
-        assert run(videos, tmp_path / str(number)) == {}
-        assert video_files.tree(tmp_path / str(number)) == video_files.tree(output)
-    assert extracted == ["d", "g"] * 3
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 3)
+    assert run(videos, before) == {} and video_files.tree(before) == video_files.tree(output)
+    assert extracted == ["d", "g"]
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 64)  # what it was before it was recorded
+    run(videos, tmp_path / "old")
+    known = json.loads((tmp_path / "old" / "plan.json").read_text())
+    assert known.pop("videos_per_shard") == 64
+    (tmp_path / "old" / "plan.json").write_text(json.dumps(known))
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", 2)
+    write_videos(videos, "h")
+    assert run(videos, tmp_path / "old") == {}
+    assert records.open_data(tmp_path / "old").videos == list("abcdefgh")
+    assert len(list((tmp_path / "old").glob("videos-*.tfrecord"))) == 1
 
 
-def test_a_plan_of_before_the_size_was_recorded(tmp_path, extracted, monkeypatch):
-    """All of these have 64 videos a shard."""
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", 64)
-    write_videos(tmp_path / "videos", "abc")
-    run(tmp_path / "videos", tmp_path / "data")
-    plan = json.loads((tmp_path / "data" / "plan.json").read_text())
-    assert plan.pop("videos_per_shard") == 64
-    (tmp_path / "data" / "plan.json").write_text(json.dumps(plan))
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", 2)
-    write_videos(tmp_path / "videos", "d")
-    assert run(tmp_path / "videos", tmp_path / "data") == {}
-    assert records.open_data(tmp_path / "data").videos == list("abcd")
-    assert len(list((tmp_path / "data").glob("videos-*.tfrecord"))) == 1
-
-
-def test_added_videos_come_last(tmp_path, extracted):
+def test_added_videos_come_last_and_a_finished_run_has_nothing_left_to_do(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "bcd")
     run(videos, output)
@@ -153,6 +134,8 @@ def test_added_videos_come_last(tmp_path, extracted):
     write_videos(videos, "ae")
     extracted.clear()
     run(videos, output)
+    before = video_files.tree(output)
+    assert run(videos, output) == {} and video_files.tree(output) == before
     assert extracted == ["a", "e"]
     assert records.open_data(output).videos == ["b", "c", "d", "a", "e"]
     assert (output / "videos-00000.tfrecord").stat().st_mtime_ns == first
@@ -160,28 +143,17 @@ def test_added_videos_come_last(tmp_path, extracted):
     assert (stored["videos"], stored["frames"]) == (5, 10)
 
 
-def test_a_finished_run_has_nothing_left_to_do(tmp_path, extracted):
-    write_videos(tmp_path / "videos", "abc")
-    run(tmp_path / "videos", tmp_path / "data")
-    before = video_files.tree(tmp_path / "data")
-    extracted.clear()
-    assert run(tmp_path / "videos", tmp_path / "data") == {}
-    assert extracted == []
-    assert video_files.tree(tmp_path / "data") == before
-
-
-@pytest.mark.parametrize("form", ["shards", "folders"])
-def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted, form):
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
-    run(videos, output, form)
+    run(videos, output)
     before = video_files.tree(output)
     (output / "dataset.json").unlink()
     (output / "staging").mkdir()
     for name in ("plan.json.tmp", "failures.csv.tmp", "videos-00009.tfrecord.tmp"):
         (output / name).write_text("half")
     (output / "staging" / "0000000.npz.123.tmp").write_text("half")
-    run(videos, output, form)
+    run(videos, output)
     assert video_files.tree(output) == before
 
 
@@ -190,7 +162,7 @@ def test_two_runs_at_once_are_refused(tmp_path, extracted):
     (tmp_path / "data").mkdir()
     with open(tmp_path / "data" / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match="Another mas.prepare is at work in .*data"):
+        with pytest.raises(RuntimeError, match="at work in .*data"):
             run(tmp_path / "videos", tmp_path / "data")
     assert extracted == []
     assert run(tmp_path / "videos", tmp_path / "data") == {}

@@ -1,12 +1,10 @@
 """Preparation that is killed ends as one undisturbed run does."""
 
 import collections
-import functools
 import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -20,14 +18,14 @@ from preparing import ENVIRONMENT, write_text, write_videos
 from preparing import run_noise as run
 
 from mas import prepare, records
-from mas.prepare import dataset
+from mas.prepare import plan
 
 PER_SHARD = 2
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(dataset, "VIDEOS_PER_SHARD", PER_SHARD)
+    monkeypatch.setattr(plan, "VIDEOS_PER_SHARD", PER_SHARD)
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ class Killed(BaseException):
 
 
 class Steps:
-    """Counts the changes that go on in the file system and ends the process at one of them."""
+    """Counts the changes in the file system, and ends the process at one of them."""
 
     def __init__(self, patch, last):
         self.count, self.last = 0, last
@@ -75,46 +73,65 @@ class Steps:
             raise Killed
 
 
-def killed_at_every_step(monkeypatch, start, go_on):
-    """Yields (step, what `go_on` returns afterwards); `start` makes the state before."""
+def killed_at_every_step(monkeypatch, start, resume):
+    """Yields (step, what `resume` returns afterwards); `start` makes the state before."""
     for last in range(1, 10_000):
         start()
         with monkeypatch.context() as patch:
             steps = Steps(patch, last)
             try:
-                go_on()
+                resume()
             except Killed:
                 pass
         if steps.count < last:
             assert last > 20
             return
-        yield last, go_on()
+        yield last, resume()
 
 
-@pytest.mark.parametrize("form, good, bad", [("shards", "abde", "cf"), ("folders", "ac", "b")])
-def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, good, bad):
-    """Same files; every video is extracted once, but for the one that was being extracted."""
-    videos, output = tmp_path / "videos", tmp_path / "data"
+@pytest.mark.parametrize(
+    "form, before, good, bad",
+    [
+        ("shards", "", "abde", "cf"),
+        ("folders", "", "ac", "b"),
+        ("shards", "ace", "bd", "f"),  # b, d and f come into shards of a, c and e
+        pytest.param("folders", "ace", "bd", "f", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, before, good, bad):
+    """Same files; every video is extracted once, except the one that was being extracted.
+
+    What an earlier run finished is neither lost nor done again.
+    """
+    videos, earlier, output = (tmp_path / name for name in ("videos", "earlier", "data"))
+    if before:
+        write_videos(videos, before)
+        write_text(videos, good[0] + bad)  # one is repaired, the other as bad as before
+        run(videos, earlier, form)
     write_videos(videos, good)
     write_text(videos, bad)
-    failed = run(videos, tmp_path / "undisturbed", form)
-    assert len(failed) == len(bad)
-    expected = video_files.tree(tmp_path / "undisturbed")
-    assert extracted == sorted(good + bad)
 
-    def start():
-        shutil.rmtree(output, ignore_errors=True)
+    def start(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        if before:
+            shutil.copytree(earlier, folder)
         extracted.clear()
 
-    def go_on():
-        finished.append((output / "dataset.json").is_file())
+    def resume():
+        finished.append((output / "dataset.json").is_file() and bool(extracted))
         return run(videos, output, form)
 
+    start(tmp_path / "undisturbed")
+    failed = run(videos, tmp_path / "undisturbed", form)
+    assert list(failed) == [str(videos / f"{name}.avi") for name in bad]
+    expected = video_files.tree(tmp_path / "undisturbed")
+    assert extracted == sorted(good + bad)
     finished = []
-    for step, found in killed_at_every_step(monkeypatch, start, go_on):
+    for step, found in killed_at_every_step(monkeypatch, lambda: start(output), resume):
         assert found == failed, step
         assert video_files.tree(output) == expected, step
         again = list((collections.Counter(extracted) - collections.Counter(good + bad)).elements())
+        assert set(extracted) == {*good, *bad}
         if finished[-1]:  # killed when all was done: the bad ones get their second chance
             assert again == list(bad), step
         else:
@@ -122,49 +139,27 @@ def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, good, bad):
     assert any(finished)
 
 
-@pytest.mark.parametrize("form", ["shards", "folders"])
-def test_killed_at_any_step_while_videos_are_added(tmp_path, monkeypatch, extracted, form):
-    """What an earlier run finished is neither lost nor done again, in shared shards either."""
-    videos, before, output = tmp_path / "videos", tmp_path / "before", tmp_path / "data"
-    write_videos(videos, "ace")
-    write_text(videos, "bf")
-    run(videos, before, form)
-    write_videos(videos, "bd")  # b is repaired, d is new, f stays what it is
-    shutil.copytree(before, tmp_path / "undisturbed")
-    extracted.clear()
-    failed = run(videos, tmp_path / "undisturbed", form)
-    assert extracted == ["b", "d", "f"] and list(failed) == [str(videos / "f.avi")]
-    expected = video_files.tree(tmp_path / "undisturbed")
-
-    def start():
-        shutil.rmtree(output, ignore_errors=True)
-        shutil.copytree(before, output)
-        extracted.clear()
-
-    for step, found in killed_at_every_step(monkeypatch, start, lambda: run(videos, output, form)):
-        assert found == failed, step
-        assert video_files.tree(output) == expected, step
-        again = [name for name, count in collections.Counter(extracted).items() if count > 1]
-        assert set(extracted) == {"b", "d", "f"} and len(again) <= 1, (step, extracted)
-
-
-# Killed for good: SIGKILL to the real command and its worker processes.
+# Ended for good: a signal to the real command, whose workers must end with it.
 
 COMMAND = f"""
-import runpy, sys
-from mas.prepare import dataset
-dataset.VIDEOS_PER_SHARD = {PER_SHARD}
-runpy.run_module("mas.prepare", run_name="__main__", alter_sys=True)
+import sys
+from mas import cli
+from mas.prepare import plan
+plan.VIDEOS_PER_SHARD = {PER_SHARD}
+sys.exit(cli.main("prepare", *sys.argv[1:]))
 """
 WORKERS = 2
 needs_proc = pytest.mark.skipif(not pathlib.Path("/proc/self/stat").is_file(), reason="no /proc")
 
 
-def start_command(videos, output):
-    words = [f"--videos={videos}", f"--output={output}", f"--workers={WORKERS}", "--flow=dis"]
+def start_command(videos, output, *flags):
+    words = [f"--videos={videos}", f"--output={output}", f"--workers={WORKERS}", *flags]
     log = open(output.with_name("log"), "w+")
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *words], env=ENVIRONMENT, stderr=log
+        [sys.executable, "-c", COMMAND, *words],
+        env=ENVIRONMENT,
+        stderr=log,
+        start_new_session=True,
     ), log
 
 
@@ -204,63 +199,69 @@ def done(output):
     return len({*rows, *(names[position] for position in staged)})
 
 
-def kill_when(videos, output, condition, delay):
-    """Kills the command `delay` seconds after `condition`: its workers, and as `ready`."""
-    process, log = start_command(videos, output)
+def end_when(videos, output, condition, number, *flags):
+    """Sends the command a signal once a condition holds; (its status, its words)."""
+    process, log = start_command(videos, output, *flags)
+    wait_for(lambda: " ready, " in pathlib.Path(log.name).read_text() or process.poll() is not None)
     wait_for(lambda: condition() or process.poll() is not None)
-    time.sleep(delay)
     helpers = children(process.pid)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "it ended by itself before it could be killed"
+    os.killpg(process.pid, number)  # as a terminal does
+    status = process.wait(20)
     wait_for(lambda: not any(map(alive, helpers)), 10)
-    return helpers, ready(log)
-
-
-def ready(log):
-    """How many videos the command found stored when it began; None if it did not get that far."""
     log.seek(0)
-    found = re.search(r"videos: (\d+) ready", log.read())
-    log.close()
-    return found and int(found[1])
-
-
-def reference(videos, output):
-    """What an undisturbed run leaves, made in this process."""
-    settings = prepare.Settings(method="dis")
-    return prepare.prepare(prepare.find_videos(videos), output, settings, WORKERS)
+    with log:
+        return status, log.read()
 
 
 @needs_proc
 def test_sigkill(tmp_path):
-    """At seeded moments: while it starts, plans, extracts and writes shards."""
-    rng = random.Random(0)
+    """While it extracts, and while it writes shards."""
     videos, output = tmp_path / "videos", tmp_path / "data"
-    write_videos(videos, "abcdefghijkl", frames=40)
+    write_videos(videos, "abcdefgh", frames=40)
     video_files.cut(videos / "d.avi", 0.5)
-    moments = [
-        (lambda before: True, rng.uniform(0.05, 0.3)),
-        (lambda before: (output / "plan.json").is_file(), rng.uniform(0, 0.3)),
-        (lambda before: done(output) >= before + 2, rng.uniform(0, 0.1)),
-        (lambda before: any(output.glob("*.tfrecord*")), rng.uniform(0, 0.01)),
-    ]
-    helped, before = [], 0
-    for condition, delay in moments:
-        helpers, began = kill_when(videos, output, functools.partial(condition, before), delay)
-        helped += helpers
-        assert began in (None, before), "a stored video was not taken for stored"
+    before = 0
+    for moment in (lambda: done(output) >= 2, lambda: any(output.glob("*.tfrecord*"))):
+        status, words = end_when(videos, output, moment, signal.SIGKILL, "--flow=dis")
+        assert status == -signal.SIGKILL, "it ended by itself before it could be killed"
+        assert f"8 videos: {before} ready" in words, "a stored video was not taken for stored"
         before = done(output)
-    assert len(helped) >= WORKERS and before >= 2 and any(output.glob("*.tfrecord*"))
-    process, log = start_command(videos, output)
-    assert process.wait() == 1
-    assert ready(log) == before
-    failed = reference(videos, tmp_path / "undisturbed")
-    assert list(failed) == [str(videos / "d.avi")]
+        assert before >= 2
+    options = {"flow": "dis", "progress": False}
+    for folder in (output, tmp_path / "undisturbed"):
+        failed = prepare.prepare_videos(videos, folder, **options).failures
+        assert list(failed) == [str(videos / "d.avi")]
     assert video_files.tree(output) == video_files.tree(tmp_path / "undisturbed")
 
 
 @needs_proc
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_command_and_workers_in_the_middle_of_a_flow(tmp_path, number):
+    """With one line; a frame's TV-L1 takes a second here."""
+    videos, output = tmp_path / "videos", tmp_path / "data"
+    video_files.write(videos / "x.avi", video_files.moving(40, (1, 0), (480, 320)))
+
+    def at_work():
+        return "0 of 1 video" in output.with_name("log").read_text()
+
+    status, words = end_when(videos, output, at_work, number, "--size=keep", "--form=folders")
+    if number == signal.SIGKILL:
+        assert status == -number
+    else:
+        assert status == 128 + number
+        assert words.endswith("stopped; the same command resumes\n") and "Traceback" not in words
+    assert not list(output.rglob("*.jpg")) and (output / "plan.json").is_file()
+
+
+@needs_proc
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_sigkill_at_any_time(tmp_path, seed):
     """Again and again, a random time after each start, until it comes to its end."""
     rng = random.Random(seed)
@@ -269,7 +270,7 @@ def test_sigkill_at_any_time(tmp_path, seed):
     write_text(videos, "m")
     kills, status = 0, None
     while status is None:
-        process, log = start_command(videos, output)
+        process, log = start_command(videos, output, "--flow=dis")
         try:
             status = process.wait(rng.uniform(0, 3 + kills))
         except subprocess.TimeoutExpired:
@@ -280,23 +281,5 @@ def test_sigkill_at_any_time(tmp_path, seed):
             kills += 1
         log.close()
     assert (status, kills > 0) == (1, True)
-    reference(videos, tmp_path / "undisturbed")
+    prepare.prepare_videos(videos, tmp_path / "undisturbed", flow="dis", progress=False)
     assert video_files.tree(output) == video_files.tree(tmp_path / "undisturbed")
-
-
-@needs_proc
-def test_a_worker_ends_although_its_flow_takes_long(tmp_path):
-    """The worker computes; its input ends because the parent is gone: it does not wait."""
-    video_files.write(tmp_path / "videos" / "x.avi", video_files.moving(40, (1, 0), (320, 240)))
-    words = [f"--videos={tmp_path / 'videos'}", f"--output={tmp_path / 'data'}", "--size=keep"]
-    command = [sys.executable, "-m", "mas.prepare", *words, "--form=folders", "--workers=1"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    wait_for(lambda: children(process.pid))
-    time.sleep(1)
-    helpers = children(process.pid)
-    process.kill()
-    process.wait()
-    start = time.monotonic()
-    wait_for(lambda: not any(map(alive, helpers)), 10)
-    assert helpers and time.monotonic() - start < 3
-    assert not list((tmp_path / "data").rglob("*.jpg"))

@@ -1,31 +1,20 @@
-"""Preparation: the worker processes, and the command."""
+"""Preparation: the worker processes, and how far they are."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import preparing
 import pytest
 import video_files
-from preparing import ENVIRONMENT, ROOT, failures, run
+from preparing import ENVIRONMENT, run
 
-from mas import prepare, records
-from mas.prepare import workers
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    return preparing.film(tmp_path_factory.mktemp("videos"))
-
-
-@pytest.fixture
-def inline(monkeypatch):
-    monkeypatch.setattr(workers, "Pool", video_files.Inline)
-
-
-# The workers.
+from mas import video
+from mas.prepare import extract, progress, workers
 
 
 def test_as_many_workers_as_cores_that_this_process_may_use(monkeypatch):
@@ -38,12 +27,6 @@ def test_as_many_workers_as_cores_that_this_process_may_use(monkeypatch):
     assert workers.cores() == 1
 
 
-def test_preparation_does_not_need_linux(videos, tmp_path, inline, monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    settings = prepare.Settings(size=(64, 48), method="none", min_frames=5)
-    assert prepare.prepare(prepare.find_videos(videos), tmp_path / "data", settings) == {}
-
-
 FAKE = """
 import json, os, signal, sys, time
 for line in sys.stdin:
@@ -54,9 +37,11 @@ for line in sys.stdin:
         os.kill(os.getpid(), signal.SIGSEGV)
     if job["video"] == "fail":
         sys.exit("OSError: [Errno 28] No space left on device")
+    print(json.dumps({"done": 7}), flush=True)
     time.sleep(job.get("seconds", 0))
-    print(json.dumps({"frames": 1, "pid": os.getpid()}), flush=True)
+    print(json.dumps({"frames": 9, "pid": os.getpid()}), flush=True)
 """
+COMMAND = [sys.executable, "-c", FAKE]
 
 
 def fake_jobs(tmp_path, *names, **options):
@@ -65,60 +50,47 @@ def fake_jobs(tmp_path, *names, **options):
 
 
 def test_a_worker_that_crashes_is_replaced_and_its_video_named(tmp_path):
-    pool = workers.Pool(1, [sys.executable, "-c", FAKE])
-    answers = {}
-    for job, answer in pool.run(fake_jobs(tmp_path, "a", "b", "crash", "c", "d")):
-        answers[job["video"]] = answer
+    answers, news = {}, []
+    with workers.Pool(1, COMMAND) as pool:
+        for job, answer in pool.run(fake_jobs(tmp_path, "a", "b", "crash", "c", "d")):
+            if "done" in answer:
+                news.append((job["video"], answer["done"]))
+            else:
+                answers[job["video"]] = answer
     assert answers.pop("crash") == {"error": "the decoder crashed (signal 11)"}
     pids = [answers[name].pop("pid") for name in "abcd"]
-    assert answers == {name: {"frames": 1} for name in "abcd"}
+    assert answers == {name: {"frames": 9} for name in "abcd"}
     assert pids[0] == pids[1] != pids[2] == pids[3]
+    assert news == [(name, 7) for name in "abcd"]
     assert (tmp_path / "log").read_text().split() == ["a", "b", "crash", "c", "d"]
 
 
-def test_a_worker_that_fails_ends_the_run_with_its_last_words(tmp_path):
-    pool = workers.Pool(2, [sys.executable, "-c", FAKE])
-    jobs = fake_jobs(tmp_path, "fail", *"abcdefghijklmnopqrst", seconds=0.05)
-    with pytest.raises(RuntimeError, match=r"failed on fail.avi: OSError: \[Errno 28\] No space"):
-        list(pool.run(jobs))
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_whatever_ends_a_run_ends_its_workers_at_once(tmp_path, error):
+    """A worker that fails, with its last words; and an interruption, though others take a minute"""
+    first, seconds = ("fail", 0.05) if error is RuntimeError else ("a", 60)
+    jobs = fake_jobs(tmp_path, first, *"bcdefghijklmnopqrst", seconds=seconds)
+    start = time.monotonic()
+    with pytest.raises(error, match="fail.avi: OSError.*No space|^$"):
+        with workers.Pool(2, COMMAND) as pool:
+            for _ in pool.run(jobs):
+                if error is KeyboardInterrupt:
+                    raise error
+    assert time.monotonic() - start < 10 and not pool._workers
+    assert not any(thread.name.endswith("(_serve)") for thread in threading.enumerate())
     taken = (tmp_path / "log").read_text().split()
-    time.sleep(0.3)
-    assert len((tmp_path / "log").read_text().split()) <= len(taken) + 1 < 10
-
-
-CRASHING = """
-import ctypes
-from mas.prepare import extract
-run = extract.run
-extract.run = lambda job: ctypes.string_at(0) if job["video"] == "b" else run(job)
-extract.main()
-"""
-
-
-def test_a_crash_costs_its_video_alone_and_is_tried_again(tmp_path, monkeypatch):
-    for name in ("a.avi", "b.avi", "c.avi"):
-        video_files.write(tmp_path / "videos" / name, video_files.noise(5))
-    command = [sys.executable, "-c", CRASHING]
-    with monkeypatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        pool = workers.Pool
-        patch.setattr(workers, "Pool", lambda count: pool(count, command))
-        found = run(tmp_path / "videos", tmp_path / "data")
-    crashed = str(tmp_path / "videos" / "b.avi")
-    assert found == {crashed: "the decoder crashed (signal 11)"}
-    assert records.open_data(tmp_path / "data").videos == ["a", "c"]
-    monkeypatch.setattr(workers, "Pool", video_files.Inline)
-    assert run(tmp_path / "videos", tmp_path / "data") == {}
-    run(tmp_path / "videos", tmp_path / "undisturbed")
-    assert video_files.tree(tmp_path / "data") == video_files.tree(tmp_path / "undisturbed")
+    time.sleep(0.2)
+    assert (tmp_path / "log").read_text().split() == taken and len(taken) < 10
 
 
 NOISY = """
 import os
 from mas.prepare import extract
-def run(job):
+extract.NEWS_EVERY = 0
+def run(job, tell):
     os.write(1, b"noise")
     print("noise", flush=True)
+    tell(1)
     return {"frames": job["n"]}
 extract.run = run
 extract.main()
@@ -133,74 +105,92 @@ def test_a_worker_answers_lines_and_nothing_else_and_ends_with_its_input():
     for n in (1, 2):
         worker.stdin.write(b'{"n": %d}\n' % n)
         worker.stdin.flush()
+        assert json.loads(worker.stdout.readline()) == {"done": 1}
         assert json.loads(worker.stdout.readline()) == {"frames": n}
     rest, words = worker.communicate(timeout=20)
     assert (rest, worker.returncode) == (b"", 0)
     assert words.count(b"noise") == 4
 
 
-def test_a_result_that_cannot_be_stored_ends_the_run(videos, tmp_path):
+def test_a_result_that_cannot_be_stored_ends_the_run(tmp_path):
     """Nothing is wrong with the videos then, and none is called bad."""
-    run(videos, tmp_path / "data", form="folders", method="none")
-    (tmp_path / "data" / "dataset.json").unlink()
-    (tmp_path / "data" / "jpegs_256" / "right" / "a").rename(tmp_path / "away")
+    videos = preparing.film(tmp_path / "videos")
+    (tmp_path / "data").mkdir()
+    settings = {"form": "folders", "size": [64, 48], "method": "none"}
+    known = {"settings": {**settings, "quality": 95, "min_frames": 5}, "videos": []}
+    (tmp_path / "data" / "plan.json").write_text(json.dumps(known))
+    (tmp_path / "data" / "jpegs_256" / "right").mkdir(parents=True)
     (tmp_path / "data" / "jpegs_256" / "right" / "a").write_text("in the way")
     with pytest.raises(RuntimeError, match="A worker failed on .*a.avi: NotADirectoryError"):
-        run(videos, tmp_path / "data", form="folders", method="none")
+        run(videos, tmp_path / "data", form="folders", flow="none")
     assert not (tmp_path / "data" / "failures.csv").exists()
 
 
-# The command.
+# How far.
 
 
-def command(*flags):
-    """Runs mas.prepare; (exit status, what it said)."""
-    words = [sys.executable, "-m", "mas.prepare", "--flow=dis", "--size=64x48", "--workers=1"]
-    done = subprocess.run([*words, *flags], env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.stdout == ""
-    return done.returncode, done.stderr
+def jobs(count, method="dis"):
+    return [{"video": n, "path": f"{n}.avi", "storage": {"flow": method}} for n in range(count)]
 
 
-def test_the_command_and_its_exit_status(videos, tmp_path):
-    base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--form=folders")
-    status, text = command(*base)  # FRAMES is less than the default of 16
-    assert status == 1
-    for name in ("right/a.avi", "right/b.mkv", "down/c.avi"):
-        assert f"{videos / name}: shorter than one clip: 6 frames, at least 16 wanted" in text
-    assert f"3 videos failed; all are named in {tmp_path / 'data' / 'failures.csv'}." in text
-    assert "holds 0 videos, 0 frames." in text and "Next:" not in text
-    assert len(failures(tmp_path / "data")) == 4
-    assert command(*base, "--allow_failures")[0] == 0
-    status, text = command(*base, "--min_frames=6")
-    assert status == 2
-    assert "must go on with the same. Received: {" in text
+def test_the_total_is_what_was_done_and_what_is_declared_for_the_rest():
+    bar = progress.Progress(jobs(4), 2, show=False)
+    assert bar.frames() == (0, None)
+    for video_id, declared in ((0, 10), (1, 30), (2, 0)):
+        bar.note({"video": video_id, "ask": "count"}, {"declared": declared})
+    assert bar.frames() == (0, 80)  # those that are not known have the mean, 20
+    bar.note({"video": 0}, {"done": 4})
+    assert bar.frames() == (4, 80)
+    bar.note({"video": 0}, {"frames": 12})
+    assert bar.frames() == (12, 82)
+    bar.note({"video": 2}, {"done": 99})
+    bar.note({"video": 2}, {"error": "truncated"})
+    assert bar.frames() == (111, 161)
+    bar.note({"video": 3}, {"frames": 20})
+    bar.note({"video": 1}, {"frames": 31})
+    assert bar.frames() == (162, 162)
 
 
-def test_the_command_prepares_a_list(videos, tmp_path):
-    (tmp_path / "list.txt").write_text("right/b 0\nright/a 0\n")
-    base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--min_frames=6")
-    options = ("--flow=none", "--form=folders", f"--list={tmp_path / 'list.txt'}")
-    status, text = command(*base, *options)
-    assert status == 0
-    assert f"{tmp_path / 'data'} holds 2 videos, 12 frames." in text
-    assert f"Next: python train.py --data={tmp_path / 'data'}" in text
-    assert records.open_data(tmp_path / "data").videos == ["right/a", "right/b"]
-    (tmp_path / "list.txt").write_text("right/absent 0\n")
-    status, text = command(*base, *options)
-    assert status == 2
-    assert "line 1: 'right/absent' matches none" in text
+def test_the_first_seconds_say_how_long_the_whole_takes_and_dis_would(monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, "absl")
+    with progress.Progress(jobs(10, "tvl1"), 2) as bar:
+        asked = bar.questions()
+        assert [question["ask"] for question in asked] == ["count"] * 10 + ["dis"]
+        for question in asked[:-1]:
+            bar.note(question, {"declared": 742})
+        bar.note(asked[-1], {"dis": 0.01})
+        for seconds, frames in ((20, 3), (22, 9), (24.9, 18)):
+            now[0] = seconds
+            bar.note({"video": 0}, {"done": frames})
+        assert "About" not in caplog.text
+        now[0] = 26
+        bar.note({"video": 1}, {"done": 5})
+        bar.note({"video": 1}, {"done": 50})
+    (line,) = (record.message for record in caplog.records if "About" in record.message)
+    # 20 frames in 6 s from the first news on; dis: 7420 * 0.01 s on two workers.
+    assert line.startswith("About 37 minutes: 7420 frames, 3.3 frames/s on 2 workers; ")
+    assert "flow=dis" in line and line.endswith("about 37 seconds.")
 
 
-@pytest.mark.parametrize(
-    "flags, status, message",
-    [
-        (["--size=171"], 2, "size must be WIDTHxHEIGHT in pixels, or keep. Received: size='171'."),
-        (["--videos=absent"], 2, "videos must be an existing folder. Received: 'absent'."),
-        (["more"], 1, "mas.prepare takes flags only. Received: ['more']."),
-        (["--flow=farneback"], 1, "value should be one of <tvl1|dis|none>"),
-    ],
-)
-def test_the_command_refuses(videos, tmp_path, flags, status, message):
-    found, text = command(f"--videos={videos}", f"--output={tmp_path / 'data'}", *flags)
-    assert (found, message in text) == (status, True), text
-    assert not (tmp_path / "data").exists()
+def test_large_sets_are_counted_in_part_and_no_bar_counts_nothing(monkeypatch):
+    monkeypatch.setattr(progress, "COUNTED", 3)
+    asked = progress.Progress(jobs(7), 2).questions()
+    assert [question["video"] for question in asked] == [0, 3, 6]
+    assert progress.Progress(jobs(7), 2, show=False).questions() == []
+    assert progress.Progress([], 2).questions() == []
+
+
+def test_workers_foresee(tmp_path):
+    path = video_files.write(tmp_path / "x.avi", video_files.moving(20, (1, 0)))
+    storage = {"form": "shards", "size": [48, 32], "flow": "tvl1", "quality": 95, "min_frames": 2}
+    job = {"path": str(path), "video": "x", "storage": storage}
+    assert extract.foresee({**job, "ask": "count"}) == {"declared": 20}
+    assert 0 < extract.foresee({**job, "ask": "dis"})["dis"] < 0.1
+    assert extract.foresee({**job, "ask": "count", "path": "gone.avi"}) == {}
+    video_files.write(path, video_files.noise(1))
+    assert extract.foresee({**job, "ask": "dis"}) == {}
+    told = []
+    extract.extract(path, "x", extract.Storage(**{**storage, "min_frames": 1}), tell=told.append)
+    assert told == [1] and video.declared_frames(path) == 1

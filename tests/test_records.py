@@ -1,3 +1,5 @@
+"""The stored forms: what is written reads back, and what others wrote reads, too."""
+
 import json
 import shutil
 
@@ -50,35 +52,30 @@ def form(request):
 def test_any_frames_read_back_as_they_were_written(tmp_path, form):
     data = write(tmp_path / "data", form)
     assert sorted(data.videos) == sorted(FRAMES)
-    assert data.has_flow
+    assert data.has_flow and data.failures == {}
     rng = np.random.default_rng(0)
     for number, name in enumerate(data.videos):
         video = prepared(name)
         assert data.lengths[number] == video.frames == FRAMES[name]
-        for _ in range(30):
-            frames = rng.integers(0, video.frames, rng.integers(1, 6))
+        everything = data.read(number, range(video.frames), range(video.frames - 1))
+        assert everything == (video.rgb, video.u, video.v)
+        for _ in range(20):
+            frames = rng.integers(0, video.frames, rng.integers(0, 6))
             flows = rng.integers(0, max(1, video.frames - 1), rng.integers(0, 6))
             flows = flows[: 10 * (video.frames - 1)]  # none of the video of one frame
-            rgb, u, v = data.read(number, frames, flows)
-            assert rgb == [video.rgb[frame] for frame in frames]
-            assert u == [video.u[frame] for frame in flows]
-            assert v == [video.v[frame] for frame in flows]
-
-
-def test_flow_alone_and_everything_at_once(tmp_path, form):
-    data = write(tmp_path / "data", form)
-    number = data.videos.index("run/ä")
-    video = prepared("run/ä")
-    assert data.read(number, (), [4]) == ([], [video.u[4]], [video.v[4]])
-    assert data.read(number, range(12), range(11)) == (video.rgb, video.u, video.v)
+            if len(frames) + len(flows):
+                rgb, u, v = data.read(number, frames, flows)
+                assert rgb == [video.rgb[frame] for frame in frames]
+                assert u == [video.u[frame] for frame in flows]
+                assert v == [video.v[frame] for frame in flows]
 
 
 @pytest.mark.parametrize(
     "frames, flows, message",
     [
-        ([0, 7], [], r"frames of 'walk/a' must be in 0..6. Received: frames=\[0, 7\]"),
-        ([-1], [], r"frames of 'walk/a' must be in 0..6. Received: frames=\[-1\]"),
-        ([0], [6], r"flow_frames of 'walk/a' must be in 0..5. Received: flow_frames=\[6\]"),
+        ([0, 7], [], r"frames of 'walk/a' .*=\[0, 7\]"),
+        ([-1], [], r"frames of 'walk/a' .*=\[-1\]"),
+        ([0], [6], r"flow_frames of 'walk/a' .*=\[6\]"),
     ],
 )
 def test_frames_that_are_not_there_are_refused(tmp_path, form, frames, flows, message):
@@ -94,12 +91,14 @@ def test_data_without_flow(tmp_path, form):
     assert data.read(number, [6, 0])[0] == [prepared("walk/a").rgb[6], prepared("walk/a").rgb[0]]
     with pytest.raises(IndexError, match="flow_frames"):
         data.read(number, [0], [0])
+    with pytest.raises(ValueError, match="data must hold optical flow"):
+        records.open_data(tmp_path / "data", flow=True)
 
 
 def test_a_shard_holds_what_is_documented(tmp_path):
     """Read with TensorFlow's own parser, for readers that are not ours."""
     data = write(tmp_path / "data", "shards")
-    assert data.sizes.tolist() == [[32, 48]] * 3
+    assert data.sizes.tolist() == [[32, 48]] * 3 and data.rate(2) == 12.5
     features = {
         "video": tf.io.FixedLenFeature((), tf.string),
         "size": tf.io.FixedLenFeature((2,), tf.int64),
@@ -123,48 +122,6 @@ def test_a_shard_holds_what_is_documented(tmp_path):
         assert lengths.tolist() == [len(file) for file in files]
 
 
-def test_the_index_points_at_the_bytes(tmp_path):
-    write(tmp_path / "data", "shards")
-    (name, frames, height, width, lengths_at, images_at) = records.read_index(
-        tmp_path / "data" / "videos-00000.csv"
-    )[1]
-    assert (name, frames, height, width) == ("walk/b c", 1, 32, 48)
-    shard = (tmp_path / "data" / "videos-00000.tfrecord").read_bytes()
-    (image,) = prepared(name).rgb
-    assert shard[images_at : images_at + len(image)] == image
-    assert np.frombuffer(shard[lengths_at : lengths_at + 12], "<u4").tolist() == [len(image), 0, 0]
-
-
-def test_a_shard_is_rewritten_with_what_it_held(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    write_shard(folder, 0, [prepared("walk/a")])
-    kept = records.read_shard(folder, 0)
-    assert list(kept) == ["walk/a"]
-    records.stage(prepared("run/ä"), tmp_path / "new.npz")
-    records.write_shard(folder, 0, [tmp_path / "new.npz", None], [None, kept["walk/a"]])
-    write(tmp_path / "at once", "shards", names=["run/ä", "walk/a"])
-    for name in ("videos-00000.tfrecord", "videos-00000.csv"):
-        assert (folder / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
-
-
-def test_a_missing_index_is_made_again(tmp_path):
-    write(tmp_path / "data", "shards")
-    index = tmp_path / "data" / "videos-00000.csv"
-    text = index.read_bytes()
-    index.unlink()
-    assert records.read_shard(tmp_path / "data", 0) == {}
-    records.restore_indices(tmp_path / "data")
-    assert index.read_bytes() == text
-
-
-def test_staging_again_gives_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        records.stage(prepared("walk/a"), tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
-
-
 @pytest.mark.parametrize("part", ["lengths_at", "images_at"])
 def test_a_shard_that_ends_early(tmp_path, part):
     data = write(tmp_path / "data", "shards")
@@ -173,14 +130,8 @@ def test_a_shard_that_ends_early(tmp_path, part):
     ]
     shard = tmp_path / "data" / "videos-00001.tfrecord"
     shard.write_bytes(shard.read_bytes()[: start + 7])
-    with pytest.raises(ValueError, match=r"00001.tfrecord must hold \d+ bytes from byte \d+ on. "):
+    with pytest.raises(ValueError, match=r"00001.tfrecord must hold \d+ bytes .*Received: \d+\."):
         data.read(data.videos.index("run/ä"), range(12))
-
-
-def test_an_index_with_other_columns(tmp_path):
-    (tmp_path / "videos-00000.csv").write_text("video,frames\n")
-    with pytest.raises(ValueError, match="videos-00000.csv:1: expected the columns video,frames,h"):
-        records.read_index(tmp_path / "videos-00000.csv")
 
 
 # Folders.
@@ -211,13 +162,10 @@ def test_folders_that_others_prepared(tmp_path, nested):
         for number, file in enumerate(files, 1):
             (folder / f"frame{number:06d}.jpg").write_bytes(file)
     data = records.open_data(tmp_path)
-    assert data.videos == ["run/ä" if nested else "ä"]
+    assert data.videos == ["run/ä" if nested else "ä"] and data.rate(0) == 0.0
     assert data.lengths.tolist() == [12] and data.has_flow and data.sizes is None
-    assert data.read(0, [0, 11], [10]) == (
-        [video.rgb[0], video.rgb[11]],
-        [video.u[10]],
-        [video.v[10]],
-    )
+    found = data.read(0, [0, 11], [10])
+    assert found == ([video.rgb[0], video.rgb[11]], [video.u[10]], [video.v[10]])
     shutil.rmtree(tmp_path / "tvl1_flow")
     assert not records.open_data(tmp_path).has_flow
 
@@ -239,43 +187,27 @@ def test_frames_as_others_name_them(tmp_path, name):
 
 
 def test_names_that_a_reader_could_stumble_over(tmp_path):
-    """A folder that ends like a file, and one that is hidden."""
-    for name in ("walk/a.jpg", ".hidden/b"):
-        video = records.Prepared(name, 1, 1, 0, [b"frame"], [], [])
-        records.write_folders(tmp_path, video)
+    """A folder that ends like a file, one that is hidden, and the longest that there can be."""
+    names = ("walk/a.jpg", ".hidden/b", "walk/" + 255 * "x")
+    for name in names:
+        records.write_folders(tmp_path, records.Prepared(name, 1, 1, 0, [b"frame"], [], []))
     data = records.open_data(tmp_path)
-    assert dict(zip(data.videos, data.lengths, strict=True)) == {"walk/a.jpg": 1, ".hidden/b": 1}
-
-
-def test_names_as_long_as_a_file_system_takes(tmp_path):
-    name = "walk/" + 255 * "x"
-    records.write_folders(tmp_path, records.Prepared(name, 1, 1, 0, [b"frame"], [], []))
-    assert records.open_data(tmp_path).videos == [name]
-
-
-def test_unfinished_folders_are_removed(tmp_path):
-    write(tmp_path / "data", "folders")
-    before = sorted((tmp_path / "data").rglob("*"))
-    for top in ("jpegs_256", "tvl1_flow/u"):
-        (tmp_path / "data" / top / "walk" / ".1.tmp").mkdir()
-        (tmp_path / "data" / top / "walk" / ".1.tmp" / "frame000001.jpg").touch()
-    records.remove_unfinished(tmp_path / "data", list(FRAMES))
-    assert sorted((tmp_path / "data").rglob("*")) == before
+    assert dict(zip(data.videos, data.lengths, strict=True)) == dict.fromkeys(names, 1)
 
 
 # Opening.
 
 
-def test_what_is_no_data_set_is_refused(tmp_path):
-    for folder in (tmp_path / "absent", tmp_path):
-        with pytest.raises(FileNotFoundError, match="data must be a folder that mas.prepare wrote"):
+def test_what_is_no_finished_data_set_is_refused(tmp_path, form):
+    for folder, more in ((tmp_path / "absent", ", which is no folder"), (tmp_path, "")):
+        with pytest.raises(FileNotFoundError, match=f"data must .*Received: {folder}{more}."):
             records.open_data(folder)
-
-
-def test_an_interrupted_data_set_is_refused(tmp_path, form):
     write(tmp_path / "data", form)
     (tmp_path / "data" / "plan.json").write_text(json.dumps({}))
     records.open_data(tmp_path / "data")
     (tmp_path / "data" / "dataset.json").unlink()
-    with pytest.raises(ValueError, match="preparation was interrupted; run the same mas.prepare"):
+    with pytest.raises(ValueError, match="data must be a finished.*interrupted"):
         records.open_data(tmp_path / "data")
+    (tmp_path / "videos-00000.csv").write_text("video,frames\n")
+    with pytest.raises(ValueError, match="videos-00000.csv:1: expected the columns video,frames,h"):
+        records.read_index(tmp_path / "videos-00000.csv")

@@ -1,19 +1,17 @@
-"""Pages of neighbours, and features on a plane."""
+"""Pages of neighbours, features in the plane, and the names of their classes."""
 
 import base64
 import io
+import json
 import re
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mas import visualize
-from mas.evaluate import features
+from mas import cli, features, visualize
 from mas.visualize import output, retrieval
 
-COMMAND = "mas/visualize/__main__.py"
 ROWS = """query,query_label,rank,neighbour,neighbour_label,similarity
 turn/turn_01,5,1,up/up_01,4,0.900000
 turn/turn_01,5,2,turn/turn_00,5,0.800000
@@ -22,9 +20,16 @@ up/up_00,4,2,turn/turn_00,5,-0.600000
 """
 
 
-def draw(script, *arguments):
-    with script(COMMAND, *arguments) as module:
-        return module.main([COMMAND, arguments[0]])
+@pytest.fixture
+def draw(tmp_path, monkeypatch, caplog):
+    """Runs the command in tmp_path; (exit status, what it said)."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        caplog.clear()
+        return cli.main("visualize", *map(str, arguments)), caplog.text
+
+    return command
 
 
 def write(folder, text=ROWS):
@@ -44,15 +49,11 @@ def test_reads_neighbours(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("similarity", "distance", ":1: expected the columns query,.*Received: .*distance"),
-        ("0.800000", "near", ":3: expected query,.* Received: .*'near'"),
-        (
-            "5,2,turn",
-            "5,3,turn",
-            ":3: expected rank 2 and label 5 of turn/turn_01. Received: rank 3",
-        ),
-        ("up_00,4,2", "up_00,5,2", ":5: expected rank 2 and label 4 of .* label 5"),
-        (ROWS[ROWS.index("turn/") :], "", "expected a row for each neighbour. Received: none"),
+        ("similarity", "distance", ":1: .*distance"),
+        ("0.800000", "near", ":3: .*'near'"),
+        ("5,2,turn", "5,3,turn", ":3: .*rank 3"),
+        ("up_00,4,2", "up_00,5,2", ":5: .*label 5"),
+        (ROWS[ROWS.index("turn/") :], "", "Received: none"),
     ],
 )
 def test_what_is_no_neighbour_is_refused(tmp_path, old, new, words):
@@ -64,7 +65,9 @@ def test_a_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
     queries = visualize.read_neighbours(write(tmp_path))
     names = ["a", "b", "c", "d", "up & <away>", "turn"]
     videos = ("turn/turn_01", "turn/turn_00", "up/up_01", "up/up_00")
-    page = visualize.page(queries, queries, {video: f"PIC{video}" for video in videos}, "T", names)
+    page = visualize.retrieval_page(
+        queries, queries, {video: f"PIC{video}" for video in videos}, "T", names
+    )
     kinds = re.findall('<figure class="([a-z]+)" title="([^"]+)"', page)
     assert kinds == [
         *(("query", "turn/turn_01"), ("wrong", "up/up_01"), ("right", "turn/turn_00")),
@@ -75,12 +78,10 @@ def test_a_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
     assert "<b>up &amp; &lt;away&gt;</b> 0.900" in page and "<away>" not in page
     assert not re.search("https?://|src=|@import|<link|<script", page), "needs no other file"
 
-
-def test_a_page_of_some_queries_says_so(tmp_path):
-    queries = visualize.read_neighbours(write(tmp_path))
-    page = visualize.page(queries, queries[1:], {})
-    assert "top-1 50.0%, 2 queries, of which 1 are shown" in page
-    assert page.count("<section>") == 1 and "<b>5</b> -0.600" in page
+    page = visualize.retrieval_page(queries, retrieval.spread(queries, 1), {})
+    assert "top-1 50.0%, 2 queries, 1 of them shown" in page
+    assert page.count("<section>") == 1 and "<b>4</b> 0.900" in page
+    assert retrieval.spread(list(range(9)), 3) == [0, 4, 8]
 
 
 def test_thumbnails_are_small_jpegs():
@@ -91,25 +92,48 @@ def test_thumbnails_are_small_jpegs():
     np.testing.assert_allclose(np.asarray(decoded)[50, 60], [200, 0, 0], atol=4)
 
 
-def test_the_command_writes_a_page(script, sample_data, tmp_path, caplog):
-    arguments = [f"--data={sample_data / 'data'}", f"--neighbours={write(tmp_path)}"]
-    path = tmp_path / "page.html"
-    classes = f"--classes={sample_data / 'classes.txt'}"
-    assert draw(script, "retrieval", *arguments, classes, "--most=1", f"--output={path}") == 0
-    page = path.read_text()
-    assert "The page shows 1 of 2 queries (--most)." in caplog.text
+def test_the_command_writes_a_page_with_names(draw, sample_data, tmp_path):
+    """As mas evaluate leaves it: the list is named in retrieval.json, its classes lie beside."""
+    facts = {"gallery": {"from": str(sample_data / "train.txt"), "facts": {"model": "gone"}}}
+    (tmp_path / "retrieval.json").write_text(json.dumps(facts))
+    arguments = ["retrieval", f"--data={sample_data / 'data'}"]
+    arguments.append(f"--neighbours={write(tmp_path)}")
+    status, said = draw(*arguments, "--most=1")
+    page = (tmp_path / "retrieval.html").read_text()
+    assert status == 0 and "The page shows 1 of 2 queries (--most)." in said
+    names = (sample_data / "classes.txt").read_text().split()
+    assert f"<b>{names[5]}</b> query" in page
     pictures = re.findall(r"base64,([^)]+)\)", page)
-    assert len(pictures) == 3
-    sizes = {Image.open(io.BytesIO(base64.b64decode(text))).size for text in pictures}
-    assert sizes == {(44, 32)}
+    sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in pictures]
+    assert sizes == [(44, 32)] * 3
     (tmp_path / "short.txt").write_text("one\ntwo\n")
-    short = f"--classes={tmp_path / 'short.txt'}"
-    assert draw(script, "retrieval", *arguments, short, f"--output={path}") == 2
-    assert "labels must be below 2" in caplog.text
+    status, said = draw(*arguments, "--classes=short.txt")
+    assert status == 2 and "classes must be" in said
     write(tmp_path, ROWS.replace("up/up_01", "up/gone"))
-    assert draw(script, "retrieval", *arguments, f"--output={path}") == 2
-    assert "video must be an id of" in caplog.text and "up/gone" in caplog.text
-    assert path.read_text() == page
+    status, said = draw(*arguments)
+    assert status == 2 and re.search("video.*up/gone", said)
+    assert (tmp_path / "retrieval.html").read_text() == page
+
+
+# ---- class names ---------------------------------------------------------------------------------
+
+
+def test_class_names_are_found_beside_lists_and_files_or_in_a_run(tmp_path):
+    result, run = tmp_path / "result" / "features.npz", tmp_path / "run"
+    for folder in (result.parent, run):
+        folder.mkdir()
+    (tmp_path / "train.txt").write_text("a 0\n")
+    (run / "run.json").write_text('{"classes": ["one", "two"]}')
+    facts = {"list": str(tmp_path / "train.txt"), "model": str(run)}
+    assert visualize.find_class_names(result, 1, {}) is None
+    assert visualize.find_class_names(result, 1, facts) == ["one", "two"]
+    assert visualize.find_class_names(result, 2, facts) is None, "too few"
+    (tmp_path / "train_classes.txt").write_text("bend\njack\n")
+    assert visualize.find_class_names(result, 1, facts) == ["bend", "jack"]
+    (result.parent / "classes.txt").write_text("x\ny\n")
+    result.touch()
+    assert visualize.find_class_names(result, 1, facts) == ["x", "y"]
+    assert visualize.find_class_names(result, 1, {"classes": ["p", "q"]}) == ["p", "q"]
 
 
 # ---- embedding -----------------------------------------------------------------------------------
@@ -126,25 +150,21 @@ def clusters(count=12, seed=0):
 
 def test_clusters_stay_apart_and_the_seed_decides():
     values, _ = clusters()
-    points = visualize.plane(values, seed=3)
+    points = visualize.tsne(values, seed=3)
     assert points.shape == (24, 2) and points.dtype == np.float64
     centres = points[:12].mean(0), points[12:].mean(0)
     spread = max(np.linalg.norm(points[:12] - centres[0], axis=1).max(), 1e-9)
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
-    np.testing.assert_array_equal(points, visualize.plane(values, seed=3))
+    np.testing.assert_array_equal(points, visualize.tsne(values, seed=3))
 
 
-@pytest.mark.parametrize(
-    ("perplexity", "videos", "expected"), [(30, 1000, 30), (30, 31, 10), (2, 31, 2), (30, 5, 4 / 3)]
-)
-def test_perplexity_is_bounded_by_the_videos(perplexity, videos, expected):
-    assert visualize.bounded_perplexity(perplexity, videos) == pytest.approx(expected)
-
-
-def test_few_videos_and_no_perplexity_are_refused():
-    with pytest.raises(ValueError, match="features must be of 5 videos or more. Received: 4"):
-        visualize.plane(np.ones((4, 3)))
-    with pytest.raises(ValueError, match="perplexity must be above 0"):
+def test_perplexity_is_bounded_by_the_videos():
+    cases = [(30, 1000, 30), (30, 31, 10), (2, 31, 2), (30, 5, 4 / 3)]
+    for perplexity, videos, expected in cases:
+        assert visualize.bounded_perplexity(perplexity, videos) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="5 videos or more. Received: 4"):
+        visualize.tsne(np.ones((4, 3)))
+    with pytest.raises(ValueError, match="perplexity=0"):
         visualize.bounded_perplexity(0, 100)
 
 
@@ -179,18 +199,17 @@ def test_a_page_names_each_point():
     assert not re.search("https?://|src=|<script", page)
 
 
-def test_the_command_draws_features(script, tmp_path, caplog):
+def test_the_command_draws_features(draw, tmp_path):
     values, labels = clusters()
     videos = [f"video {number}" for number in range(24)]
     features.save(tmp_path / "f.npz", features.Features(values, videos, labels, {}))
-    given = [f"--features={tmp_path / 'f.npz'}", "--seed=1"]
-    assert draw(script, "embedding", *given, f"--output={tmp_path / 'e.png'}") == 0
-    assert cv2.imread(str(tmp_path / "e.png")).shape == (700, 900, 3)
-    assert "perplexity 7.7, a third of the other videos." in caplog.text
-    more = [*given, "--most=10", f"--output={tmp_path / 'e.html'}"]
-    assert draw(script, "embedding", *more) == 0
-    assert "10 of 24 videos are drawn at random" in caplog.text
+    (tmp_path / "f_classes.txt").write_text("bend\njack\n")
+    status, said = draw("embedding", "--features=f.npz", "--seed=1")
+    assert status == 0 and "perplexity 7.7, a third of the other videos." in said
+    assert Image.open(tmp_path / "embedding.png").size == (900, 700)
+    status, said = draw("embedding", "--features=f.npz", "--most=10", "--output=e.html")
+    assert status == 0 and "10 of 24 videos are drawn at random" in said
     page = (tmp_path / "e.html").read_text()
-    assert page.count("<circle ") == 10
-    assert draw(script, "embedding", f"--features={tmp_path / 'e.png'}") == 2
-    assert "must hold the arrays" in caplog.text
+    assert page.count("<circle ") == 10 and " (jack)</title>" in page
+    status, said = draw("embedding", "--features=embedding.png")
+    assert status == 2 and "must hold the arrays" in said

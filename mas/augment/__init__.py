@@ -2,8 +2,8 @@
 
 The contract. A clip is uint8 (T, H, W, 3), R G B; so is the result, of as many frames and, but for
 `rotate_and_crop`, of the same size. `seed` is int32 (2,): the same seed, the same result, inside
-tf.data and outside. All parameters are drawn once for a clip and hold for all its frames; only for
-`colour_jitter`, by default, and for the scale of `flow_warp` each frame draws anew. A caller who
+tf.data and outside. All parameters are drawn once for a clip and hold for all its frames; only
+`colour_jitter`, by default, and the scale of `flow_warp` are drawn for each frame. A caller that
 wants one draw for a whole batch, as the authors of DSM warp, gives all its clips one seed.
 
 Every function draws uniform numbers from its seed and nothing else. Two that get the same seed draw
@@ -19,6 +19,7 @@ colour jitter), `apply_...(clip, ...)` applies given ones. `colour_jitter` takes
 (..., T, H, W, 3).
 """
 
+from mas.augment.basic import basic, fold
 from mas.augment.colour import BASIC_JITTER, OPERATIONS, colour_jitter, draw
 from mas.augment.spatial import AFFINE, affine, rotate_and_crop
 from mas.augment.temporal import break_frames, flow_warp, insert_frames, intra_mixup, swap_frames
@@ -29,10 +30,12 @@ __all__ = [
     "BASIC_JITTER",
     "OPERATIONS",
     "affine",
+    "basic",
     "break_frames",
     "colour_jitter",
     "draw",
     "flow_warp",
+    "fold",
     "insert_frames",
     "intra_mixup",
     "push_warp",

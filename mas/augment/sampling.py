@@ -1,4 +1,4 @@
-"""Pixels of a clip at other places: what all the warps share.
+"""What the augmentations share: pixels of a clip at other places, and the check at the door.
 
 XLA makes one loop of the gathers, the weights and the rounding: for 16 frames of 112 x 112 that
 takes 0.2 ms (nearest) and 0.8 ms (bilinear) of one core, without it 0.6 and 5.5 ms. Places in
@@ -53,3 +53,25 @@ def bilinear(clip, rows, columns):
             weight = tf.where(inside, row_weight * weight, 0.0)
             total += weight[..., None] * tf.cast(values, tf.float32)
     return tf.cast(tf.round(total), tf.uint8)
+
+
+def check_clip(clip):
+    """Returns the clip as a tensor.
+
+    Raises:
+        ValueError: it is not uint8 (T, H, W, 3) with T, H and W known.
+    """
+    clip = tf.convert_to_tensor(clip)
+    known = clip.shape.rank == 4 and clip.shape.is_fully_defined()
+    if clip.dtype != tf.uint8 or not known or clip.shape[-1] != 3:
+        raise ValueError(
+            "clip must be uint8 (frames, height, width, 3), all of them known. "
+            f"Received: {clip.dtype.name} {clip.shape}."
+        )
+    return clip
+
+
+def integers(numbers, low, high):
+    """Float32 numbers uniform in [0, 1) -> int32 uniform in low..high - 1."""
+    low, high = tf.convert_to_tensor(low), tf.convert_to_tensor(high)
+    return low + tf.cast(tf.floor(numbers * tf.cast(high - low, tf.float32)), tf.int32)

@@ -5,7 +5,8 @@ import math
 import tensorflow as tf
 
 from mas.augment import sampling
-from mas.augment.common import check_choice, check_clip, check_range, integers
+from mas.augment.sampling import check_clip, integers
+from mas.checks import check_choice, check_range
 
 FIXED = 2**16  # Pillow's nearest neighbour counts in 65536ths of a pixel
 

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from mas import flow as flow_code
 from mas.augment import sampling
-from mas.augment.common import check_choice, check_clip, check_range, integers
+from mas.augment.sampling import check_clip, integers
+from mas.checks import check_choice, check_range
 
 # Insertions or swaps: one in ten frames, at least one, in each of two rounds.
 FRAMES_AN_OPERATION = 10

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from mas.augment import sampling
-from mas.augment.common import check_clip, check_range, integers
+from mas.augment.sampling import check_clip, integers
+from mas.checks import check_range
 
 # In pixels of a 224 x 224 frame, the upper bound exclusive: the authors' code.
 SIDE = 224

@@ -2,33 +2,47 @@
 
 They know no task and import Keras alone. A family is a module with `VARIANTS` (a table: name ->
 row) and `features(clips, row, width, initializer)`; a row has at least `smallest`, the smallest
-(frames, height, width) of a clip. A new family is its module and its entry in `_FAMILIES`.
+(frames, height, width) of a clip. A new backbone is a row in its family's table and a line here.
 """
 
+from __future__ import annotations
+
+import importlib
 import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import keras
+if TYPE_CHECKING:
+    import keras
 
-from mas.backbones import c3d, inception3d, presets, resnet3d
+INITIALIZERS = ("published", "he")
+PRESETS = ("identity", "bgr255", "rgb", "standard", "flow")
 
-_FAMILIES = (c3d, resnet3d, inception3d)
-_FAMILY_OF = {name: family for family in _FAMILIES for name in family.VARIANTS}
-NAMES = tuple(_FAMILY_OF)
+_FAMILY_OF: dict[str, str] = {}
 
 
-def backbone(name, input_shape, width=1.0, preset="identity", initializer="published"):
+def backbone(
+    name: str,
+    input_shape: Sequence[int],
+    width: float = 1.0,
+    preset: str = "identity",
+    initializer: str = "published",
+) -> keras.Model:
     """Builds a network that ends with its last convolution's map; pooling and heads are the tasks'.
+
+    >>> backbone("c3d_bn", (16, 32, 32, 3), width=0.125).output_shape
+    (None, 2, 2, 2, 64)
 
     Args:
         name: one of `NAMES`.
         input_shape: (frames, height, width, channels) of a clip: whole numbers, no less than
             the network's smallest clip.
         width: factor on the channels of every layer, above 0; each is rounded and at least 1.
-        preset: one of `presets.NAMES`. `identity` takes float clips as they are, of any number of
+        preset: one of `PRESETS`. `identity` takes float clips as they are, of any number of
             channels; `flow` takes float clips of u and v in pixels per frame; the others take
             uint8 R G B clips and hold their own preprocessing (Keras truncates float clips to
             uint8 on the way in).
-        initializer: one of `initial.NAMES`.
+        initializer: one of `INITIALIZERS`.
 
     Returns:
         A functional `keras.Model` called `name`, from (batch, frames, height, width, channels) to
@@ -38,9 +52,13 @@ def backbone(name, input_shape, width=1.0, preset="identity", initializer="publi
         ValueError: unknown name, preset or initializer, unsuitable shape, or a width that is not
             above 0.
     """
+    import keras
+
+    from mas.backbones import presets
+
     if name not in _FAMILY_OF:
         raise ValueError(f"name must be one of {list(NAMES)}. Received: name={name!r}.")
-    family = _FAMILY_OF[name]
+    family = importlib.import_module(f"mas.backbones.{_FAMILY_OF[name]}")
     row = family.VARIANTS[name]
     shape = _checked_shape(name, input_shape, row.smallest)
     inputs, clips = presets.clips(shape, preset)
@@ -64,3 +82,36 @@ def _checked_shape(name, input_shape, smallest):
             f"Received: input_shape={shape}."
         )
     return shape
+
+
+def _named(name: str, family: str, text: str) -> Callable[..., keras.Model]:
+    """`backbone` of one name."""
+
+    def build(
+        input_shape: Sequence[int],
+        width: float = 1.0,
+        preset: str = "identity",
+        initializer: str = "published",
+    ) -> keras.Model:
+        return backbone(name, input_shape, width, preset, initializer)
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"{text}\n\n    As `backbone({name!r}, ...)`: see there."
+    _FAMILY_OF[name] = family
+    return build
+
+
+# One line a backbone: name, family, and whose network it is.
+c3d = _named("c3d", "plain3d", "The C3D of MAS (CVPR 2019): five convolutions, no batch norm.")
+c3d_bn = _named("c3d_bn", "plain3d", "C3D with batch norm: STS, pace, VTDL, DSM.")
+r3d_10 = _named("r3d_10", "resnet3d", "R3D of 10 layers: STS, pace.")
+r2plus1d_10 = _named("r2plus1d_10", "resnet3d", "R(2+1)D of 10 layers: STS, pace, VTDL, DSM.")
+r2plus1d_18 = _named("r2plus1d_18", "resnet3d", "R(2+1)D of 18 layers: VTDL's fine-tuning.")
+r3d_18 = _named("r3d_18", "resnet3d", "3D-ResNet of 18 layers: VTDL, DSM.")
+r3d_34 = _named("r3d_34", "resnet3d", "3D-ResNet of 34 layers: DSM.")
+r3d_50 = _named("r3d_50", "resnet3d", "3D-ResNet of 50 layers: DSM.")
+i3d = _named("i3d", "inception3d", "I3D: VTDL, DSM.")
+s3d_g = _named("s3d_g", "inception3d", "S3D-G with a gate in every branch: pace, STS.")
+s3d_g_dsm = _named("s3d_g_dsm", "inception3d", "S3D-G as DSM has it.")
+
+NAMES = tuple(_FAMILY_OF)

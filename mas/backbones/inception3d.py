@@ -4,8 +4,8 @@ import dataclasses
 
 import keras
 
+from mas.backbones.initial import scaled
 from mas.backbones.units import Author, Units
-from mas.backbones.width import scaled
 
 # Channels of the blocks (Inception-v1, Szegedy et al., CVPR 2015, table 1), by branch:
 # 1x1x1 | 1x1x1 - 3x3x3 | 1x1x1 - 3x3x3 | pool - 1x1x1.
@@ -80,7 +80,7 @@ def features(clips, row, width, initializer):
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
         width: factor on the channels, above 0.
-        initializer: one of `initial.NAMES`.
+        initializer: one of `INITIALIZERS`.
 
     Returns:
         Tensor (batch, t, h, w, c). Layers: conv1, conv2b, conv2c; mixed_{3b to 5c}, whose units

@@ -1,8 +1,8 @@
-"""How weights start."""
+"""How weights start, and how many there are."""
 
 import keras
 
-NAMES = ("published", "he")
+from mas.backbones import INITIALIZERS
 
 # The authors' starts. `normal`: N(0, 0.01), biases 0 (MAS). `torch`: PyTorch's default, uniform in
 # +-1/sqrt(inputs), biases too (STS, pace). `xavier`: Xavier uniform with gain sqrt(2), scales of
@@ -35,7 +35,7 @@ def kernel(initializer, start):
     """The initializer of a convolution's kernel: He normal, or the author's.
 
     Args:
-        initializer: one of `NAMES`.
+        initializer: one of `INITIALIZERS`.
         start: one of `STARTS`.
 
     Raises:
@@ -64,7 +64,19 @@ def scale(initializer, start):
 
 
 def _check(initializer):
-    if initializer not in NAMES:
+    if initializer not in INITIALIZERS:
         raise ValueError(
-            f"initializer must be one of {list(NAMES)}. Received: initializer={initializer!r}."
+            f"initializer must be one of {list(INITIALIZERS)}. "
+            f"Received: initializer={initializer!r}."
         )
+
+
+def scaled(channels, width):
+    """`channels` times `width`, rounded, at least 1.
+
+    Raises:
+        ValueError: `width` is not a finite number above 0.
+    """
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width must be a number above 0. Received: width={width}.")
+    return max(1, round(channels * width))

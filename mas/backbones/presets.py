@@ -7,6 +7,8 @@ Learning rates do not carry over from one preset to another: B G R 0..255 makes 
 
 import keras
 
+from mas.backbones import PRESETS
+
 # ImageNet's mean and deviation of R, G, B in [0, 1], as in the authors' code of VTDL and DSM.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -42,7 +44,6 @@ _PRESETS = {
     "standard": (_standard, 3, "uint8"),
     "flow": (_flow, 2, "float32"),
 }
-NAMES = ("identity", *_PRESETS)
 
 
 def clips(input_shape, preset):
@@ -60,8 +61,8 @@ def clips(input_shape, preset):
     Raises:
         ValueError: unknown preset, or channels that the preset has not: colours 3, `flow` 2.
     """
-    if preset not in NAMES:
-        raise ValueError(f"preset must be one of {list(NAMES)}. Received: preset={preset!r}.")
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {list(PRESETS)}. Received: preset={preset!r}.")
     if preset == "identity":
         inputs = keras.Input(input_shape, dtype="float32", name="clip")
         return inputs, inputs

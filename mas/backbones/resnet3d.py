@@ -4,8 +4,8 @@ import dataclasses
 
 import keras
 
+from mas.backbones.initial import scaled
 from mas.backbones.units import Author, Units
-from mas.backbones.width import scaled
 
 _CHANNELS = (64, 128, 256, 512)  # of the stages conv2 to conv5
 _EXPANSION = 4  # of a bottleneck block
@@ -57,7 +57,7 @@ def features(clips, row, width, initializer):
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
         width: factor on the channels, above 0.
-        initializer: one of `initial.NAMES`.
+        initializer: one of `INITIALIZERS`.
 
     Returns:
         Tensor (batch, t, h, w, c). Layers: conv1; conv{stage}_{block}_conv{1, 2, ...} of stages 2

@@ -32,7 +32,7 @@ class Units:
 
     Args:
         author: an `Author`.
-        initializer: one of `initial.NAMES`.
+        initializer: one of `INITIALIZERS`.
     """
 
     def __init__(self, author, initializer):
@@ -60,7 +60,7 @@ class Units:
         """Batch norm called `{name}_bn`, over all replicas.
 
         Keras synchronises replicas on TensorFlow alone and refuses it elsewhere: a file that
-        TensorFlow saved is read there by building the network anew and `load_weights`.
+        TensorFlow saved is read there by building the network and `load_weights`.
         PyTorch keeps the unbiased variance for inference, Keras the biased one.
         """
         return keras.layers.BatchNormalization(

@@ -5,7 +5,7 @@ The clip contract. A clip is a dict of tensors:
     rgb     uint8 (T, H, W, 3)         R G B
     flow    float32 (T - 1, H, W, 2)   u right, v down, in pixels per frame as stored: resizing a
                                        clip does not rescale its vectors
-                                       (of rgb and flow, those that the task's `inputs` name)
+                                       (rgb and flow only where the task's `inputs` name them)
     label   int32 ()                   -1 where unlabelled
     target  int32 (...)                what the task's `sample` drew
     video   string ()

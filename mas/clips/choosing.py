@@ -33,7 +33,7 @@ def examples(data, entries, frames, how, count=10, least=1):
     Args:
         data: an opened data set.
         entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
-            Those that name a start are taken as they are.
+            A line that names a start is taken at that start.
         frames: length of a clip.
         how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
             "overlapping", the same, but each begins half a clip (frames // 2) after the one before;
@@ -47,7 +47,7 @@ def examples(data, entries, frames, how, count=10, least=1):
         An `Examples`. Videos that leave no clip are left out, and named.
 
     Raises:
-        ValueError: no example is left, or `how` is none of these.
+        ValueError: no example is left, or `how` is unknown.
     """
     if how not in SAMPLINGS:
         raise ValueError(f"clips must be one of {list(SAMPLINGS)}. Received: clips={how!r}.")

@@ -43,8 +43,8 @@ class Reader:
         """See the class."""
         if "flow" in task.inputs and not data.has_flow:
             raise ValueError(
-                f"the task {task.name} must have optical flow: prepare the videos with mas.prepare "
-                f"and --flow=tvl1 or dis. Received: {data.data}, which has none."
+                f"data must hold optical flow for the task {task.name}: prepare the videos with "
+                f"flow=tvl1 or dis. Received: {data.data}, which has none."
             )
         self.data, self.examples, self.task = data, examples, task
         self.geometry = dataclasses.replace(geometry, whole=task.whole)
@@ -227,7 +227,7 @@ class Reader:
         Args:
             batch: global batch size.
             first_step: where to begin, counted over all epochs; a resumed run's step.
-            last_step: where to end; None goes on without end.
+            last_step: where to end; None never ends.
             share: (index, count) of the host among hosts that divide each batch.
             parts: local replicas; each takes its own piece of the share.
             threads: parallel calls; None lets tf.data decide.

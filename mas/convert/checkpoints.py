@@ -1,12 +1,15 @@
 """A checkpoint, whatever its form -> {name: array}. The form is told by content, not by suffix."""
 
+import os
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
+from mas import lazy
 from mas.convert import pickled
+
+tf = lazy.module("tensorflow")
 
 EXPECTED = "a checkpoint of PyTorch (torch.save), safetensors or TensorFlow 1"
 
@@ -34,6 +37,7 @@ def read(path, key=None):
         ValueError: the file is damaged, of another form, or asks for more than data; no such key;
             several dicts could be meant.
     """
+    check_there(path)
     path = pathlib.Path(path)
     prefix = _tensorflow_prefix(path)
     if prefix:
@@ -41,9 +45,13 @@ def read(path, key=None):
     return _without_module(_read_file(path, key))
 
 
-def _read_file(path, key):
-    if not path.is_file():
+def check_there(path):
+    """Raises FileNotFoundError where there is no checkpoint, without reading it."""
+    if not (os.path.exists(path) or os.path.isfile(f"{path}.index")):
         raise FileNotFoundError(f"checkpoint must be {EXPECTED}. Received: {path}, not there.")
+
+
+def _read_file(path, key):
     with open(path, "rb") as file:
         head = file.read(512)
     if _is_safetensors(head):
@@ -67,7 +75,9 @@ def state(tree, key, path):
         largest = [name for name in found if sizes[name] == max(sizes.values())]
         key = next((name for name in KEYS if name in found), largest[0])
         if key not in KEYS and len(largest) > 1:
-            raise ValueError(f"{path} must hold one network, or take --key. Received: {listed}.")
+            raise ValueError(
+                f"{path} must hold one network, or be read with a key. Received: {listed}."
+            )
     logging.info("%s: took %s of %s.", path, key or "(top)", listed)
     return found[key]
 

@@ -1,26 +1,32 @@
 """From a checkpoint to a file of Keras weights, with a report on every entry."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from absl import logging
 
 from mas import backbones
+from mas.checks import check_choice
 from mas.convert import checkpoints, networks
+from mas.files import PathLike
 
 # Of the query encoder in MoCo's way of saving; the first under which most entries fit.
 PREFIXES = ("", "encoder_q.", "module.encoder_q.")
 
 
 @dataclasses.dataclass
-class Report:
+class Conversion:
     """What became of every entry of a checkpoint and every variable of the network.
 
     Attributes:
         matched: {(layer, weight): entry name}.
-        heads: entries of the pretext task's heads, which a backbone has not.
+        heads: entries of the pretext task's heads, which a backbone does not have.
         unused: entries knowingly left over: counters, optimiser's state, other encoders.
         unexpected: entries that this network has no place for.
         missing: (layer, weight) of variables without a value.
@@ -28,20 +34,20 @@ class Report:
         numbers: count of numbers in the matched entries.
     """
 
-    matched: dict = dataclasses.field(default_factory=dict)
-    heads: list = dataclasses.field(default_factory=list)
-    unused: list = dataclasses.field(default_factory=list)
-    unexpected: list = dataclasses.field(default_factory=list)
-    missing: list = dataclasses.field(default_factory=list)
-    misshapen: list = dataclasses.field(default_factory=list)
+    matched: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    heads: list[str] = dataclasses.field(default_factory=list)
+    unused: list[str] = dataclasses.field(default_factory=list)
+    unexpected: list[str] = dataclasses.field(default_factory=list)
+    missing: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    misshapen: list[tuple] = dataclasses.field(default_factory=list)
     numbers: int = 0
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         """Whether checkpoint and network are the same network, heads aside."""
         return not (self.unexpected or self.missing or self.misshapen)
 
-    def text(self, limit=20):
+    def text(self, limit: int = 20) -> str:
         """The report in lines; of each kind at most `limit` names."""
         missing = ["/".join(place) for place in self.missing]
         shapes = [f"{e} {s} for {'/'.join(p)} {t}" for e, s, p, t in self.misshapen]
@@ -57,17 +63,17 @@ class Report:
 
 
 def convert(
-    network,
-    checkpoint,
-    output,
-    preset=None,
-    frames=None,
-    size=None,
-    key=None,
-    prefix=None,
-    partial=False,
-):
-    """Writes a backbone's file, whole or not at all, for `mas.weights.load` and `--init`.
+    network: str,
+    checkpoint: PathLike,
+    output: PathLike,
+    preset: str | None = None,
+    frames: int | None = None,
+    size: int | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    partial: bool = False,
+) -> Conversion:
+    """Writes a backbone's file, whole or not at all, for `mas.finetune` and `mas.networks`.
 
     Args:
         network: one of `networks.NAMES`.
@@ -82,7 +88,7 @@ def convert(
             variables without a value start at random.
 
     Returns:
-        `Report`.
+        `Conversion`.
 
     Raises:
         FileNotFoundError: no such checkpoint.
@@ -91,10 +97,12 @@ def convert(
             output exists or is no .keras file.
     """
     row = networks.published(network)
-    output = _checked_output(output)
-    shape = (frames or row.frames, *[size or row.size] * 2, 3)
-    backbone = backbones.backbone(row.backbone, shape, preset=preset or row.preset)
+    preset = preset or row.preset
+    check_choice("preset", preset, backbones.PRESETS)
+    check_paths(checkpoint, output)
     entries = checkpoints.read(checkpoint, key)
+    shape = (frames or row.frames, *[size or row.size] * 2, 3)
+    backbone = backbones.backbone(row.backbone, shape, preset=preset)
     variables = {(lay.name, v.name): v for lay in backbone.layers for v in lay.variables}
     report, values = match(network, entries, variables, prefix)
     logging.info("%s as %s:\n%s", checkpoint, network, report.text())
@@ -102,11 +110,37 @@ def convert(
         raise ValueError(_refusal(checkpoint, network, report))
     for place, value in values.items():
         variables[place].assign(value)
-    _save(backbone, output)
+    _save(backbone, pathlib.Path(output))
     return report
 
 
-def match(network, entries, variables, prefix=None):
+def check_paths(checkpoint: PathLike, output: PathLike) -> None:
+    """Refuses, before anything is loaded, a checkpoint that is not there and an output in use.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: the output exists, is no .keras file or lies in a run folder.
+    """
+    path = pathlib.Path(output)
+    if path.suffix != ".keras":
+        raise ValueError(f"output must end in .keras. Received: output={output}.")
+    if path.exists():
+        raise ValueError(f"output must be a new file. Received: output={output}, which exists.")
+    description = path.parent / "run.json"
+    if description.exists():
+        raise ValueError(
+            f"output must be outside of run folders: {description} describes another network. "
+            f"Received: output={output}."
+        )
+    checkpoints.check_there(checkpoint)
+
+
+def match(
+    network: str,
+    entries: Mapping[str, np.ndarray],
+    variables: Mapping[tuple[str, str], Any],
+    prefix: str | None = None,
+) -> tuple[Conversion, dict[tuple[str, str], np.ndarray]]:
     """Finds the variable of every entry.
 
     Args:
@@ -116,7 +150,7 @@ def match(network, entries, variables, prefix=None):
         prefix: see `convert`.
 
     Returns:
-        (`Report`, {(layer, weight): array in the order of Keras}).
+        (`Conversion`, {(layer, weight): array in the order of Keras}).
 
     Raises:
         ValueError: two entries for one variable, or one that is not finite.
@@ -127,7 +161,7 @@ def match(network, entries, variables, prefix=None):
         return sum(target(name) in variables for name in _below(entries, prefix))
 
     prefix = max(PREFIXES, key=fitting) if prefix is None else prefix
-    report, values = Report(), {}
+    report, values = Conversion(), dict[tuple[str, str], np.ndarray]()
     below = _below(entries, prefix)
     report.unused = [name for name in entries if name not in set(below.values())]
     for short, name in below.items():
@@ -168,20 +202,6 @@ def _take(network, short, value, place, variable, report, values):
     report.numbers += arranged.size
 
 
-def _checked_output(output):
-    output = pathlib.Path(output)
-    if output.suffix != ".keras":
-        raise ValueError(f"output must end in .keras. Received: {output}.")
-    if output.exists():
-        raise ValueError(f"output must be a new file. Received: {output}, which exists.")
-    if (output.parent / "run.json").exists():
-        raise ValueError(
-            f"output must be outside of run folders: finetune.py would take the network's flags "
-            f"from {output.parent / 'run.json'}. Received: {output}."
-        )
-    return output
-
-
 def _save(backbone, output):
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f"unfinished.{output.name}")
@@ -195,7 +215,7 @@ def _save(backbone, output):
 def _refusal(checkpoint, network, report):
     theirs = report.unexpected + [entry for entry, *_ in report.misshapen]
     ours = ["/".join(p) for p in report.missing + [place for _, _, place, _ in report.misshapen]]
-    advice = " (--partial takes what fits.)" if report.matched else ""
+    advice = " (partial=True takes what fits.)" if report.matched else ""
     return (
         f"{checkpoint} must be {network}'s: {len(report.matched)} variables fit. Received: "
         f"{len(theirs)} entries without a place here{_listed(theirs, 6)}; "

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+from mas.checks import check_choice
 from mas.convert import names
 
 
@@ -49,14 +50,16 @@ _TENSORFLOW_UNUSED = r"(.*/)?(global_step|Momentum|beta[12]_power|ExponentialMov
 _TENSORFLOW_WEIGHTS = {"weights": "kernel", "weight": "kernel", "biases": "bias", "bias": "bias"}
 
 
-def published(network):
-    """The `Published` of a network.
+def published(network: str) -> Published:
+    """What a network was pre-trained on.
+
+    >>> published("sts_r3d").backbone, published("dsm_i3d").resize
+    ('r3d_10', '341x256')
 
     Raises:
         ValueError: unknown network.
     """
-    if network not in NAMES:
-        raise ValueError(f"network must be one of {list(NAMES)}. Received: network={network!r}.")
+    check_choice("network", network, NAMES)
     backbone = "c3d" if network == TENSORFLOW else names.NETWORKS[network].backbone
     return Published(backbone, *_INPUT.get(network, _INPUT[network.split("_")[0]]))
 

@@ -1,196 +1,185 @@
-"""Action recognition: clips -> mean over the video -> accuracy (CVPR 2019, section 4.1)."""
+"""Action recognition: a fine-tuned network on whole videos, and on clips without motion."""
+
+from __future__ import annotations
 
 import dataclasses
-import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
-import tqdm
+from mas import accuracy, features, files, lazy, lists, networks
+from mas.checks import Settings, option, refuse
+from mas.evaluate import inputs, report
+from mas.evaluate.inputs import Classes, Inputs
+from mas.evaluate.report import Result
+from mas.features import Sampling, extraction, means
 
-from mas import lists, records
-from mas.lists.entries import replace_file
+tf = lazy.module("tensorflow")
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """What a test found.
+class Action(Settings):
+    """Scores whole videos with a classifier: the mean of its clips' class probabilities.
 
-    Attributes:
-        top1: share of videos whose likeliest class is right.
-        top5: share whose class is among the five likeliest; None where classes have no scores.
-        per_class: accuracy of each class; NaN where no video has it.
-        confusion: int (classes, classes); row = true class, column = likeliest class.
+        mas.evaluate.Action(static=True)(tuned, data, "test.txt").static.top1
+
+    >>> Action(static=True).static
+    True
     """
 
-    top1: float
-    top5: float
-    per_class: np.ndarray
-    confusion: np.ndarray
+    static: bool = option(
+        False, "Test once more with the middle frame of each clip repeated: without motion."
+    )
 
-    @property
-    def mean_class(self):
-        """Mean accuracy over the classes that were tested."""
-        return float(np.nanmean(self.per_class))
+    def __call__(
+        self,
+        source: networks.Source,
+        data: Any,
+        videos: str | os.PathLike | Sequence[lists.Entry],
+        *,
+        sampling: Sampling | None = None,
+        columns: str = "video,label",
+        classes: Classes = None,
+    ) -> Result:
+        """Tests.
+
+        Args:
+            source: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras
+                file with the output "logits".
+            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+            videos: labelled videos: a list's path, or `lists.Entry`.
+            sampling: which clips of a video; ten by default.
+            columns: of the list, or the name of a preset.
+            classes: names in the labels' order, or a file of them; by default the run's, or those
+                beside the list.
+
+        Returns:
+            A `Result` whose accuracy is top-1, with `normal` (a `mas.accuracy.Accuracy`), `static`
+            likewise where that is tested, `classes` and `facts`.
+
+        Raises:
+            FileNotFoundError: there are no such source, data or list.
+            ValueError: the source is no classifier, or a label none of its classes.
+        """
+        made = Inputs(source, data, sampling, columns=columns)
+        if videos is None:
+            refuse("videos", "a list of labelled videos", videos)
+        entries = lists.entries_of(videos, columns, made.data.videos, "videos") or []
+        path, model = classifier(source)
+        path_of_list = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+        names = _names(classes, path, model.output["logits"].shape[-1], path_of_list)
+        _check_labels(path_of_list or "videos", entries, names)
+        results: dict[str, Any] = {}
+        tables: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
+        for static in (False, True)[: 1 + self.static]:
+            chosen = dataclasses.replace(made.sampling, static=static or made.sampling.static)
+            found = scores(model, path, made.data, entries, chosen)
+            results["static" if static else "normal"] = accuracy.of_scores(
+                found.values, found.labels
+            )
+            name = "static/scores.csv" if static else "scores.csv"
+            tables[name] = accuracy.score_table(found.videos, found.labels, found.values)
+            facts = facts or found.facts
+        network = networks.described(path).network
+        facts |= {"network": network.backbone if network else model.name}
+        facts |= {"model": os.fspath(source), "weights": "loaded", "digest": files.digest(path)}
+        text = _paragraph(results, facts, path_of_list)
+        numbers: dict[str, Any] = {**results, "classes": names, "list": path_of_list}
+        numbers |= {"data": str(made.data.data), "facts": facts}
+        numbers["settings"] = made.settings(self, videos=videos)
+        matrices = {"": (results["normal"], names)}
+        matrices |= {"static": (results["static"], names)} if self.static else {}
+        return Result("action", results["normal"].top1, text, numbers, matrices, tables)
 
 
-def clip_scores(model, batches, total):
-    """Class probabilities of every clip.
+def classifier(source: networks.Source) -> tuple[pathlib.Path, Any]:
+    """The file and the network of a fine-tuned run.
 
     Args:
-        model: with the output "logits".
-        batches: data set of (clips, _).
-        total: how many clips come, for the progress bar.
+        source: run folder, or .keras file with the output "logits".
 
     Returns:
-        float32 (clips, classes).
-    """
+        (path, keras.Model).
 
-    @tf.function(reduce_retracing=True)
-    def predict(clips):
+    Raises:
+        FileNotFoundError: there is none, or its run is unfinished.
+        ValueError: as `networks.load`; or the network is no classifier.
+    """
+    path = networks.file(source, "source")
+    path = path.with_name(networks.MODEL) if pathlib.Path(source).is_dir() else path
+    model = networks.load(path)
+    if not isinstance(model.output, dict) or "logits" not in model.output:
+        raise ValueError(
+            "source must be a classifier, as mas.finetune writes it. "
+            f"Received: source='{path}', without the output logits."
+        )
+    return path, model
+
+
+def scores(
+    model: Any,
+    path: pathlib.Path,
+    data: Any,
+    entries: Sequence[lists.Entry],
+    sampling: Sampling,
+) -> means.Means:
+    """Mean class probabilities of each video.
+
+    Args:
+        model: of `classifier`.
+        path: its file.
+        data: an opened data set.
+        entries: with the ids of the data set.
+        sampling: which clips.
+    """
+    modality, known = features.modality_of(path)
+    task = sampling.task(known, modality)
+    extraction.check_shape(model, task)
+
+    def probabilities(clips):
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
-    scores = []
-    with tqdm.tqdm(total=total, desc="test", unit="clip") as bar:
-        for clips, _ in batches:
-            scores.append(predict(clips).numpy())
-            bar.update(len(scores[-1]))
-    return np.concatenate(scores)
+    function = extraction.compiled(probabilities, task)
+    return means.over_clips(function, data, entries, sampling, task)
 
 
-def video_scores(scores, videos):
-    """Mean of the clip scores of each video.
-
-    Args:
-        scores: (clips, classes).
-        videos: int (clips,); the video of each clip.
-
-    Returns:
-        (numbers, means): the videos in ascending order, and their (videos, classes) scores.
-    """
-    numbers, places, counts = np.unique(videos, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(numbers), scores.shape[1]))
-    np.add.at(sums, places, scores)
-    return numbers, sums / counts[:, None]
-
-
-def report(scores, labels):
-    """Accuracies of videos.
-
-    Args:
-        scores: (videos, classes).
-        labels: int (videos,).
-
-    Raises:
-        ValueError: a label that is no class.
-    """
-    count = scores.shape[1]
-    labels = np.asarray(labels)
-    if labels.min() < 0 or labels.max() >= count:
-        wrong = labels[(labels < 0) | (labels >= count)][0]
-        raise ValueError(f"label must be in 0..{count - 1}. Received: label={wrong}.")
-    order = np.argsort(-scores, axis=1, kind="stable")
-    top5 = float(np.mean((order[:, :5] == labels[:, None]).any(1)))
-    return dataclasses.replace(tally(labels, order[:, 0], count), top5=top5)
-
-
-def tally(labels, predicted, count):
-    """Accuracies of videos that were given one class each.
-
-    Args:
-        labels: int (videos,), in 0..count - 1.
-        predicted: int (videos,), the same.
-        count: of classes.
-    """
-    confusion = np.zeros((count, count), int)
-    np.add.at(confusion, (labels, predicted), 1)
-    with np.errstate(invalid="ignore"):
-        per_class = confusion.diagonal() / confusion.sum(1)
-    return Report(float(np.mean(predicted == labels)), None, per_class, confusion)
-
-
-def write(result, names, folder, unit="videos"):
-    """Writes per_class.csv, confusion.csv and confusion.png.
-
-    Args:
-        result: a `Report`.
-        names: of the classes.
-        folder: where to.
-        unit: what was counted.
-    """
-    counts = result.confusion.sum(1)
-    rows = zip(names, counts, result.per_class, strict=True)
-    rows = [(name, count, f"{accuracy:.4f}") for name, count, accuracy in rows]
-    records.write_csv(folder / "per_class.csv", ("class", unit, "accuracy"), rows)
-    header = ("true class \\ predicted class", *names)
-    rows = [(name, *row) for name, row in zip(names, result.confusion, strict=True)]
-    records.write_csv(folder / "confusion.csv", header, rows)
-    _draw(result, names, folder / "confusion.png", unit)
-
-
-def write_scores(path, videos, labels, scores):
-    """Writes one row a video: id, label, likeliest class, probability of each class."""
-    rows = [
-        (video, label, int(row.argmax()), *(f"{value:.5f}" for value in row))
-        for video, label, row in zip(videos, labels, scores, strict=True)
-    ]
-    records.write_csv(path, ("video", "label", "predicted", *range(scores.shape[1])), rows)
-
-
-def text(result, names, unit="videos"):
-    """The report for a terminal: accuracies, and the confusion matrix if it is small."""
-    first = (
-        f"top-1 {result.top1:.4f}, top-5 {result.top5:.4f}, "
-        f"mean over classes {result.mean_class:.4f}, {result.confusion.sum()} {unit}"
-    )
-    return "\n".join([first, *rows(result, names)])
-
-
-def rows(result, names):
-    """A line for each class: its accuracy, and its row of the confusion matrix if it is small."""
-    lines, width = [], max(map(len, names))
-    for number, name in enumerate(names):
-        row = f"  {name:{width}}  {result.per_class[number]:6.1%}"
-        if len(names) <= 20:
-            row += "  |" + "".join(f"{count:4d}" for count in result.confusion[number])
-        lines.append(row)
-    return lines
-
-
-def class_names(path, highest):
-    """Names in the order of the labels: those of a file, or without one their numbers.
-
-    Raises:
-        ValueError: the file has no line for the highest label.
-    """
-    if not path:
-        return [str(number) for number in range(highest + 1)]
-    names = lists.class_names(path)
-    if highest >= len(names):
-        raise ValueError(
-            f"labels must be below {len(names)}, the lines of {path}. Received: {highest}."
-        )
+def _names(classes, path, count, beside):
+    """Class names: given, of the run, of the file beside the list, or numbers."""
+    if classes is None:
+        for found in (inputs.known_names(path), lists.class_names_beside(beside)):
+            if found and len(found) == count:
+                return found
+    names = accuracy.class_names(classes, count - 1)
+    if len(names) != count:
+        refuse("classes", f"{count} names, as many as {path} has outputs", names)
     return names
 
 
-def _draw(result, names, path, unit):
-    from matplotlib import figure
+def _check_labels(name, entries, names):
+    for entry in entries:
+        if not 0 <= entry.label < len(names):
+            received = entry.label if entry.label >= 0 else "none"
+            raise ValueError(
+                f"{name}:{entry.line}: expected a label in 0..{len(names) - 1}, the network's "
+                f"classes. Received: {received}."
+            )
 
-    side = max(4, 0.22 * len(names) + 2)
-    canvas = figure.Figure(figsize=(side, side), layout="constrained")
-    axes = canvas.add_subplot()
-    shares = result.confusion / np.maximum(result.confusion.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    canvas.colorbar(image, label="share of the true class", shrink=0.7)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(names)), names, fontsize=7)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    axes.set_title(f"top-1 {result.top1:.1%} of {result.confusion.sum()} {unit}", fontsize=9)
-    if len(names) <= 20:
-        for (row, column), count in np.ndenumerate(result.confusion):
-            if count:
-                shade = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, count, ha="center", va="center", color=shade, fontsize=7)
-    drawn = io.BytesIO()
-    canvas.savefig(drawn, dpi=150, format="png")
-    replace_file(path, drawn.getvalue())
+
+def _paragraph(results, facts, path):
+    count = lists.counted(facts["videos"], "video")
+    texts = [
+        f"Action recognition: {count}{f' ({path})' if path else ''}. Network: {facts['network']}, "
+        f"{report.weights(facts)}.",
+        report.clips(facts),
+        "A video's score is the mean of its clips' class probabilities.",
+        *report.failures(facts),
+    ]
+    for kind, result in results.items():
+        name = "With the middle frame of each clip repeated: " if kind == "static" else ""
+        top5 = f"top-5 {result.top5:.1%}, " if len(result.per_class) > 5 else ""
+        texts.append(
+            f"{name}Top-1 {result.top1:.1%}, {top5}mean over classes {result.mean_class:.1%}."
+        )
+    return " ".join(texts)

@@ -1,85 +1,129 @@
-"""A pretext task on videos: the means of its metrics, and what it chose for each clip."""
+"""A pre-trained run's own task on other videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tqdm
-from absl import logging
 
-from mas import clips, records
-from mas.evaluate import action
+from mas import files, lazy, lists, networks, records, tasks
+from mas.checks import Settings, option, refuse
+from mas.evaluate.inputs import Inputs
+from mas.evaluate.report import Result
+from mas.features import Sampling
+from mas.settings import Network, Optimisation, Plan
 
-DRAWS = 10  # of each held-out example, since a task may draw frames and targets
+clips, training = lazy.module("mas.clips"), lazy.module("mas.training")
+engine = lazy.module("mas.training.engine")
+pretraining = lazy.module("mas.training.pretraining")
+recorded, testing = lazy.module("mas.training.recorded"), lazy.module("mas.training.testing")
 
 
-def held_out(data, examples, trained):
-    """Every held-out example `DRAWS` times: each time it draws from a stream of its own.
+@dataclasses.dataclass(frozen=True)
+class Pretext(Settings):
+    """Measures a pre-training's metrics on videos that it need not have seen.
 
-    Says so if a video is among those that were trained on.
+        mas.evaluate.Pretext()(run, data, "test.txt").means
 
-    Args:
-        data: an opened data set.
-        examples: a `clips.Examples` of the held-out videos.
-        trained: that of the training.
+    >>> Pretext().draws
+    10
     """
-    both = np.intersect1d(examples.videos, trained.videos)
-    if len(both):
-        name = data.videos[both[0]]
-        logging.warning("%d held-out videos are trained on as well, such as %s.", len(both), name)
-    parts = (examples.videos, examples.starts, examples.labels)
-    return clips.Examples(*(np.tile(part, DRAWS) for part in parts))
+
+    draws: int = option(
+        10, "Times that each clip is tested: a task may draw frames and targets.", least=1
+    )
+
+    def __call__(
+        self,
+        source: networks.Source,
+        data: Any,
+        videos: str | os.PathLike | Sequence[lists.Entry] | None = None,
+        *,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        columns: str = "video,label",
+    ) -> Result:
+        """Tests with centre crops, unless the task crops for itself.
+
+        Args:
+            source: `mas.Run` or run folder of `mas.pretrain`.
+            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+            videos: a list's path, or `lists.Entry`; None takes every video.
+            sampling: its batch and threads; the clips are those of the task.
+            seed: of the draws.
+            columns: of the list, or the name of a preset.
+
+        Returns:
+            A `Result` with `means` ({metric: mean}) and `chance`. Its accuracy is that of the class
+            that the task chooses, or else its first metric, where less may be better.
+
+        Raises:
+            FileNotFoundError: there are no such source, data or list.
+            ValueError: the source is no pre-trained run, or the data lack what its task needs.
+        """
+        run = training.open_run(source)
+        networks.file(run.path, "source")
+        texts = settings_of(run.path)
+        task = task_of(run, texts)
+        found = records.opened(data, "flow" in task.inputs)
+        plan, by = Plan.parsed(texts), sampling or Sampling()
+        examples = pretraining.examples_of(found, videos, task, plan, columns)
+        parts = (examples.videos, examples.starts, examples.labels)
+        drawn = clips.Examples(*(np.tile(part, self.draws) for part in parts))
+        experiment = engine.Experiment(task, Optimisation(), plan, seed)
+        reader = experiment.reader(found, drawn, random=False)
+        with engine.reading():
+            batches = reader.once(by.batch, by.threads or None, substitute=True)
+            test = testing.pretext(task, run.model, batches, len(drawn))
+        made = Inputs(source, found, None, seed=seed, columns=columns)
+        path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+        return _result(test, run, made.settings(self, videos=videos), path, len(drawn))
 
 
-def test(task, model, batches, total):
-    """Measures a model on every example of a data set.
+def settings_of(path: pathlib.Path) -> dict[str, str]:
+    """{name: text} of a run folder's flags.txt."""
+    found = recorded.read_flags(path / "flags.txt")
+    options = [option.partition("=") for option in found.pop("option", [])]
+    own = {name: text for name, _, text in options}  # --option=NAME=TEXT of earlier versions
+    return {name: texts[-1] for name, texts in found.items()} | own
 
-    Args:
-        task: a `tasks.Task`.
-        model: its model.
-        batches: data set of the task's (x, y).
-        total: how many examples come, for the progress bar.
 
-    Returns:
-        ({metric: mean over the examples}, an `action.Report` of the clips), the latter None for a
-        task without a `choice`.
+def task_of(run: Any, texts: dict[str, str]) -> tasks.Task:
+    """The task of a run as it is tested, with the settings that it was trained with.
+
+    Raises:
+        ValueError: it is no pretext task, or there is no such task.
     """
-    functions, encoders = task.metrics(), task.encoders(model)
-
-    @tf.function(reduce_retracing=True)
-    def measure(x, y):
-        outputs = encoders(x)
-        values = {name: function(y, outputs) for name, function in functions.items()}
-        if task.choice is None:
-            return values, ()
-        output, names = task.choice
-        return values, (tf.reshape(outputs[output], (-1, len(names))), tf.reshape(y[output], (-1,)))
-
-    found, chosen = [], []
-    with tqdm.tqdm(total=total, desc="test", unit="example") as bar:
-        for x, y in batches:
-            values, choices = measure(x, y)
-            found.append({name: value.numpy() for name, value in values.items()})
-            chosen.append([part.numpy() for part in choices])
-            bar.update(len(x))
-    means = {name: float(np.mean(np.concatenate([f[name] for f in found]))) for name in functions}
-    if task.choice is None:
-        return means, None
-    return means, action.report(*(np.concatenate(parts) for parts in zip(*chosen, strict=True)))
+    if run.task == tasks.Classify.name:
+        refuse("source", "a pre-trained run", str(run.path))
+    known = networks.described(run.path)
+    network = known.network or Network(modality=known.modality)
+    return tasks.kind(run.task).parsed(texts).bound(known.clip, network).testing()
 
 
-def write(task, means, result, folder):
-    """Writes test.csv, and for a task with a choice per_class.csv, confusion.csv and .png."""
-    rows = [(name, f"{value:.6g}") for name, value in means.items()]
-    records.write_csv(folder / "test.csv", ("metric", "mean"), rows)
-    if result is not None:
-        action.write(result, task.choice[1], folder, unit="clips")
-
-
-def text(task, means, result):
-    """What `test` found, for a terminal."""
-    lines = [f"{name} {value:.4f}" for name, value in means.items() if "/" not in name]
-    if result is not None:
-        names = task.choice[1]
-        lines.append(f"chance {1 / len(names):.4f}; rows: true {task.choice[0]}, its accuracy, ")
-        lines[-1] += "and the clips by predicted " + task.choice[0]
-        lines += action.text(result, names, unit="clips").splitlines()[1:]
-    return "\n".join(lines)
+def _result(test, run, settings, path, count):
+    digest = files.digest(networks.file(run.path))
+    chosen = test.accuracy is not None
+    main = test.accuracy.top1 if chosen else next(iter(test.means.values()))
+    numbers: dict[str, Any] = {"accuracy": main, "means": test.means, "task": run.task}
+    where = f"videos of {path}" if path else "all videos"
+    values = ", ".join(f"{n} {v:.4g}" for n, v in test.means.items() if "/" not in n)
+    text = (
+        f"Pretext task {run.task}: {count} clips, {where}; weights of {run.path} "
+        f"(sha256 {digest[:12]}). Means: {values}."
+    )
+    matrices = {}
+    if chosen:
+        output, names = test.choice
+        matrices[""] = (test.accuracy, list(names))
+        numbers |= {"chance": 1 / len(names), "classes": list(names)}
+        numbers |= {"per_class": test.accuracy.per_class, "confusion": test.accuracy.confusion}
+        text += f" Accuracy of {output}: {main:.1%}, chance {1 / len(names):.1%}."
+    numbers |= {"list": path, "digest": digest, "settings": settings}
+    rows = [(name, f"{value:.6g}") for name, value in test.means.items()]
+    tables = {"test.csv": (("metric", "mean"), rows)}
+    return Result("pretext", main, text, numbers, matrices, tables, unit="clips")

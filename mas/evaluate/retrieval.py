@@ -4,18 +4,24 @@ The protocol of most tables since VCOP (CVPR 2019): 10 clips a video, test video
 videos by cosine distance, a hit if the class of the query is among those of the k nearest.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
-from mas import records
-from mas.evaluate import features, protocol
+from mas import lazy, lists
+from mas.checks import Settings, option
+from mas.evaluate import inputs, report
+from mas.evaluate.inputs import Classes, Inputs, Videos
+from mas.evaluate.report import Result
+from mas.features import Features, Sampling
 
-NEEDED = ("gallery", "queries")
-OPTIONAL = ("output", "top", *features.FLAGS)
+tf = lazy.module("tensorflow")
 
 BLOCK = 2**24  # similarities of queries and gallery that are held at a time, 64 MiB
 NAMED = 10  # neighbours of a query in neighbours.csv
@@ -23,6 +29,105 @@ COLUMNS = ("query", "query_label", "rank", "neighbour", "neighbour_label", "simi
 
 
 @dataclasses.dataclass(frozen=True)
+class Retrieval(Settings):
+    """Searches a gallery for the nearest videos of each query.
+
+    >>> gallery = Features([[1, 0], [0, 1], [3, 1]], ["run/1", "walk/1", "run/2"], [0, 1, 0])
+    >>> queries = Features([[2, 1]], ["run/3"], [0])
+    >>> result = Retrieval(top=(1, 2))(videos=gallery, queries=queries)
+    >>> result.accuracy, result.recall
+    (1.0, {1: 1.0, 2: 1.0})
+    """
+
+    top: tuple[int, ...] = option(
+        (1, 5, 10, 20, 50), "Nearest videos among which the query's class must be.", least=1
+    )
+
+    def __post_init__(self):
+        """In ascending order."""
+        super().__post_init__()
+        object.__setattr__(self, "top", tuple(sorted(set(self.top))) or (1,))
+
+    def __call__(
+        self,
+        source: Any = None,
+        data: Any = None,
+        videos: Videos = None,
+        *,
+        queries: Videos = None,
+        sampling: Sampling | None = None,
+        random: bool = False,
+        seed: int = 0,
+        columns: str = "video,label",
+        classes: Classes = None,
+        cache: bool = True,
+    ) -> Result:
+        """Searches.
+
+        Args:
+            source: as for `Probe`, with all that is not named here.
+            data: as for `Probe`.
+            videos: the gallery: labelled videos that are searched.
+            queries: labelled videos that search; by default those of the gallery, of which none is
+                its own neighbour.
+            sampling: as for `Probe`.
+            random: as for `Probe`.
+            seed: of the random weights.
+            columns: as for `Probe`.
+            classes: as for `Probe`.
+            cache: as for `Probe`.
+
+        Returns:
+            A `Result` whose accuracy is that of the smallest k; with `recall` and `chance` ({k:
+            share}), `per_class` ({label: {k: share}}), `own` (queries in the gallery), `gallery`,
+            `queries` and `classes`.
+
+        Raises:
+            ValueError: the videos cannot be compared.
+        """
+        queries = videos if queries is None else queries
+        made = Inputs(source, data, sampling, random, seed, columns, cache)
+        gallery, asking = made.sides(videos=videos, queries=queries)
+        gallery.labelled(2), asking.labelled(1)
+        self._cut(gallery, asking, say=True)
+        names = inputs.class_names(
+            classes, gallery, source, int(max(gallery.labels.max(), asking.labels.max()))
+        )
+        known = (gallery.features(), asking.features())
+        inputs.check_alike(*known, (gallery.name, asking.name))
+        top = self._cut(*known)
+        found = nearest(*known, max(*top, NAMED))
+        recalls, chances = recall(found, *known, top), chance(found, *known, top)
+        numbers = {
+            "recall": recalls,
+            "chance": chances,
+            "own": int((found.own >= 0).sum()),
+            "per_class": per_class(found, *known, top),
+            "gallery": _facts(gallery, known[0]),
+            "queries": _facts(asking, known[1]),
+            "classes": names,
+            "settings": made.settings(self, videos=videos, queries=queries),
+        }
+        tables = {
+            "recall.csv": (
+                ("k", "accuracy", "chance"),
+                [(k, f"{recalls[k]:.6f}", f"{chances[k]:.6f}") for k in top],
+            ),
+            "neighbours.csv": (COLUMNS, neighbours(found, *known)),
+        }
+        text = _paragraph(numbers, (asking, gallery), known[::-1])
+        return Result("retrieval", recalls[top[0]], text, numbers, tables=tables)
+
+    def _cut(self, gallery, queries, say=False):
+        """The numbers of nearest videos that the gallery has."""
+        most = len(gallery.videos) - bool(set(gallery.videos) & set(queries.videos))
+        top = tuple(sorted({min(k, most) for k in self.top}))
+        if say and top != self.top:
+            logging.warning("top is cut to %d, the other videos of the gallery.", most)
+        return top
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Neighbours:
     """The nearest videos of each query.
 
@@ -38,60 +143,17 @@ class Neighbours:
     own: np.ndarray
 
 
-def run(flags):
-    """Searches, and writes retrieval.json, retrieval.txt, recall.csv and neighbours.csv."""
-    top, folder = parse_top(flags.top), protocol.folder(flags, "retrieval")
-    names = (flags.gallery, flags.queries)
-    features.check_source(flags, *names)
-    gallery, queries = (
-        features.labelled(features.of_flags(flags, name), name, least)
-        for name, least in zip(names, (2, 1), strict=True)
-    )
-    features.check_alike(gallery, queries, names)
-    others = len(gallery.videos) - bool(set(gallery.videos) & set(queries.videos))
-    _check_top(top, others)
-    found = nearest(gallery, queries, max(*top, min(NAMED, others)))
-    recalls, chances = recall(found, gallery, queries, top), chance(found, gallery, queries, top)
-    rows = [(k, f"{recalls[k]:.6f}", f"{chances[k]:.6f}") for k in top]
-    numbers = {"recall": recalls, "chance": chances, "own": int((found.own >= 0).sum())}
-    numbers |= {"per_class": per_class(found, gallery, queries, top)}
-    numbers |= {"gallery": _source(gallery, names[0]), "queries": _source(queries, names[1])}
-    folder.mkdir(parents=True, exist_ok=True)
-    records.write_csv(folder / "recall.csv", ("k", "accuracy", "chance"), rows)
-    write_neighbours(folder / "neighbours.csv", found, gallery, queries)
-    logging.info("Wrote %s: recall.csv, neighbours.csv.", folder)
-    protocol.write(folder, "retrieval", _paragraph(numbers, gallery, queries), numbers)
-
-
-def parse_top(texts):
-    """The k of --top, ascending.
-
-    Raises:
-        ValueError: it holds something else than numbers above 0.
-    """
-    if not texts or not all(text.strip().isdecimal() and int(text) for text in texts):
-        raise ValueError(f"top must be numbers above 0. Received: top={','.join(texts)}.")
-    return sorted({int(text) for text in texts})
-
-
-def _check_top(top, most):
-    if top[-1] > most:
-        raise ValueError(
-            f"top must be at most {most}, the videos of the gallery but for a query's own. "
-            f"Received: top={top[-1]}."
-        )
-
-
-def unit(values):
+def unit(values: Any) -> np.ndarray:
     """Rows of length 1, float32; a row of zeros stays one, so that its cosine with all is 0."""
     values = np.asarray(values, np.float64)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     if not lengths.all():
-        logging.warning("%d videos have features of zeros alone.", (lengths == 0).sum())
+        count = lists.counted(int((lengths == 0).sum()), "video")
+        logging.warning("Features of zeros alone: %s.", count)
     return (values / np.where(lengths, lengths, 1)).astype(np.float32)
 
 
-def nearest(gallery, queries, k):
+def nearest(gallery: Features, queries: Features, k: int) -> Neighbours:
     """The k nearest videos of each query by cosine; its own video, by its id, is none of them.
 
     In blocks of queries: memory does not grow with their number. By TensorFlow on the CPU, which
@@ -99,23 +161,21 @@ def nearest(gallery, queries, k):
     (benchmarks/retrieval.py), and orders equals by their row.
 
     Args:
-        gallery: a `Features`.
-        queries: a `Features` of the same width.
-        k: how many; each query must have so many.
-
-    Returns:
-        A `Neighbours`.
+        gallery: features that are searched.
+        queries: those that search, of the same width.
+        k: how many; fewer where the gallery has fewer.
     """
     rows = {video: row for row, video in enumerate(gallery.videos)}
     own = np.array([rows.get(video, -1) for video in queries.videos])
+    k = min(k, len(rows) - bool((own >= 0).any()))
     count = min(k + 1, len(rows))  # one more, as the query's own may be among them
     places, similarities = search(unit(gallery.values), unit(queries.values), count)
     order = np.argsort(places == own[:, None], axis=1, kind="stable")[:, :k]  # its own goes last
-    parts = (np.take_along_axis(part, order, 1) for part in (places, similarities))
-    return Neighbours(*parts, own)
+    places = np.take_along_axis(places, order, 1)
+    return Neighbours(places, np.take_along_axis(similarities, order, 1), own)
 
 
-def search(gallery, queries, k):
+def search(gallery: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the k largest inner products, and these, largest first.
 
     Args:
@@ -138,32 +198,38 @@ def search(gallery, queries, k):
     return np.concatenate(places), np.concatenate(products)
 
 
-def hits(found, gallery, queries):
+def hits(found: Neighbours, gallery: Features, queries: Features) -> np.ndarray:
     """Whether each neighbour has its query's class: bool (queries, k)."""
-    return np.asarray(gallery.labels)[found.places] == np.asarray(queries.labels)[:, None]
+    return gallery.labels[found.places] == queries.labels[:, None]
 
 
-def recall(found, gallery, queries, top):
+def recall(
+    found: Neighbours, gallery: Features, queries: Features, top: Sequence[int]
+) -> dict[int, float]:
     """{k: share of the queries with a video of their class among the k nearest}."""
     right = hits(found, gallery, queries)
     return {k: float(right[:, :k].any(1).mean()) for k in top}
 
 
-def per_class(found, gallery, queries, top):
+def per_class(
+    found: Neighbours, gallery: Features, queries: Features, top: Sequence[int]
+) -> dict[int, dict[int, float]]:
     """{label: {k: recall of the queries of that class}}."""
-    right, labels = hits(found, gallery, queries), np.asarray(queries.labels)
+    right, labels = hits(found, gallery, queries), queries.labels
     return {
         int(label): {k: float(right[labels == label, :k].any(1).mean()) for k in top}
         for label in np.unique(labels)
     }
 
 
-def chance(found, gallery, queries, top):
+def chance(
+    found: Neighbours, gallery: Features, queries: Features, top: Sequence[int]
+) -> dict[int, float]:
     """{k: recall of a random order of the gallery}.
 
     1 - C(n - m, k) / C(n, k), of n videos m of the query's class; mean over the queries.
     """
-    labels, wanted = np.asarray(gallery.labels), np.asarray(queries.labels)
+    labels, wanted = gallery.labels, queries.labels
     own, sizes = found.own >= 0, collections.Counter(labels.tolist())
     same = np.array([sizes[label] for label in wanted.tolist()])
     same = same - (own & (labels[found.own] == wanted))
@@ -176,8 +242,8 @@ def chance(found, gallery, queries, top):
     return result
 
 
-def write_neighbours(path, found, gallery, queries):
-    """Writes `COLUMNS`, one row a query and neighbour: the `NAMED` nearest, rank from 1.
+def neighbours(found: Neighbours, gallery: Features, queries: Features) -> list[tuple]:
+    """Rows of `COLUMNS`, one a query and neighbour: the `NAMED` nearest, rank from 1.
 
     Labels are integers; the similarity is the cosine, in [-1, 1].
     """
@@ -189,23 +255,22 @@ def write_neighbours(path, found, gallery, queries):
         for rank, (place, cosine) in enumerate(nearby, 1):
             other = (gallery.videos[place], gallery.labels[place])
             rows.append((query, label, rank, *other, f"{cosine:.6f}"))
-    records.write_csv(path, COLUMNS, rows)
+    return rows
 
 
-def _source(part, name):
-    return {"from": name, "videos": len(part.videos), "facts": part.facts}
+def _facts(side, known):
+    return {"from": side.path, "videos": len(known.videos), "facts": known.facts}
 
 
-def _paragraph(numbers, gallery, queries):
-    parts = (numbers[name] for name in ("queries", "gallery"))
-    sides = [f"{part['videos']} videos ({part['from']})" for part in parts]
-    ours, theirs = (protocol.describe(part.facts) for part in (queries, gallery))
+def _paragraph(numbers, sides, known):
+    asking, searched = (side.said(found) for side, found in zip(sides, known, strict=True))
+    ours, theirs = (report.describe(part.facts) for part in known)
     found = ", ".join(f"{100 * value:.1f} at {k}" for k, value in numbers["recall"].items())
     random = ", ".join(f"{100 * value:.1f}" for value in numbers["chance"].values())
     own = "No query is in the gallery."
     if numbers["own"]:
         own = f"{numbers['own']} queries are in the gallery, too; none is its own neighbour."
-    texts = [f"Retrieval: {sides[0]} query {sides[1]} by cosine distance.", ours]
+    texts = [f"Retrieval: {asking} query {searched} by cosine distance.", ours]
     texts += [] if ours == theirs else [f"The gallery: {theirs}"]
     texts += [own, f"Accuracy in percent: {found}; of a random order: {random}."]
     return " ".join(texts)

@@ -1,14 +1,18 @@
-"""Lists from what a data set comes with: file names, folders or its official annotation files."""
+"""Lists from file names, folders and split files; shares of lists."""
+
+from __future__ import annotations
 
 import collections
-import csv
+import dataclasses
 import hashlib
 import math
 import pathlib
 import posixpath
 import re
+from collections.abc import Iterable, Sequence
 
-from mas.lists.entries import Entry, class_names, some, video_id
+from mas.files import PathLike
+from mas.lists.entries import Entry, class_names, counted, of_names, some, video_id
 from mas.lists.matching import canonical
 
 # In a checkout beside the package; setup.py installs the class files into it.
@@ -24,31 +28,36 @@ _UCF101_NAME = re.compile(r"v_(\w+)_g(\d\d)_c(\d\d)")
 _HMDB51_FLAGS = {"train": "1", "test": "2"}
 
 
-def ucf101(names, split, part, classes=None):
+def ucf101(
+    names: Iterable[str], split: int, part: str, classes: Sequence[str] | None = None
+) -> list[Entry]:
     """UCF101 from its file names alone: the groups of a split's test part are fixed.
 
     Args:
         names: iterable of ids or file names that end in `v_CLASS_gGG_cCC`, in folders or not.
         split: 1, 2 or 3.
         part: "train" or "test".
-        classes: class names in label order; None: those of data_lists/ucf101_classes.txt.
+        classes: class names in label order; None: `ucf101_classes`.
 
     Returns:
         A list of Entry in the names' order; labels from 0 (the official lists count from 1).
 
     Raises:
         ValueError: for another split or part, or naming the first few names that are not UCF101's.
+
+    >>> ucf101(["YoYo/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g08_c01.avi"], split=1, part="test")
+    [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=0)]
     """
     _check_split(split, part)
-    classes = classes or class_names(_DATA_LISTS / "ucf101_classes.txt")
+    classes = classes or ucf101_classes()
     labels = {canonical(name): label for label, name in enumerate(classes)}
     entries, unknown = [], []
-    for video in map(video_id, names):
-        match = _UCF101_NAME.fullmatch(posixpath.basename(canonical(video)))
+    for entry in of_names(names):
+        match = _UCF101_NAME.fullmatch(posixpath.basename(canonical(entry.video)))
         if match is None or match[1] not in labels:
-            unknown.append(repr(video))
+            unknown.append(repr(entry.video))
         elif (int(match[2]) in _UCF101_TEST_GROUPS[split]) == (part == "test"):
-            entries.append(Entry(video, labels[match[1]]))
+            entries.append(dataclasses.replace(entry, label=labels[match[1]]))
     if unknown:
         raise ValueError(
             f"names must end in v_CLASS_gGG_cCC with one of {len(labels)} classes. "
@@ -57,14 +66,21 @@ def ucf101(names, split, part, classes=None):
     return entries
 
 
-def hmdb51(split_dir, split, part, classes=None):
+def ucf101_classes() -> list[str]:
+    """The class names of UCF101 in the order of its classInd.txt."""
+    return class_names(_DATA_LISTS / "ucf101_classes.txt")
+
+
+def hmdb51(
+    split_dir: PathLike, split: int, part: str, classes: Sequence[str] | None = None
+) -> list[Entry]:
     """HMDB51 from its official split files, `CLASS_test_splitN.txt` with lines `NAME.avi 0|1|2`.
 
     Args:
         split_dir: folder of the split files; all classes' must be there.
         split: 1, 2 or 3.
         part: "train" (1 in the files) or "test" (2). Videos with 0 are in neither.
-        classes: class names in label order; None: those of data_lists/hmdb51_classes.txt.
+        classes: class names in label order; None: `hmdb51_classes`.
 
     Returns:
         A list of Entry with ids `CLASS/NAME`, by class and then in the files' order.
@@ -73,7 +89,7 @@ def hmdb51(split_dir, split, part, classes=None):
         ValueError: for another split or part, a missing file, or naming file and line.
     """
     _check_split(split, part)
-    classes = classes or class_names(_DATA_LISTS / "hmdb51_classes.txt")
+    classes = classes or hmdb51_classes()
     paths = [pathlib.Path(split_dir, f"{name}_test_split{split}.txt") for name in classes]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -87,6 +103,11 @@ def hmdb51(split_dir, split, part, classes=None):
         for video, flag in _hmdb51_lines(path)
         if flag == _HMDB51_FLAGS[part]
     ]
+
+
+def hmdb51_classes() -> list[str]:
+    """The class names of HMDB51, sorted."""
+    return class_names(_DATA_LISTS / "hmdb51_classes.txt")
 
 
 def _hmdb51_lines(path):
@@ -103,69 +124,7 @@ def _hmdb51_lines(path):
     return pairs
 
 
-def kinetics(csv_path, class_dirs=False, classes=None):
-    """Kinetics (400, 600, 700) from an official csv file.
-
-    Args:
-        csv_path: file with the header label,youtube_id,time_start,time_end,split; other columns
-            are not read, and the test files' missing label makes unlabelled entries.
-        class_dirs: put `LABEL/` before the id, the layout that the usual download tools make.
-        classes: class names in label order; None: the file's own, sorted (`kinetics_classes`).
-
-    Returns:
-        A list of Entry with ids `{youtube_id}_{start:06d}_{end:06d}` (seconds), in file order.
-
-    Raises:
-        ValueError: naming file and line; or class_dirs for a file without labels.
-    """
-    rows = _kinetics_rows(csv_path)
-    labelled = any("label" in row for _, row in rows)
-    if class_dirs and not labelled:
-        raise ValueError(f"{csv_path}: class_dirs needs a label column. Received: none.")
-    classes = (classes or kinetics_classes(csv_path)) if labelled else []
-    labels = {name: label for label, name in enumerate(classes)}
-    entries = []
-    for number, row in rows:
-        if labelled and row["label"] not in labels:
-            raise ValueError(
-                f"{csv_path}:{number}: label must be one of the {len(labels)} classes. "
-                f"Received: {row['label']!r}."
-            )
-        video = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
-        folder = f"{row['label']}/" if class_dirs else ""
-        entries.append(Entry(folder + video, labels[row["label"]] if labelled else -1))
-    return entries
-
-
-def kinetics_classes(csv_path):
-    """The sorted class names of an official Kinetics csv file; empty for a test file."""
-    return sorted({row["label"] for _, row in _kinetics_rows(csv_path) if "label" in row})
-
-
-def _kinetics_rows(path):
-    """Pairs of line number and row, checked."""
-    needed = ("youtube_id", "time_start", "time_end")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        header = reader.fieldnames or []
-        if not set(needed) <= set(header):
-            raise ValueError(
-                f"{path}:1: expected the columns label (but for test files), {', '.join(needed)}. "
-                f"Received: {','.join(header)!r}."
-            )
-        rows = [(reader.line_num, row) for row in reader]
-    for number, row in rows:
-        times = [row["time_start"], row["time_end"]]
-        whole = all(time and time.isascii() and time.isdecimal() for time in times)
-        if not (whole and row["youtube_id"] and row.get("label", "unlabelled")):
-            raise ValueError(
-                f"{path}:{number}: expected a label, a youtube_id and whole seconds. "
-                f"Received: {list(row.values())}."
-            )
-    return rows
-
-
-def folders(names, classes=None):
+def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[Entry]:
     """A data set with a folder per class: the label is the first folder's place among all, sorted.
 
     Args:
@@ -178,20 +137,29 @@ def folders(names, classes=None):
 
     Raises:
         ValueError: naming the first few names that lie in no folder or in an unknown one.
+
+    >>> [(entry.video, entry.label) for entry in folders(["walk/1.mp4", "run/1.avi"])]
+    [('walk/1', 1), ('run/1', 0)]
     """
-    videos = [video_id(name) for name in names]
+    entries = of_names(names)
+    videos = [entry.video for entry in entries]
     classes = classes or folder_classes(videos)
+    if videos and not classes:
+        raise ValueError(
+            "names must be CLASS/.../NAME, below the folder that holds a folder for each class. "
+            f"Received: {len(videos)} without a folder, such as {videos[0]!r}."
+        )
     labels = {name: label for label, name in enumerate(classes)}
     unknown = [repr(v) for v in videos if _first_folder(v) not in labels]
     if unknown:
         raise ValueError(
-            f"names must be CLASS/.../NAME with one of {len(labels)} classes. "
+            f"names must be CLASS/.../NAME with one of {counted(len(labels), 'class', 'classes')}. "
             f"Received: {len(unknown)} that are not: {some(unknown)}."
         )
-    return [Entry(video, labels[_first_folder(video)]) for video in videos]
+    return [dataclasses.replace(e, label=labels[_first_folder(e.video)]) for e in entries]
 
 
-def folder_classes(names):
+def folder_classes(names: Iterable[str]) -> list[str]:
     """The first folders of the names, sorted by code point (`HammerThrow` before `Hammering`)."""
     return sorted({_first_folder(video_id(name)) for name in names} - {""})
 
@@ -200,12 +168,12 @@ def _first_folder(name):
     return name.split("/")[0] if "/" in name else ""
 
 
-def unlabelled(names):
+def unlabelled(names: Iterable[str]) -> list[Entry]:
     """Entries without labels, in the names' order."""
-    return [Entry(video_id(name)) for name in names]
+    return of_names(names)
 
 
-def fraction(entries, fraction, seed=0):
+def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[Entry]:
     """A share of each class: ceil(fraction * size) of its entries, so at least one.
 
     Which ones is decided by a hash of seed, video and start. So it is the same on every machine
@@ -223,6 +191,10 @@ def fraction(entries, fraction, seed=0):
 
     Raises:
         ValueError: for a share outside (0, 1].
+
+    >>> entries = [Entry(f"{label}/{number}", label) for label in range(2) for number in range(40)]
+    >>> [entry.video for entry in fraction(entries, 0.05)]
+    ['0/19', '0/23', '1/0', '1/1']
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be in (0, 1]. Received: fraction={fraction}.")
@@ -241,8 +213,10 @@ def _rank(entry, seed):
     return hashlib.sha256(f"{seed}\n{entry.video}\n{entry.start}".encode()).digest()
 
 
-def split_by(entries, match=None, exclude=None):
-    """Selects entries by regular expressions that are searched for in the video id.
+def split_by(
+    entries: Iterable[Entry], match: str | None = None, exclude: str | None = None
+) -> list[Entry]:
+    """Selects entries by regular expressions that are searched for in the id and the file name.
 
     Args:
         entries: list of Entry.
@@ -254,14 +228,20 @@ def split_by(entries, match=None, exclude=None):
 
     Raises:
         ValueError: for an expression that does not compile.
+
+    >>> split_by([Entry("run/ann_1"), Entry("run/bob_1")], exclude="/bob_")
+    [Entry(video='run/ann_1', label=-1, start=None, frames=None, line=0)]
     """
     keep, leave = _expression("match", match), _expression("exclude", exclude)
     return [
         entry
         for entry in entries
-        if (keep is None or keep.search(entry.video))
-        and (leave is None or not leave.search(entry.video))
+        if (keep is None or _found(keep, entry)) and not (leave and _found(leave, entry))
     ]
+
+
+def _found(expression, entry):
+    return any(expression.search(name) for name in (entry.video, entry.file) if name)
 
 
 def _expression(name, pattern):

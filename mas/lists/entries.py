@@ -1,13 +1,19 @@
 """One entry, and the text file it stands in: the line format of data_lists/README.md."""
 
+from __future__ import annotations
+
+import collections
 import dataclasses
 import itertools
-import os
 import pathlib
 import posixpath
+from collections.abc import Iterable, Sequence
+
+from mas import files
+from mas.files import PathLike
 
 VIDEO_EXTENSIONS = frozenset(
-    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"]
+    ".avi .mp4 .mkv .mov .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts .m2ts .ogv".split()
 )
 
 # The column orders of the lists that the methods' authors ship.
@@ -37,8 +43,9 @@ class Entry:
         label: class, from 0; -1 is unlabelled.
         start: first frame of the clip, from 0 (files count from 1); None where the list has none.
         frames: number of RGB frames of the video; None where the list has none.
-        line: line of the file it was read from, from 1; 0 where it comes from no file. Two
-            entries that differ in it alone are equal.
+        line: line of the file it was read from, from 1; 0 where it comes from no file.
+        file: name of the video's file as far as it is known, with its extension: it tells apart
+            two files of one id. Two entries that differ in `line` or `file` alone are equal.
     """
 
     video: str
@@ -46,13 +53,17 @@ class Entry:
     start: int | None = None
     frames: int | None = None
     line: int = dataclasses.field(default=0, compare=False)
+    file: str | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
-def video_id(path):
+def video_id(path: str) -> str:
     """The id of a video: its path without video extensions, '/'-separated.
 
     All of them go, as copies of Kinetics hold names such as `9EnSwbXxu5g.mp4.webm`; so the id of
     an id is itself. An extension that is not one of VIDEO_EXTENSIONS belongs to the name.
+
+    >>> video_id("a/9EnSwbXxu5g.mp4.webm"), video_id("./a/b.v2")
+    ('a/9EnSwbXxu5g', 'a/b.v2')
     """
     video = posixpath.normpath(path)
     stem, extension = posixpath.splitext(video)
@@ -62,16 +73,34 @@ def video_id(path):
     return video
 
 
-def parse_columns(columns):
+def of_names(names: Iterable[str]) -> list[Entry]:
+    """Entries of files or ids, without labels, in their order.
+
+    >>> [(entry.video, entry.file) for entry in of_names(["a.avi", "b.avi", "b.mkv"])]
+    [('a', None), ('b', 'b.avi'), ('b', 'b.mkv')]
+    """
+    names = list(names)
+    counts = collections.Counter(map(video_id, names))
+    videos = [video_id(name) for name in names]
+    return [
+        Entry(video, file=name if counts[video] > 1 and name != video else None)
+        for video, name in zip(videos, names, strict=True)
+    ]
+
+
+def parse_columns(columns: str | Sequence[str]) -> tuple[str, ...]:
     """Column names as a tuple: from a preset's name, a comma-separated string or a sequence.
 
     Raises:
         ValueError: where they do not start with `video`, repeat a column or name an unknown one.
+
+    >>> parse_columns("vtdl"), parse_columns("video,label")
+    (('video', 'frames', 'label'), ('video', 'label'))
     """
     if isinstance(columns, str):
         names = PRESETS.get(columns) or tuple(name.strip() for name in columns.split(","))
     else:
-        names = tuple(columns)
+        names = tuple(columns) if isinstance(columns, Iterable) else ()
     known = all(name in _LOWEST for name in names[1:])
     if names[:1] != ("video",) or not known or len(set(names)) != len(names):
         raise ValueError(
@@ -81,7 +110,7 @@ def parse_columns(columns):
     return names
 
 
-def read(path, columns=("video", "label")):
+def read(path: PathLike, columns: str | Sequence[str] = ("video", "label")) -> list[Entry]:
     """Reads a list.
 
     Args:
@@ -98,7 +127,9 @@ def read(path, columns=("video", "label")):
     return _parse(pathlib.Path(path).read_bytes(), parse_columns(columns), path)
 
 
-def write(path, entries, columns=("video", "label")):
+def write(
+    path: PathLike, entries: Iterable[Entry], columns: str | Sequence[str] = ("video", "label")
+) -> None:
     """Writes a list so that the file is either the whole new list or what it was before.
 
     The text is parsed before it is written: whatever `read` refuses is not written either.
@@ -113,23 +144,27 @@ def write(path, entries, columns=("video", "label")):
     text = "".join(f"{_format(entry, columns)}\n" for entry in entries)
     data = text.encode("utf-8", "surrogateescape")
     videos = [entry.video for entry in entries]
-    parsed = [entry.video for entry in _parse(data, columns, path)]
+    back = _parse(data, columns, path)
+    parsed = [
+        new.file if old.file == old.video else new.video
+        for old, new in zip(entries, back, strict=False)
+    ] + [new.video for new in back[len(entries) :]]
     for number, (video, back) in enumerate(itertools.zip_longest(videos, parsed), 1):
         if video != back:
             raise ValueError(
                 f"{path}:{number}: a video must read back equal: no white space at its ends, no "
                 f"line break, no video extension. Received: {video!r}, which reads as {back!r}."
             )
-    replace_file(path, data)
+    files.write(path, data)
 
 
-def class_names(path):
+def class_names(path: PathLike) -> list[str]:
     """Reads class names, one per line; the label is the line's place, from 0.
 
     Raises:
         ValueError: naming file and line, for a name that stands there twice, or an empty file.
     """
-    lines = {}
+    lines: dict[str, int] = {}
     for number, name in _lines(pathlib.Path(path).read_bytes(), path):
         if name in lines:
             raise ValueError(
@@ -142,25 +177,43 @@ def class_names(path):
     return list(lines)
 
 
-def replace_file(path, data):
-    """Writes bytes to a file in one step, folders above it included."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def class_names_beside(path: PathLike | None) -> list[str] | None:
+    """The class names that lie beside a list: of LIST.txt, LIST_classes.txt, else classes.txt.
+
+    So `mas lists` and `mas.sample` leave them.
+
+    Args:
+        path: of the list; None has none.
+
+    Returns:
+        Names in label order; None where neither file is there.
+
+    Raises:
+        ValueError: as `class_names`.
+    """
+    if path is None:
+        return None
+    beside = pathlib.Path(path)
+    for name in (f"{beside.stem}_classes.txt", "classes.txt"):
+        if beside.with_name(name).is_file():
+            return class_names(beside.with_name(name))
+    return None
 
 
 def refuse_repeats(entries, path):
-    """Raises a ValueError that names both lines where a video stands twice with one start."""
+    """Raises a ValueError that names both lines where a video stands twice with one start.
+
+    Names with two extensions are two videos; one without may be either.
+    """
     first, repeats = {}, []
     for entry in entries:
-        earlier = first.setdefault((entry.video, entry.start), entry)
-        if earlier is not entry:
+        alike = first.setdefault((entry.video, entry.start), {})
+        earlier = alike.get(entry.file) or alike.get(None)
+        if entry.file is None and alike:
+            earlier = next(iter(alike.values()))
+        if earlier:
             repeats.append(f"lines {earlier.line} and {entry.line}: {entry.video!r}")
+        alike.setdefault(entry.file, entry)
     if repeats:
         raise ValueError(
             f"{path}: expected each video once, or once per start. "
@@ -174,10 +227,19 @@ def some(texts, count=_NAMED_IN_ERRORS):
     return "; ".join(texts[:count]) + (f"; and {more} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "video"), counted(20, "class", "classes")
+    ('1 video', '20 classes')
+    """
+    return f"{number} {noun if number == 1 else several or noun + 's'}"
+
+
 def _format(entry, columns):
     start = None if entry.start is None else entry.start + 1
     values = {"label": entry.label, "start": start, "frames": entry.frames}
-    return " ".join([entry.video, *(str(values[column]) for column in columns[1:])])
+    return " ".join([entry.file or entry.video, *(str(values[column]) for column in columns[1:])])
 
 
 def _parse(data, columns, path):
@@ -215,4 +277,5 @@ def _parse_line(line, columns, path, number):
         )
     if "start" in numbers:
         numbers["start"] -= 1
-    return Entry(video_id(video), line=number, **numbers)
+    name, own = video_id(video), posixpath.normpath(video)
+    return Entry(name, line=number, file=None if own == name else own, **numbers)

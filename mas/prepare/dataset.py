@@ -1,173 +1,102 @@
-"""Prepares a data set: the plan, what is done and what is left, the failures.
+"""Prepares a data set: what is done and what is left, the failures.
 
 OUTPUT/plan.json      settings; the videos in order and how many go to a shard, which decide them
 OUTPUT/staging/       videos whose shard is not complete yet
 OUTPUT/failures.csv   path, reason, also of earlier calls with other videos; absent without failures
+OUTPUT/damaged.csv    path, reason of the videos of which only a part decodes; absent without any
+OUTPUT/sources.csv    the file of each video, as it was when it was prepared
 OUTPUT/dataset.json   written last
 """
 
+from __future__ import annotations
+
 import collections
-import dataclasses
 import fcntl
-import json
 import os
 import pathlib
 import shutil
-import time
 
-import tqdm
 from absl import logging
 
-from mas import flow, lists, records
-from mas.prepare import failures, workers
-from mas.prepare.failures import FAILURES
+from mas import checks, flow, lists, records
+from mas.files import PathLike
+from mas.prepare import failures, plan, sources, workers
+from mas.prepare.plan import Storage
+from mas.prepare.progress import Progress
 
-LOCK = ".lock"
-PLAN = "plan.json"
 STAGING = "staging"
-VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
+MOST_NAMED = 10  # of the files that changed
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How the videos of a data set are prepared; recorded with it and the same on every resume.
-
-    Raises:
-        ValueError: for an unknown form or method, or a quality outside 1..100.
-    """
-
-    form: str = "shards"
-    size: tuple | None = (171, 128)  # width, height: the paper's, section 3.4
-    method: str = "tvl1"
-    quality: int = 95
-    min_frames: int = 16
-
-    def __post_init__(self):
-        """Refuses what no worker could carry out."""
-        allowed = {"form": list(records.READERS), "method": [*flow.METHODS, "none"]}
-        for name, values in allowed.items():
-            value = getattr(self, name)
-            if value not in values:
-                raise ValueError(f"{name} must be one of {values}. Received: {name}={value!r}.")
-        if not 1 <= self.quality <= 100:
-            raise ValueError(f"quality must be in 1..100. Received: quality={self.quality}.")
-
-
-def find_videos(folder):
-    """Finds the video files below a folder: `lists.find_videos`, and says what it ignores.
-
-    Returns:
-        dict from id to path, sorted by id.
-    """
-    videos, ignored = lists.find_videos(folder)
-    if ignored:
-        logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
-    return {name: pathlib.Path(folder, file) for name, file in videos.items()}
-
-
-def prepare(videos, output, settings, count=None):
-    """Prepares every video, going on where an earlier run ended.
-
-    Args:
-        videos: dict from id to path.
-        output: folder of the data set; new, empty, or one that an earlier run began.
-        settings: a `Settings`; an earlier run's must have been the same.
-        count: worker processes; None takes one for each core.
-
-    Returns:
-        dict from the absolute path of each of these videos that failed to the reason.
-        OUTPUT/failures.csv names them too, and those of earlier calls with other videos: such a
-        line goes when a call prepares its video, or when its file changes or is gone.
-
-    Raises:
-        ValueError: the folder holds something else, was made with other settings, or cannot take
-            the videos in folders because one's id is a folder of others.
-        RuntimeError: another process is at work in the folder, a result cannot be stored, or this
-            OpenCV has no TV-L1.
-    """
-    if settings.method != "none":
-        flow.estimator(settings.method)  # says at once if there is none
-    root = pathlib.Path(output)
+def prepare(
+    videos: dict[str, pathlib.Path],
+    output: PathLike,
+    storage: Storage,
+    count: int | None = None,
+    progress: bool = True,
+) -> records.Data:
+    """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
+    if storage.flow != "none":
+        if flow.compiles(storage.flow):
+            logging.info("Compiling the flow for this machine: some ten seconds, once.")
+        flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
+    root = checks.path("output", output)
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / LOCK, "w") as lock:
+    with open(root / plan.LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f"Another mas.prepare is at work in {root}.") from None
-        return _Run(root, settings, videos).work(count or workers.cores())
+        return _Run(root, storage, videos, progress).work(count or workers.cores())
 
 
 class _Run:
     """The state of one call of `prepare`."""
 
-    def __init__(self, root, settings, videos):
-        self.root, self.settings = root, settings
+    def __init__(self, root, storage, videos, progress):
+        self.root, self.storage, self.progress = root, storage, progress
         self.staging = root / STAGING
         # Absolute, so that failures.csv means the same files whoever reads it, and from where.
         self.paths = {name: os.path.abspath(path) for name, path in videos.items()}
-        self.plan, self.per_shard = self._plan()
+        self.plan, self.per_shard = plan.keep(root, storage, [*videos])
         self.shards = [
             self.plan[first : first + self.per_shard]
             for first in range(0, len(self.plan), self.per_shard)
         ]
         self.positions = {name: position for position, name in enumerate(self.plan)}
         self.failures, self.earlier = {}, failures.others(root, set(self.paths.values()))
-
-    def _plan(self):
-        """The order of the videos, later additions last, and how many go to a shard.
-
-        Both must stay as they are: a shard is written anew from the videos that belong into it,
-        and would lose those that a changed number put elsewhere.
-        """
-        path = self.root / PLAN
-        settings = json.loads(json.dumps(dataclasses.asdict(self.settings)))
-        known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
-        if path.is_file():
-            known = json.loads(path.read_text(encoding="utf-8"))
-        elif {entry.name for entry in self.root.iterdir()} - {LOCK, PLAN + ".tmp"}:
-            raise ValueError(
-                "output must be a new or empty folder, or one that mas.prepare began. "
-                f"Received: {self.root}, which holds other files."
-            )
-        if known["settings"] != settings:
-            raise ValueError(
-                f"{self.root} was begun with {known['settings']} and must go on with the same. "
-                f"Received: {settings}."
-            )
-        there = set(known["videos"])
-        plan = known["videos"] + [name for name in self.paths if name not in there]
-        if self.settings.form == "folders":
-            _refuse_nested(plan)
-        per_shard = known.get("videos_per_shard", 64)  # what it was before it was recorded
-        text = json.dumps({**known, "videos_per_shard": per_shard, "videos": plan}, indent=1)
-        temporary = self.root / (PLAN + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-        return plan, per_shard
+        self.damaged = records.read_failures(root, records.DAMAGED)
+        self.sources = sources.Sources(root, self.paths)
 
     def work(self, count):
-        """Runs the jobs that are left; returns the failures."""
+        """Runs the jobs that are left; returns the data set."""
         self._clean()
         stored = self._stored()
+        stored -= self._changed(stored)
         left = [name for name in self.paths if name not in stored]
-        self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
+        if not self.storage.allow_damaged:  # which they may be
+            self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
         jobs = [self._job(name) for name in left if self.paths[name] not in self.failures]
-        logging.info("%d videos: %d ready, %d to do.", len(self.plan), len(stored), len(jobs))
+        videos = lists.counted(len(self.plan), "video")
+        logging.info("%s: %d ready, %d to do.", videos, len(stored), len(jobs))
         if self.earlier:
-            logging.info("%s keeps %d failures of earlier calls.", FAILURES, len(self.earlier))
+            kept = lists.counted(len(self.earlier), "failure")
+            logging.info("%s keeps %s of earlier calls.", records.FAILURES, kept)
         if jobs:
             self._write_failures()
+            self.sources.write(self.plan)
             (self.root / records.DESCRIPTION).unlink(missing_ok=True)
-        if self.settings.form == "shards":
-            self._work_shards(jobs, count)
-        else:
-            collections.deque(self._answers(jobs, count), maxlen=0)
-        self._finish()
-        return self.failures
+        with workers.Pool(count) as pool, Progress(jobs, count, self.progress) as progress:
+            ended = self._ended(pool, jobs, progress)
+            if self.storage.form == "shards":
+                self._write_shards(jobs, ended)
+            else:
+                collections.deque(ended, maxlen=0)
+        return self._finish()
 
     def _clean(self):
         """Removes what a killed run left half-written."""
-        if self.settings.form == "shards":
+        if self.storage.form == "shards":
             self.staging.mkdir(exist_ok=True)
             records.restore_indices(self.root)
         else:
@@ -178,12 +107,25 @@ class _Run:
 
     def _stored(self):
         """Ids of the videos that need no more work."""
-        if self.settings.form == "folders":
+        if self.storage.form == "folders":
             return {n for n in self.plan if (self.root / records.RGB_FOLDER / n).is_dir()}
         indices = [
             row for path in self.root.glob("videos-*.csv") for row in records.read_index(path)
         ]
         return {row[0] for row in indices} | {n for n in self.plan if self._staged(n).is_file()}
+
+    def _changed(self, stored):
+        """Names the stored videos whose file has changed; those of them to prepare again."""
+        changed = self.sources.changed(stored)
+        for name in changed[:MOST_NAMED]:
+            logging.warning("%s has changed since it was prepared.", self.paths[name])
+        if changed:
+            videos = lists.counted(len(changed), "changed video")
+            advice = (
+                "are prepared again" if self.storage.update else "stay; update=True prepares them"
+            )
+            logging.warning("%s: %s %s.", self.root, videos, advice)
+        return set(changed) if self.storage.update else set()
 
     def _staged(self, name):
         return self.staging / f"{self.positions[name]:07d}.npz"
@@ -192,34 +134,42 @@ class _Run:
         return self.positions[job["video"]] // self.per_shard
 
     def _job(self, name):
-        options = dataclasses.asdict(self.settings)
-        shards = self.settings.form == "shards"
-        output = self._staged(name) if shards else self.root
-        return {"video": name, "path": self.paths[name], "output": str(output), **options}
+        output = self._staged(name) if self.storage.form == "shards" else self.root
+        storage = self.storage.values()
+        self.sources.begin(name)
+        return {"video": name, "path": self.paths[name], "output": str(output), "storage": storage}
 
-    def _answers(self, jobs, count):
-        """Yields each job as it ends, with the progress bar and the list of failures kept."""
-        frames, start = 0, time.monotonic()
-        total = len(self.plan)
-        with tqdm.tqdm(total=total, initial=total - len(jobs), unit="video", desc="prepare") as bar:
-            for job, answer in workers.Pool(count).run(jobs):
-                if "error" in answer:
-                    self.failures[job["path"]] = answer["error"]
-                    self._write_failures()
-                frames += answer.get("frames", 0)
-                bar.set_postfix_str(f"{frames / (time.monotonic() - start):.1f} frames/s")
-                bar.update()
-                yield job
+    def _ended(self, pool, jobs, progress):
+        """Yields each job as it ends; the list of failures is kept meanwhile."""
+        for job, answer in pool.run([*progress.questions(), *jobs]):
+            progress.note(job, answer)
+            if "done" in answer or "ask" in job:
+                continue
+            if "error" in answer:
+                self.failures[job["path"]] = answer["error"]
+                self._write_failures()
+            else:
+                self._note_damage(job["path"], answer["damage"])
+                self.sources.end(job["video"])
+            yield job
 
     def _write_failures(self):
         failures.write(self.root, {**self.earlier, **self.failures})
 
-    def _work_shards(self, jobs, count):
+    def _note_damage(self, path, damage):
+        before = self.damaged.pop(path, "")
+        if damage:
+            self.damaged[path] = damage
+        if damage != before:
+            failures.write(self.root, self.damaged, records.DAMAGED)
+
+    def _write_shards(self, jobs, ended):
+        """Writes each shard when the last of its videos has ended."""
         left = collections.Counter(self._number(job) for job in jobs)
         for number in range(len(self.shards)):
             if not left[number]:
                 self._write_shard(number)
-        for job in self._answers(jobs, count):
+        for job in ended:
             number = self._number(job)
             left[number] -= 1
             if not left[number]:
@@ -233,44 +183,28 @@ class _Run:
         kept = records.read_shard(self.root, number)
         names = [n for n in self.shards[number] if n in staged or n in kept]
         records.write_shard(
-            self.root, number, [staged.get(n) for n in names], [kept.get(n) for n in names]
+            *(self.root, number, [staged.get(n) for n in names]),
+            [None if n in staged else kept.get(n) for n in names],
         )
         for path in staged.values():
             path.unlink()
 
     def _finish(self):
         self._write_failures()
+        self.sources.write(self.plan)
         shutil.rmtree(self.staging, ignore_errors=True)
-        data = records.READERS[self.settings.form](self.root)
+        data = records.READERS[self.storage.form](self.root)
         description = {
-            **dataclasses.asdict(self.settings),
+            **self.storage.recorded(),
             "videos": len(data.videos),
             "frames": int(data.lengths.sum()),
             "failures": len(self.earlier) + len(self.failures),
         }
         records.write_description(self.root, description)
-
-
-def _refuse_nested(names):
-    known = set(names)
-    for name in names:
-        for parent in map(str, pathlib.PurePosixPath(name).parents):
-            if parent in known:
-                raise ValueError(
-                    "form=folders must have videos of which none is named as the folder of "
-                    f"another; form=shards may. Received: {parent!r} and {name!r}."
-                )
-
-
-def parse_size(text):
-    """`WIDTHxHEIGHT` -> (width, height); `keep` -> None.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    if text == "keep":
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ValueError(f"size must be WIDTHxHEIGHT in pixels, or keep. Received: size={text!r}.")
-    return int(width), int(height)
+        data.failures = self.failures
+        own = set(self.paths.values())
+        data.damaged = {path: reason for path, reason in self.damaged.items() if path in own}
+        if data.damaged:
+            videos = lists.counted(len(data.damaged), "video")
+            logging.warning("%s prepared in part; see %s.", videos, self.root / records.DAMAGED)
+        return data

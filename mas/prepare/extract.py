@@ -4,35 +4,41 @@ A process of its own, so that a file which crashes the decoder takes down one wo
 It ends when its input does: if `mas.prepare` is killed, no worker stays behind.
 """
 
+import dataclasses
+import functools
+import itertools
 import json
 import os
 import pathlib
 import queue
 import sys
 import threading
+import time
 import traceback
 
 import cv2
 
-from mas import flow, records, video
+from mas import flow, lists, records, video
+from mas.prepare.plan import Storage
 
 # A video is one protocol buffer in its shard, and those end at 2 GiB (2**31 - 1 bytes, serialised).
 # The last MiB is for what stands beside the images and their lengths: the id, the size, the tags.
 MOST_BYTES = 2**31 - 2**20
 BYTES_PER_FRAME = 12  # its three lengths
+NEWS_EVERY = 0.5  # seconds between two lines that tell how far a video is
+TIMED = 8  # frames
 
 
-def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
+def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
     """Decodes a video file and computes its flow.
 
     Args:
         path: the video file.
         name: its id.
-        size: (width, height) to store, or None to keep the file's own.
-        method: one of `flow.METHODS`, or "none".
-        quality: of the JPEG files, 1..100.
-        min_frames: a video with fewer frames is refused.
-        most_bytes: so is one that takes more bytes, as soon as it does; None is no limit.
+        storage: a `Storage`.
+        most_bytes: a video that takes more is refused, as soon as it does; None is no limit.
+        tell: function that is called with the number of frames after each.
+        damaged: function that is called with what the file lacks, where `storage` allows it.
 
     Returns:
         A `records.Prepared`. Flow is computed on grey frames of the stored size.
@@ -42,64 +48,100 @@ def extract(path, name, *, size, method, quality, min_frames, most_bytes=None):
     """
     if name != name.encode("utf-8", "replace").decode():
         raise video.VideoError("its name is not UTF-8")
-    estimate = None if method == "none" else flow.estimator(method)
-    result = records.Prepared(name, 0, 0, video.frame_rate(path), [], [], [])
-    previous, stored = None, 0
-    for rgb in video.frames(path, size):
-        images = {"rgb": cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)}
-        if estimate:
-            grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-            if previous is not None:
-                code = flow.encode(estimate(previous, grey))
-                images |= {"u": code[..., 0], "v": code[..., 1]}
-            previous = grey
-        stored += BYTES_PER_FRAME
-        for part, image in images.items():
-            getattr(result, part).append(_jpeg(image, quality))
-            stored += len(getattr(result, part)[-1])
+    rate = storage.fps or video.frame_rate(path)
+    result = records.Prepared(name, 0, 0, rate, [], [], [])
+    stored, frames = 0, _decoded(path, storage, damaged)
+    for (result.height, result.width), files in _encoded(frames, storage):
+        for part, file in files.items():
+            getattr(result, part).append(file)
+        stored += BYTES_PER_FRAME + sum(map(len, files.values()))
         if most_bytes is not None and stored > most_bytes:
-            raise video.VideoError(_too_large(result.frames, most_bytes))
-    result.height, result.width = rgb.shape[:2]
-    if result.frames < min_frames:
+            raise video.VideoError(
+                f"too large: more than the {most_bytes} bytes that a shard holds of one video, at "
+                f"frame {result.frames}; prepare it in another output folder with a smaller size "
+                "or with form=folders, or cut it into shorter videos"
+            )
+        if tell:
+            tell(result.frames)
+    if result.frames < storage.min_frames:
         raise video.VideoError(
-            f"shorter than one clip: {result.frames} frames, at least {min_frames} wanted"
+            f"shorter than one clip: {lists.counted(result.frames, 'frame')}, at least "
+            f"{storage.min_frames} needed"
         )
     return result
 
 
-def _too_large(frames, most_bytes):
-    return (
-        f"too large: its first {frames} frames take more than the {most_bytes} bytes that a shard "
-        "holds of one video; prepare it in another --output with a smaller --size or with "
-        "--form=folders, or cut it into shorter videos"
-    )
+def _decoded(path, storage, damaged=None):
+    options = {"deinterlace": storage.deinterlace, "fps": storage.fps}
+    damaged = damaged if storage.allow_damaged else None
+    return video.frames(path, storage.size, damaged=damaged, **options)
 
 
-def _jpeg(image, quality):
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+@functools.cache
+def _estimator(method):
+    """A worker's: it keeps its memory from video to video."""
+    return flow.estimator(method)
 
 
-def run(job):
-    """Carries out one job: {path, video, form, output, size, method, quality, min_frames}.
+def _encoded(frames, storage):
+    """Yields ((height, width), {part: JPEG file}) of each frame; the first has `rgb` alone."""
+    estimate = None if storage.flow == "none" else _estimator(storage.flow)
+    if estimate:
+        estimate.restart()
+    options = [cv2.IMWRITE_JPEG_QUALITY, storage.quality]
+    for rgb in frames:
+        images = {"rgb": cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)}
+        field = estimate and estimate.follow(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+        if field is not None:
+            code = flow.encode(field)
+            images |= {"u": code[..., 0], "v": code[..., 1]}
+        files = {n: cv2.imencode(".jpg", i, options)[1].tobytes() for n, i in images.items()}
+        yield rgb.shape[:2], files
+
+
+def run(job, tell=None):
+    """Carries out one job: {path, video, output, storage}.
 
     Returns:
-        {"frames": number of frames stored} or {"error": the reason}.
+        {"frames": number of frames stored, "damage": what the file lacks} or {"error": the reason}.
     """
+    damage = []
     try:
-        options = {name: job[name] for name in ("size", "method", "quality", "min_frames")}
-        options["most_bytes"] = MOST_BYTES if job["form"] == "shards" else None
-        prepared = extract(job["path"], job["video"], **options)
+        storage = Storage(**job["storage"])
+        most_bytes = MOST_BYTES if storage.form == "shards" else None
+        prepared = extract(job["path"], job["video"], storage, most_bytes, tell, damage.append)
     except OSError as error:
         return {"error": error.strerror or str(error)}
     except video.VideoError as error:
         return {"error": str(error)}
-    except Exception as error:  # whatever it is, the other videos go on
+    except Exception as error:  # it is this video's alone, whatever it is
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    if job["form"] == "shards":
+    if storage.form == "shards":
         records.stage(prepared, pathlib.Path(job["output"]))
     else:
         records.write_folders(job["output"], prepared)
-    return {"frames": prepared.frames}
+    return {"frames": prepared.frames, "damage": "; ".join(damage)}
+
+
+def foresee(job):
+    """What a video will cost, for the bar: {path, ask}.
+
+    Returns:
+        For "count", {"declared": frames}, at `fps` if the job has it, as the container has it, 0
+        if it does not tell; for a `Storage` as "dis", {"dis": seconds a frame would take with
+        flow=dis}. {} if it fails.
+    """
+    try:
+        if job["ask"] == "count":
+            return {"declared": video.declared_frames(job["path"], job.get("fps"))}
+        storage = dataclasses.replace(Storage(**job["storage"]), flow="dis")
+        files = _encoded(_decoded(job["path"], storage), storage)
+        next(files)  # opens the file
+        start = time.perf_counter()
+        count = sum(1 for _ in itertools.islice(files, TIMED))
+        return {"dis": (time.perf_counter() - start) / count}
+    except Exception:  # `run` meets it again, and names it
+        return {}
 
 
 def main():
@@ -115,10 +157,22 @@ def main():
 
 
 def _work(jobs, answers):
+    told = time.monotonic()
+
+    def send(answer):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    def tell(frames):
+        nonlocal told
+        if time.monotonic() - told >= NEWS_EVERY:
+            told = time.monotonic()
+            send({"done": frames})
+
     try:
         while True:
-            answers.write(json.dumps(run(jobs.get())) + "\n")
-            answers.flush()
+            job = jobs.get()
+            send(foresee(job) if "ask" in job else run(job, tell))
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()

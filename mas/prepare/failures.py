@@ -1,29 +1,17 @@
-"""OUTPUT/failures.csv: the videos that could not be prepared, and why."""
+"""OUTPUT/failures.csv and damaged.csv: the videos that could not be prepared, or not in full."""
 
-import csv
 import os
 
-from mas import records
+from mas import files, records
 from mas.prepare import workers
 
-FAILURES = "failures.csv"
 
-
-def read(root):
-    """Rows (path, reason) of the file; [] if there is none. Names need not be UTF-8."""
-    path = root / FAILURES
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [tuple(row) for row in csv.reader(file)][1:]
-
-
-def write(root, failures):
-    """Writes the file from a dict of path and reason; without failures there is none."""
+def write(root, failures, name=records.FAILURES):
+    """Writes the file from a dict of path and reason; without any there is none."""
     if failures:
-        records.write_csv(root / FAILURES, ("path", "reason"), sorted(failures.items()))
+        files.write_csv(root / name, ("path", "reason"), sorted(failures.items()))
     else:
-        (root / FAILURES).unlink(missing_ok=True)
+        (root / name).unlink(missing_ok=True)
 
 
 def interrupted(root, paths):
@@ -32,13 +20,13 @@ def interrupted(root, paths):
     A crash may have been the interruption itself; a finished run's failures, and files that
     changed since, get another chance.
     """
-    if (root / records.DESCRIPTION).is_file() or not (root / FAILURES).is_file():
+    if (root / records.DESCRIPTION).is_file() or not (root / records.FAILURES).is_file():
         return {}
-    then = (root / FAILURES).stat().st_mtime_ns
+    then = (root / records.FAILURES).stat().st_mtime_ns
     return {
         path: reason
-        for path, reason in read(root)
-        if path in paths and not reason.startswith(workers.CRASHED)
+        for path, reason in records.read_failures(root).items()
+        if path in paths and not reason.startswith((workers.CRASHED, workers.HUNG))
         if os.path.exists(path) and os.stat(path).st_ctime_ns < then
     }
 
@@ -48,8 +36,10 @@ def others(root, paths):
 
     Nothing is known of a file that changed since: its line goes, and a call about it tries it.
     """
-    found = [(path, reason) for path, reason in read(root) if path not in paths]
-    then = (root / FAILURES).stat().st_mtime_ns if found else 0
+    found = [
+        (path, reason) for path, reason in records.read_failures(root).items() if path not in paths
+    ]
+    then = (root / records.FAILURES).stat().st_mtime_ns if found else 0
     return {path: reason for path, reason in found if not _changed(path, then)}
 
 

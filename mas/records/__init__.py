@@ -26,16 +26,27 @@ In both, u and v of frame t describe the motion from frame t to t + 1, so the la
 """
 
 from mas.records.layout import (
+    DAMAGED,
     DESCRIPTION,
+    FAILURES,
     FLOW_FOLDER,
     FRAME_FILE,
     INDEX_FIELDS,
     RGB_FOLDER,
     Prepared,
+    read_failures,
     read_index,
-    write_csv,
 )
-from mas.records.reading import READERS, Folders, Shards, open_data, read_shard, settings
+from mas.records.reading import (
+    READERS,
+    Data,
+    Folders,
+    Shards,
+    open_data,
+    opened,
+    read_shard,
+    settings,
+)
 from mas.records.videos import Videos, index_path
 from mas.records.writing import (
     remove_unfinished,
@@ -47,25 +58,29 @@ from mas.records.writing import (
 )
 
 __all__ = [
+    "DAMAGED",
     "DESCRIPTION",
+    "FAILURES",
     "FLOW_FOLDER",
     "FRAME_FILE",
     "INDEX_FIELDS",
     "READERS",
     "RGB_FOLDER",
+    "Data",
     "Folders",
     "Prepared",
     "Shards",
     "Videos",
     "index_path",
     "open_data",
+    "opened",
+    "read_failures",
     "read_index",
     "read_shard",
     "remove_unfinished",
     "restore_indices",
     "settings",
     "stage",
-    "write_csv",
     "write_description",
     "write_folders",
     "write_shard",

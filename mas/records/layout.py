@@ -1,9 +1,12 @@
 """The names of features and files, and what both writing and reading need."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
-import os
 import pathlib
+
+from mas.files import PathLike
 
 RGB_FOLDER = "jpegs_256"
 FLOW_FOLDER = "tvl1_flow"
@@ -12,6 +15,8 @@ FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
 # Diving48 as the authors of VTDL and DSM have them.
 FRAME_FILES = (FRAME_FILE, "{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg")
 DESCRIPTION = "dataset.json"
+FAILURES = "failures.csv"  # path, reason: the videos that could not be prepared
+DAMAGED = "damaged.csv"  # path, reason: those of which only a part could be prepared
 RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
 INDEX_FIELDS = ("video", "frames", "height", "width", "lengths_at", "images_at")
 
@@ -24,12 +29,12 @@ class Prepared:
     height: int
     width: int
     rate: float
-    rgb: list
-    u: list
-    v: list
+    rgb: list[bytes]
+    u: list[bytes]
+    v: list[bytes]
 
     @property
-    def frames(self):
+    def frames(self) -> int:
         """How many RGB frames it has."""
         return len(self.rgb)
 
@@ -39,16 +44,6 @@ def shard_path(data, number):
     return pathlib.Path(data) / f"videos-{number:05d}.tfrecord"
 
 
-def write_csv(path, header, rows):
-    """Writes a csv file that is either whole or not there; file names need not be UTF-8."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    os.replace(temporary, path)
-
-
 def read_index(index):
     """Rows of one shard's index: (video, frames, height, width, lengths_at, images_at)."""
     with open(index, newline="", encoding="utf-8") as file:
@@ -56,6 +51,20 @@ def read_index(index):
         if tuple(next(reader, ())) != INDEX_FIELDS:
             raise ValueError(f"{index}:1: expected the columns {','.join(INDEX_FIELDS)}.")
         return [(row[0], *map(int, row[1:])) for row in reader]
+
+
+def read_failures(data: PathLike, name: str = FAILURES) -> dict[str, str]:
+    """{path: reason} of the videos that could not be prepared. Names need not be UTF-8.
+
+    Args:
+        data: the folder of the data set.
+        name: of the file: `DAMAGED` has the videos of which only a part could be prepared.
+    """
+    path = pathlib.Path(data) / name
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return dict(list(csv.reader(file))[1:])
 
 
 def check_frames(data, number, frames, flow_frames=()):

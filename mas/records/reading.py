@@ -1,14 +1,19 @@
 """The stored forms, read at random."""
 
+from __future__ import annotations
+
 import functools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from absl import logging
 
-from mas import lists
+from mas import checks, lists
+from mas.files import PathLike
 from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
@@ -16,62 +21,100 @@ from mas.records.layout import (
     FRAME_FILES,
     RGB_FOLDER,
     check_frames,
+    read_failures,
     read_index,
     shard_path,
 )
 from mas.records.videos import Videos
 
 
-def open_data(data, flow=False):
+def open_data(data: PathLike, flow: bool = False) -> Data:
     """Opens a prepared data set of either form, or a folder of video files.
 
     Args:
         data: the folder.
-        flow: whether flow is needed: then video files are refused before they are measured.
+        flow: whether flow is needed: then data without are refused, video files before they are
+            measured.
 
     Returns:
         A `Shards`, `Folders` or `Videos`: `videos` (list of ids), `lengths` (int array, frames of
-        each), `sizes` (int array, height and width of each; None if unknown), `has_flow`, and
-        `decoded`, which tells how frames are had: by `read(number, frames, flow_frames)` as JPEG
-        files of the two prepared forms, by `frames(number, frames, size)` as pixels of `Videos`;
+        each), `sizes` (int array, height and width of each; None if unknown), `has_flow`,
+        `failures` ({path: reason} of the videos that could not be prepared or read), and
+        `decoded`, which tells where frames come from: `read(number, frames, flow_frames)` gives
+        JPEG files of the two prepared forms, `frames(number, frames, size)` pixels of `Videos`;
         and `rate(number)`, frames per second, 0.0 if unknown.
 
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it is of any of these forms.
         ValueError: preparation was interrupted, no video file can be read, or they lack flow.
+
+    >>> import tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "jpegs_256" / "walk" / "ann").mkdir(parents=True)
+    >>> (folder / "jpegs_256" / "walk" / "ann" / "frame000001.jpg").touch()
+    >>> open_data(folder).videos
+    ['walk/ann']
     """
-    root = pathlib.Path(data)
+    root = checks.path("data", data, "a folder")
+    found = _prepared(root) if root.is_dir() else None
+    if found is None:
+        try:
+            videos, ignored = lists.find_videos(root)
+        except ValueError:
+            raise FileNotFoundError(
+                f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
+                f"{FLOW_FOLDER}/, or one of video files. Received: {root}"
+                f"{'' if root.is_dir() else ', which is no folder'}."
+            ) from None
+    if flow and not (found and found.has_flow):
+        lack = "was prepared without" if found else "holds video files"
+        raise ValueError(
+            "data must hold optical flow: prepare the videos with flow=tvl1 or dis. "
+            f"Received: {root}, which {lack}."
+        )
+    if found is not None:
+        return found
+    if ignored:
+        files = lists.counted(len(ignored), "file")
+        logging.info("Ignored %s without a video extension, such as %s.", files, ignored[0])
+    return Videos(root, videos)
+
+
+def opened(data: Any, flow: bool = False) -> Any:
+    """A data set, opened as `open_data` does where it was given as a folder.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_data`; or it is neither.
+    """
+    if isinstance(data, str | os.PathLike):
+        return open_data(data, flow)
+    if not hasattr(data, "videos"):
+        allowed = "what mas.prepare_videos or mas.open_data returned, or a folder"
+        checks.refuse("data", allowed, data)
+    return data
+
+
+def _prepared(root):
+    """The data set of a prepared form; None where a folder holds none."""
     form = _described(root).get("form")
     if form in READERS:
         return READERS[form](root)
     if (root / "plan.json").is_file():
         raise ValueError(
             f"{root} must be a finished data set. Received: one whose preparation was interrupted; "
-            "run the same mas.prepare command again and it goes on."
+            "prepare the same videos again, and it resumes."
         )
-    if (root / RGB_FOLDER).is_dir():
-        return Folders(root)
-    try:
-        videos, ignored = lists.find_videos(root)
-    except ValueError:
-        raise FileNotFoundError(
-            f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
-            f"{FLOW_FOLDER}/, or one of video files. Received: {root}."
-        ) from None
-    if flow:
-        raise ValueError(
-            f"data must hold optical flow: prepare with --flow=tvl1 or dis. Received: {root}, "
-            "which holds video files."
-        )
-    if ignored:
-        logging.info("Ignored %d files that are no videos, such as %s.", len(ignored), ignored[0])
-    return Videos(root, videos)
+    return Folders(root) if (root / RGB_FOLDER).is_dir() else None
 
 
-def settings(data):
-    """What the images of an opened data set are: {form, size, method, quality}, as far as known."""
+def settings(data: Data) -> dict[str, Any]:
+    """What the images of an opened data set are: {form, size, method, quality}, as far as known.
+
+    And fps and deinterlace, where videos were resampled or deinterlaced.
+    """
     known = _described(data.data)
     names = [name for name in ("form", "size", "method", "quality") if name in known]
+    names += [name for name in ("fps", "deinterlace") if known.get(name)]
     return {name: known[name] for name in names} or {"form": type(data).__name__.lower()}
 
 
@@ -89,10 +132,12 @@ class Shards:
 
     decoded = False
 
-    def __init__(self, data):
+    def __init__(self, data: PathLike):
         """Reads every index of the data set."""
-        self.data = pathlib.Path(data)
-        self.videos, self._shards, numbers = [], [], []
+        self.data, self.failures = pathlib.Path(data), read_failures(data)
+        self.videos: list[str] = []
+        self._shards: list[int] = []
+        numbers = []
         for index in sorted(self.data.glob("videos-*.csv")):
             for row in read_index(index):
                 self.videos.append(row[0])
@@ -102,18 +147,20 @@ class Shards:
         self.lengths, self.sizes, self._places = table[:, 0], table[:, 1:3], table[:, 3:]
 
     @functools.cached_property
-    def has_flow(self):
+    def has_flow(self) -> bool:
         """Whether flow was prepared as well."""
         text = (self.data / DESCRIPTION).read_text(encoding="utf-8")
         return json.loads(text)["method"] != "none"
 
-    def read(self, number, frames, flow_frames=()):
+    def read(
+        self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """The JPEG files of some frames of one video.
 
         Args:
             number: of the video in `videos`.
             frames: indices of the RGB frames, counted from 0, in any order.
-            flow_frames: indices of the frames whose flow (to the next frame) is wanted.
+            flow_frames: indices of the frames whose flow (to the next frame) is read.
 
         Returns:
             (rgb, u, v): lists of bytes.
@@ -139,7 +186,7 @@ class Shards:
 
         return cut(frames, 0), cut(flow_frames, 1), cut(flow_frames, 2)
 
-    def rate(self, number):
+    def rate(self, number: int) -> float:
         """Frames per second of a video, 0.0 if unknown; its shard is read up to there."""
         import tensorflow as tf
 
@@ -164,12 +211,12 @@ class Folders:
 
     decoded = False
 
-    def __init__(self, data):
+    def __init__(self, data: PathLike):
         """Lists every folder of frames below jpegs_256/ and counts its files.
 
         The first video tells how all frames are named: as one of `FRAME_FILES`.
         """
-        self.data = pathlib.Path(data)
+        self.data, self.failures = pathlib.Path(data), read_failures(data)
         found = sorted(self._walk(self.data / RGB_FOLDER))
         self.videos = [video for video, _ in found]
         self._frame_file = self._named(self.data / RGB_FOLDER / found[0][0]) if found else None
@@ -202,7 +249,9 @@ class Folders:
         nested = parent / video
         return nested if nested.is_dir() else parent / video.rsplit("/", 1)[-1]
 
-    def read(self, number, frames, flow_frames=()):
+    def read(
+        self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """The JPEG files of some frames of one video: as `Shards.read`."""
 
         def load(folder, indices, name=FRAME_FILE):
@@ -216,12 +265,13 @@ class Folders:
         ]
         return load(self.data / RGB_FOLDER / video, frames, self._frame_file), *flow
 
-    def rate(self, number):
+    def rate(self, number: int) -> float:
         """Frames per second of a video: unknown, 0.0."""
         return 0.0
 
 
 READERS = {"shards": Shards, "folders": Folders}
+Data: TypeAlias = "Shards | Folders | Videos"
 
 
 def read_shard(data, number):

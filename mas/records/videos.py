@@ -1,4 +1,4 @@
-"""Video files as they are: decoded anew for every clip.
+"""Video files without preparation: decoded for every clip.
 
 What the files hold is measured once and kept in a file of the user's cache folder, none in the
 folder of the videos: it may be shared, or not writable.
@@ -6,26 +6,33 @@ folder of the videos: it may be shared, or not writable.
     $XDG_CACHE_HOME/mas/videos-DIGEST.csv   (~/.cache where that is not set)
         file                   below the folder
         bytes, changed         a file that does not have both, time in ns, is measured again
-        frames, height, width, jump    its `video.Facts`; 0 frames where it cannot be read
+        frames, height, width, times, keys, lead    its `video.Facts`; 0 frames where it cannot be
+                               read
         reason                 why it cannot
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import csv
+import dataclasses
 import hashlib
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import tqdm
 from absl import logging
 
-from mas import video
-from mas.records.layout import check_frames, write_csv
+from mas import files, video
+from mas.files import PathLike
+from mas.records.layout import check_frames
 
-FIELDS = ("file", "bytes", "changed", "frames", "height", "width", "jump", "reason")
-UNREADABLE = video.Facts(frames=0, height=0, width=0, jump=0)
+FACTS = tuple(field.name for field in dataclasses.fields(video.Facts))
+FIELDS = ("file", "bytes", "changed", *FACTS, "reason")
+UNREADABLE = video.Facts(frames=0, height=0, width=0)
 SAVE_EVERY = 30  # seconds; what a killed run has measured since is measured again
 MOST_NAMED = 10  # of the unreadable files; the csv file names all
 
@@ -35,7 +42,7 @@ class Videos:
 
     decoded, has_flow = True, False
 
-    def __init__(self, data, files):
+    def __init__(self, data: PathLike, files: dict[str, str]):
         """Measures every file that is new or has changed, several at a time.
 
         Args:
@@ -53,16 +60,18 @@ class Videos:
         self.sizes = np.array([(facts.height, facts.width) for facts in self._facts], np.int64)
         reasons = {file: reason for file, (_, reason) in found.items() if reason}
         _report(self.data, reasons, len(files))
+        root = os.path.abspath(self.data)
+        self.failures = {os.path.join(root, file): reason for file, reason in reasons.items()}
 
-    def frames(self, number, frames, size):
+    def frames(self, number: int, frames: Sequence[int], size: tuple[int, int]) -> np.ndarray:
         """Some frames of one video, decoded.
 
         Args:
             number: of the video in `videos`.
             frames: indices, counted from 0, in any order.
             size: (width, height) that they are resized to, bilinear, aspect ignored: as
-                `mas.prepare` does, so that but for JPEG's loss the pixels are those of a data set
-                prepared in this size.
+                `mas.prepare` does, so the pixels are those of a data set prepared in this size,
+                before the loss of JPEG.
 
         Returns:
             uint8 (len(frames), height, width, 3), R G B.
@@ -74,19 +83,19 @@ class Videos:
         check_frames(self, number, frames)
         path = self.data / self._files[number]
         try:
-            return video.pick(path, frames, size, self._facts[number].jump)
+            return video.pick(path, frames, size, self._facts[number])
         except OSError as error:
             raise video.VideoError(error.strerror or str(error)) from error
 
-    def rate(self, number):
+    def rate(self, number: int) -> float:
         """Frames per second of a video as its container declares them; 0.0 where it does not."""
         return video.frame_rate(self.data / self._files[number])
 
 
-def index_path(data):
+def index_path(data: PathLike) -> pathlib.Path:
     """The file in which the measures of a folder's videos are kept: one for each decoder."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    text = f"{video.DECODER}\n{os.path.realpath(data)}"
+    text = f"{video.decoder()}\n{os.path.realpath(data)}"
     digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
     return pathlib.Path(cache, "mas", f"videos-{digest}.csv")
 
@@ -147,20 +156,22 @@ def _read(path):
         reader = csv.reader(file)
         if tuple(next(reader, ())) != FIELDS:  # of another version
             return
-        for name, size, changed, *numbers, reason in reader:
-            yield (name, int(size), int(changed)), (video.Facts(*map(int, numbers)), reason)
+        for name, size, changed, frames, height, width, times, keys, lead, reason in reader:
+            numbers = map(int, (frames, height, width))
+            facts = video.Facts(*numbers, times=times, keys=keys, lead=int(lead))
+            yield (name, int(size), int(changed)), (facts, reason)
 
 
 def _write(path, stamps, known):
     """Keeps what is known of the files that have a stamp."""
     rows = [
-        (file, *stamps[file], facts.frames, facts.height, facts.width, facts.jump, reason)
+        (file, *stamps[file], *dataclasses.astuple(facts), reason)
         for file, (facts, reason) in sorted(known.items())
         if stamps[file]
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(path, FIELDS, rows)
+        files.write_csv(path, FIELDS, rows)
     except OSError as error:
         logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
 

@@ -1,12 +1,16 @@
 """Prepared videos -> their stored form."""
 
-import json
+from __future__ import annotations
+
 import os
 import pathlib
 import shutil
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from mas import files
+from mas.files import PathLike
 from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
@@ -14,12 +18,12 @@ from mas.records.layout import (
     INDEX_FIELDS,
     RECORD_FRAME,
     RGB_FOLDER,
+    Prepared,
     shard_path,
-    write_csv,
 )
 
 
-def stage(prepared, path):
+def stage(prepared: Prepared, path: PathLike) -> None:
     """Puts one prepared video aside in a file of its own until its shard is written."""
     count = prepared.frames
     lengths = np.zeros((count, 3), "<u4")
@@ -43,7 +47,12 @@ def stage(prepared, path):
     os.replace(temporary, path)
 
 
-def write_shard(data, number, staged, kept=()):
+def write_shard(
+    data: PathLike,
+    number: int,
+    staged: Sequence[PathLike | None],
+    kept: Sequence[bytes | None] = (),
+) -> None:
     """Writes one shard and its index; an earlier form of the same shard is replaced.
 
     At every moment either the shard's earlier form is whole or its new one is, so that a killed
@@ -52,7 +61,7 @@ def write_shard(data, number, staged, kept=()):
     Args:
         data: the folder of the data set.
         number: of the shard.
-        staged: files written by `stage`, in the order wanted.
+        staged: files written by `stage`, in their order.
         kept: serialised examples of the earlier form, by position in that order (or None each).
     """
     import tensorflow as tf  # here, because the decoding workers do without it
@@ -68,10 +77,10 @@ def write_shard(data, number, staged, kept=()):
             position += len(example) + RECORD_FRAME
     index.unlink(missing_ok=True)
     os.replace(f"{shard}.tmp", shard)
-    write_csv(index, INDEX_FIELDS, rows)
+    files.write_csv(index, INDEX_FIELDS, rows)
 
 
-def restore_indices(data):
+def restore_indices(data: PathLike) -> None:
     """Writes the index of every shard that lacks one, from what the shard holds."""
     for shard in sorted(pathlib.Path(data).glob("videos-*.tfrecord")):
         index = shard.with_suffix(".csv")
@@ -83,7 +92,7 @@ def restore_indices(data):
         for example in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
             rows.append(_index_row(tf, example, position))
             position += len(example) + RECORD_FRAME
-        write_csv(index, INDEX_FIELDS, rows)
+        files.write_csv(index, INDEX_FIELDS, rows)
 
 
 def _example(tf, path):
@@ -118,8 +127,12 @@ def _index_row(tf, example, position):
     )
 
 
-def write_folders(data, prepared):
-    """Writes one prepared video as folders; the RGB folder appears last, complete."""
+def write_folders(data: PathLike, prepared: Prepared) -> None:
+    """Writes one prepared video as folders; the RGB folder appears last, complete.
+
+    An earlier one goes first, so that at no moment frames and flow are of different files.
+    """
+    shutil.rmtree(pathlib.Path(data) / RGB_FOLDER / prepared.video, ignore_errors=True)
     flow = pathlib.Path(data) / FLOW_FOLDER
     for images, parent in (
         (prepared.u, flow / "u"),
@@ -139,7 +152,7 @@ def _write_folder(folder, images):
     os.replace(temporary, folder)
 
 
-def remove_unfinished(data, videos):
+def remove_unfinished(data: PathLike, videos: Iterable[str]) -> None:
     """Removes what a killed `write_folders` of some of these videos left half-written."""
     root = pathlib.Path(data)
     for top in (root / RGB_FOLDER, root / FLOW_FOLDER / "u", root / FLOW_FOLDER / "v"):
@@ -148,8 +161,6 @@ def remove_unfinished(data, videos):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def write_description(data, description):
+def write_description(data: PathLike, description: dict) -> None:
     """Writes dataset.json: with it the data set counts as finished."""
-    temporary = pathlib.Path(data, DESCRIPTION + ".tmp")
-    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, pathlib.Path(data, DESCRIPTION))
+    files.write_json(pathlib.Path(data, DESCRIPTION), description)

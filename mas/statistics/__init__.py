@@ -1,8 +1,24 @@
 """Statistics of one clip that a network learns to predict (MAS): pure functions of arrays."""
 
+import importlib
+
 from mas.statistics import regions
-from mas.statistics.appearance import COLOURS, appearance, appearance_names, overlap
-from mas.statistics.motion import motion, motion_boundaries, motion_names
+from mas.statistics.names import COLOURS, appearance_names, motion_names
+
+# What needs Numba or OpenCV is imported when it is used.
+_PLACES = {
+    "appearance": "appearance_labels",
+    "overlap": "appearance_labels",
+    "motion": "motion_labels",
+    "motion_boundaries": "motion_labels",
+}
+
+
+def __getattr__(name):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
 
 __all__ = [
     "COLOURS",

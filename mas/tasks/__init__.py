@@ -1,9 +1,10 @@
 """The tasks by name: a new one is its file, its test and one line here."""
 
-import dataclasses
-import inspect
-import re
+from __future__ import annotations
 
+import importlib
+
+from mas.checks import check_choice, refuse
 from mas.tasks.classify import Classify
 from mas.tasks.dsm import DSM, DSMTriplet
 from mas.tasks.moco import MoCo
@@ -12,8 +13,8 @@ from mas.tasks.statistics import Statistics
 from mas.tasks.task import Task
 from mas.tasks.vtdl import VTDL
 
-# What train.py offers; Classify belongs to finetune.py.
-TASKS = {
+# The pretext tasks. Classification belongs to fine-tuning.
+TASKS: dict[str, type[Task]] = {
     "mas": Statistics,
     "pace": Pace,
     "pace_contrast": PaceContrast,
@@ -24,81 +25,59 @@ TASKS = {
 }
 
 
-def task(name, options=(), **common):
-    """Makes a task.
+def kind(name: str) -> type[Task]:
+    """The class of a task.
+
+    >>> kind("vtdl").__name__
+    'VTDL'
 
     Args:
-        name: one of `TASKS`.
-        **common: values for fields that the task may have or not, such as `frames` and `width`;
-            `options` cannot name these.
-        options: strings `field=value` for fields of the task's dataclass; tuples are written with
-            commas, booleans as true or false.
+        name: one of `TASKS`, or "module:Class" for a task of your own.
 
     Raises:
-        ValueError: an unknown name, field, or a value of another type.
+        ValueError: there is no such task.
     """
-    if name not in TASKS:
-        raise ValueError(f"task must be one of {sorted(TASKS)}. Received: task={name!r}.")
-    fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
-    if common.get("modality", "rgb") != "rgb" and "modality" not in fields:
-        raise ValueError(f"modality must be rgb for task={name}. Received: {common['modality']!r}.")
-    values = {key: value for key, value in common.items() if key in fields}
-    for option in options:
-        key, _, text = option.partition("=")
-        if key not in fields or key in common:
-            raise ValueError(
-                f"option must be one of {sorted(set(fields) - set(common))} for task={name}. "
-                f"Received: {option!r}."
-            )
-        values[key] = _parse(key, text, fields[key].default)
-    return TASKS[name](**values)
-
-
-def fields():
-    """What `options` of all tasks can name: {field: (whether it is a boolean, help)}."""
-    found = {}
-    for name, kind in TASKS.items():
-        for field in dataclasses.fields(kind):
-            found.setdefault(field.name, []).append((name, kind, field.default))
-    return {field: (isinstance(of[0][2], bool), _help(field, of)) for field, of in found.items()}
-
-
-def _help(field, of):
-    """Which tasks have the field, its defaults, and the words on it in a docstring."""
-    names = ", ".join(name for name, *_ in of)
-    defaults = {}
-    for name, _, default in of:
-        defaults.setdefault(_written(default), []).append(name)
-    if len(defaults) == 1:
-        (said,) = defaults
-    else:
-        said = "; ".join(
-            f"{default} of {', '.join(having)}" for default, having in defaults.items()
-        )
-    for _, kind, _ in of:
-        for base in kind.__mro__:  # a method's docstring leaves out what it shares
-            text = (inspect.getdoc(base) or "").partition("Attributes:")[2]
-            words = re.search(rf"^ +{field}: (.+?)(?=^ +\w+: |\Z)", text, re.DOTALL | re.MULTILINE)
-            if words:
-                return f"Of {names}: {' '.join(words[1].split())} (default: {said})"
-    return f"Of {names}: (default: {said})"
-
-
-def _parse(key, text, default):
+    if ":" not in name:
+        check_choice("task", name, list(TASKS))
+        return TASKS[name]
+    module, _, attribute = name.partition(":")
     try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(default, tuple):
-            return tuple(type(default[0])(part) for part in text.split(",") if part)
-        return type(default)(text)
-    except (KeyError, ValueError):
+        found = getattr(importlib.import_module(module), attribute)
+    except (AttributeError, ImportError) as error:
         raise ValueError(
-            f"option {key} must be written like {key}={_written(default)}. Received: {text!r}."
-        ) from None
+            f"task must be module:Class of a module that can be imported. "
+            f"Received: task={name!r}: {error}."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        refuse("task", "module:Class of a subclass of mas.tasks.Task", name)
+    return found
 
 
-def _written(value):
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+def name_of(task: Task) -> str:
+    """What `kind` finds a task's class by: its name, or module:Class of a user's own."""
+    own = type(task)
+    if own is Classify or TASKS.get(task.name) is own:
+        return task.name
+    return f"{own.__module__}:{own.__qualname__}"
+
+
+def task(name: str | Task, **settings) -> Task:
+    """A task from its name and settings; a `Task` is returned as it is.
+
+    >>> task("pace", paces=(1, 2)).paces
+    ('1', '2')
+
+    Raises:
+        ValueError: there is no such task or setting, or a value is not allowed.
+    """
+    if isinstance(name, Task):
+        return name
+    if not isinstance(name, str):
+        refuse("task", f"one of {list(TASKS)}, module:Class or a mas.tasks.Task", name)
+    found = kind(name)
+    for unknown in set(settings) - set(found.options()):
+        refuse("setting", f"one of {sorted(found.options())} for task={name}", unknown)
+    return found(**settings)
 
 
 __all__ = [
@@ -112,6 +91,7 @@ __all__ = [
     "PaceContrast",
     "Statistics",
     "Task",
-    "fields",
+    "kind",
+    "name_of",
     "task",
 ]

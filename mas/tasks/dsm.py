@@ -6,73 +6,81 @@ must:
 
     q = f(SLD(BA(clip a)))      k = g(BA(clip a))      n = f(BA(TLD(clip a)))
 
-Released are, of those that the paper and its figures show, the push warp on the anchor and, as TLD,
+The paper and its figures show several. Released are the push warp on the anchor and, as TLD,
 another clip of the same video. Both are the defaults; `recipes/dsm_paper_ucf101_i3d.flags` has the
 figures' thin-plate warp and mixup.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
-import tensorflow as tf
-
-from mas import augment
-from mas.augment.common import check_choice
-from mas.tasks import contrast, encoders, views
+from mas import lazy, losses, replicas
+from mas.checks import option, refuse
+from mas.tasks import views
 from mas.tasks.moco import MoCo, geometry
-from mas.tasks.vtdl import check_mixup, mixed
+from mas.tasks.task import EachView
+from mas.tasks.vtdl import mixed
 
-SPATIAL = {
-    "none": None,
-    "push": augment.push_warp,
-    "tps": augment.thin_plate_warp,
-    "affine": augment.affine,
-}
+augment = lazy.module("mas.augment")
+tf = lazy.module("tensorflow")
+
+# What disturbs the scene: name -> function of `mas.augment`.
+SPATIAL = {"none": None, "push": "push_warp", "tps": "thin_plate_warp", "affine": "affine"}
 TEMPORAL = ("shift", "flow", "frames")
 ORDERS = ("shift", "reverse")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Disturbed(views.Views):
-    """The two disturbances, whatever the loss.
+    """The two disturbances, whatever the loss."""
 
-    Attributes:
-        spatial: push (small bumps, as released), tps (a smooth warp of the whole frame, as in the
-            figures), affine or none: SLD, the same for all frames.
-        disturbed: anchor (as released) or positive (as in the figures): the view that SLD and mixup
-            change.
-        temporal: shift (another clip of the video, as released), flow (the clip's own frames,
-            warped along its optical flow) or frames (its own frames, some twice and some swapped):
-            TLD, with negative=intra. The last frame has no flow: with flow, unused is 1 at least.
-        mixup: the largest weight of one frame that is blended into all; 0: none (as released).
-    """
-
-    spatial: str = "push"
-    disturbed: str = "anchor"
-    temporal: str = "shift"
-    mixup: float = 0.0
+    spatial: str = option(
+        "push",
+        "Disturbance of the scene (SLD): push (small bumps, as released), tps (a smooth warp of "
+        "the whole frame, as in the figures), affine or none; the same for all frames.",
+        choices=tuple(SPATIAL),
+    )
+    disturbed: str = option(
+        "anchor",
+        "View that SLD and mixup change: anchor, as released, or positive, as in the figures.",
+        choices=views.ROLES[:2],
+        advanced=True,
+    )
+    temporal: str = option(
+        "shift",
+        "Disturbance of the motion (TLD): shift (another clip of the video, as released), and with "
+        "negative=intra flow (the clip's own frames, warped along their optical flow) or frames "
+        "(its own frames, some repeated and some swapped).",
+        choices=TEMPORAL,
+    )
+    mixup: float = option(
+        0.0,
+        "Largest weight of one frame that is blended into all; 0: none (as released).",
+        least=0,
+        most=1,
+    )
 
     def __post_init__(self):
-        """Checks the choice.
+        """Refuses a disturbance of motion without a negative of the video's own.
 
-        Raises:
-            ValueError: a choice that is none, or a number out of its range.
+        The last frame has no flow: with temporal=flow, `unused` is 1 at least.
         """
-        check_choice("spatial", self.spatial, SPATIAL)
-        check_choice("disturbed", self.disturbed, views.ROLES[:2])
-        check_choice("temporal", self.temporal, TEMPORAL)
-        check_mixup(self.mixup)
-        if self.temporal != "shift" and self.negative != "intra":
-            raise ValueError(
-                "temporal must be shift unless negative=intra. Received: "
-                f"temporal={self.temporal}, negative={self.negative}."
-            )
         super().__post_init__()
+        if self.temporal != "shift" and self.negative != "intra":
+            refuse("temporal", f"shift with negative={self.negative}", self.temporal)
         if self.temporal == "flow":
-            self.inputs = ("rgb", "flow")
-            self.unused = max(1, self.unused)
+            object.__setattr__(self, "unused", max(1, self.unused))
 
-    def _decoded(self):
-        return super()._decoded() if self.temporal == "shift" else 1
+    @property
+    def inputs(self):
+        """Flow, too, where frames are warped along it."""
+        return ("rgb", "flow") if self.temporal == "flow" else ("rgb",)
+
+    @property
+    def views(self):
+        """Clips that are decoded: a negative that breaks the anchor's motion has its frames."""
+        return super().views if self.temporal == "shift" else 1
 
     def source(self, role, clip):
         """The negative breaks the anchor's motion, or is another clip."""
@@ -89,71 +97,68 @@ class Disturbed(views.Views):
         if views.ROLES[role] != self.disturbed:
             return view
         if SPATIAL[self.spatial]:
-            view = SPATIAL[self.spatial](view, self.seed(clip, 3))
+            view = getattr(augment, SPATIAL[self.spatial])(view, self.seed(clip, 3))
         return mixed(self, view, clip) if self.mixup else view
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class DSM(Disturbed, MoCo):
     """The contrastive form: MoCo's loss with the negative beside the queue.
 
     Source: the authors' code with --pt_softmax. On Something-Something the negative is a clip of
     another video there: negative=inter.
+
+    >>> DSM(temporal="flow").inputs
+    ('rgb', 'flow')
     """
 
-    negative: str = "intra"
+    negative: str = views.negative("intra")
 
     name = "dsm"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class DSMTriplet(Disturbed):
     """The triplet form: one network, no queue.
 
         intra = max(0, D(q, k) - D(q, n) + margin)
         inter = max(0, D(q, k) - D(q, n of another video) + margin)
 
-    Attributes:
-        margin: of both terms.
-        intra_weight: of the negative of the same video.
-        inter_weight: of another video's, that of another example of the batch.
-        order: shift (the next example's) or reverse (the batch backwards, as released, where the
-            middle one of an odd batch gets its own): which other example.
+    >>> sorted(DSMTriplet(inter_weight=0).losses())
+    ['intra']
     """
 
-    margin: float = 0.5
-    intra_weight: float = 1.0
-    inter_weight: float = 1.0
-    order: str = "shift"
+    negative: str = option("intra", "A clip of the same video.", choices=("intra",), advanced=True)
+    margin: float = option(0.5, "Margin of both terms.", least=0)
+    intra_weight: float = option(1.0, "Weight of the negative of the same video.", least=0)
+    inter_weight: float = option(
+        1.0, "Weight of another video's negative: that of another example.", least=0
+    )
+    order: str = option(
+        "shift",
+        "Which other example: shift, the next; reverse, the batch backwards (as released, where "
+        "the middle one of an odd batch gets its own).",
+        choices=ORDERS,
+        advanced=True,
+    )
 
     name = "dsm_triplet"
 
     def __post_init__(self):
-        """Checks the choice.
-
-        Raises:
-            ValueError: a choice that is none, or a number out of its range.
-        """
+        """Refuses a loss of nothing."""
         super().__post_init__()
-        check_choice("order", self.order, ORDERS)
-        check_choice("negative", self.negative, ("intra",))
-        for name in ("margin", "intra_weight", "inter_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(
-                    f"{name} must be 0 or more. Received: {name}={getattr(self, name)}."
-                )
         if not self.intra_weight + self.inter_weight > 0:
-            raise ValueError("intra_weight or inter_weight must be above 0. Received: both 0.")
+            refuse("inter_weight", "above 0 with intra_weight=0", self.inter_weight)
 
-    def check(self, size, batch=None):
+    def check(self, batch=None):
         """Refuses a batch without another example's negative."""
-        del size
+        super().check(batch)
         if self.inter_weight and batch == 1:
-            raise ValueError("batch must be 2 or more with inter_weight. Received: batch=1.")
+            refuse("batch", "2 or more with inter_weight", batch)
 
     def encoders(self, model):
         """The one network, on each view for itself."""
-        return encoders.EachView(model)
+        return EachView(model)
 
     def losses(self):
         """The two terms, those of weight 0 left out."""
@@ -165,13 +170,13 @@ class DSMTriplet(Disturbed):
 
     def _intra(self, y, outputs):
         del y
-        return contrast.triplet_loss(*tf.unstack(outputs["embedding"], axis=1), self.margin)
+        return losses.triplet(*tf.unstack(outputs["embedding"], axis=1), self.margin)
 
     def _inter(self, y, outputs):
         del y
         query, key, negative = tf.unstack(outputs["embedding"], axis=1)
-        other = contrast.of_another(negative, self.order)
-        return contrast.triplet_loss(query, key, other, self.margin)
+        other = replicas.of_another(negative, self.order)
+        return losses.triplet(query, key, other, self.margin)
 
     def metrics(self):
         """Cosines, alignment, uniformity, and how often the positive is closer."""
@@ -182,5 +187,5 @@ def _closer(y, outputs):
     """Whether the positive is closer than the negative of the same video; chance is 1/2."""
     del y
     query, key, negative = tf.unstack(outputs["embedding"], axis=1)
-    closer = contrast.cosine(query, key) > contrast.cosine(query, negative)
+    closer = losses.cosine(query, key) > losses.cosine(query, negative)
     return tf.cast(closer, tf.float32)

@@ -6,83 +6,74 @@
     L = -log softmax([q.k, q.m_1, ..., q.m_K, q.n] / temperature)_0
 
 with the last K keys m in a queue. `mas/tasks/momentum.py` has encoders and queue,
-`mas/tasks/contrast.py` the pieces of the loss.
+`mas/losses.py` the pieces of the loss.
 """
+
+from __future__ import annotations
 
 import dataclasses
 
-import tensorflow as tf
+from mas import lazy, losses
+from mas.checks import option, refuse
+from mas.tasks import views
+from mas.tasks.momentum import KEY_NORMS, MomentumEncoder
 
-from mas.augment.common import check_choice
-from mas.tasks import contrast
-from mas.tasks.momentum import KEY_NORMS, Momentum
-from mas.tasks.views import Views
-
-LOSSES = ("softmax", "nce")
+tf = lazy.module("tensorflow")
 
 
-@dataclasses.dataclass
-class MoCo(Views):
+@dataclasses.dataclass(frozen=True)
+class MoCo(views.Views):
     """Tells the other view of a clip from the queue.
 
     Source: the baseline in the authors' code of DSM. There a clip of another video stands beside
     the queue (negative=inter), and the key encoder is in test mode with the batch norms' initial
     statistics (key_norm=initial).
 
-    Attributes:
-        negative: none, intra (another clip of the same video) or inter (that of the next example
-            of the batch: of another video with clips=anywhere).
-        loss: softmax, or nce (noise-contrastive estimation; VTDL's code has it, no script uses it).
-        temperature: that cosines are divided by.
-        queue: keys of earlier batches, all negatives; at least a batch, and no more than there are
-            videos, or a video meets its own older keys. 0: the other keys of the batch instead.
-        key_momentum: share of its own weights that the key encoder keeps in a step.
-        key_norm: batch (the key encoder's batch norms see the batch) or initial (mean 0 and
-            variance 1 throughout, as the authors' code of DSM in its MoCo baseline).
+    >>> MoCo(queue=5000).roles
+    ('anchor', 'positive')
     """
 
-    negative: str = "none"
-    loss: str = "softmax"
-    temperature: float = 0.07
-    queue: int = 4096
-    key_momentum: float = 0.999
-    key_norm: str = "batch"
+    negative: str = views.negative("none")
+    loss: str = option(
+        "softmax",
+        "softmax, or nce (noise-contrastive estimation, in VTDL's code but in none of its "
+        "scripts).",
+        choices=("softmax", "nce"),
+        advanced=True,
+    )
+    temperature: float = option(0.07, "What cosines are divided by.", above=0)
+    queue: int = option(
+        4096,
+        "Keys of earlier batches, all negatives: at least a batch, and no more than there are "
+        "videos, or a video meets its own older keys. 0: the other keys of the batch instead.",
+        least=0,
+    )
+    key_momentum: float = option(
+        0.999,
+        "Share of its weights that the key encoder keeps in a step.",
+        least=0,
+        below=1,
+        advanced=True,
+    )
+    key_norm: str = option(
+        "batch",
+        "What the key encoder's batch norms see: the batch, or initial: mean 0 and variance 1 "
+        "throughout, as the MoCo baseline in DSM's code.",
+        choices=KEY_NORMS,
+        advanced=True,
+    )
 
     name = "moco"
 
-    def __post_init__(self):
-        """Checks the choice.
-
-        Raises:
-            ValueError: a choice that is none, or a number out of its range.
-        """
-        super().__post_init__()
-        check_choice("loss", self.loss, LOSSES)
-        check_choice("key_norm", self.key_norm, KEY_NORMS)
-        if not self.temperature > 0:
-            raise ValueError(
-                f"temperature must be above 0. Received: temperature={self.temperature}."
-            )
-        if not 0 <= self.key_momentum < 1:
-            raise ValueError(
-                f"key_momentum must be in [0, 1). Received: key_momentum={self.key_momentum}."
-            )
-        if self.queue < 0:
-            raise ValueError(f"queue must be 0 or more. Received: queue={self.queue}.")
-
-    def check(self, size, batch=None):
+    def check(self, batch=None):
         """Refuses a batch without negatives or too large for the queue, and a clash of options."""
-        del size
+        super().check(batch)
         if self.key_norm == "initial" and not self.key_momentum:
-            raise ValueError("key_momentum must be above 0 with key_norm=initial. Received: 0.")
+            refuse("key_momentum", "above 0 with key_norm=initial", self.key_momentum)
         if batch and 0 < self.queue < batch:
-            raise ValueError(
-                f"queue must be 0, or at least the batch of {batch}. Received: queue={self.queue}."
-            )
+            refuse("queue", f"0, or at least the batch of {batch}", self.queue)
         if batch == 1 and (self.negative == "inter" or not self.queue):
-            raise ValueError(
-                "batch must be 2 or more with negative=inter or queue=0. Received: batch=1."
-            )
+            refuse("batch", "2 or more with negative=inter or queue=0", batch)
 
     def testing(self):
         """Without queue and key encoder, which end with the training.
@@ -90,11 +81,11 @@ class MoCo(Views):
         Beside its own negative, an example has the other positives of the test's batch against it.
         The augmentations stay: without them, the positive would be the anchor.
         """
-        return dataclasses.replace(self, queue=0, key_momentum=0.0)
+        return self.having(queue=0, key_momentum=0.0, key_norm="batch")
 
     def encoders(self, model):
         """Query encoder, key encoder and queue."""
-        return Momentum(
+        return MomentumEncoder(
             model,
             self.queue,
             self.key_momentum,
@@ -110,8 +101,8 @@ class MoCo(Views):
     def _contrast(self, y, outputs):
         del y
         if self.loss == "softmax":
-            return contrast.softmax_loss(outputs["logits"])
-        return contrast.nce_loss(outputs["logits"], outputs["log_mean"])
+            return losses.softmax(outputs["logits"])
+        return losses.nce(outputs["logits"], outputs["log_mean"])
 
     def metrics(self):
         """Probability and rank of the positive, cosines, alignment and uniformity."""
@@ -129,10 +120,10 @@ def geometry(negative):
         negative: whether there is a third view.
     """
     found = {
-        "positive_cosine": _of_views(contrast.cosine, 0, 1),
-        "negative_cosine": _of_views(contrast.cosine, 0, 2),
-        "alignment": _of_views(contrast.alignment, 0, 1),
-        "uniformity": _of_views(contrast.uniformity, 0),
+        "positive_cosine": _of_views(losses.cosine, 0, 1),
+        "negative_cosine": _of_views(losses.cosine, 0, 2),
+        "alignment": _of_views(losses.alignment, 0, 1),
+        "uniformity": _of_views(losses.uniformity, 0),
     }
     return {name: value for name, value in found.items() if negative or name[:3] != "neg"}
 

@@ -1,15 +1,15 @@
 """The query encoder, the momentum encoder and the queue of MoCo, VTDL and DSM."""
 
-import keras
-import tensorflow as tf
+from mas import lazy, losses, replicas
+from mas.tasks.task import Encoders
 
-from mas.tasks import contrast
-from mas.tasks.encoders import Encoders
+keras = lazy.module("keras")
+tf = lazy.module("tensorflow")
 
 KEY_NORMS = ("batch", "initial")
 
 
-class Momentum(Encoders):
+class MomentumEncoder(Encoders):
     """A query encoder, which is trained, and a key encoder and a queue, which follow it.
 
     A step, in the published order: logits against the queue as it stands; the keys enter the queue
@@ -74,35 +74,35 @@ class Momentum(Encoders):
         views, negative = [query, key], None
         if x.shape[1] > 2:
             negative = embed(x[:, 2], training=training)["embedding"]
-            negative = contrast.of_another(negative) if self.inter else negative
+            negative = replicas.of_another(negative) if self.inter else negative
             views.append(negative)
-        queue = tf.convert_to_tensor(self.queue) if self.queue.shape[0] else contrast.others(key)
-        logits = contrast.queue_logits(query, key, queue, negative, self.temperature)
+        queue = tf.convert_to_tensor(self.queue) if self.queue.shape[0] else replicas.others(key)
+        logits = losses.queue_logits(query, key, queue, negative, self.temperature)
         log_mean = _log_mean(logits)
         if training:
             log_mean = tf.where(tf.math.is_inf(self.log_mean), log_mean, self.log_mean)
             self.log_mean.assign(log_mean)
-            self._enqueue(contrast.gathered(key))
+            self._enqueue(replicas.gathered(key))
         return {"embedding": tf.stack(views, 1), "logits": logits, "log_mean": log_mean}
 
     def _keys(self, clips, training):
         """Embeddings of the positives (N, D).
 
         Where batch norms see one replica's clips alone, the statistics would tell which clips share
-        a replica, and so an anchor's positive. There the keys' clips are dealt out anew to the
-        replicas (MoCo, section 3.3). The networks of `mas.backbones` see the whole batch.
+        a replica, and so an anchor's positive. There the keys' clips are dealt to the replicas
+        in another order (MoCo, section 3.3). The networks of `mas.backbones` see the whole batch.
         """
         training = training and self.key_norm == "batch"
         if not (self._shuffles and training):
             return self.key_model(clips, training=training)["embedding"]
         wide = tf.int32 if clips.dtype == tf.uint8 else clips.dtype  # uint8 cannot be gathered
-        everything, count = contrast.gathered(tf.cast(clips, wide)), tf.shape(clips)[0]
+        everything, count = replicas.gathered(tf.cast(clips, wide)), tf.shape(clips)[0]
         numbers = tf.range(tf.shape(everything)[0])
         seed = tf.stack([self.steps, 0])
         order = tf.random.experimental.stateless_shuffle(numbers, seed)
-        mine = tf.cast(tf.gather(everything, contrast.own(order, count)), clips.dtype)
-        keys = contrast.gathered(self.key_model(mine, training=training)["embedding"])
-        return contrast.own(tf.gather(keys, tf.argsort(order)), count)
+        mine = tf.cast(tf.gather(everything, replicas.own(order, count)), clips.dtype)
+        keys = replicas.gathered(self.key_model(mine, training=training)["embedding"])
+        return replicas.own(tf.gather(keys, tf.argsort(order)), count)
 
     def _enqueue(self, keys):
         """The oldest rows give way, from the pointer on, around the end."""
@@ -131,7 +131,7 @@ def _start(rows, size):
     """Uniform in a cube whose rows have length 1 on average, scaled to length 1 each."""
     side = (3 / size) ** 0.5
     drawn = keras.initializers.RandomUniform(-side, side)((rows, size))
-    return contrast.normalised(tf.convert_to_tensor(drawn))
+    return losses.normalised(tf.convert_to_tensor(drawn))
 
 
 def _norms_by_replica(model):
@@ -152,6 +152,6 @@ def _norms(model):
 def _log_mean(logits):
     """Log of the mean of e^logit over the logits of all replicas."""
     each = tf.stop_gradient(tf.reduce_logsumexp(logits, 1))
-    each = contrast.gathered(each)
+    each = replicas.gathered(each)
     count = tf.shape(each)[0] * tf.shape(logits)[1]
     return tf.reduce_logsumexp(each) - tf.math.log(tf.cast(count, each.dtype))

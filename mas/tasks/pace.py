@@ -28,16 +28,26 @@ a stretch of the fastest clip's length is drawn first and the clip lies anywhere
 clips reach the video's ends like fast ones.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import fractions
+import functools
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from mas import augment, heads
-from mas.tasks import contrast, walks
+from mas import lazy, losses
+from mas.checks import option, refuse
+from mas.forms import Form, several
+from mas.tasks import walks
 from mas.tasks.task import Task
+
+augment = lazy.module("mas.augment")
+heads = lazy.module("mas.heads")
+keras = lazy.module("keras")
+tf = lazy.module("tensorflow")
+
+CONTRASTS = ("same_context", "same_pace")
 
 
 def parse_pace(text):
@@ -60,55 +70,68 @@ def span(frames, pace):
     return pace.numerator * ((frames - 1) // pace.denominator) + 1
 
 
-@dataclasses.dataclass
+PACE = Form("written like 3 or 1/3", lambda value: str(parse_pace(value)))
+
+
+@dataclasses.dataclass(frozen=True)
 class Pace(Task):
     """Cross-entropy on the pace of a clip, from a linear layer on the mean of the map.
 
     Source: section 3.2 and the authors' code, which has paces 1 to 4, wraps, and starts anywhere.
 
-    Attributes:
-        paces: whole numbers, and 1 over whole numbers, as in 1/3,1/2,1,2,3. Labels are their places
-            in ascending order.
-        loop: restrict, bounce or wrap: what happens where a video is too short for a clip, that of
-            the fastest pace. Left out; played back from its end; begun again anywhere, as the
-            authors' code.
-        jitter: whether colours are changed at random in training.
-        jitter_per_frame: whether each frame's colours change for themselves (as published, so that
-            colours do not tell the motion), or the clip's at once.
-        frames: length of a clip.
-        head: one of `heads.HEADS`; the authors' is pooled.
-        width: factor on the units of fc6 and fc7.
-        initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
+    >>> Pace(paces=(1, 2, "1/2")).paces
+    ('1/2', '1', '2')
     """
 
-    paces: tuple = ("1", "2", "3", "4")
-    loop: str = "restrict"
-    jitter: bool = True
-    jitter_per_frame: bool = True
-    frames: int = 16
-    head: str = "auto"
-    width: float = 1.0
-    initializer: str = "published"
+    paces: tuple[str | int, ...] = option(
+        ("1", "2", "3", "4"),
+        "Paces to tell apart: whole numbers, and 1 over whole numbers, as in 1/3,1/2,1,2,3. Labels "
+        "are their places in ascending order.",
+        form=several(PACE),
+    )
+    loop: str = option(
+        "restrict",
+        "Where a video is too short for its fastest clip: restrict leaves it out, bounce plays it "
+        "backwards from its end, wrap starts it again (the authors' code).",
+        choices=tuple(walks.LOOPS),
+    )
+    jitter: bool = option(True, "Change colours at random in training.")
+    jitter_per_frame: bool = option(
+        True,
+        "Change each frame's colours on its own, as published, so that colours do not give the "
+        "motion away; or those of a clip alike.",
+        advanced=True,
+    )
 
     name = "pace"
-    clips = "anywhere"
+    sampling = "anywhere"
 
     def __post_init__(self):
-        """Checks the choice.
+        """Puts the paces in order, and refuses fewer than two different ones."""
+        super().__post_init__()
+        found = sorted(self.paces, key=fractions.Fraction)
+        if not 2 <= len(set(found)) == len(found):
+            refuse("paces", "two or more different ones", self.paces)
+        object.__setattr__(self, "paces", tuple(found))
 
-        Raises:
-            ValueError: a pace or loop that is none, or fewer than two different paces.
-        """
-        found = sorted({parse_pace(text) for text in self.paces})
-        if not 2 <= len(found) == len(self.paces):
-            raise ValueError(
-                f"paces must be two or more different ones. Received: paces={self.paces}."
-            )
-        walks.check(self.loop)
-        self._paces, self.paces = found, tuple(map(str, found))
-        self._longest = max(span(self.frames, pace) for pace in found)
-        self.wraps = self.loop != "restrict"
-        self.choice = ("pace", self.paces)
+    @functools.cached_property
+    def _paces(self):
+        return [fractions.Fraction(pace) for pace in self.paces]
+
+    @functools.cached_property
+    def _longest(self):
+        """Frames of the fastest clip's stretch of its video."""
+        return max(span(self.frames, pace) for pace in self._paces)
+
+    @property
+    def wraps(self):
+        """Whether a video shorter than the fastest clip will do."""
+        return self.loop != "restrict"
+
+    @property
+    def choice(self):
+        """The output that chooses, and its classes."""
+        return ("pace", self.paces)
 
     @property
     def span(self):
@@ -117,7 +140,7 @@ class Pace(Task):
 
     def testing(self):
         """Without changes of colour."""
-        return dataclasses.replace(self, jitter=False)
+        return self.having(jitter=False)
 
     def sample(self, length, start, rng):
         """Frames (T,) of one clip and its label ().
@@ -161,8 +184,7 @@ class Pace(Task):
 
     def outputs(self, backbone):
         """{"pace": one logit for each pace}."""
-        options = {"width": self.width, "initializer": self.initializer}
-        return heads.attach(backbone, {"pace": len(self.paces)}, self.head, **options)
+        return self.heads(backbone, {"pace": len(self.paces)})
 
     def model(self, backbone):
         """The backbone with this task's outputs."""
@@ -177,10 +199,7 @@ class Pace(Task):
         return {"pace_accuracy": _accuracy}
 
 
-CONTRASTS = ["same_context", "same_pace"]
-
-
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class PaceContrast(Pace):
     """Pace prediction with a contrastive loss on two clips of each video (section 3.3).
 
@@ -191,47 +210,27 @@ class PaceContrast(Pace):
     overflow its exponentials, so the default scales embeddings to length 1 and has a temperature:
     normalise=false and temperature=1 are the paper's. The weights 1 and 0.1 are a reader's notes.
 
-    Attributes:
-        contrast: same_context or same_pace: whether a clip's positives are the clips of its video,
-            negatives those of other videos, or by pace in the same way.
-        class_weight: of the cross-entropy.
-        contrast_weight: of the contrastive loss.
-        temperature: that similarities are divided by.
-        normalise: whether embeddings are scaled to length 1.
-        projection: numbers of an embedding, from two layers on the mean of the map; 0: the mean
-            itself.
+    >>> PaceContrast(contrast="same_pace").views
+    2
     """
 
-    contrast: str = "same_context"
-    class_weight: float = 1.0
-    contrast_weight: float = 0.1
-    temperature: float = 0.1
-    normalise: bool = True
-    projection: int = 0
+    contrast: str = option(
+        "same_context",
+        "Positives of a clip: those of its video (same_context), or those of its pace (same_pace).",
+        choices=CONTRASTS,
+    )
+    class_weight: float = option(1.0, "Weight of the cross-entropy.", least=0)
+    contrast_weight: float = option(0.1, "Weight of the contrastive loss.", least=0)
+    temperature: float = option(0.1, "What similarities are divided by.", above=0)
+    normalise: bool = option(True, "Scale embeddings to length 1.", advanced=True)
+    projection: int = option(
+        0,
+        "Numbers of an embedding, from two layers on the mean of the map; 0: the mean itself.",
+        least=0,
+    )
 
     name = "pace_contrast"
     views = 2
-
-    def __post_init__(self):
-        """Checks the choice.
-
-        Raises:
-            ValueError: a choice that is none, or a number out of its range.
-        """
-        super().__post_init__()
-        if self.contrast not in CONTRASTS:
-            raise ValueError(
-                f"contrast must be one of {CONTRASTS}. Received: contrast={self.contrast!r}."
-            )
-        if not self.temperature > 0:
-            raise ValueError(
-                f"temperature must be above 0. Received: temperature={self.temperature}."
-            )
-        for name in ("class_weight", "contrast_weight", "projection"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(
-                    f"{name} must be 0 or more. Received: {name}={getattr(self, name)}."
-                )
 
     def sample(self, length, start, rng):
         """Frames (2, T) and labels (2,)."""
@@ -262,19 +261,15 @@ class PaceContrast(Pace):
 
     def _contrast(self, y, outputs):
         groups, embeddings = y["embedding"], outputs["embedding"]
-        return contrast.loss(embeddings, groups, self.temperature, self.normalise)
+        return losses.contrast(embeddings, groups, self.temperature, self.normalise)
 
 
 def _cross_entropy(y, outputs):
-    loss = keras.losses.sparse_categorical_crossentropy(
-        y["pace"], outputs["pace"], from_logits=True
-    )
-    return _of_examples(loss)
+    return _of_examples(losses.cross_entropy(y["pace"], outputs["pace"]))
 
 
 def _accuracy(y, outputs):
-    hits = keras.metrics.sparse_categorical_accuracy(y["pace"], outputs["pace"])
-    return _of_examples(hits)
+    return _of_examples(losses.accuracy(y["pace"], outputs["pace"]))
 
 
 def _of_examples(values):

@@ -4,85 +4,88 @@ Loss = motion_weight * MSE(motion) + appearance_weight * MSE(appearance), sectio
 runs over batch and labels. The targets are the raw label numbers.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import functools
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from mas import heads, statistics
+from mas import lazy, losses
+from mas.checks import option, refuse
 from mas.tasks.task import Task
 
+keras = lazy.module("keras")
+statistics = lazy.module("mas.statistics")
+tf = lazy.module("tensorflow")
 
-@dataclasses.dataclass
+BRANCHES = ("motion", "appearance")
+
+
+@dataclasses.dataclass(frozen=True)
 class Statistics(Task):
     """Regresses 14 motion and 13 appearance statistics of a clip, or a choice of them.
 
-    Attributes:
-        frames: length of a clip.
-        branches: "motion", "appearance" or both: the paper's Table 3.
-        patterns: partition patterns among 1, 2, 3: Table 1.
-        global_labels: whether the frame of largest motion and the clip's colour are asked: Table 2.
-        motion_weight: of the motion branch's loss.
-        appearance_weight: of the appearance branch's loss (the journal takes 0.1).
-        colour: "octants" as the paper, "mode" as the journal's code.
-        modality: "rgb" or "flow": what the network sees; the labels stay the same.
-        head: one of `heads.HEADS`.
-        width: factor on the units of fc6 and fc7.
-        initializer: of fc6 and fc7, one of `backbones.initial.NAMES`.
+    >>> Statistics(branches=("motion",), patterns=(2,)).labels["motion"]
+    ('p2_u_location', 'p2_u_direction', 'p2_v_location', 'p2_v_direction', 'u_frame', 'v_frame')
     """
 
-    frames: int = 16
-    branches: tuple = ("motion", "appearance")
-    patterns: tuple = (1, 2, 3)
-    global_labels: bool = True
-    motion_weight: float = 1.0
-    appearance_weight: float = 1.0
-    colour: str = "octants"
-    modality: str = "rgb"
-    head: str = "auto"
-    width: float = 1.0
-    initializer: str = "published"
+    branches: tuple[str, ...] = option(
+        BRANCHES, "Statistics that are predicted: Table 3 of the paper.", choices=BRANCHES
+    )
+    patterns: tuple[int, ...] = option(
+        (1, 2, 3), "Partition patterns of a frame: Table 1.", choices=(1, 2, 3)
+    )
+    global_labels: bool = option(
+        True, "Ask for the frame of largest motion and the clip's colour: Table 2."
+    )
+    motion_weight: float = option(1.0, "Weight of the motion loss.", least=0)
+    appearance_weight: float = option(
+        1.0, "Weight of the appearance loss; 0.1 in the journal.", least=0
+    )
+    colour: str = option(
+        "octants",
+        "Main colour: octants as the paper, mode as the journal's code.",
+        choices=("octants", "mode"),
+    )
 
     name = "mas"
+    modalities = ("rgb", "flow")
     wraps = False  # a jump back to the first frame would be a false motion
 
     def __post_init__(self):
-        """Checks the choice.
+        """Refuses a choice that leaves no label, or names one twice."""
+        super().__post_init__()
+        for name in ("branches", "patterns"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                refuse(name, "different ones", getattr(self, name))
+        if not self.branches:
+            refuse("branches", f"one or both of {list(BRANCHES)}", self.branches)
+        if not (self.patterns or self.global_labels):
+            refuse("patterns", "one or more without global_labels", self.patterns)
 
-        Raises:
-            ValueError: an unknown branch, pattern or colour, or no label left.
-        """
-        known = ("motion", "appearance")
-        if not self.branches or not set(self.branches) <= set(known):
-            raise ValueError(
-                f"branches must be one or both of {known}. Received: branches={self.branches}."
-            )
-        needs = {"rgb": "appearance" in self.branches, "flow": "motion" in self.branches}
-        self.inputs = tuple(kind for kind, use in needs.items() if use or kind == self.modality)
-        self.labels = {
-            "motion": statistics.motion_names(self.patterns, self.global_labels),
-            "appearance": statistics.appearance_names(self.patterns, self.global_labels),
+    @functools.cached_property
+    def labels(self):
+        """{branch: names of its labels}."""
+        chosen = (self.patterns, self.global_labels)
+        return {
+            "motion": statistics.motion_names(*chosen),
+            "appearance": statistics.appearance_names(*chosen),
         }
-        if not self.labels["motion"]:
-            raise ValueError("patterns and global_labels must leave a label. Received: neither.")
-        for name in ("motion_weight", "appearance_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"{name} must be a number of 0 or more. Received: {getattr(self, name)}."
-                )
-        if self.colour not in statistics.COLOURS:
-            raise ValueError(
-                f"colour must be one of {list(statistics.COLOURS)}. Received: {self.colour!r}."
-            )
 
-    def check(self, size, batch=None):
+    @property
+    def inputs(self):
+        """What the labels are made of, and what the network sees."""
+        needs = {"rgb": "appearance" in self.branches, "flow": "motion" in self.branches}
+        return tuple(kind for kind, use in needs.items() if use or kind == self.network.modality)
+
+    def check(self, batch=None):
         """Refuses a size that the partition patterns do not divide."""
-        del batch
-        statistics.regions.check_size(size)
+        super().check(batch)
+        statistics.regions.check_size(self.clip.size)
 
     def sample(self, length, start, rng):
-        """Sixteen frames in a row: a jump back to the first frame would be a false motion."""
+        """Frames in a row: a jump back to the first frame would be a false motion."""
         if (start or 0) + self.frames > length:
             raise ValueError(
                 f"a clip of {self.frames} frames must lie inside its video. "
@@ -97,7 +100,7 @@ class Statistics(Task):
             source = clip["flow"] if branch == "motion" else clip["rgb"]
             labels = tf.py_function(getattr(self, f"_{branch}"), [source], tf.float32)
             targets[branch] = tf.ensure_shape(labels, (len(self.labels[branch]),))
-        return clip[self.modality], targets
+        return clip[self.network.modality], targets
 
     def _motion(self, flow):
         labels = statistics.motion(flow.numpy(), self.patterns, self.global_labels)
@@ -112,41 +115,33 @@ class Statistics(Task):
     def model(self, backbone):
         """One output for each kind of statistics."""
         sizes = {branch: len(self.labels[branch]) for branch in self.branches}
-        options = {"width": self.width, "initializer": self.initializer}
-        outputs = heads.attach(backbone, sizes, self.head, **options)
-        return keras.Model(backbone.input, outputs, name="mas")
+        return keras.Model(backbone.input, self.heads(backbone, sizes), name="mas")
 
     def losses(self):
         """Mean squared error of each branch."""
         weights = {"motion": self.motion_weight, "appearance": self.appearance_weight}
-        return {branch: (_squared_error(branch), weights[branch]) for branch in self.branches}
+        return {
+            branch: (_of(branch, losses.squared_error), weights[branch]) for branch in self.branches
+        }
 
     def metrics(self):
         """Mean absolute error of each branch's labels, and of every single one."""
-        means = {f"{branch}_error": _mean_error(branch) for branch in self.branches}
+        means = {f"{branch}_error": _of(branch, _mean_error) for branch in self.branches}
         return means | {
-            f"{branch}/{label}": _absolute_error(branch, column)
+            f"{branch}/{label}": _of(branch, functools.partial(_absolute_error, column))
             for branch in self.branches
             for column, label in enumerate(self.labels[branch])
         }
 
 
-def _squared_error(branch):
-    def error(y, outputs):
-        return keras.ops.mean(keras.ops.square(outputs[branch] - y[branch]), axis=-1)
-
-    return error
+def _of(branch, function):
+    """A function of (y, outputs) from one of a branch's (targets, outputs)."""
+    return lambda y, outputs: function(y[branch], outputs[branch])
 
 
-def _mean_error(branch):
-    def error(y, outputs):
-        return keras.ops.mean(keras.ops.abs(outputs[branch] - y[branch]), axis=-1)
-
-    return error
+def _mean_error(targets, outputs):
+    return keras.ops.mean(keras.ops.abs(outputs - targets), axis=-1)
 
 
-def _absolute_error(branch, column):
-    def error(y, outputs):
-        return keras.ops.abs(outputs[branch][:, column] - y[branch][:, column])
-
-    return error
+def _absolute_error(column, targets, outputs):
+    return keras.ops.abs(outputs[:, column] - targets[:, column])

@@ -13,16 +13,21 @@ Each view is augmented for itself, with parameters that all its frames share (BA
 crop, colours. What a method adds stands in the method's own file.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from mas import augment, heads
-from mas.augment.common import check_choice
+from mas import lazy
+from mas.checks import option
 from mas.tasks import walks
 from mas.tasks.task import Task
+
+augment = lazy.module("mas.augment")
+heads = lazy.module("mas.heads")
+keras = lazy.module("keras")
+tf = lazy.module("tensorflow")
 
 ANCHOR, POSITIVE, NEGATIVE = range(3)
 ROLES = ("anchor", "positive", "negative")
@@ -51,96 +56,75 @@ def apart(anchor, negative, places, min_offset):
     return negative
 
 
-def basic(clip, seed, size, rotation=10.0, colours="one"):
-    """BA, the augmentation of every view: rotation, random crop and colours of the whole clip.
-
-    Source: VTDL's code. Its colour jitter keeps the last of four operations: "one". "all" does the
-    four, one after another.
-
-    Args:
-        clip: uint8 (T, H, W, 3), resized.
-        seed: int32 (2,).
-        size: side of the crop, in pixels.
-        rotation: in degrees, at most, either way.
-        colours: one of `COLOURS`.
-
-    Returns:
-        uint8 (T, size, size, 3).
-    """
-    clip = augment.rotate_and_crop(clip, _fold(seed, 0), size, rotation)
-    if colours == "none":
-        return clip
-    jitter = augment.BASIC_JITTER | {"last_only": colours == "one"}
-    return augment.colour_jitter(clip, _fold(seed, 1), **jitter)
+def negative(default):
+    """The setting `negative`, whose default is each method's own."""
+    return option(
+        default,
+        "Negative of a query's own: none, intra (another clip of its video) or inter (the one of "
+        "the next example: of another video with sampling=anywhere).",
+        choices=NEGATIVES,
+    )
 
 
-def _fold(seed, number):
-    return tf.random.experimental.stateless_fold_in(seed, number)
-
-
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Views(Task):
-    """Samples and augments the views; a method adds networks, loss, and what sets views apart.
+    """Samples and augments the views; a method adds networks, loss, and what sets views apart."""
 
-    Attributes:
-        frames: length of a clip.
-        size: side of the crop, in pixels.
-        stride: every how many-th frame a clip shows.
-        window: frames that a video must have from a first frame on, if it has so many; 0: the
-            clip's frames * stride. The authors of VTDL and DSM have 32 * stride whatever the clip:
-            128 with their stride of 4.
-        loop: wrap, bounce or restrict: what happens where a video is too short for a clip. Begun
-            again, as the authors; played back from its end; left out.
-        min_offset: the least distance of the first frames of anchor and negative. Published: 2, so
-            that they mostly overlap; frames * stride / 4 keeps them further apart.
-        unused: last frames of a video that are not used; 1 in DSM's code.
-        negative: none, intra (another clip of the same video) or inter (that of the next example
-            of the batch: of another video with clips=anywhere).
-        rotation: of each view, in degrees, at most, either way.
-        colours: one (of four changes, as the authors' code), all (four) or none: what changes a
-            view's colours.
-        embedding: numbers of an embedding.
-        per_sample: whether what a method adds is drawn for each example, or, as published, for each
-            batch.
-    """
-
-    frames: int = 16
-    size: int = 112
-    stride: int = 4
-    window: int = 0
-    loop: str = "wrap"
-    min_offset: int = 2
-    unused: int = 0
-    negative: str = "intra"
-    rotation: float = 10.0
-    colours: str = "one"
-    embedding: int = 128
-    per_sample: bool = False
+    stride: int = option(4, "Step from one frame of a clip to the next, in frames.", least=1)
+    window: int = option(
+        0,
+        "Frames that a video must have after a first frame, if it is long enough; 0: frames * "
+        "stride. The authors of VTDL and DSM have 32 * stride whatever the clip: 128.",
+        least=0,
+        advanced=True,
+    )
+    loop: str = option(
+        "wrap",
+        "Where a video is too short for a clip: wrap starts it again (the authors), bounce plays "
+        "it backwards from its end, restrict leaves it out.",
+        choices=tuple(walks.LOOPS),
+    )
+    min_offset: int = option(
+        2,
+        "Least distance of the first frames of anchor and negative. With the published 2 they "
+        "mostly overlap; frames * stride / 4 keeps them further apart.",
+        least=1,
+        advanced=True,
+    )
+    unused: int = option(
+        0, "Last frames of a video that are not used; 1 in DSM's code.", least=0, advanced=True
+    )
+    negative: str = negative("intra")
+    rotation: float = option(
+        10.0,
+        "Largest rotation of a view, in degrees, either way.",
+        least=0,
+        most=180,
+        advanced=True,
+    )
+    colours: str = option(
+        "one",
+        "Changes of a view's colours: one of four (the authors' code), all four, or none.",
+        choices=COLOURS,
+        advanced=True,
+    )
+    embedding: int = option(128, "Numbers of an embedding.", least=1, advanced=True)
+    per_sample: bool = option(
+        False,
+        "Draw what a method adds for each example; as published, for each batch.",
+        advanced=True,
+    )
 
     whole = True
-    clips = "anywhere"
+    sampling = "anywhere"
 
-    def __post_init__(self):
-        """Checks the choice.
+    @property
+    def wraps(self):
+        """Whether a video shorter than a clip will do."""
+        return self.loop != "restrict"
 
-        Raises:
-            ValueError: a choice that is none, or a number out of its range.
-        """
-        walks.check(self.loop)
-        check_choice("negative", self.negative, NEGATIVES)
-        check_choice("colours", self.colours, COLOURS)
-        least_of = {"stride": 1, "window": 0, "min_offset": 1, "unused": 0, "embedding": 1}
-        for name, least in least_of.items():
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"{name} must be {least} or more. Received: {name}={getattr(self, name)}."
-                )
-        if not 0 <= self.rotation <= 180:
-            raise ValueError(f"rotation must be in 0..180. Received: rotation={self.rotation}.")
-        self.wraps = self.loop != "restrict"
-        self.views = self._decoded()
-
-    def _decoded(self):
+    @property
+    def views(self):
         """Clips that are decoded: anchor and positive show the same frames."""
         return 1 if self.negative == "none" else 2
 
@@ -186,9 +170,9 @@ class Views(Task):
         """(rgb (views, T, size, size, 3), {}): there is nothing to predict but who is who."""
         views = []
         for role in range(len(self.roles)):
-            seed = _fold(clip["seed"], role)
+            seed = augment.fold(clip["seed"], role)
             view = self.source(role, clip)
-            view = basic(view, seed, self.size, self.rotation, self.colours)
+            view = augment.basic(view, seed, self.clip.size, self.rotation, self.colours)
             views.append(self.changed(role, view, clip))
         return tf.stack(views), {}
 
@@ -215,4 +199,4 @@ class Views(Task):
             shared: whether the whole batch gets it; None: unless `per_sample`.
         """
         shared = not self.per_sample if shared is None else shared
-        return _fold(clip["batch_seed" if shared else "seed"], 100 + number)
+        return augment.fold(clip["batch_seed" if shared else "seed"], 100 + number)

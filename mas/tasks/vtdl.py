@@ -12,39 +12,39 @@ TCA, temporal-consistent augmentation, blends one frame of the clip into all of 
 which scales every derivative in time by 1 - w and changes nothing else about the motion.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
-from mas import augment
+from mas import lazy
+from mas.checks import option
 from mas.tasks import views
 from mas.tasks.moco import MoCo
 
+augment = lazy.module("mas.augment")
 
-@dataclasses.dataclass
+
+@dataclasses.dataclass(frozen=True)
 class VTDL(MoCo):
     """MoCo with a negative from the same video, and TCA on the anchor.
 
     The rows of the paper's ablation: "Temporal Discriminative" is mixup=0; without the negative of
     the same video, negative=none.
 
-    Attributes:
-        mixup: the largest weight of the frame that TCA blends into all others of the anchor (dsm:
-            of the view that `disturbed` names); 0: none. The weight is the batch's (`per_sample`
-            false, as published), the frame each example's.
+    >>> VTDL(mixup=0.2).roles
+    ('anchor', 'positive', 'negative')
     """
 
-    negative: str = "intra"
-    mixup: float = 0.1
+    negative: str = views.negative("intra")
+    mixup: float = option(
+        0.1,
+        "Largest weight of the one frame that is blended into all others of a view (TCA); 0: none. "
+        "The frame is each example's, the weight the batch's unless per_sample.",
+        least=0,
+        most=1,
+    )
 
     name = "vtdl"
-
-    def __post_init__(self):
-        """Checks the choice.
-
-        Raises:
-            ValueError: a choice that is none, or a number out of its range.
-        """
-        super().__post_init__()
-        check_mixup(self.mixup)
 
     def changed(self, role, view, clip):
         """TCA on the anchor."""
@@ -57,13 +57,3 @@ def mixed(task, view, clip):
     """TCA with the weight and the frame that the task's seeds give."""
     frame, weight = task.seed(clip, 0, shared=False), task.seed(clip, 1)
     return augment.intra_mixup(view, frame, weight, task.mixup)
-
-
-def check_mixup(mixup):
-    """Refuses a weight that is none.
-
-    Raises:
-        ValueError: it is not in [0, 1].
-    """
-    if not 0 <= mixup <= 1:
-        raise ValueError(f"mixup must be in [0, 1]. Received: mixup={mixup}.")

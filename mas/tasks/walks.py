@@ -13,7 +13,7 @@ def indices(frames, pace, start, length, loop):
 
     Args:
         frames: of the clip.
-        pace: int or `fractions.Fraction`: every how many-th frame.
+        pace: int or `fractions.Fraction`: step from one frame to the next.
         start: the first frame, in 0..length - 1.
         length: frames of the video.
         loop: one of `LOOPS`; "restrict" is for clips that do not leave the video.
@@ -45,13 +45,3 @@ def _bounce(counts, step, start, length):
 
 
 LOOPS = {"restrict": _restrict, "wrap": _wrap, "bounce": _bounce}
-
-
-def check(loop):
-    """Refuses what is none of `LOOPS`.
-
-    Raises:
-        ValueError: it is.
-    """
-    if loop not in LOOPS:
-        raise ValueError(f"loop must be one of {list(LOOPS)}. Received: loop={loop!r}.")

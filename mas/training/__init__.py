@@ -1,6 +1,24 @@
-"""Training: one loop for one device, several GPUs and several hosts."""
+"""Training: from settings and data to a run folder.
 
-from mas.training.distribution import STRATEGIES, barrier, is_chief, strategy
-from mas.training.loop import Plan, Trainer
+`pretrain` and `finetune` are the two calls that a user makes. The loop is one for one device,
+several GPUs and several hosts.
+"""
 
-__all__ = ["STRATEGIES", "Plan", "Trainer", "barrier", "is_chief", "strategy"]
+from mas.training.distribution import barrier, is_chief, strategy
+from mas.training.finetuning import Test, finetune
+from mas.training.loop import Trainer
+from mas.training.pretraining import dataset, pretrain
+from mas.training.runs import Run, open_run
+
+__all__ = [
+    "Run",
+    "Test",
+    "Trainer",
+    "barrier",
+    "dataset",
+    "finetune",
+    "is_chief",
+    "open_run",
+    "pretrain",
+    "strategy",
+]

@@ -1,16 +1,23 @@
-"""One device, several GPUs or several hosts, and which process writes."""
+"""What a training runs on: one device, several GPUs or hosts, threads, arithmetic; who writes."""
 
+import contextlib
+import functools
 import json
 import os
 
+import keras
 import tensorflow as tf
+from absl import logging
 
-STRATEGIES = ("auto", "mirrored", "none")
+from mas.checks import check_choice, refuse
+from mas.settings import STRATEGIES, Plan
+
 HOSTS = ("chief", "worker")  # task types of TF_CONFIG that train
 
 
+@functools.cache
 def strategy(name="auto"):
-    """Makes the distribution strategy; one for each process.
+    """The distribution strategy of this process, made once.
 
     Args:
         name: "auto": MultiWorkerMirroredStrategy where TF_CONFIG is set, else MirroredStrategy over
@@ -19,8 +26,7 @@ def strategy(name="auto"):
     Raises:
         ValueError: another name, or a TF_CONFIG that does not fit.
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received: {name!r}.")
+    check_choice("strategy", name, STRATEGIES)
     if os.environ.get("TF_CONFIG"):
         _check_host(name, json.loads(os.environ["TF_CONFIG"]))
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -35,7 +41,7 @@ def strategy(name="auto"):
 def _check_host(name, config):
     """Refuses a TF_CONFIG under which two processes would write one run folder."""
     if name != "auto":
-        raise ValueError(f"strategy must be auto where TF_CONFIG is set. Received: {name!r}.")
+        refuse("strategy", "auto where TF_CONFIG is set", name)
     kind = config.get("task", {}).get("type")
     if kind not in HOSTS:
         raise ValueError(
@@ -58,3 +64,56 @@ def barrier(strategy):
     if strategy.cluster_resolver is not None:
         one = strategy.run(lambda: tf.constant(1.0))
         strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
+
+
+def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
+    """Threads, seeds and the strategy.
+
+    Of several hosts the chief alone says what it does.
+
+    Raises:
+        ValueError: an arithmetic that this machine cannot do.
+    """
+    limit_threads(plan.threads)
+    found = strategy(plan.strategy)
+    if not is_chief(found):
+        logging.set_verbosity(logging.WARNING)
+    keras.utils.set_random_seed(seed)
+    _check_precision(plan)
+    return found
+
+
+def limit_threads(threads: int) -> None:
+    """Lets TensorFlow's kernels use so many threads; 0 leaves it to TensorFlow.
+
+    In a process where TensorFlow is at work already, their number can no longer change.
+    """
+    if not threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        logging.info("TensorFlow has started; the number of its threads stays the same.")
+
+
+def _check_precision(plan):
+    """Refuses what TensorFlow 2.21 cannot do on CPU.
+
+    There a 3D convolution's kernel gets garbage for its bfloat16 gradient at times, except with
+    XLA, and 3D pools are missing in float16.
+    """
+    good = ("float32", "mixed_bfloat16") if plan.jit else ("float32",)
+    if plan.precision not in good and not tf.config.list_logical_devices("GPU"):
+        refuse("precision", "float32 without a GPU, or mixed_bfloat16 with jit", plan.precision)
+
+
+@contextlib.contextmanager
+def arithmetic(precision: str):
+    """Layers that are made inside compute in a precision."""
+    earlier = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(earlier)

@@ -4,7 +4,7 @@ A loop of `strategy.run` and `optimizer.apply`, because `Model.fit` fails under
 MultiWorkerMirroredStrategy (Keras issue 20585), and two loops would drift apart.
 """
 
-import dataclasses
+import contextlib
 import time
 
 import numpy as np
@@ -13,37 +13,6 @@ import tqdm
 from absl import logging
 
 from mas.training import distribution
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How long to train, and what happens on the way.
-
-    Attributes:
-        epochs: passes over the examples.
-        batch: examples in a step, over all replicas.
-        log_every: steps between looks at the loss, which make the device wait.
-        checkpoint_every: steps between checkpoints; there is one at the end of every epoch as well.
-        threads: of the input pipeline; None lets tf.data decide.
-        jit_compile: compile the step with XLA. On CPU that made C3D slower.
-    """
-
-    epochs: int
-    batch: int
-    log_every: int = 10
-    checkpoint_every: int = 1000
-    threads: int | None = None
-    jit_compile: bool = False
-
-    def __post_init__(self):
-        """Checks the numbers.
-
-        Raises:
-            ValueError: one is below 1.
-        """
-        for name in ("epochs", "batch", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
 
 
 class Trainer:
@@ -101,9 +70,10 @@ class Trainer:
         Returns:
             Function to a float32 tensor in the order of `names`, the mean over the replicas.
         """
-        run = tf.function(self._replica_step, jit_compile=jit_compile)
+        # Without AutoGraph, which nothing here needs: it fails on empty methods, with a warning.
+        run = tf.function(self._replica_step, autograph=False, jit_compile=jit_compile)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(x, y):
             values = self.strategy.run(run, args=(x, y))
             return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, values, axis=None)
@@ -121,19 +91,19 @@ class Trainer:
                 last_step,
                 share=(context.input_pipeline_id, hosts),
                 parts=context.num_replicas_in_sync // hosts,
-                threads=plan.threads,
+                threads=plan.threads or None,
             )
 
         return self.strategy.distribute_datasets_from_function(local)
 
-    def fit(self, reader, plan, run, after_epoch=None):
-        """Trains to the end of the plan, going on where the run folder's checkpoint stands.
+    def fit(self, reader, plan, run, after_epoch=()):
+        """Trains to the end of the plan, from where the run folder's checkpoint stands.
 
         Args:
             reader: a `clips.Reader`.
-            plan: a `Plan`.
+            plan: a `mas.Plan`.
             run: a `run_folder.RunFolder`.
-            after_epoch: function of (epoch, counted from 1; step) that the chief calls after each.
+            after_epoch: functions of (epoch, counted from 1; step) that the chief calls after each.
 
         Raises:
             FloatingPointError: the loss is no longer finite; says at which step.
@@ -151,12 +121,28 @@ class Trainer:
             )
         if progress.chief:
             run.begin(progress.step, progress.epoch)
-        step = self.step_function(plan.jit_compile)
-        for batch in self.batches(reader, plan, progress.step, last):
-            progress.add(step(*batch))
-            if after_epoch and progress.chief and progress.step % per_epoch == 0:
-                after_epoch(progress.epoch, progress.step)
+        step = self.step_function(plan.jit)
+        with progress, no_word_of_tracing():
+            for batch in self.batches(reader, plan, progress.step, last):
+                progress.add(step(*batch))
+                if progress.chief and progress.step % per_epoch == 0:
+                    for function in after_epoch:
+                        function(progress.epoch, progress.step)
         distribution.barrier(self.strategy)  # none leaves while another still saves
+
+
+@contextlib.contextmanager
+def no_word_of_tracing():
+    """TensorFlow warns where a process trains several networks: each has a step of its own."""
+
+    def wanted(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    tf.get_logger().addFilter(wanted)
+    try:
+        yield
+    finally:
+        tf.get_logger().removeFilter(wanted)
 
 
 class _Progress:
@@ -165,6 +151,7 @@ class _Progress:
     def __init__(self, trainer, plan, run, per_epoch):
         self.trainer, self.plan, self.run, self.per_epoch = trainer, plan, run, per_epoch
         self.step, self.pending, self.bar = 0, [], None
+        self.compiled = False
         self.sums = np.zeros(len(trainer.names))
         self.seconds, self.clock = 0.0, time.monotonic()
         self.chief = distribution.is_chief(trainer.strategy)
@@ -188,22 +175,23 @@ class _Progress:
             self.checkpoints.checkpoint.restore(path).assert_consumed()
             self.step, self.sums = int(self._step), self._sums.numpy()
             self.seconds = float(self._seconds)
-            logging.info("Going on after step %d, %d whole epochs.", self.step, self.epoch)
+            logging.info("Resuming after step %d, epoch %d.", self.step, self.epoch)
         elif self.run.finished_epochs:
             raise ValueError(
-                f"{self.run.resume} must hold the checkpoints of the finished run, for it to go "
-                "on. Received: none. Take another --run, or --restart to begin anew."
+                f"{self.run.resume} must hold the checkpoints of the finished run, to resume it. "
+                "Received: none. Take another run folder, or restart."
             )
 
     def add(self, values):
         """Takes the result of one step, still on the device."""
-        if self.bar is None and self.chief:
-            self._open_bar()
+        first, self.compiled = not self.compiled, True
         self.pending.append(values)
         self.step += 1
+        if self.chief:
+            self._move_bar()
         ends = self.step % self.per_epoch == 0
         saves = ends or self.step % self.plan.checkpoint_every == 0
-        if saves or self.step % self.plan.log_every == 0:
+        if saves or first or self.step % self.plan.log_every == 0:
             self._look()
         if ends:
             self._end_epoch()
@@ -229,16 +217,17 @@ class _Progress:
             raise FloatingPointError(
                 f"loss must be finite. Received: loss={values[bad[0], 0]} at step {step + 1} "
                 f"(epoch {step // self.per_epoch + 1}). Try a tenth of the learning rate, now "
-                f"{rate:g}, or another input preset; then start with --restart."
+                f"{rate:g}, or another input preset; then restart."
             )
-        self.sums += values.sum(0)
+        for row in values:  # one by one, so that sums do not depend on when they are looked at
+            self.sums += row
         if self.chief:
             self.run.drop_earlier()
             mean = dict(zip(self.trainer.names, values.mean(0), strict=True))
             self.run.scalars("step", mean, self.step)
             done = self.step - self.epoch * self.per_epoch or self.per_epoch
-            self.bar.set_postfix(self._shown(self._means(done)))
-            self.bar.update(len(values))
+            self.bar.set_postfix(self._shown(self._means(done)), refresh=False)
+            self.bar.refresh()
 
     @staticmethod
     def _shown(means):
@@ -253,10 +242,29 @@ class _Progress:
     def _means(self, count):
         return dict(zip(self.trainer.names, self.sums / count, strict=True))
 
-    def _open_bar(self):
-        done = self.step % self.per_epoch
-        name = f"epoch {self.epoch + 1}/{self.plan.epochs}"
+    def __enter__(self):
+        """Shows the bar before the first step, which is compiled and may take a minute."""
+        if self.chief and self.step < self.plan.epochs * self.per_epoch:
+            self._open_bar(self.step)
+            self.bar.set_postfix_str("compiling")
+
+    def __exit__(self, kind, error, trace):
+        """Leaves the terminal on a line of its own, also where training was interrupted."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _open_bar(self, step):
+        done, epoch = step % self.per_epoch, step // self.per_epoch
+        name = f"epoch {epoch + 1}/{self.plan.epochs}"
         self.bar = tqdm.tqdm(total=self.per_epoch, initial=done, desc=name, unit="step")
+
+    def _move_bar(self):
+        """One step further; the first one ends the compiling."""
+        if self.bar is None:
+            self._open_bar(self.step - 1)
+        if self.bar.postfix == "compiling":
+            self.bar.set_postfix_str("", refresh=False)
+        self.bar.update()
 
     def _end_epoch(self):
         optimizer = self.trainer.optimizer

@@ -1,9 +1,15 @@
 """Pictures of what a clip holds, what is asked about it, and what a network learned from it.
 
-The functions take arrays and return figures, bytes or text; `output.write` puts them on the disk.
+The functions take arrays and return figures, bytes or text; `write` puts them on the disk.
+
+    clip = mas.visualize.read_clip("data", "v_YoYo_g01_c01", frames=16, size=112)
+    figure = mas.visualize.draw_statistics(clip["rgb"], clip["flow"])
+    mas.visualize.write("statistics.png", figure)
+
+A file a picture: `clip`, `statistics`, `attention`, `views`, `retrieval`, `embedding`; `training`
+those that TensorBoard gets.
 """
 
-from mas.visualize import output, reading
 from mas.visualize.attention import (
     animate_attention,
     attention,
@@ -11,20 +17,26 @@ from mas.visualize.attention import (
     draw_attention,
     over_frames,
 )
+from mas.visualize.classes import class_colours, class_name, find_class_names
 from mas.visualize.clip import animate_clip, draw_clip
-from mas.visualize.colours import flow_colours, full_colour, heated
-from mas.visualize.embedding import bounded_perplexity, draw_embedding, embedding_page, plane
-from mas.visualize.pictures import clip_pictures
-from mas.visualize.retrieval import page, read_neighbours
+from mas.visualize.colours import flow_colours, full_colour, overlay
+from mas.visualize.embedding import bounded_perplexity, draw_embedding, embedding_page, tsne
+from mas.visualize.output import gif, write
+from mas.visualize.reading import middle_frame, read_clip, read_example
+from mas.visualize.retrieval import read_neighbours, retrieval_page
 from mas.visualize.statistics import draw_statistics
+from mas.visualize.training import TrainingPictures, clip_pictures
 from mas.visualize.views import draw_views, view_names
 
 __all__ = [
+    "TrainingPictures",
     "animate_attention",
     "animate_clip",
     "attention",
     "attention_map",
     "bounded_perplexity",
+    "class_colours",
+    "class_name",
     "clip_pictures",
     "draw_attention",
     "draw_clip",
@@ -32,14 +44,18 @@ __all__ = [
     "draw_statistics",
     "draw_views",
     "embedding_page",
+    "find_class_names",
     "flow_colours",
     "full_colour",
-    "heated",
-    "output",
+    "gif",
+    "middle_frame",
     "over_frames",
-    "page",
-    "plane",
+    "overlay",
+    "read_clip",
+    "read_example",
     "read_neighbours",
-    "reading",
+    "retrieval_page",
+    "tsne",
     "view_names",
+    "write",
 ]

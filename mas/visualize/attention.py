@@ -1,20 +1,39 @@
 """Where a network looks: the activations of its last convolution over the frames (Figure 6)."""
 
-import cv2
-import numpy as np
-from matplotlib import figure
+from __future__ import annotations
 
-from mas import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mas import lazy, networks
+from mas.checks import check_range
 from mas.visualize import output
-from mas.visualize.clip import larger
-from mas.visualize.colours import flow_colours, full_colour, heated
+from mas.visualize.clip import flow_panel
+from mas.visualize.colours import flow_colours, full_colour, overlay, wheel
+
+if TYPE_CHECKING:
+    import cv2
+    import keras
+    from matplotlib import figure
+
+    from mas import statistics
+else:
+    cv2 = lazy.module("cv2")
+    figure = lazy.module("matplotlib.figure")
+    statistics = lazy.module("mas.statistics")
 
 POWER = 2  # specification, section 5
 ROWS = 4
+BAR = (12, 90)  # height and width of the key of heat below a moving clip, in pixels
 
 
-def attention_map(activations, power=POWER):
+def attention_map(activations: np.ndarray, power: float = POWER) -> np.ndarray:
     """Attention of every place of a map: the mean over channels of |a|^p.
+
+    >>> attention_map(np.array([1.0, -3.0]).reshape(1, 1, 1, 2)).tolist()
+    [[[5.0]]]
 
     Args:
         activations: float (t, h, w, c).
@@ -35,12 +54,11 @@ def attention_map(activations, power=POWER):
             "activations must be (frames, height, width, channels), the map of a convolution. "
             f"Received: {activations.shape}."
         )
-    if not power > 0:
-        raise ValueError(f"power must be above 0. Received: power={power}.")
+    check_range("power", power, above=0)
     return (np.abs(activations) ** power).mean(-1)
 
 
-def over_frames(attention, shape):
+def over_frames(attention: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Attention resized over the frames: linear in time and space, scaled to [0, 1].
 
     Args:
@@ -62,29 +80,49 @@ def over_frames(attention, shape):
     return heat / max(float(heat.max()), 1e-30)
 
 
-def attention(backbone, clip, power=POWER):
+def attention(
+    network: networks.Source | keras.Model, clip: np.ndarray, power: float = POWER
+) -> np.ndarray:
     """The heat map of one clip.
 
     Args:
-        backbone: keras.Model from (batch, T, H, W, channels) to its last map.
+        network: run folder, `mas.Run`, .keras file of a backbone, or a keras.Model from (batch, T,
+            H, W, channels) to its last map.
         clip: what it takes, (T, H, W, channels).
         power: as for `attention_map`.
 
     Returns:
         float32 (frames, H, W) in [0, 1]; frames are T, or T + 1 where the clip is flow.
+
+    Raises:
+        FileNotFoundError: there is no such network.
+        ValueError: it does not end with a map.
     """
+    backbone = loaded(network)
     activations = np.asarray(backbone(clip[None], training=False))[0]
     frames = len(clip) + (clip.shape[-1] == 2)
     return over_frames(attention_map(activations, power), (frames, *clip.shape[1:3]))
 
 
-def draw_attention(rgb, heat, flow=None, title="", rows=ROWS):
+def loaded(network: networks.Source | keras.Model) -> keras.Model:
+    """The backbone of a run folder, a `mas.Run` or a file; one that is loaded is returned as is."""
+    return network if callable(network) else networks.network(network)
+
+
+def draw_attention(
+    rgb: np.ndarray,
+    heat: np.ndarray,
+    flow: np.ndarray | None = None,
+    title: str = "",
+    rows: int = ROWS,
+) -> figure.Figure:
     """A row for each few frames: a frame, its heat map, and the motion boundaries of these frames.
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B.
         heat: float (T, S, S) in [0, 1].
-        flow: float32 (T - 1, S, S, 2), or None.
+        flow: float32 (T - 1, S, S, 2), or None. Motion boundaries need an S that is a multiple of
+            8; they are left out otherwise.
         title: of the picture.
         rows: at most; each stands for as many frames.
 
@@ -92,36 +130,59 @@ def draw_attention(rgb, heat, flow=None, title="", rows=ROWS):
         matplotlib.figure.Figure.
     """
     parts = np.array_split(np.arange(len(rgb)), min(rows, len(rgb)))
-    names = ["attention"] if flow is None else ["attention", "$M_u$", "$M_v$"]
-    size = (2.4 * (1 + len(names)), 2.55 * len(parts) + 0.4)
-    canvas = figure.Figure(figsize=size, layout="constrained")
+    if rgb.shape[1] % statistics.regions.UNIT:
+        flow = None
+    columns = 2 if flow is None else 4
+    canvas = figure.Figure(figsize=(2.4 * columns, 2.55 * len(parts) + 0.9), layout="constrained")
     canvas.suptitle(title, fontsize=10)
-    axes = canvas.subplots(len(parts), 1 + len(names), squeeze=False)
+    ratios = [1.0] * len(parts) + [0.12]
+    *axes, keys = canvas.subplots(len(parts) + 1, columns, squeeze=False, height_ratios=ratios)
     for row, part in zip(axes, parts, strict=True):
-        middle = part[len(part) // 2]
+        middle, names = part[len(part) // 2], f"{part[0] + 1} to {part[-1] + 1}"
         row[0].set_title(f"frame {middle + 1} of {len(rgb)}", fontsize=9)
         row[0].imshow(rgb[middle])
-        row[1].imshow(heated(rgb[middle], heat[part].mean(0)))
-    for axis, name in zip(axes[0, 1:], names, strict=True):
-        axis.set_title(name, fontsize=9)
+        row[1].set_title(f"attention, frames {names}", fontsize=9)
+        row[1].imshow(overlay(rgb[middle], heat[part].mean(0)))
     if flow is not None:
-        _boundaries(axes[:, 2:], [flow[part[0] : part[-1] + 1] for part in parts])
-    for axis in axes.ravel():
+        fields = [flow[part[0] : part[-1] + 1] for part in parts]
+        _boundaries([row[2:] for row in axes], fields, keys[2:])
+    keys[1].imshow(_bar(), aspect="auto")
+    for place, text in enumerate(("low", "high")):
+        style = {"ha": ("left", "right")[place], "va": "top", "fontsize": 8}
+        keys[1].text(place, -0.2, text, transform=keys[1].transAxes, **style)
+    for axis in [*np.ravel(axes), *keys]:
         axis.set_axis_off()
     return canvas
 
 
-def _boundaries(axes, fields):
+def _boundaries(axes, fields, keys):
     """M_u and M_v of each row's flow, all in one scale; a lone last frame has none."""
     found = [np.moveaxis(statistics.motion_boundaries(f), 1, -1) for f in fields if len(f)]
     largest = full_colour(np.stack(found))
     for row, boundaries in zip(axes, found, strict=False):
-        for axis, boundary in zip(row, boundaries, strict=True):
+        for axis, name, boundary in zip(row, "uv", boundaries, strict=True):
+            axis.set_title(f"motion boundaries $M_{name}$", fontsize=9)
             axis.imshow(flow_colours(boundary, largest))
+    keys[0].imshow(wheel(101))
+    style = {"transform": keys[1].transAxes, "va": "center", "fontsize": 8}
+    keys[1].text(0, 0.5, f"hue: direction; full colour: {largest:.1f}", **style)
 
 
-def animate_attention(rgb, heat, flow=None, rate=output.UNKNOWN_RATE):
-    """The clip as it moves, its heat map and its flow at its right.
+def _bar():
+    """The colours of heat over grey, from low to high."""
+    height, width = BAR
+    return overlay(
+        np.full((*BAR, 3), 128, np.uint8), np.tile(np.linspace(0, 1, width), (height, 1))
+    )
+
+
+def animate_attention(
+    rgb: np.ndarray,
+    heat: np.ndarray,
+    flow: np.ndarray | None = None,
+    rate: float = output.UNKNOWN_RATE,
+) -> bytes:
+    """The clip as it plays, its heat map and its flow at its right.
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B.
@@ -132,14 +193,11 @@ def animate_attention(rgb, heat, flow=None, rate=output.UNKNOWN_RATE):
     Returns:
         The bytes of a gif file.
     """
-    return output.gif(larger(attention_frames(rgb, heat, flow)), rate)
-
-
-def attention_frames(rgb, heat, flow=None):
-    """Each frame beside its heat map and its flow: uint8 (T, S, 2 S or 3 S, 3)."""
-    columns = [rgb, np.stack([heated(*pair) for pair in zip(rgb, heat, strict=True)])]
+    images = np.stack([overlay(*pair) for pair in zip(rgb, heat, strict=True)])
+    panels = [
+        output.Panel("frame", rgb),
+        output.Panel("attention", images, _bar(), "low to high"),
+    ]
     if flow is not None:
-        largest = full_colour(flow)
-        fields = [flow_colours(field, largest) for field in flow]
-        columns.append(np.stack([*fields, np.full_like(rgb[0], 255)]))
-    return np.concatenate(columns, axis=2)
+        panels.append(flow_panel(flow))
+    return output.gif(output.side_by_side(panels), rate)

@@ -1,8 +1,100 @@
-"""Names of labels."""
+"""Classes in pictures: what they are called, where their names are found, and their colours."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from mas import lists, networks
+
+# Facts on how a result was made that are paths of lists, of files of features or of runs.
+_PATHS = ("from", "gallery", "list", "model", "queries", "run")
 
 
-def class_name(label, names=None):
-    """What a label is called: its name, its number without names, or "unlabelled" for -1."""
+def class_name(label: int, names: Sequence[str] | None = None) -> str:
+    """What a label is called: its name, its number without names, or "unlabelled" for -1.
+
+    >>> class_name(1, ["bend", "jack"]), class_name(1), class_name(-1)
+    ('jack', '1', 'unlabelled')
+    """
     if label < 0:
         return "unlabelled"
     return str(label) if names is None else names[label]
+
+
+def class_colours(count: int) -> np.ndarray:
+    """A colour for each class: hues evenly spaced, every other one darker.
+
+    Returns:
+        float (count, 3) in [0, 1], R G B.
+    """
+    shades = [
+        colorsys.hls_to_rgb(number / max(count, 1), (0.55, 0.35)[number % 2], 0.85)
+        for number in range(count)
+    ]
+    return np.array(shades).reshape(count, 3)
+
+
+def find_class_names(
+    path: str | os.PathLike, highest: int, facts: dict[str, Any] | None = None
+) -> list[str] | None:
+    """The class names of a result, without being told where they are.
+
+    They lie beside its file or beside the lists that it was made from (`lists.class_names_beside`),
+    or in the run.json of a run that was trained on labels.
+
+    Args:
+        path: of the result, such as neighbours.csv or a file of features.
+        highest: label that the names must reach.
+        facts: how the result was made, as JSON holds it. By default retrieval.json beside the file.
+
+    Returns:
+        Names in the labels' order; None where there are none.
+    """
+    path = pathlib.Path(path)
+    if facts is None:
+        facts = _json(path.with_name("retrieval.json"))
+    told = facts.get("classes")
+    if isinstance(told, list) and highest < len(told):
+        return [str(name) for name in told]
+    for place in dict.fromkeys([str(path), *_paths(facts)]):
+        names = _names_at(pathlib.Path(place))
+        if names and highest < len(names):
+            logging.info("The class names are those of %s.", place)
+            return names
+    return None
+
+
+def _paths(facts: Any) -> Iterator[str]:
+    """The paths that facts name, at any depth."""
+    for name, value in facts.items() if isinstance(facts, dict) else ():
+        if isinstance(value, dict):
+            yield from _paths(value)
+        elif isinstance(value, str) and name in _PATHS:
+            yield value
+
+
+def _names_at(place):
+    """The names beside a list or a file of features, or in a run; None where it is gone."""
+    if not place.exists():
+        return None
+    if place.is_dir() or (place.parent / networks.RUN).is_file():
+        run = place if place.is_dir() else place.parent
+        return _json(run / networks.RUN).get("classes")
+    return lists.class_names_beside(place)
+
+
+def _json(path):
+    """What a file of JSON holds; {} where there is none."""
+    try:
+        known = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

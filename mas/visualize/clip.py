@@ -1,17 +1,26 @@
-"""A clip's frames beside its flow: as a strip, or as they move."""
+"""A clip's frames beside its flow: in reading order, or playing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import figure
 
+from mas import lazy
 from mas.visualize import output
-from mas.visualize.colours import flow_colours, full_colour
+from mas.visualize.colours import flow_colours, full_colour, wheel
+
+if TYPE_CHECKING:
+    from matplotlib import figure
+else:
+    figure = lazy.module("matplotlib.figure")
 
 COLUMNS = 8
 MOST_SHOWN = 32  # frames of a strip
-LEAST_SIDE = 224  # of a moving frame, in pixels: smaller ones are drawn larger
+WHEEL = 30  # side of the wheel of directions below a moving clip, in pixels
 
 
-def draw_clip(rgb, flow=None, title=""):
+def draw_clip(rgb: np.ndarray, flow: np.ndarray | None = None, title: str = "") -> figure.Figure:
     """The frames of a clip in reading order, the flow to the next frame below each.
 
     Args:
@@ -31,43 +40,48 @@ def draw_clip(rgb, flow=None, title=""):
     axes = canvas.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
-    largest = None if flow is None else full_colour(flow)
+    largest = 0.0 if flow is None else full_colour(flow)
     for place, frame in enumerate(shown):
         row, column = divmod(place, columns)
         axes[kinds * row, column].imshow(rgb[frame])
         axes[kinds * row, column].set_title(f"{frame + 1}", fontsize=8, pad=2)
         if flow is not None and frame < len(flow):
             axes[kinds * row + 1, column].imshow(flow_colours(flow[frame], largest))
-    canvas.suptitle(title + _scale(largest), fontsize=10)
+    scale = "" if flow is None else f"\nflow: full colour is {largest:.1f} pixels a frame"
+    canvas.suptitle(title + scale, fontsize=10)
     return canvas
 
 
-def _scale(largest):
-    """How long a vector of full colour is, for a title."""
-    return "" if largest is None else f"\nflow: full colour is {largest:.1f} pixels a frame"
-
-
-def animate_clip(rgb, flow=None, rate=output.UNKNOWN_RATE):
-    """A clip as it moves, its flow at its right.
+def animate_clip(
+    rgb: np.ndarray, flow: np.ndarray | None = None, rate: float = output.UNKNOWN_RATE
+) -> bytes:
+    """A clip that plays, its flow at its right.
 
     Args:
         rgb: uint8 (T, H, W, 3), R G B.
-        flow: float32 (T - 1, H, W, 2), or None. The last frame has none: its half stays white.
+        flow: float32 (T - 1, H, W, 2), or None.
         rate: frames per second.
 
     Returns:
         The bytes of a gif file.
     """
-    images = rgb
+    panels = [output.Panel("frame", rgb)]
     if flow is not None:
-        largest = full_colour(flow)
-        fields = [flow_colours(field, largest) for field in flow]
-        fields.append(np.full_like(rgb[0], 255))
-        images = np.concatenate([rgb, np.stack(fields)], axis=2)
-    return output.gif(larger(images), rate)
+        panels.append(flow_panel(flow))
+    return output.gif(output.side_by_side(panels), rate)
 
 
-def larger(images):
-    """Images (N, H, W, 3) whose pixels are repeated until they have `LEAST_SIDE` rows."""
-    times = -(-LEAST_SIDE // images.shape[1])
-    return images.repeat(times, axis=1).repeat(times, axis=2)
+def flow_panel(flow: np.ndarray) -> output.Panel:
+    """Flow beside the frames that it leads from; the last frame has none and stays white.
+
+    Args:
+        flow: float32 (T - 1, H, W, 2).
+
+    Returns:
+        An `output.Panel` of T images.
+    """
+    largest = full_colour(flow)
+    fields = [flow_colours(field, largest) for field in flow]
+    images = np.stack([*fields, np.full_like(fields[0], 255)])
+    meaning = f"full colour: {largest:.1f} pixels a frame"
+    return output.Panel("flow", images, wheel(WHEEL), meaning)

@@ -1,15 +1,23 @@
 """Vectors and heat as colours."""
 
-import cv2
-import matplotlib
+from __future__ import annotations
+
 import numpy as np
+
+from mas import lazy
+
+cv2 = lazy.module("cv2")
+matplotlib = lazy.module("matplotlib")
 
 LEAST_SPEED = 0.5  # pixels per frame in full colour, where nothing is faster
 HEAT = "turbo"
 
 
-def flow_colours(flow, largest):
+def flow_colours(flow: np.ndarray, largest: float) -> np.ndarray:
     """Vectors as colour: direction as hue, length as saturation.
+
+    >>> flow_colours(np.array([[[4, 0], [0, 0]]], np.float32), largest=4).tolist()  # right, none
+    [[[255, 0, 0], [255, 255, 255]]]
 
     Args:
         flow: float32 (H, W, 2): x right, y down.
@@ -24,7 +32,7 @@ def flow_colours(flow, largest):
     return cv2.cvtColor(np.stack(parts, -1).astype(np.uint8), cv2.COLOR_HSV2RGB)
 
 
-def full_colour(vectors):
+def full_colour(vectors: np.ndarray) -> float:
     """The length that is drawn in full colour: all but the longest hundredth are below it.
 
     Args:
@@ -36,7 +44,7 @@ def full_colour(vectors):
     return max(float(np.percentile(np.linalg.norm(vectors, axis=-1), 99)), LEAST_SPEED)
 
 
-def wheel(side):
+def wheel(side: int) -> np.ndarray:
     """The colour of every direction, x right and y down, as a disc on white.
 
     Args:
@@ -51,8 +59,8 @@ def wheel(side):
     return flow_colours(vectors, 1.0)
 
 
-def heated(image, heat):
-    """An image under a heat map, half of each.
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image under a heat map, from dark blue to dark red, half of each.
 
     Args:
         image: uint8 (H, W, 3).

@@ -1,18 +1,33 @@
 """Features of videos on a plane, near where they are alike: t-SNE, coloured by class."""
 
-import colorsys
+from __future__ import annotations
+
 import html
 import string
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import figure
 
-from mas.visualize.classes import class_name
+from mas import lazy
+from mas.checks import check_range
+from mas.visualize.classes import class_colours, class_name
+
+if TYPE_CHECKING:
+    from matplotlib import figure
+    from sklearn import decomposition, manifold
+else:
+    decomposition = lazy.module("sklearn.decomposition")
+    figure = lazy.module("matplotlib.figure")
+    manifold = lazy.module("sklearn.manifold")
+
+threadpoolctl = lazy.module("threadpoolctl")  # comes with scikit-learn
 
 MOST_VIDEOS = 5000  # a minute or two on two cores
 LEAST_VIDEOS = 5
 PRINCIPAL = 50  # numbers that stay of a feature: van der Maaten and Hinton, 2008, section 4.2
 PERPLEXITY = 30.0  # the same section takes 40, and calls 5 to 50 usual
+FEW = 500  # videos, for which several threads wait for each other longer than they work
 MOST_NAMED = 30  # classes of a legend
 
 _PAGE = string.Template("""<!DOCTYPE html>
@@ -34,20 +49,22 @@ $points
 """)
 
 
-def bounded_perplexity(perplexity, videos):
+def bounded_perplexity(perplexity: float, videos: int) -> float:
     """The perplexity that so many videos allow: a third of the others.
+
+    >>> bounded_perplexity(30, videos=31), bounded_perplexity(5, videos=31)
+    (10.0, 5)
 
     Raises:
         ValueError: it is not above 0, or the videos are fewer than `LEAST_VIDEOS`.
     """
     if videos < LEAST_VIDEOS:
         raise ValueError(f"features must be of {LEAST_VIDEOS} videos or more. Received: {videos}.")
-    if not perplexity > 0:
-        raise ValueError(f"perplexity must be above 0. Received: perplexity={perplexity}.")
+    check_range("perplexity", perplexity, above=0)
     return min(perplexity, (videos - 1) / 3)
 
 
-def plane(values, perplexity=PERPLEXITY, seed=0):
+def tsne(values: np.ndarray, perplexity: float = PERPLEXITY, seed: int = 0) -> np.ndarray:
     """t-SNE of features (van der Maaten and Hinton, 2008) by scikit-learn.
 
     Args:
@@ -61,30 +78,32 @@ def plane(values, perplexity=PERPLEXITY, seed=0):
     Raises:
         ValueError: too few videos, or a perplexity that is not above 0.
     """
-    from sklearn import decomposition, manifold  # an extra: nothing else here needs it
-
     perplexity = bounded_perplexity(perplexity, len(values))
     values = np.asarray(values, np.float64)
     if min(values.shape) > PRINCIPAL:
         values = decomposition.PCA(PRINCIPAL, random_state=seed).fit_transform(values)
     method = manifold.TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
-    return method.fit_transform(values).astype(np.float64)
+    with threadpoolctl.threadpool_limits(1 if len(values) < FEW else None):
+        return method.fit_transform(values).astype(np.float64)
 
 
-def class_colours(count):
-    """A colour for each class: hues evenly spaced, every other one darker.
+def sample_videos(count: int, most: int = MOST_VIDEOS, seed: int = 0) -> np.ndarray:
+    """Places of at most so many of `count` videos, drawn at random, in ascending order.
 
-    Returns:
-        float (count, 3) in [0, 1], R G B.
+    >>> sample_videos(3), len(sample_videos(10000, most=4))
+    (array([0, 1, 2]), 4)
     """
-    shades = [
-        colorsys.hls_to_rgb(number / max(count, 1), (0.55, 0.35)[number % 2], 0.85)
-        for number in range(count)
-    ]
-    return np.array(shades).reshape(count, 3)
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def draw_embedding(points, labels, names=None, title=""):
+def draw_embedding(
+    points: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    names: Sequence[str] | None = None,
+    title: str = "",
+) -> figure.Figure:
     """The plane as a picture.
 
     Args:
@@ -99,14 +118,22 @@ def draw_embedding(points, labels, names=None, title=""):
     canvas = figure.Figure(figsize=(9, 7), layout="constrained")
     axis = canvas.add_subplot()
     for name, colour, chosen in _classes(labels, names):
-        axis.scatter(*points[chosen].T, s=14, color=[colour], label=name)
+        x, y = points[chosen].T
+        axis.scatter(x, y, s=14, color=[colour], label=name)
     if len(np.unique(labels)) <= MOST_NAMED:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     axis.set(xticks=[], yticks=[], title=title, aspect="equal")
     return canvas
 
 
-def embedding_page(points, labels, videos, names=None, title="", side=800):
+def embedding_page(
+    points: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    videos: Sequence[str],
+    names: Sequence[str] | None = None,
+    title: str = "",
+    side: int = 800,
+) -> str:
     """The plane as a page: the mouse over a point shows its video.
 
     Args:

@@ -1,21 +1,36 @@
 """Figures and images as files: bytes first, then one step onto the disk."""
 
+from __future__ import annotations
+
 import base64
+import dataclasses
 import io
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends import backend_agg
+from absl import logging
 from PIL import Image
 
-from mas.lists.entries import replace_file
+from mas import files, lazy
+
+if TYPE_CHECKING:
+    from matplotlib import figure
+    from matplotlib.backends import backend_agg
+else:
+    backend_agg = lazy.module("matplotlib.backends.backend_agg")
+    figure = lazy.module("matplotlib.figure")
 
 FIGURES = (".png", ".pdf", ".svg")  # what a figure is written as
 DPI = 100
 UNKNOWN_RATE = 25.0  # frames per second where the data do not tell
+LEAST_SIDE = 224  # of a moving panel, in pixels: smaller ones are enlarged
+TITLE, KEY = 24, 36  # heights of the bands above and below the panels of a gif, in pixels
 
 
-def check(path, suffixes):
+def check(path: str | os.PathLike, suffixes: Sequence[str]) -> None:
     """Refuses a file name before work starts.
 
     Raises:
@@ -23,26 +38,29 @@ def check(path, suffixes):
     """
     path = pathlib.Path(path)
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"output must end in one of {list(suffixes)}. Received: {path}.")
+        raise ValueError(f"output must end in one of {list(suffixes)}. Received: output={path}.")
     if not path.parent.is_dir():
-        raise ValueError(f"output must lie in an existing folder. Received: {path}.")
+        raise ValueError(f"output must lie in an existing folder. Received: output={path}.")
 
 
-def write(path, picture):
-    """Writes a figure, or bytes, so that the file is whole or not there.
+def write(path: str | os.PathLike, picture: figure.Figure | bytes | str) -> None:
+    """Writes a picture so that the file is whole or not there, and says so.
 
     Args:
         path: where to; its suffix says what a figure becomes, one of `FIGURES`.
-        picture: matplotlib.figure.Figure, or bytes.
+        picture: matplotlib.figure.Figure, or the content of the file.
     """
-    if not isinstance(picture, bytes):
+    path = pathlib.Path(path)
+    if not isinstance(picture, bytes | str):
         buffer = io.BytesIO()
-        picture.savefig(buffer, dpi=DPI, format=pathlib.Path(path).suffix[1:].lower())
+        picture.savefig(buffer, dpi=DPI, format=path.suffix[1:].lower())
         picture = buffer.getvalue()
-    replace_file(path, picture)
+    earlier = ", which replaces an earlier picture" if path.exists() else ""
+    files.write(path, picture)
+    logging.info("Wrote %s%s.", path, earlier)
 
 
-def image(picture, dpi=DPI):
+def image(picture: figure.Figure, dpi: int = DPI) -> np.ndarray:
     """A figure as uint8 (H, W, 3), R G B."""
     canvas = backend_agg.FigureCanvasAgg(picture)
     picture.set_dpi(dpi)
@@ -50,8 +68,73 @@ def image(picture, dpi=DPI):
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def gif(images, rate):
-    """An animation that goes round and round.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """One of the moving images that stand side by side in a gif.
+
+    Attributes:
+        title: above it.
+        images: uint8 (T, H, W, 3), R G B; as many rows and frames as its neighbours.
+        key: uint8 (h, w, 3): colours that mean something, below it; or None.
+        meaning: what they mean, in a few words.
+    """
+
+    title: str
+    images: np.ndarray
+    key: np.ndarray | None = None
+    meaning: str = ""
+
+
+def side_by_side(panels: Sequence[Panel]) -> np.ndarray:
+    """Panels from left to right, at least `LEAST_SIDE` pixels high, with titles and keys.
+
+    Returns:
+        uint8 (T, H, W, 3); a band of `TITLE` rows stands above the panels, and one of `KEY` rows
+        below them where one has a key.
+    """
+    images = np.concatenate([panel.images for panel in panels], axis=2)
+    times = -(-LEAST_SIDE // images.shape[1])
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
+    widths = [panel.images.shape[2] * times for panel in panels]
+    bands = [_titles(panels, widths), _keys(panels, widths)]
+    above, below = (np.broadcast_to(band, (len(images), *band.shape)) for band in bands)
+    return np.concatenate([above, images, below], axis=1)
+
+
+def _titles(panels, widths):
+    """uint8 (TITLE, W, 3): each panel's title above its middle."""
+    canvas = _band(sum(widths), TITLE)
+    for panel, width, left in zip(panels, widths, _lefts(widths), strict=True):
+        place = (left + width / 2) / sum(widths)
+        canvas.text(place, 0.5, panel.title, ha="center", va="center", fontsize=10)
+    return image(canvas)
+
+
+def _keys(panels, widths):
+    """uint8 (KEY, W, 3), or no rows: each panel's key below it, and what it means."""
+    if all(panel.key is None for panel in panels):
+        return np.zeros((0, sum(widths), 3), np.uint8)
+    canvas, margin = _band(sum(widths), KEY), 6
+    for panel, left in zip(panels, _lefts(widths), strict=True):
+        if panel.key is None:
+            continue
+        height, width = panel.key.shape[:2]
+        canvas.figimage(panel.key, left + margin, (KEY - height) // 2)
+        place = (left + 2 * margin + width) / sum(widths)
+        canvas.text(place, 0.5, panel.meaning, va="center", fontsize=8)
+    return image(canvas)
+
+
+def _lefts(widths):
+    return np.cumsum([0, *widths[:-1]]).tolist()
+
+
+def _band(width, height):
+    return figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+
+def gif(images: np.ndarray, rate: float) -> bytes:
+    """An animation that begins again whenever it ends.
 
     Args:
         images: uint8 (N, H, W, 3), R G B.
@@ -67,7 +150,7 @@ def gif(images, rate):
     return buffer.getvalue()
 
 
-def jpeg(array, width):
+def jpeg(array: np.ndarray, width: int) -> str:
     """A small jpeg file: uint8 (H, W, 3) at most `width` pixels wide, as text in base64."""
     picture = Image.fromarray(array)
     picture.thumbnail((width, width))

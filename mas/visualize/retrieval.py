@@ -1,10 +1,16 @@
 """Queries and what was found for them, as one page that needs no other file."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import html
 import string
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from mas.files import PathLike
 from mas.visualize.classes import class_name
 
 FIELDS = ("query", "query_label", "rank", "neighbour", "neighbour_label", "similarity")
@@ -63,11 +69,11 @@ class Query:
 
     video: str
     label: int
-    found: tuple
+    found: tuple[Neighbour, ...]
 
 
-def read_neighbours(path):
-    """Reads neighbours.csv of `python -m mas.evaluate retrieval`.
+def read_neighbours(path: PathLike) -> list[Query]:
+    """Reads the neighbours.csv of a retrieval.
 
     Returns:
         A list of `Query`, in the file's order.
@@ -75,7 +81,7 @@ def read_neighbours(path):
     Raises:
         ValueError: naming file and line, for other columns, a row that does not fit, or no row.
     """
-    queries = {}
+    queries: dict[str, tuple[int, list[Neighbour]]] = {}
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         reader = csv.reader(file)
         header = tuple(next(reader, ()))
@@ -106,14 +112,28 @@ def _parsed(row, place):
         raise ValueError(f"{place}: expected {','.join(FIELDS)}. Received: {row}.") from None
 
 
-def top(queries, count):
+def spread(queries: Sequence[Query], most: int = MOST_QUERIES) -> list[Query]:
+    """At most so many queries, evenly spaced from the first to the last."""
+    places = np.linspace(0, len(queries) - 1, min(len(queries), most)).round().astype(int)
+    return [queries[place] for place in np.unique(places)]
+
+
+def top(queries: Sequence[Query], count: int) -> float:
     """Share of queries with a video of their class among the nearest `count`."""
     hits = [any(found.label == query.label for found in query.found[:count]) for query in queries]
     return sum(hits) / len(hits)
 
 
-def page(queries, shown, thumbnails, title="Retrieval", names=None, width=WIDTH, height=HEIGHT):
-    """The page.
+def retrieval_page(
+    queries: Sequence[Query],
+    shown: Sequence[Query],
+    thumbnails: Mapping[str, str],
+    title: str = "Retrieval",
+    names: Sequence[str] | None = None,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+) -> str:
+    """The page: a row for each query, its neighbours framed in green where they are of its class.
 
     Args:
         queries: list of `Query`: what the numbers at its top are of.
@@ -147,7 +167,7 @@ def page(queries, shown, thumbnails, title="Retrieval", names=None, width=WIDTH,
 
 
 def _of_them(count, shown):
-    return "" if shown == count else f", of which {shown} are shown, evenly spaced"
+    return "" if shown == count else f", {shown} of them shown, evenly spaced"
 
 
 def _row(query, places, names):

@@ -1,12 +1,24 @@
 """A clip, its motion boundaries and its labels: the paper's Figures 1, 3 and 4."""
 
-import cv2
-import matplotlib.patches
-import numpy as np
-from matplotlib import figure
+from __future__ import annotations
 
-from mas import statistics
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mas import lazy
 from mas.visualize.colours import flow_colours, full_colour, wheel
+
+if TYPE_CHECKING:
+    import cv2
+    from matplotlib import figure, patches
+
+    from mas import statistics
+else:
+    cv2 = lazy.module("cv2")
+    figure = lazy.module("matplotlib.figure")
+    patches = lazy.module("matplotlib.patches")
+    statistics = lazy.module("mas.statistics")
 
 MOMENTS = 4  # frames, and fields of flow, that are shown
 # Which label of a pattern is drawn how: (place among its labels, name, colour, line width). The
@@ -20,7 +32,7 @@ _COLOURS = (
 )
 
 
-def draw_statistics(rgb, flow, title=""):
+def draw_statistics(rgb: np.ndarray, flow: np.ndarray, title: str = "") -> figure.Figure:
     """A clip with its flow, motion boundaries and labels (CVPR 2019, Figures 1, 3 and 4).
 
     Args:
@@ -158,6 +170,6 @@ def _swatches(axis, y, name, labels, edge):
         name, shade = _COLOURS[label - 1]
         style = {"facecolor": name, "edgecolor": edge, "linewidth": 2}
         corner = (0.43 + 0.19 * place, y - 0.04)
-        axis.add_patch(matplotlib.patches.Rectangle(corner, 0.16, 0.08, **style))
+        axis.add_patch(patches.Rectangle(corner, 0.16, 0.08, **style))
         centre = (corner[0] + 0.08, y)
         axis.text(*centre, name, fontsize=6, color=shade, ha="center", va="center")

@@ -1,14 +1,26 @@
 """What a task shows its network of one clip."""
 
-import numpy as np
-from matplotlib import figure
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mas import lazy, tasks
 from mas.visualize.colours import flow_colours, full_colour
+
+if TYPE_CHECKING:
+    from matplotlib import figure
+else:
+    figure = lazy.module("matplotlib.figure")
 
 MOST_VIEWS = 64  # rows
 
 
-def draw_views(x, names, title="", columns=8):
+def draw_views(
+    x: np.ndarray, names: Sequence[str], title: str = "", columns: int = 8
+) -> figure.Figure:
     """A row of frames for each view of an example.
 
     Args:
@@ -31,7 +43,7 @@ def draw_views(x, names, title="", columns=8):
             f"{MOST_VIEWS} views. Received: {x.dtype} {x.shape}."
         )
     shown = np.unique(np.linspace(0, x.shape[1] - 1, columns).round().astype(int))
-    largest = full_colour(x) if fields else None
+    largest = full_colour(x) if fields else 0.0
     size = (1.5 * len(shown) + 1, 1.5 * len(x) * x.shape[2] / x.shape[3] + 0.7)
     canvas = figure.Figure(figsize=size, layout="constrained")
     canvas.suptitle(title, fontsize=10)
@@ -46,8 +58,11 @@ def draw_views(x, names, title="", columns=8):
     return canvas
 
 
-def view_names(task, y, views):
-    """What each view is: its role if the task names them, and the class that is asked of it.
+def view_names(task: tasks.Task, y: dict[str, np.ndarray], views: int) -> list[str]:
+    r"""What each view is: its role if the task names them, and the class that is asked of it.
+
+    >>> view_names(tasks.Pace(), {"pace": np.array(3)}, 1)
+    ['view 1\npace 4']
 
     Args:
         task: a `tasks.Task`; its `roles`, where it has them, are a tuple of names.

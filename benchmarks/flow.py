@@ -1,0 +1,103 @@
+"""Seconds a pair of frames for every method of `mas.flow`, on one core.
+
+    python benchmarks/flow.py --videos=FILE_OR_FOLDER [--pairs=8]
+
+Takes two frames in a row from the middle of each of as many videos, evenly chosen, at 171 x 128 and
+at 340 x 256. The methods take turns, pair by pair and round by round, and the best round of each
+pair counts: processor time, so that other work on the machine has little influence. How far flow is
+from OpenCV's own TV-L1 stands beside: in pixels, the mean, and the mean of the pairs' 95 %
+quantiles. Compilation comes before.
+
+Required is that `tvl1` is OpenCV's, bit for bit, and at least 6 times as fast, at both sizes. Exit
+status: 0 where it is, else 1.
+"""
+
+import os
+import pathlib
+import sys
+import time
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
+
+import cv2
+import numpy as np
+from absl import app, flags
+
+from mas import flow, prepare, video
+
+SIZES = ((171, 128), (340, 256))
+ROUNDS = 3
+LEAST_RATIO = 6
+REFERENCE = "tvl1_opencv"
+
+_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of them.", required=True)
+_PAIRS = flags.DEFINE_integer("pairs", 8, "At most so many videos.", 1)
+
+
+def middle(path, size):
+    """Two grey frames from the middle of a video; None where it has fewer."""
+    frames = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in video.frames(str(path), size)]
+    half = len(frames) // 2
+    return frames[half - 1 : half + 1] if half else None
+
+
+def measure(pairs):
+    """Times every method and compares it with OpenCV's TV-L1.
+
+    Args:
+        pairs: [(previous, following)], grey frames.
+
+    Returns:
+        {method: (seconds a pair, mean difference, mean of the 95 % quantiles, whether it is equal)}
+    """
+    estimators = {method: flow.estimator(method) for method in flow.METHODS}
+    found = {method: [] for method in estimators}
+    for pair in pairs:
+        seconds, fields = dict.fromkeys(estimators, np.inf), {}
+        for _ in range(ROUNDS):
+            for method, estimate in estimators.items():
+                start = time.process_time()
+                fields[method] = estimate(*pair)
+                seconds[method] = min(seconds[method], time.process_time() - start)
+        for method, field in fields.items():
+            far = np.abs(field - fields[REFERENCE])
+            equal = field.tobytes() == fields[REFERENCE].tobytes()
+            found[method].append((seconds[method], far.mean(), np.quantile(far, 0.95), equal))
+    means = {method: np.mean(rows, axis=0) for method, rows in found.items()}
+    return {method: (*row[:3], bool(row[3] == 1)) for method, row in means.items()}
+
+
+def missed(size, found):
+    """What `tvl1` fails to keep at a size, from what `measure` returns."""
+    at = f"at {size[0]} x {size[1]}"
+    ratio = found[REFERENCE][0] / found["tvl1"][0]
+    lines = [] if found["tvl1"][3] else [f"tvl1 is not OpenCV {cv2.__version__}'s {at}"]
+    if ratio < LEAST_RATIO:
+        lines.append(f"tvl1 is {ratio:.2f} times as fast as OpenCV {at}, not {LEAST_RATIO}")
+    return lines
+
+
+def main(argv):
+    """Prints a table for each size; the exit status."""
+    del argv
+    cv2.setNumThreads(1)
+    root = pathlib.Path(_VIDEOS.value)
+    paths = [root] if root.is_file() else [*prepare.find_videos(root).values()]
+    chosen = np.unique(np.linspace(0, len(paths) - 1, _PAIRS.value).round().astype(int))
+    flow.estimator("tvl1")
+    wrong = []
+    for size in SIZES:
+        pairs = [pair for k in chosen if (pair := middle(paths[k], size))]
+        found = measure(pairs)
+        print(f"{size[0]} x {size[1]}, {len(pairs)} pairs, OpenCV {cv2.__version__}")
+        print(f"{'':12s}{'ms a pair':>10s}{'times':>8s}{'mean px':>9s}{'95 %':>8s}")
+        for method, (seconds, mean, high, equal) in found.items():
+            row = f"{method:12s}{1000 * seconds:10.2f}{found[REFERENCE][0] / seconds:8.2f}"
+            print(f"{row}{mean:9.4f}{high:8.4f}{'  equal' if equal else ''}", flush=True)
+        wrong += missed(size, found)
+    print("MISSED: " + "; ".join(wrong) + "." if wrong else "The target is kept.")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(main))

@@ -1,0 +1,270 @@
+"""`mas evaluate KIND`: tests a network by one of several protocols, or writes its features."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import sys
+from typing import Any
+
+from absl import logging
+
+from mas import accuracy, cli, evaluate, features, lists, networks
+from mas.cli.flags import Flags, UsageError, split_kind
+from mas.evaluate import pairs, report
+from mas.evaluate.inputs import Inputs, is_features
+from mas.features import Sampling
+
+_CLIPS = tuple(name for name in Sampling.options() if name != "how")
+_NETWORK = ("random", "seed", "cache")
+_NPZ = "or their features (.npz)"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What a kind does, its usage, the flags of its lists, and those that it must have."""
+
+    summary: str
+    usage: str
+    lists: dict[str, str]
+    needed: tuple[str, ...] = ()
+    other: tuple[str, ...] = ("columns", "classes", *_NETWORK)
+    clips: tuple[str, ...] = _CLIPS
+
+
+KINDS = {
+    "action": _Kind(
+        "A fine-tuned network on whole videos.",
+        "--model=RUN --data=DATA --list=LIST",
+        {"list": "Labelled videos."},
+        ("model", "data", "list"),
+        ("columns", "classes"),
+        ("clips", "resize", "batch", "threads", "allow_failures"),
+    ),
+    "features": _Kind(
+        "One vector a video, as a file.",
+        "--model=RUN --data=DATA --output=FILE.npz",
+        {"list": "Videos; without it, all of the data set."},
+        ("model", "data", "output"),
+        ("columns", *_NETWORK),
+    ),
+    "retrieval": _Kind(
+        "Nearest videos of the same class.",
+        "--model=RUN --data=DATA --gallery=LIST --queries=LIST",
+        {
+            "gallery": f"Labelled videos that are searched, {_NPZ}.",
+            "queries": f"Labelled videos that search, {_NPZ}.",
+        },
+        ("gallery", "queries"),
+    ),
+    "probe": _Kind(
+        "A simple classifier on frozen features.",
+        "--model=RUN --data=DATA --train_list=LIST --test_list=LIST",
+        {
+            "train_list": f"Labelled videos to train on, {_NPZ}.",
+            "test_list": f"Labelled videos to test on, {_NPZ}.",
+            "list": f"All labelled videos, with --groups, {_NPZ}.",
+        },
+    ),
+    "similarity": _Kind(
+        "Do two videos show the same action? (ASLAN).",
+        "--model=RUN --data=DATA --aslan=DIR",
+        {"list": "Features of the videos (.npz), instead of --model and --data."},
+        ("aslan",),
+        _NETWORK,
+        tuple(name for name in _CLIPS if name != "clips"),
+    ),
+    "scenes": _Kind(
+        "Dynamic scenes: a linear SVM, leave one video out.",
+        "--model=RUN --data=DATA --list=LIST",
+        {"list": f"Labelled videos, {_NPZ}."},
+        ("list",),
+        clips=tuple(name for name in _CLIPS if name != "clips"),
+    ),
+    "pretext": _Kind(
+        "A pre-trained run's own task on other videos.",
+        "--model=RUN --data=DATA --list=LIST",
+        {"list": "Videos; without it, all of the data set."},
+        ("model", "data"),
+        ("columns", "seed"),
+        ("batch", "threads"),
+    ),
+}
+# name: (default, help, other arguments of `mas.checks.option`)
+_OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "columns": ("video,label", "Columns of the lists, or a preset: mas, sts, pace, vtdl.", {}),
+    "classes": (
+        None,
+        "Class names, one a line, by default those beside the list or in the run.",
+        {},
+    ),
+    "random": (False, "The same network with random weights.", {}),
+    "seed": (0, "Of random weights, draws and the SVM's solver.", {"least": 0}),
+    "cache": (True, "Keep features in the user's cache folder, and read them there.", {}),
+}
+
+
+def flags(name: str) -> Flags:
+    """The flags of a kind."""
+    kind, protocol = KINDS[name], evaluate.PROTOCOLS.get(name)
+    found = Flags(f"mas evaluate {name}", kind.summary, kind.usage)
+    found.option("model", None, "Run folder, or .keras file.", group="network and data")
+    found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
+    for flag, help in kind.lists.items():
+        found.option(flag, None, help, group="network and data")
+    if name == "similarity":
+        found.option("aslan", None, "Folder that holds View2.mat.", group="network and data")
+    if protocol:
+        found.add(protocol, name)
+    found.add(Sampling, "clips", [n for n in Sampling.options() if n not in kind.clips])
+    for flag in kind.other:
+        default, help, known = _OTHER[flag]
+        advanced = flag in ("columns", "cache")
+        found.option(flag, default, help, group="run", advanced=advanced, **known)
+    folder = f"Folder of the results, by default runs/evaluate_{name}_NAME."
+    file = "FILE.npz, or .npy with the values alone."
+    found.option("output", None, file if name == "features" else folder, group="run")
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Evaluates what the arguments say; returns the exit status."""
+    summaries = {name: kind.summary for name, kind in KINDS.items()}
+    name, arguments = split_kind("mas evaluate", "Tests a network.", summaries, arguments)
+    given = flags(name)
+    for other in KINDS:
+        theirs = [flag for flag in flags(other).defined if flag not in given.defined]
+        given.elsewhere(theirs, f"mas evaluate {other}")
+    given.parse(arguments)
+    given.require(*KINDS[name].needed)
+    _evaluate(name, given)
+    return 0
+
+
+def _evaluate(name, given):
+    """Refuses what can be refused without TensorFlow, then calls the library."""
+    _check_lists(name, given)
+    made = _inputs(name, given)
+    path = given.output or _folder(name, given)
+    if name == "features":
+        features.check_output(path)
+    report.writable(pathlib.Path(path).parent if name == "features" else path)
+    protocol = given.make(evaluate.PROTOCOLS[name]) if name in evaluate.PROTOCOLS else None
+    options, call = _call(name, given, made)
+    if name == "pretext":
+        sys.path.append(os.getcwd())  # for a task of the user's own
+    cli.load_frameworks()
+    from mas.training import distribution, engine
+
+    distribution.limit_threads(given.threads)
+    with engine.reading():
+        if protocol is None:
+            return _write_features(given, call, options)
+        result = protocol(*call, **options)
+    for below, (found, names) in result.matrices.items():
+        logging.info("%s", "\n".join([*filter(None, [below]), *accuracy.rows(found, names)]))
+    logging.info("%s", result.text)
+    path = path if given.output else report.vacant(path, result)
+    written = [f"{name}.txt", f"{name}.json", *result.tables]
+    written += ["per_class.csv", "confusion.csv", "confusion.png"] if result.matrices else []
+    logging.info("Wrote %s: %s.", result.write(path), ", ".join(written))
+
+
+def _check_lists(name, given):
+    """Refuses lists that do not belong together, and flags on a network that features need not."""
+    if name == "probe":
+        lists_of = [n for n in ("train_list", "test_list", "list", "groups") if given.given(n)]
+        if lists_of not in (["train_list", "test_list"], ["list", "groups"]):
+            received = ", ".join(f"--{flag}" for flag in lists_of) or "none of them"
+            raise UsageError(
+                "mas evaluate probe needs --train_list and --test_list, or --list and --groups. "
+                f"Received: {received}."
+            )
+    paths = [getattr(given, flag) for flag in KINDS[name].lists if given.given(flag)]
+    if name in ("action", "features", "pretext", "similarity"):
+        wrong = [path for path in paths if is_features(path) != (name == "similarity")]
+        if wrong:
+            what = "an .npz file" if name == "similarity" else "a list of videos"
+            raise UsageError(f"--list must be {what}. Received: --list={wrong[0]}.")
+    if paths and all(map(is_features, paths)):
+        wanted = {"similarity": ("seed", "allow_failures"), "probe": ("seed",)}.get(name, ())
+        unused = ("model", "data", "columns", *_NETWORK, *_CLIPS)
+        unused = [
+            n for n in unused if n in given.defined and n not in (*wanted, "batch", "threads")
+        ]
+        if wrong := [f"--{flag}" for flag in unused if given.given(flag)]:
+            raise UsageError(
+                "features must come without flags on network and clips. "
+                f"Received: {', '.join(wrong)}."
+            )
+
+
+def _inputs(name, given):
+    """Network, data and clips, all checked; None where only features are given."""
+    paths = [getattr(given, flag) for flag in KINDS[name].lists if given.given(flag)]
+    if paths and all(map(is_features, paths)):
+        return None
+    given.require("model", "data")
+    networks.file(given.model, "model")
+    columns = given.columns if "columns" in given.defined else "video,label"
+    made = Inputs(given.model, given.data, _sampling(name, given), columns=columns)
+    for path in paths:
+        if not is_features(path):
+            lists.entries_of(path, columns, made.data.videos)
+    return made if made.data else None
+
+
+def _sampling(name, given):
+    own = {"static": False} if name == "action" else {}  # there it is a flag of the protocol
+    return given.make(Sampling, **own)
+
+
+def _call(name, given, made):
+    """(keyword arguments, positional ones) of a protocol, or of `features.extract`."""
+    names = [n for n in KINDS[name].other if n in ("columns", "classes", *_NETWORK)]
+    options = {flag: getattr(given, flag) for flag in names} | {"sampling": _sampling(name, given)}
+    first = next(iter(KINDS[name].lists))
+    if name == "probe" and given.list:
+        first = "list"
+    elif name == "probe":
+        options["test"] = given.test_list
+    if name == "retrieval":
+        options["queries"] = given.queries
+    if name == "similarity":
+        pairs.find(given.aslan)
+        options["aslan"] = given.aslan
+    videos = getattr(given, first)
+    return options, (None, None, videos) if made is None else (given.model, made.data, videos)
+
+
+def _folder(name, given):
+    """runs/evaluate_KIND_NAME: the network's name, or that of the features."""
+    sources = ("model", "queries", "test_list", "list")
+    source = next(
+        (getattr(given, n) for n in sources if n in given.defined and given.given(n)), name
+    )
+    path = pathlib.Path(source)
+    if path.name in ("backbone.keras", "model.keras"):
+        path = path.absolute().parent
+    stem = path.resolve().name if path.is_dir() else path.stem
+    random = "_random" if "random" in given.defined and given.random else ""
+    return f"runs/evaluate_{name}_{stem}{random}"
+
+
+def _write_features(given, call, options):
+    """FILE.npz, and beside it FILE.npz.json and FILE.npz.txt."""
+    path = pathlib.Path(given.output)
+    if path.exists():
+        logging.info("%s is replaced.", path)
+    found = features.extract(*call, **options)
+    features.save(path, found)
+    shape = lists.counted(len(found.videos), "video"), given.list or "all of the data set"
+    text = (
+        f"Features of {shape[0]} ({shape[1]}), {found.values.shape[1]} numbers each. "
+        f"{report.describe(found.facts)}"
+    )
+    numbers = {"facts": found.facts, "videos": found.videos, "labels": found.labels}
+    report.write(path.parent, path.name, text, numbers)  # train.txt may well be the list
+    logging.info("%s", text)
+    logging.info("Wrote %s, %s.txt and %s.json.", path, path.name, path.name)

@@ -1,0 +1,96 @@
+"""`mas finetune`: trains a classifier on a pre-trained network, and tests it on whole videos."""
+
+from __future__ import annotations
+
+from mas import cli, networks, tasks
+from mas.cli import recipes, training
+from mas.cli.flags import Flags
+from mas.settings import Clip, Network, Optimisation, Plan
+
+SUMMARY = (
+    "Trains a classifier on a pre-trained network, or from scratch without --init, and tests it on "
+    "whole videos. Network and clip are those of --init, unless flags say otherwise."
+)
+
+
+def flags() -> Flags:
+    """The flags of the command."""
+    found = Flags(
+        "mas finetune",
+        SUMMARY,
+        "--init=RUN --data=DATA --train_list=LIST --test_list=LIST ...",
+        recipes.path,
+    )
+    training.define_data(found)
+    found.option("train_list", None, "Labelled videos to train on.", group="data")
+    found.option("test_list", None, "Labelled videos to test on.", group="data")
+    found.option(
+        "classes",
+        None,
+        "Class names, one a line, in the labels' order; by default the file that mas lists wrote "
+        "beside --train_list.",
+        group="data",
+    )
+    found.option(
+        "init",
+        None,
+        "Run folder or .keras file of a pre-trained network; without one, from scratch.",
+        group="network and clip",
+        alias="model",
+    )
+    found.add(tasks.Classify, "classifier", skip=tasks.Classify.derived)
+    found.option(
+        "test_clips",
+        0,
+        "Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.",
+        group="classifier",
+        least=0,
+    )
+    found.add(Network, "network and clip")
+    training.define(found)
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Fine-tunes and tests; returns the exit status."""
+    given = flags()
+    given.parse(arguments)
+    given.require("train_list", "test_list")
+    network, clip = _inherited(given)
+    data = training.open_data(given.data, (network.modality if network else "rgb",))
+
+    cli.load_frameworks()
+    from mas.training import finetune
+
+    finetune(
+        given.init,
+        data,
+        train=given.train_list,
+        test=given.test_list,
+        classes=given.classes,
+        task=given.make(tasks.Classify),
+        network=network,
+        clip=clip,
+        optimisation=given.make(Optimisation),
+        plan=given.make(Plan),
+        test_clips=given.test_clips,
+        columns=given.columns,
+        run=given.run or f"runs/finetune_{network.backbone if network else 'own'}",
+        seed=given.seed,
+        restart=given.restart,
+        callbacks=training.callbacks(given),
+    )
+    return 0
+
+
+def _inherited(given):
+    """(network, clip): the flags', and where none is given those of --init."""
+    if not given.init:
+        return given.make(Network), given.make(Clip)
+    networks.file(given.init, "init")
+    known = networks.described(given.init)
+    network = known.network
+    if network is not None:
+        said = {**network.values(), "head": "auto", **given.values(Network, only_given=True)}
+        network = Network(**said)
+    return network, Clip(**{**known.clip.values(), **given.values(Clip, only_given=True)})

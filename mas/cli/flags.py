@@ -1,0 +1,297 @@
+"""The flags of a command: absl's, made from the fields of settings.
+
+    flags = Flags("mas train", "Pre-trains a network on unlabelled video.")
+    flags.add(Plan, "plan", epochs=80)           # a flag for each field
+    flags.option("data", None, "What mas prepare wrote, or video files.", group="data")
+    flags.parse(arguments)
+    flags.make(Plan), flags.data
+
+Flag files are read first, wherever they stand: what a user types counts after them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import flags as absl
+
+from mas import checks, forms
+from mas.checks import Option, Settings
+
+FILE, RECIPE = "flagfile", "recipe"
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message says how."""
+
+
+class HelpWanted(Exception):
+    """The user asked for help; the message is the help."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flag:
+    """What the help says of a flag."""
+
+    name: str
+    known: Option
+    default: Any
+    group: str
+
+
+class _Parser(absl.ArgumentParser):
+    """Text of a flag -> its value, by the setting's own check."""
+
+    def __init__(self, name, known):
+        self.name, self.known = name, known
+        self.syntactic_help = known.allowed()
+
+    def parse(self, argument):
+        """The value; what is one already is only checked."""
+        if isinstance(argument, str):
+            argument = checks.parse(self.name, self.known, argument)
+        return self.known.convert(self.name, argument)
+
+
+class Flags:
+    """The flags of one command.
+
+    Args:
+        command: as it is typed, for the help.
+        summary: what it does, in a sentence or two.
+        usage: what stands behind the command, such as "KIND --model=RUN ...".
+        recipes: function from a recipe's name to its file; None where the command has none.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        summary: str,
+        usage: str = "--FLAG=VALUE ...",
+        recipes: Callable[[str], pathlib.Path] | None = None,
+    ):
+        """See the class."""
+        self.command, self.summary, self.usage = command, summary, usage
+        self._values = absl.FlagValues()
+        self._flags: dict[str, _Flag] = {}
+        self._fields: set[str] = set()  # of settings: made by `add`
+        self._elsewhere: dict[str, list[str]] = {}
+        self._recipes = recipes
+        self.option("help", False, "Show the flags that most calls need.", group="other")
+        self.option("helpfull", False, "Show all flags.", group="other")
+        self.option(FILE, None, "File of flags, one a line.", group="other")
+        if recipes:
+            self.option(RECIPE, None, "Flags of a recipe: see mas recipes.", group="other")
+
+    def add(self, kind: type[Settings], group: str, skip: Sequence[str] = (), **defaults) -> None:
+        """A flag for each field of a settings dataclass.
+
+        Args:
+            kind: the dataclass.
+            group: heading of the help.
+            skip: fields without a flag.
+            **defaults: of fields whose default is another one here.
+        """
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+            if not field.init or field.name in skip:
+                continue
+            default = defaults.get(field.name, field.default)
+            default = None if default is dataclasses.MISSING else default
+            self._define(field.name, checks.option_of(field), default, group)
+            self._fields.add(field.name)
+
+    def option(self, name: str, default: Any, help: str, *, group: str, **known: Any) -> None:
+        """A flag that is no field: see `mas.checks.option` for the other arguments."""
+        field = checks.option(default, help, **known)
+        self._define(name, field.metadata["option"], default, group)
+
+    def elsewhere(self, names: Sequence[str], where: str) -> None:
+        """Flags that are not this call's: `where` says whose they are, for the error."""
+        for name in names:
+            self._elsewhere.setdefault(name, []).append(where)
+
+    def _define(self, name, known, default, group):
+        if name in self._values or hasattr(type(self), name):
+            raise UsageError(
+                f"--{name} is taken by {self.command}: a task's settings must "
+                "have names of their own."
+            )
+        self._flags[name] = _Flag(name, known, default, group)
+        if known.form is forms.BOOLEAN:
+            absl.DEFINE_boolean(name, default, known.help, flag_values=self._values)
+        else:
+            parser = _Parser(name, dataclasses.replace(known, optional=False))
+            absl.DEFINE(parser, name, default, known.help, flag_values=self._values)
+        if known.alias:
+            absl.DEFINE_alias(known.alias, name, flag_values=self._values)
+
+    def parse(self, arguments: Sequence[str], others: int = 0) -> list[str]:
+        """Reads a command line; returns what is no flag, of which there may be so many.
+
+        Raises:
+            HelpWanted: --help or --helpfull was given.
+            UsageError: an unknown flag, a value that is not allowed, a file that cannot be read.
+        """
+        try:
+            _, *rest = self._values([self.command, *self.ordered(arguments)])
+        except absl.UnrecognizedFlagError as error:
+            hint = str(error).rstrip(".") + ("" if str(error).endswith("?") else ".")
+            for name in (error.flagname, error.flagname.removeprefix("no")):
+                if name in self._elsewhere:
+                    hint = f"--{name} belongs to {' or '.join(self._elsewhere[name])}."
+            raise UsageError(f"{hint} See {self.command} --help.") from None
+        except absl.IllegalFlagValueError as error:
+            flag, _, words = str(error).partition(": ")  # "flag --name=text: WHY"
+            if words.startswith("("):  # absl's own words on a boolean
+                words = f"{flag.partition('=')[0]} must be true or false. Received: {flag[5:]}."
+            raise UsageError(words) from None
+        except absl.Error as error:
+            raise UsageError(str(error)) from None
+        if self.help or self.helpfull:
+            raise HelpWanted(self.help_text(self.helpfull))
+        if not others and rest:
+            raise UsageError(f"{self.command} takes flags only. Received: {' '.join(rest)}.")
+        return rest
+
+    def ordered(self, arguments: Sequence[str]) -> list[str]:
+        """A command line whose flag files and recipes stand as their flags, before all others."""
+        from_files: list[str] = []
+        typed: list[str] = []
+        left = list(arguments)
+        while left:
+            argument = "--help" if left[0] == "-h" else left[0]
+            del left[0]
+            name, mark, text = argument.lstrip("-").partition("=")
+            reads = name == FILE or (name == RECIPE and self._recipes is not None)
+            if not (argument.startswith("-") and reads):
+                typed.append(argument)
+                continue
+            text = text if mark else (left.pop(0) if left else "")
+            path = self._recipe(text) if name == RECIPE else text
+            try:
+                pathlib.Path(path).read_text("utf-8")
+                inside = self._values.read_flags_from_files([f"--{FILE}={path}"])
+            except (absl.Error, OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise UsageError(f"--{name}={text} cannot be read: {reason}.") from None
+            from_files += self.ordered(inside)  # a file may name a recipe
+        return [*from_files, *typed]
+
+    def _recipe(self, name):
+        assert self._recipes
+        try:
+            return self._recipes(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def last(self, arguments: Sequence[str], name: str, default: str) -> str:
+        """What a command line says of one flag, before the others are defined."""
+        found = default
+        words = self.ordered(arguments)
+        for place, word in enumerate(words):
+            given, mark, text = word.lstrip("-").partition("=")
+            if word.startswith("-") and given == name:
+                found = text if mark else (words[place + 1 : place + 2] or [default])[0]
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of a flag."""
+        if name.startswith("_") or name not in self._flags:
+            raise AttributeError(name)
+        return self._values[name].value
+
+    @property
+    def defined(self) -> list[str]:
+        """Names of all flags."""
+        return list(self._flags)
+
+    def given(self, name: str) -> bool:
+        """Whether a flag was given, on the command line or in a file."""
+        return bool(self._values[name].present)
+
+    def values(self, kind: type[Settings], only_given: bool = False) -> dict[str, Any]:
+        """{name: value} of the flags that `add` made of a dataclass."""
+        names = [name for name in kind.options() if name in self._fields]
+        return {n: self._values[n].value for n in names if not only_given or self.given(n)}
+
+    def make(self, kind: Any, **extra: Any) -> Any:
+        """The settings that the flags say; `extra` counts more."""
+        return kind(**{**self.values(kind), **extra})
+
+    def require(self, *names: str) -> None:
+        """Refuses a call without certain flags.
+
+        Raises:
+            UsageError: one is missing.
+        """
+        missing = [f"--{name}" for name in names if not self.given(name)]
+        if missing:
+            raise UsageError(f"{self.command} needs {' and '.join(missing)}: see --help.")
+
+    def help_text(self, full: bool = False) -> str:
+        """The flags by group: the common ones, or all."""
+        width = min(110, max(60, shutil.get_terminal_size((100, 24)).columns))
+        text = [f"{self.command} {self.usage}", "", *textwrap.wrap(self.summary, width), ""]
+        groups: dict[str, list[_Flag]] = {}
+        for flag in self._flags.values():
+            if full or not (flag.known.advanced or flag.group == "other"):
+                groups.setdefault(flag.group, []).append(flag)
+        for group, flags in groups.items():
+            text += [f"{group}:"]
+            for flag in flags:
+                text += _help_lines(flag, width, full)
+        hint = "A boolean --flag is switched off by --noflag" if full else "--helpfull: all flags"
+        more = f" --{RECIPE}=NAME: those of a recipe (mas recipes)." if self._recipes else ""
+        hint += f". --{FILE}=FILE: flags from a file.{more}"
+        return "\n".join([*text, "", *textwrap.wrap(hint, width)])
+
+
+def _help_lines(flag, width, full):
+    """The flag, its help (in short: the first clause), choices and default."""
+    known, default = flag.known, flag.default
+    shown = known.help if full else re.split(r"[.:;] ", known.help)[0].rstrip(".") + "."
+    if known.choices is not None and not all(str(choice) in shown for choice in known.choices):
+        shown = f"{shown.rstrip('.')}: {', '.join(map(str, known.choices))}."
+    if default is not None and default != []:
+        shown = f"{shown} ({known.form.text(default)})"
+    indent, name = " " * 20, f"  --{flag.name}"
+    lines = textwrap.wrap(shown, width, initial_indent=indent, subsequent_indent=indent)
+    if len(name) < len(indent):
+        return [name.ljust(len(indent)) + lines[0][len(indent) :], *lines[1:]]
+    return [name, *lines]
+
+
+def split_kind(
+    command: str, summary: str, kinds: Mapping[str, str], arguments: Sequence[str]
+) -> tuple[str, list[str]]:
+    """The KIND that stands behind a command, and the other arguments.
+
+    Args:
+        command: as it is typed.
+        summary: what it does, for its help.
+        kinds: {name: what it does}.
+        arguments: those of the command.
+
+    Raises:
+        HelpWanted: help is asked for, without a kind.
+        UsageError: there is no kind, or an unknown one.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    name = next((word for word in words if word in kinds), None)
+    if name is not None:
+        place = list(arguments).index(name)
+        return name, [*arguments[:place], *arguments[place + 1 :]]
+    if {"-h", "--help", "--helpfull"} & {*arguments}:
+        width = max(map(len, kinds))
+        lines = [f"  {kind:{width}}  {text}" for kind, text in kinds.items()]
+        more = f"{command} KIND --help shows the flags of a kind."
+        text = [f"{command} KIND --FLAG=VALUE ...", "", summary, "", *lines, "", more]
+        raise HelpWanted("\n".join(text))
+    received = words[0] if words else "none"
+    raise UsageError(f"KIND must be one of {', '.join(kinds)}. Received: {received}.")

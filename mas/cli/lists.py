@@ -1,0 +1,214 @@
+"""`mas lists KIND`: builds a list of videos; data_lists/README.md has an example of each kind."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+
+from mas import files, forms, lists
+from mas.cli.flags import Flags, UsageError, split_kind
+from mas.lists.entries import of_names, some
+
+PARTS = ("train", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """A kind of list: what it is made from, the flags that it needs, and those it may have."""
+
+    summary: str
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    videos: str = "may"  # whether --videos or --names "must" be given, "may" be or are "no" flags
+
+
+KINDS = {
+    "ucf101": _Kind(
+        "UCF101, from its file names: the groups of each official split are known.",
+        ("part",),
+        ("split", "classes"),
+        "must",
+    ),
+    "hmdb51": _Kind("HMDB51, from its split files.", ("splits", "part"), ("split", "classes")),
+    "kinetics": _Kind("Kinetics, from its csv file.", ("csv",), ("class_dirs", "classes")),
+    "diving48": _Kind("Diving48, from its json file.", ("json",), ("vocabulary", "columns")),
+    "something": _Kind("Something-Something, from its csv file.", ("csv",), ("labels",)),
+    "folders": _Kind("A data set with a folder for each class.", (), ("classes",), "must"),
+    "unlabelled": _Kind("Videos without labels.", (), (), "must"),
+    "fraction": _Kind(
+        "A share of each class of a list.", ("list", "fraction"), ("columns", "seed"), "no"
+    ),
+}
+# name: (default, help, other arguments of `mas.checks.option`)
+_FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "part": (None, "Part of the split.", {"choices": PARTS}),
+    "split": (1, "Official split.", {"least": 1, "most": 3}),
+    "splits": (None, "Folder of CLASS_test_splitN.txt files.", {}),
+    "csv": (None, "Official csv file.", {}),
+    "class_dirs": (False, "Ids are LABEL/ID instead of ID.", {}),
+    "json": (None, "Official json file.", {}),
+    "vocabulary": (None, "Official json file of class names; without it, they have none.", {}),
+    "labels": (None, "Official csv file of class names; by default, those of the csv file.", {}),
+    "classes": (
+        None,
+        "Class names in label order, one a line; by default, the data set's own.",
+        {},
+    ),
+    "list": (None, "List to take a share of.", {}),
+    "fraction": (None, "Share of each class.", {"form": forms.NUMBER, "above": 0, "most": 1}),
+    "seed": (0, "Seed of the choice.", {}),
+    "columns": ("video,label", "Columns of the list, or a preset: mas, sts, pace, vtdl.", {}),
+}
+
+
+def flags(name: str) -> Flags:
+    """The flags of a kind."""
+    kind = KINDS[name]
+    usage = [f"--{flag}={flag.upper()}" for flag in kind.needed]
+    usage += ["--videos=DIR"] if kind.videos != "no" else []
+    usage += ["--output=FILE ..."]
+    found = Flags(f"mas lists {name}", kind.summary, " ".join(usage))
+    if kind.videos != "no":
+        found.option("videos", None, "Folder of video files, at any depth.", group="videos")
+        found.option("names", None, "File of their names instead, one a line.", group="videos")
+    for flag in (*kind.needed, *kind.optional):
+        default, help, known = _FLAGS[flag]
+        found.option(flag, default, help, group=name, **known)
+    found.option("match", None, "Keep ids where this expression is found.", group="list")
+    found.option("exclude", None, "Leave out ids where this expression is found.", group="list")
+    found.option("output", None, "List to write.", group="list")
+    for other, theirs in KINDS.items():
+        names = {*theirs.needed, *theirs.optional, "videos", "names"}
+        found.elsewhere([n for n in names if n not in found.defined], f"mas lists {other}")
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Builds the list that the arguments ask for; returns the exit status."""
+    summaries = {name: kind.summary for name, kind in KINDS.items()}
+    name, arguments = split_kind("mas lists", "Builds a list of videos.", summaries, arguments)
+    given = flags(name)
+    given.parse(arguments)
+    given.require(*KINDS[name].needed, "output")
+    _build(name, given)
+    return 0
+
+
+def _build(name, given):
+    names = _names(KINDS[name], given)
+    classes = _classes(name, given, names)
+    entries = _entries(name, given, names, classes)
+    if not entries and name == "ucf101":
+        raise ValueError(
+            f"videos must hold some of the {given.part} part of split {given.split}. Received: "
+            f"{lists.counted(len(names), 'video')} of the other part."
+        )
+    selected = lists.split_by(entries, given.match, given.exclude)
+    if len(selected) < len(entries):
+        logging.info("match and exclude leave %d of %d videos", len(selected), len(entries))
+    if entries and not selected:
+        raise ValueError(
+            f"match and exclude must leave a video. Received: none of {len(entries)} left."
+        )
+    columns = lists.parse_columns(given.columns if "columns" in given.defined else "video,label")
+    if name != "fraction" and all(entry.label == -1 for entry in entries):
+        columns = ("video",)
+    lists.write(given.output, selected, columns)
+    _report(given.output, selected, columns)
+    if classes and "label" in columns:
+        output = pathlib.Path(given.output)
+        path = output.with_name(f"{output.stem}_classes.txt")
+        files.write(path, "".join(f"{name}\n" for name in classes))
+        logging.info("%s: %s", path, lists.counted(len(classes), "class", "classes"))
+
+
+def _names(kind, given) -> list[str] | None:
+    """The data set's ids, sorted; None without --videos and --names."""
+    if kind.videos == "no":
+        return None
+    sources = [flag for flag in ("videos", "names") if given.given(flag)]
+    if len(sources) > 1 or (kind.videos == "must" and not sources):
+        raise UsageError(
+            f"{given.command} needs {'one' if kind.videos == 'must' else 'at most one'} of "
+            f"--videos and --names. Received: {' and '.join(sources) or 'neither'}."
+        )
+    if given.names:
+        read = lists.read(given.names, ("video",))
+        named = of_names([entry.file or entry.video for entry in read])
+        return sorted(entry.file or entry.video for entry in named)
+    if not given.videos:
+        return None
+    videos, ignored = lists.find_videos(given.videos)
+    logging.info("%s: %s", given.videos, lists.counted(len(videos), "video"))
+    if ignored:
+        count = lists.counted(len(ignored), "file")
+        logging.info("ignored %s without a video extension: %s", count, some(ignored))
+    return list(videos)
+
+
+def _classes(name, given, names) -> list[str] | None:
+    """The class names in label order; None where there are none."""
+    if "classes" in given.defined and given.classes:
+        return lists.class_names(given.classes)
+    if name == "ucf101":
+        return lists.ucf101_classes()
+    if name == "hmdb51":
+        return lists.hmdb51_classes()
+    if name == "folders":
+        return lists.folder_classes(names)
+    if name == "kinetics":
+        return lists.kinetics_classes(given.csv)
+    if name == "diving48" and given.vocabulary:
+        return lists.diving48_classes(given.vocabulary)
+    if name == "something":
+        own = lists.class_names(given.labels) if given.labels else None
+        return own or lists.something_classes(given.csv)
+    return lists.class_names_beside(given.list) if name == "fraction" else None
+
+
+def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
+    if name == "ucf101":
+        return lists.ucf101(names, given.split, given.part, classes)
+    if name == "folders":
+        return lists.folders(names, classes)
+    if name == "unlabelled":
+        return lists.unlabelled(names)
+    if name == "fraction":
+        return lists.fraction(lists.read(given.list, given.columns), given.fraction, given.seed)
+    if name == "hmdb51":
+        entries = lists.hmdb51(given.splits, given.split, given.part, classes)
+        return entries if names is None else lists.resolve(entries, names, given.splits)
+    if name == "kinetics":
+        path, entries = given.csv, lists.kinetics(given.csv, given.class_dirs, classes)
+    elif name == "diving48":
+        path, entries = given.json, lists.diving48(given.json, classes)
+    else:
+        path, entries = given.csv, lists.something(given.csv, classes)
+    return entries if names is None else _present(entries, names, path)
+
+
+def _present(entries, names, path):
+    """Those whose video is there: annotation files name videos that are gone from the web."""
+    present, absent = lists.drop_absent(entries, names, path)
+    if absent:
+        count, videos = lists.counted(len(absent), "video"), [entry.video for entry in absent]
+        logging.warning("left out %s that your folder lacks: %s", count, some(videos))
+    if not present:
+        raise ValueError(f"{path} must name some of the videos. Received: none of {len(names)}.")
+    return present
+
+
+def _report(output, entries, columns):
+    lines = lists.counted(len(entries), "line")
+    logging.info("%s: %s of %s", output, lines, " ".join(columns))
+    if "label" in columns:
+        sizes = collections.Counter(entry.label for entry in entries).values()
+        classes = lists.counted(len(sizes), "class", "classes")
+        fewest, most = min(sizes), lists.counted(max(sizes), "line")
+        each = most if fewest == max(sizes) else f"{fewest} to {most}"
+        logging.info("%s, %s each", classes, each)

@@ -1,0 +1,80 @@
+"""`mas prepare`: decodes videos and stores them with their optical flow."""
+
+from __future__ import annotations
+
+import os
+
+from absl import logging
+
+from mas import cli, lists, prepare, records
+from mas.cli.flags import Flags
+from mas.forms import INTEGER
+
+SUMMARY = (
+    "Decodes every video of a folder, computes its optical flow and stores both. Stop it whenever "
+    "you like: the same command resumes."
+)
+MOST_NAMED = 10  # failures; the csv file names all
+
+
+def flags() -> Flags:
+    """The flags of the command."""
+    found = Flags("mas prepare", SUMMARY, "--videos=DIR --output=DATA ...")
+    found.option("videos", None, "Folder of video files, at any depth.", group="data")
+    found.option("output", None, "Folder of the prepared data set.", group="data")
+    found.option("list", None, "Prepare only the videos of this list.", group="data")
+    found.option(
+        "columns",
+        "video,label",
+        "Columns of the list, or a preset: mas, sts, pace, vtdl.",
+        group="data",
+        advanced=True,
+    )
+    found.add(prepare.Storage, "storage")
+    found.option(
+        "workers",
+        None,
+        "Worker processes; by default, one a core.",
+        group="run",
+        form=INTEGER,
+        least=1,
+    )
+    found.option("allow_failures", False, "Exit with 0 although videos failed.", group="run")
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Prepares what the arguments say; returns the exit status: 1 if videos failed."""
+    given = flags()
+    given.parse(arguments)
+    given.require("videos", "output")
+    lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
+    cli.load_frameworks()
+    data = prepare.prepare_videos(
+        given.videos,
+        given.output,
+        **given.values(prepare.Storage),
+        list=given.list,
+        columns=given.columns,
+        workers=given.workers,
+    )
+    for path, reason in sorted(data.failures.items())[:MOST_NAMED]:
+        logging.error("%s: %s", path, reason)
+    if data.failures:
+        named = os.path.join(given.output, records.FAILURES)
+        logging.error("%s failed; see %s.", lists.counted(len(data.failures), "video"), named)
+    videos = lists.counted(len(data.videos), "video")
+    frames = lists.counted(int(data.lengths.sum()), "frame")
+    logging.info("%s holds %s, %s.", given.output, videos, frames)
+    if data.videos:
+        logging.info("Next: mas train%s --data=%s", _training(data), given.output)
+    return 1 if data.failures and not given.allow_failures else 0
+
+
+def _training(data):
+    """What to train: with the papers' settings on a GPU, the small network on a CPU."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return "" if data.has_flow else " --task=pace"
+    return " --recipe=mas_small_c3d" if data.has_flow else " --recipe=pace_small_c3d"

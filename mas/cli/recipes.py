@@ -1,0 +1,146 @@
+"""`mas recipes`: the flag files that come with the package.
+
+The head of a recipe is its comment lines, in paragraphs between lines of `#` alone:
+
+    # WHAT it trains, a sentence. Anything more.
+    #
+    # Data: the data set and its part, and "with flow" where it must have flow
+    # Cost: N epochs of M videos, clips of each; GFLOPs of one clip forwards. Or a measured time
+    # Published: accuracies in percent as their source has them, or none
+    #
+    #   mas COMMAND --FLAG=VALUE ...
+    #
+    # Numbers: where the settings come from, and whatever else there is to say
+
+A fact may take several lines. The commands are whole: all that lead from videos to the recipe's
+result, with a backslash where a line is broken; the last one has --recipe=NAME.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import pathlib
+import re
+import shutil
+import sys
+import textwrap
+
+from mas import checks
+from mas.cli.flags import Flags, UsageError
+
+SUMMARY = "Lists the recipes with data set, cost and published accuracy, or prints one of them."
+NOTES = (
+    "GFLOPs: of one clip forwards, a multiply-add counted as two; a training step takes about "
+    "three times that. The published accuracies are their authors'; none has been reproduced here. "
+    "mas recipes NAME prints a recipe with its commands; --recipe=NAME takes its flags, and those "
+    "that you type beside it count more."
+)
+FACTS = ("data", "cost", "published")
+
+# In a checkout beside the package; an installed package holds them.
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What the head of a recipe says.
+
+    Attributes:
+        name: of the file, without its ending.
+        what: what it trains, in a sentence.
+        data: the data set and its part.
+        cost: epochs, videos and GFLOPs of a clip, or a time.
+        published: accuracies, or none.
+        commands: the whole command lines, in their order.
+    """
+
+    name: str
+    what: str
+    data: str
+    cost: str
+    published: str
+    commands: tuple[str, ...]
+
+
+def folder() -> pathlib.Path:
+    """Where the recipes lie."""
+    installed = _PACKAGE / "recipes"
+    return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
+
+
+def path(name: str) -> pathlib.Path:
+    """The file of a recipe.
+
+    Raises:
+        ValueError: there is no such recipe.
+    """
+    found = folder() / f"{name.removesuffix('.flags')}.flags"
+    if not found.is_file():
+        names = sorted(file.stem for file in folder().glob("*.flags"))
+        near = difflib.get_close_matches(name, names, 3, 0.5) or ["mas_small_c3d"]
+        allowed = f"one that mas recipes lists, such as {' or '.join(near)}"
+        checks.refuse("recipe", allowed, name)
+    return found
+
+
+def read(file: pathlib.Path) -> Recipe:
+    """What the head of a recipe says.
+
+    Raises:
+        ValueError: the head lacks a fact.
+    """
+    lines = file.read_text("utf-8").splitlines()
+    head = "\n".join(line[2:] for line in lines if line.startswith("#"))
+    what = " ".join(head.partition("\n\n")[0].split()).partition(". ")[0]
+    found = {}
+    for fact in FACTS:
+        told = re.search(rf"^{fact.capitalize()}: (.+?)$(?=\n\w+:|\n\n)", head, re.M | re.S)
+        if told is None:
+            raise ValueError(f"{file} must have a line '# {fact.capitalize()}: ...'.")
+        found[fact] = " ".join(told[1].split())
+    code = "\n".join(line[4:] for line in lines if line.startswith("#   "))
+    commands = re.sub(r" \\\n +", " ", code).splitlines()
+    return Recipe(file.stem, what.rstrip("."), **found, commands=tuple(commands))
+
+
+def run(arguments: list[str]) -> int:
+    """Lists the recipes, or prints one; returns the exit status."""
+    names = Flags("mas recipes", SUMMARY, "[NAME]").parse(arguments, 1)
+    if len(names) > 1:
+        raise UsageError(f"mas recipes takes one NAME. Received: {' '.join(names)}.")
+    if names:
+        sys.stdout.write(path(names[0]).read_text("utf-8"))
+        return 0
+    found = [read(file) for file in sorted(folder().glob("*.flags"))]
+    sys.stdout.write(table(found, shutil.get_terminal_size((160, 24)).columns) + "\n")
+    return 0
+
+
+def table(recipes: list[Recipe], width: int) -> str:
+    """Name, what it trains, data set, cost and published accuracy of each recipe.
+
+    Args:
+        recipes: the rows.
+        width: of the table, in characters; at least 100.
+    """
+    width = max(width, 100)
+    names = max(len(recipe.name) for recipe in recipes)
+    room = width - names - 6  # two blanks between columns
+    widths = [names, *(room * share // 12 for share in (3, 5, 4))]
+    rows = [[["recipe"], *([fact] for fact in FACTS)]]
+    for recipe in recipes:
+        what = _wrapped(f"  {recipe.what}", names, indent="  ")
+        cells = [_wrapped(getattr(recipe, f), w) for f, w in zip(FACTS, widths[1:], strict=True)]
+        rows.append([[recipe.name, *what], *cells])
+    lines = []
+    for row in rows:
+        for parts in itertools.zip_longest(*row, fillvalue=""):
+            padded = [part.ljust(size) for part, size in zip(parts, widths, strict=True)]
+            lines.append("  ".join(padded).rstrip())
+    return "\n".join([*lines, "", *_wrapped(NOTES, width)])
+
+
+def _wrapped(text, width, indent=""):
+    return textwrap.wrap(text, width, subsequent_indent=indent)

@@ -1,0 +1,130 @@
+"""`mas train`: pre-trains a network on unlabelled video."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+from absl import logging
+
+from mas import cli, tasks
+from mas.cli import recipes, training
+from mas.cli.flags import Flags, UsageError
+from mas.settings import Clip, Network, Optimisation, Plan
+
+SUMMARY = (
+    "Pre-trains a network on unlabelled video. Without --data, --flagfile and --recipe: the whole "
+    "way on generated videos, in minutes."
+)
+SAMPLE = pathlib.Path("data", "sample")
+
+
+def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
+    """The flags of the task that the arguments name, and its class."""
+    found = Flags("mas train", SUMMARY, "--data=DATA --task=TASK ...", recipes.path)
+    name = found.last(arguments, "task", "mas")
+    sys.path.append(os.getcwd())  # for a module of the user's own
+    try:
+        kind = tasks.kind(name)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    training.define_data(found)
+    found.option(
+        "list", None, "Videos to train on; without one, all of the data set.", group="data"
+    )
+    found.option(
+        "held_out",
+        None,
+        "List of videos that the task is tested on at the end. Without one, a task that chooses a "
+        "class is tested on the videos of the training.",
+        group="data",
+        advanced=True,
+    )
+    found.option("sample", False, "Generate videos and train on them.", group="data", advanced=True)
+    names = ", ".join(tasks.TASKS)
+    found.option("task", "mas", f"One of {names}; or module:Class of your own.", group="task")
+    found.add(kind, "task")
+    for other, task in tasks.TASKS.items():
+        found.elsewhere([n for n in task.options() if n not in kind.options()], f"--task={other}")
+    found.add(Network, "network and clip")
+    training.define(found)
+    return found, kind
+
+
+def run(arguments: list[str]) -> int:
+    """Trains what the arguments say; returns the exit status."""
+    given, kind = flags(_with_recipe(arguments))
+    given.parse(training.without_options(given.ordered(_with_recipe(arguments))))
+    task = given.make(kind).bound(given.make(Clip), given.make(Network))
+    task.check()
+    data, videos = given.data, given.list
+    if given.sample:
+        data, videos = _make_sample(given, task)
+    data = training.open_data(data, task.inputs)
+    return _train(given, task, data, videos)
+
+
+def _train(given, task, data, videos):
+    cli.load_frameworks()
+    from mas.training import pretrain
+
+    run = pretrain(
+        data,
+        task,
+        network=task.network,
+        clip=task.clip,
+        optimisation=given.make(Optimisation),
+        plan=given.make(Plan),
+        videos=videos,
+        held_out=given.held_out,
+        columns=given.columns,
+        run=given.run or f"runs/{task.name}_{given.backbone}",
+        seed=given.seed,
+        restart=given.restart,
+        callbacks=training.callbacks(given),
+    )
+    _say_next(given, run, data, videos)
+    return 0
+
+
+def _with_recipe(arguments):
+    """Without data or a flag file: the sample recipe, which the other flags may change."""
+    known = ("data", "flagfile", "recipe", "help", "helpfull", "sample", "nosample")
+    if any(part.lstrip("-").split("=")[0] in known for part in arguments):
+        return arguments
+    return ["--recipe=sample", *arguments]
+
+
+def _make_sample(given, task):
+    """Generates videos, and prepares them; returns (data, list)."""
+    cli.load_frameworks()
+    from mas import prepare, sample
+
+    if given.data and not given.data.startswith(str(SAMPLE)):
+        raise UsageError(f"--data must not be given with --sample. Received: --data={given.data}.")
+    if task.span > sample.FRAMES and not task.wraps:
+        raise ValueError(
+            f"frames must leave clips of at most {sample.FRAMES} frames, the generated videos'. "
+            f"Received: frames={task.frames}, {task.span} frames of a video."
+        )
+    logging.info("[1/3] Writing generated videos to %s.", SAMPLE / "videos")
+    digest = sample.write(SAMPLE)
+    width, height = task.clip.resize
+    data = SAMPLE / f"prepared_{width}x{height}_{digest}"  # of this size and these videos
+    logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", data)
+    prepare.prepare_videos(SAMPLE / "videos", data, size=task.clip.resize)
+    logging.info("[3/3] Training on them.")
+    return str(data), str(SAMPLE / "train.txt")
+
+
+def _say_next(given, run, data, videos):
+    logging.info("Wrote %s: backbone.keras, model.keras, export/, metrics.csv.", run.path)
+    logging.info("Curves:  tensorboard --logdir=%s", run.path)
+    lists = "--train_list=LIST --test_list=LIST"
+    if given.sample:
+        folder = pathlib.Path(videos).parent
+        lists = f"--train_list={folder}/train.txt --test_list={folder}/test.txt"
+        lists = f"--recipe=sample_finetune {lists}"
+    path = os.fspath(data.data)
+    logging.info("Next:    mas finetune --init=%s --data=%s %s", run.path, path, lists)

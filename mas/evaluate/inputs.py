@@ -1,0 +1,250 @@
+"""What a protocol is called with: features, or a network and the videos that it sees.
+
+Videos and labels are known before anything is extracted, so that what cannot be evaluated is
+refused at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from mas import accuracy, features, lists, networks, records
+from mas.checks import check_seed, refuse
+from mas.features import Features, Sampling
+from mas.features.means import labels_of
+
+Videos = str | os.PathLike | Sequence[lists.Entry] | Features | None
+Classes = Sequence[str] | str | os.PathLike | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Videos of one list, or one file of features.
+
+    Attributes:
+        name: path of the list or file; else the parameter that it was given for.
+        path: of the list or file, if it was given as one.
+        listed: path of the list, where known; class names may lie beside it.
+        videos: ids, each once.
+        labels: int (videos,); -1 is unlabelled.
+        features: function without arguments that makes, or returns, their `Features`.
+    """
+
+    name: str
+    path: str | None
+    listed: str | None
+    videos: list[str]
+    labels: np.ndarray
+    features: Callable[[], Features]
+
+    def said(self, found: Features) -> str:
+        """How many videos were used, and where they come from."""
+        count = lists.counted(len(found.videos), "video")
+        return f"{count} ({self.path})" if self.path else count
+
+    def labelled(self, classes: int = 2) -> Side:
+        """This side, if each video has a label, and there are so many classes.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        if np.min(self.labels) < 0:
+            video = self.videos[int(np.argmin(self.labels))]
+            raise ValueError(
+                f"{self.name}: every video must have a label. Received: {video} without one."
+            )
+        found = len(np.unique(self.labels))
+        if found < classes:
+            raise ValueError(
+                f"{self.name} must hold {classes} classes or more. Received: {found} class, "
+                f"label {self.labels[0]}."
+            )
+        return self
+
+
+class Inputs:
+    """The network, its data set and its clips; all None where features are given.
+
+    Args:
+        source: `mas.Run`, run folder, .keras file of a backbone, or a keras.Model.
+        data: an opened data set, or its folder.
+        sampling: which clips of a video the network sees.
+        random: the same network with new random weights.
+        seed: of those.
+        columns: of the lists, or the name of a preset.
+        cache: whether features are kept in the user's cache folder.
+        overlapping: whether clips overlap, whatever the sampling says: as in CVPR 2019.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        data: Any,
+        sampling: Sampling | None = None,
+        random: bool = False,
+        seed: int = 0,
+        columns: str = "video,label",
+        cache: bool = True,
+        overlapping: bool = False,
+    ):
+        """See the class."""
+        if not (sampling is None or isinstance(sampling, Sampling)):
+            refuse("sampling", "a mas.features.Sampling", sampling)
+        check_seed(seed)
+        self.source, self._data = source, data
+        self.sampling = sampling or Sampling()
+        if overlapping and source is not None:
+            if self.sampling.clips != Sampling().clips:
+                logging.warning("The clips overlap; clips=%d is not used.", self.sampling.clips)
+            self.sampling = dataclasses.replace(self.sampling, how="overlapping")
+        self.random, self.seed, self.columns, self.cache = random, seed, columns, cache
+
+    @functools.cached_property
+    def data(self) -> Any:
+        """The data set, opened.
+
+        Raises:
+            ValueError: source or data were not given, or do not fit each other.
+        """
+        for name, value in (("source", self.source), ("data", self._data)):
+            if value is None:
+                refuse(name, "given with a list of videos", value)
+        modality, known = features.modality_of(self.source)
+        self.sampling.task(known, modality)  # whether the clips can be
+        return records.opened(self._data, modality == "flow")
+
+    def sides(self, **given: Videos) -> list[Side]:
+        """The sides of a comparison, each by the name of its parameter.
+
+        Raises:
+            ValueError: one is no list and no features, a network is missing for a list, or there is
+                one that nothing is needed from.
+        """
+        found = [self._side(name, videos) for name, videos in given.items()]
+        if all(is_features(videos) for videos in given.values()):
+            clips = None if _decisive(self.sampling) == _decisive(Sampling()) else self.sampling
+            unused = {"source": self.source, "data": self._data, "sampling": clips}
+            for name, value in (unused | {"random": self.random or None}).items():
+                if value is not None:
+                    refuse(name, "left out with features", value)
+        return found
+
+    def _side(self, parameter, videos):
+        path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+        name = path or parameter
+        if is_features(videos):
+            known = videos if isinstance(videos, Features) else features.load(videos)
+            listed = known.facts.get("list") or path
+            return Side(name, path, listed, known.videos, known.labels, lambda: known)
+        if videos is None:
+            refuse(parameter, "a list of videos, or features", videos)
+        labels = labels_of(lists.entries_of(videos, self.columns, self.data.videos, parameter))
+
+        def make():
+            options = {"random": self.random, "seed": self.seed, "columns": self.columns}
+            return features.extract(
+                self.source, self.data, videos, self.sampling, cache=self.cache, **options
+            )
+
+        return Side(name, path, path, list(labels), np.array(list(labels.values())), make)
+
+    def settings(self, protocol: Any, **given: Videos) -> dict[str, Any]:
+        """All that decides a result, as JSON can hold it: of results in the same folder."""
+        return {
+            **protocol.values(),
+            "model": _path(self.source),
+            "data": _path(getattr(self._data, "data", self._data)),
+            **{name: _named(videos) for name, videos in given.items()},
+            "sampling": self.source and _decisive(self.sampling),
+            "random": self.random,
+            "seed": self.seed,
+            "columns": self.columns,
+        }
+
+
+def _decisive(sampling):
+    """What changes features; the others change how they are made."""
+    known = sampling.options()
+    return {name: value for name, value in sampling.values().items() if not known[name].free}
+
+
+def is_features(videos: Videos) -> bool:
+    """Whether something is features, or names a file of them, rather than a list."""
+    path = isinstance(videos, str | os.PathLike) and os.fspath(videos).endswith(".npz")
+    return path or isinstance(videos, Features)
+
+
+def _path(value):
+    """The path of a run or a folder; of a network of the user's own, its name."""
+    path = isinstance(value, str | os.PathLike)
+    return os.fspath(value) if path else value and getattr(value, "name", str(value))
+
+
+def _named(videos):
+    """A path, or a digest of what is none."""
+    if videos is None or isinstance(videos, str | os.PathLike):
+        return videos and os.fspath(videos)
+    if isinstance(videos, Features):
+        content = np.ascontiguousarray(videos.values).tobytes() + repr(videos.videos).encode()
+    else:
+        content = repr(list(videos)).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def class_names(classes: Classes, side: Side, source: Any, highest: int) -> list[str]:
+    """Names in the order of the labels.
+
+    Args:
+        classes: names, or a file of them; None finds them beside the list, or in the run.
+        side: the videos.
+        source: of the network.
+        highest: label.
+
+    Raises:
+        ValueError: there are fewer names than classes.
+    """
+    return accuracy.class_names(classes, highest, side.listed, known_names(source))
+
+
+def known_names(source: Any) -> list[str] | None:
+    """The class names in a run's run.json; None where there are none."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = pathlib.Path(source)
+    if not (path.is_dir() or path.name in (networks.BACKBONE, networks.MODEL)):
+        return None
+    described = (path if path.is_dir() else path.parent) / networks.RUN
+    return json.loads(described.read_text("utf-8")).get("classes") if described.is_file() else None
+
+
+def check_alike(first: Features, second: Features, names: Sequence[str]) -> None:
+    """Refuses features of two networks, or of two ways to pool.
+
+    Args:
+        first: some features.
+        second: others.
+        names: of the two, for errors.
+
+    Raises:
+        ValueError: width, or one of the facts that both know, is not the same.
+    """
+    both: dict[str, list] = {"width": [part.values.shape[1] for part in (first, second)]}
+    for name in ("digest", "weights", "seed", "pooling"):
+        if name in first.facts and name in second.facts:
+            both[name] = [part.facts[name] for part in (first, second)]
+    for name, (one, other) in both.items():
+        if one != other:
+            raise ValueError(
+                f"{names[0]} and {names[1]} must be features of the same network and pooling. "
+                f"Received: {name} {one} and {other}."
+            )

@@ -1,0 +1,21 @@
+"""A network's features of videos: which clips it sees, what is kept of them, and where.
+
+features = mas.features.extract("runs/mas_c3d", "data", "test.txt", mas.features.Sampling())
+features.values, features.videos, features.labels
+mas.features.save("test.npz", features)
+"""
+
+from mas.features.extraction import extract, modality_of
+from mas.features.sampling import PlainClips, Sampling
+from mas.features.storage import Features, check_output, load, save
+
+__all__ = [
+    "Features",
+    "PlainClips",
+    "Sampling",
+    "check_output",
+    "extract",
+    "load",
+    "modality_of",
+    "save",
+]

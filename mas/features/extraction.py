@@ -1,0 +1,232 @@
+"""Features of videos through a saved network, and the copy of them in the user's cache folder.
+
+    $XDG_CACHE_HOME/mas/features/DIGEST.npz (~/.cache where that is not set)
+
+The digest is that of the network's file, the stored files of the data set (names, sizes and times;
+of folders of JPEG files the folders' times), the list's entries and the sampling. Features from
+which a video is left out are not kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+from mas import files, lazy, lists, networks, records
+from mas.features import means
+from mas.features.sampling import PlainClips, Sampling
+from mas.features.storage import Features, load, save
+from mas.settings import Clip
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras, tf = lazy.module("keras"), lazy.module("tensorflow")
+
+GRID = (1, 2, 2)  # of "max": frames, height, width (2048 numbers of 512 channels, ECCV 2020)
+_FORMAT = 1  # another one when the same settings give other features
+# What the digest holds of a sampling and its clips, in this order.
+_KEYS = ("how", "clips", "pooling", "static", "frames", "stride", "size", "resize", "modality")
+
+
+def extract(
+    source: networks.Source | keras.Model,
+    data: Any,
+    videos: str | os.PathLike | Sequence[lists.Entry] | None = None,
+    sampling: Sampling | None = None,
+    *,
+    random: bool = False,
+    seed: int = 0,
+    columns: str = "video,label",
+    cache: bool = True,
+) -> Features:
+    """Features of videos: the mean over a video's clips of the pooled map.
+
+        found = mas.features.extract(run, data, "test.txt", mas.features.Sampling(clips=10))
+        found.values, found.videos, found.labels
+
+    Args:
+        source: `mas.Run`, run folder or .keras file of a backbone; or a keras.Model of your own,
+            from clips to a map (batch, t, h, w, c), whose features are not cached.
+        data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+        videos: list of the videos: its path, or `lists.Entry`; None takes every video, unlabelled.
+            Where lines name starts, those clips of a video are taken.
+        sampling: which clips; by default ten, of the length and size of the source's run.
+        random: the same network with new random weights, without what it has learned.
+        seed: of those.
+        columns: of the list, or the name of a preset.
+        cache: keep the features in the user's cache folder, and read them there if nothing changed.
+
+    Returns:
+        A `Features`, one row a video in the list's order. Its facts: network, pooling, those of
+        `means.Means`, and model, digest and weights ("random" or "loaded"), seed, data, list.
+
+    Raises:
+        FileNotFoundError: there are no such source, data or list.
+        ValueError: the source is no backbone, or takes other clips; a video cannot be decoded.
+    """
+    sampling = sampling or Sampling()
+    modality, known = modality_of(source)
+    task = sampling.task(known, modality)
+    data = records.opened(data, modality == "flow")
+    entries = lists.entries_of(videos, columns, data.videos, "videos")
+    if isinstance(source, keras.Model):
+        keras.utils.set_random_seed(seed)
+        network = keras.models.clone_model(source) if random else source
+        found = of_network(network, data, entries, sampling, task)
+    else:
+        make = _cached if cache else _fresh
+        found = make(source, data, entries, sampling, task, random, seed)
+    path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+    return dataclasses.replace(found, facts=found.facts | {"data": str(data.data), "list": path})
+
+
+def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
+    """("rgb" or "flow", clips) that a network was trained on.
+
+    Raises:
+        FileNotFoundError: there is no such network.
+        ValueError: it takes no clips of known size.
+    """
+    if isinstance(source, str | os.PathLike):
+        networks.file(source, "source")
+        known = networks.described(source)
+        return known.modality, known.clip
+    if not isinstance(source, keras.Model) or None in source.input_shape[1:]:
+        raise ValueError(
+            "source must be a run, a .keras file or a keras.Model of clips of known size. "
+            f"Received: {source!r}."
+        )
+    _, frames, size, _, channels = source.input_shape
+    flow = channels == 2
+    return "flow" if flow else "rgb", Clip(frames + flow, size, networks.resize_for(size))
+
+
+def of_network(
+    network: keras.Model,
+    data: Any,
+    entries: Sequence[lists.Entry] | None,
+    sampling: Sampling,
+    task: PlainClips,
+) -> Features:
+    """Features through a network that is at hand: see `extract` and `means.over_clips`."""
+    check_shape(network, task)
+
+    def features(batch):
+        maps = tf.cast(network(batch, training=False), tf.float32)
+        return pooled(maps, sampling.pooling)
+
+    found = means.over_clips(compiled(features, task), data, entries, sampling, task)
+    facts = {"network": network.name, "pooling": sampling.pooling, **found.facts}
+    return Features(found.values.astype(np.float32), found.videos, found.labels, facts)
+
+
+def compiled(function: Callable[[Any], Any], task: PlainClips) -> Callable[[Any], Any]:
+    """A function of batches of clips, of any size, as a graph that is traced once."""
+    kind = tf.uint8 if task.network.modality == "rgb" else tf.float32
+    clips = tf.TensorSpec((None, *task.shape), kind)
+    return tf.function(function).get_concrete_function(clips)
+
+
+def check_shape(network: keras.Model, task: PlainClips) -> None:
+    """Refuses a network that takes other clips, with a ValueError."""
+    if tuple(network.input_shape[1:]) != task.shape:
+        raise ValueError(
+            f"clips must be {network.input_shape[1:]} (frames, height, width, channels) for this "
+            f"network. Received: {task.shape}."
+        )
+
+
+def pooled(maps: tf.Tensor, pooling: str) -> tf.Tensor:
+    """What is kept of a map.
+
+    Args:
+        maps: (batch, t, h, w, c).
+        pooling: one of `sampling.POOLINGS`.
+
+    Returns:
+        (batch, c), or (batch, 4 c) of "max", in the order t, h, w, c: the windows of PyTorch's
+        AdaptiveMaxPool3d, from floor(i n / k) to ceil((i + 1) n / k).
+    """
+    if pooling == "average":
+        return tf.reduce_mean(maps, [1, 2, 3])
+    for axis, (length, parts) in enumerate(zip(maps.shape[1:4], GRID, strict=True), 1):
+        windows = [(i * length // parts, -(-(i + 1) * length // parts)) for i in range(parts)]
+        cut = [tf.gather(maps, range(*window), axis=axis) for window in windows]
+        maps = tf.concat([tf.reduce_max(part, axis, keepdims=True) for part in cut], axis)
+    return tf.reshape(maps, (-1, np.prod(maps.shape[1:])))
+
+
+def _fresh(source, data, entries, sampling, task, random, seed):
+    """Features through a saved network, with facts on its weights."""
+    network = networks.network(source, random, seed, task.shape)
+    found = of_network(network, data, entries, sampling, task)
+    facts = {
+        "model": os.fspath(source),
+        "digest": files.digest(networks.file(source)),
+        "weights": "random" if random else "loaded",
+        "seed": seed if random else None,
+    }
+    return dataclasses.replace(found, facts=found.facts | facts)
+
+
+def _cached(source, data, entries, sampling, task, random, seed):
+    """`_fresh`, or what was made before."""
+    digest = _digest(source, data, entries, sampling, task, random and seed + 1)
+    path = records.index_path(data.data).parent / "features" / f"{digest}.npz"
+    try:
+        found = load(path)
+        logging.info("Features of %d videos from %s.", len(found.videos), path)
+        return dataclasses.replace(found, facts=found.facts | {"model": os.fspath(source)})
+    except OSError:  # not there, or not to be read
+        pass
+    except ValueError as error:
+        logging.warning("%s They are made again.", error)
+    found = _fresh(source, data, entries, sampling, task, random, seed)
+    try:
+        if not found.facts["failures"]:
+            save(path, found)
+    except OSError as error:
+        logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
+    return found
+
+
+def _digest(source, data, entries, sampling, task, random):
+    clip = {"modality": task.network.modality, "clips": sampling.clips or 1}
+    known = sampling.values() | task.clip.values() | clip
+    rows = [(e.video, e.label, e.start) for e in entries] if entries is not None else None
+    network = [files.digest(networks.file(source)), random, keras.__version__]
+    numbers = {video: number for number, video in enumerate(data.videos)}
+    videos = data.videos if entries is None else sorted({entry.video for entry in entries})
+    lengths = [int(data.lengths[numbers[video]]) for video in videos]
+    chosen = {name: known[name] for name in _KEYS}
+    parts = (_FORMAT, network, _stamps(data, videos), lengths, rows, chosen)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _stamps(data, videos):
+    """Names, sizes and times of change of what the videos are stored in."""
+    root = pathlib.Path(data.data)
+    if isinstance(data, records.Shards):
+        paths = sorted(root.glob("videos-*.*"))
+    elif isinstance(data, records.Folders):
+        paths = [root / records.RGB_FOLDER / video for video in videos]
+        paths += [root / records.FLOW_FOLDER / part / video for part in "uv" for video in videos]
+    else:
+        named = lists.find_videos(root)[0]
+        paths = [root / named[video] for video in videos]
+    found = [(os.path.realpath(root), records.settings(data))]
+    for path in paths:
+        if path.exists():
+            status = path.stat()
+            found.append((path.name, status.st_size, status.st_mtime_ns))
+    return found

@@ -1,0 +1,185 @@
+"""Videos -> one vector each: the mean over a video's clips of what a function makes of a clip.
+
+Nothing but running sums is kept, so memory does not grow with the number of clips.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from mas import lazy, lists
+from mas.features.sampling import PlainClips, Sampling
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from mas import clips
+else:
+    clips, tf = lazy.module("mas.clips"), lazy.module("tensorflow")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Means:
+    """What `over_clips` found: of each video that did not fail, in the list's order.
+
+    Attributes:
+        videos: ids.
+        labels: int64 (videos,).
+        values: float64 (videos, D).
+        facts: how they were made, as JSON can hold it: how, clips (least and most of a video),
+            resize, static, frames, stride, size, modality, videos, failures ({id: reason}).
+    """
+
+    videos: list[str]
+    labels: np.ndarray
+    values: np.ndarray
+    facts: dict[str, Any]
+
+
+def over_clips(
+    function: Callable[[Any], Any],
+    data: Any,
+    entries: Sequence[lists.Entry] | None,
+    sampling: Sampling,
+    task: PlainClips,
+) -> Means:
+    """Mean over the clips of each video of what a function makes of a clip.
+
+    Args:
+        function: from a batch of clips to a tensor (batch, D).
+        data: an opened data set.
+        entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
+            Where lines name starts, those clips of a video are taken.
+        sampling: which clips.
+        task: of `sampling`.
+
+    Returns:
+        A `Means`.
+
+    Raises:
+        ValueError: a video cannot be decoded or leaves no clip (unless failures are allowed: then
+            no video is left), or two lines give one video two labels; names the video.
+    """
+    numbers = {video: number for number, video in enumerate(data.videos)}
+    labels = dict.fromkeys(numbers, -1) if entries is None else labels_of(entries)
+    rows = {numbers[video]: row for row, video in enumerate(labels)}
+    failures = _Failures(data, sampling.allow_failures)
+    options = {"how": sampling.how, "count": sampling.clips, "least": task.least}
+    examples = clips.examples(data, entries, task.span, **options)
+    for number in sorted(set(rows) - set(examples.videos.tolist())):
+        length = data.lengths[number]
+        reason = f"{length} frames leave no clip of {task.span}"
+        failures.add(number, reason if length else "the file cannot be decoded")
+    sums, counts = None, np.zeros(len(rows), int)
+    with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
+        for of, batch in _batches(data, examples, sampling, task, failures):
+            values = function(batch).numpy()
+            sums = np.zeros((len(rows), values.shape[1])) if sums is None else sums
+            places = [rows[number] for number in of]
+            np.add.at(sums, places, values)
+            np.add.at(counts, places, 1)
+            bar.update(len(values))
+    kept = np.array([number not in failures.reasons for number in rows])
+    if sums is None or not kept.any():
+        raise ValueError(f"{data.data} must hold a video that decodes. Received: none of them.")
+    if failures.reasons:
+        failed = (len(failures.reasons), len(rows))
+        logging.warning("%d of %d videos failed and are left out.", *failed)
+    named = {data.videos[number]: reason for number, reason in failures.reasons.items()}
+    return Means(
+        [video for video, there in zip(labels, kept, strict=True) if there],
+        np.array(list(labels.values()), np.int64)[kept],
+        sums[kept] / counts[kept, None],
+        _facts(sampling, task, counts[kept], named),
+    )
+
+
+def labels_of(entries: Iterable[lists.Entry]) -> dict[str, int]:
+    """{video: label}, in the order in which the videos come first.
+
+    Raises:
+        ValueError: a video has two labels.
+    """
+    labels: dict[str, int] = {}
+    for entry in entries:
+        if labels.setdefault(entry.video, entry.label) != entry.label:
+            raise ValueError(
+                f"a video must have one label. Received: {entry.video} with "
+                f"{labels[entry.video]} and {entry.label}."
+            )
+    return labels
+
+
+def _facts(sampling, task, counts, failures):
+    return {
+        "how": sampling.how,
+        "clips": [int(counts.min()), int(counts.max())],
+        "resize": list(task.clip.resize),
+        "static": task.static,
+        "frames": task.frames,
+        "stride": task.stride,
+        "size": task.clip.size,
+        "modality": task.network.modality,
+        "videos": len(counts),
+        "failures": failures,
+    }
+
+
+class _Failures:
+    """Videos that fail: an error, or named and kept."""
+
+    def __init__(self, data, allowed):
+        self.data, self.allowed, self.reasons = data, allowed, {}
+
+    def add(self, number, reason):
+        video = self.data.videos[number]
+        if not self.allowed:
+            raise ValueError(
+                f"{self.data.data}: every video must give its clips, unless allow_failures is "
+                f"true. Received: {video}: {reason}."
+            )
+        logging.warning("Left out %s: %s.", video, reason)
+        self.reasons[number] = reason
+
+
+def _batches(data, examples, sampling, task, failures):
+    """(numbers of the clips' videos, clips) in order; resumes behind a video that fails."""
+    geometry = clips.Geometry(task.clip.resize, task.clip.size, random=False)
+    left = np.flatnonzero(~np.isin(examples.videos, list(failures.reasons)))
+    while len(left):
+        parts = (examples.videos[left], examples.starts[left], examples.labels[left])
+        reader = clips.Reader(data, clips.Examples(*parts), task, geometry, shuffle=False)
+        done = 0
+        try:
+            for batch, _ in reader.once(sampling.batch, sampling.threads or None):
+                yield parts[0][done : done + len(batch)].tolist(), batch
+                done += len(batch)
+            return
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            number, reason = _culprit(reader, range(done, min(done + sampling.batch, len(left))))
+            if number is None:
+                raise error
+            failures.add(number, reason)
+        left = left[done:]
+        left = left[examples.videos[left] != number]
+
+
+def _culprit(reader, positions):
+    """(number, reason) of the first video that fails among some examples; (None, "") without."""
+    for position in positions:
+        number = int(reader.examples.videos[position])
+        try:
+            reader.load(0, position, substitute=False)
+        except (OSError, ValueError) as error:
+            return number, str(error).rstrip(".")
+        try:
+            reader.clip(0, position, substitute=False)
+        except tf.errors.OpError as error:
+            return number, error.message.splitlines()[0]
+    return None, ""

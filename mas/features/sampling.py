@@ -1,0 +1,142 @@
+"""Which clips of a video a network sees, and what is kept of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from mas.checks import Settings, option, refuse
+from mas.forms import INTEGER, SIZE
+from mas.settings import Clip, Network
+from mas.tasks import Task
+
+HOWS = ("uniform", "consecutive", "overlapping")
+POOLINGS = ("average", "max")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling(Settings):
+    """Which clips of a video a network sees, and what is kept of each.
+
+    What is None is that of the network's run.
+
+    >>> Sampling(clips=0).how
+    'consecutive'
+    """
+
+    clips: int = option(
+        10, "Clips of a video, evenly spaced, or 0 for all non-overlapping ones.", least=0
+    )
+    how: str = option(
+        "uniform",
+        "Where the clips lie: uniform, evenly spaced from the first frame to the last; "
+        "consecutive, all that do not overlap; overlapping, one every half clip.",
+        choices=HOWS,
+        advanced=True,
+    )
+    pooling: str = option(
+        "average",
+        "Of the last convolution's map: average, over frames and space; max, the maximum in each "
+        "of 1 x 2 x 2 parts.",
+        choices=POOLINGS,
+    )
+    static: bool = option(
+        False, "Repeat the middle frame of each clip: what a network knows without motion."
+    )
+    frames: int | None = option(
+        None, "Length of a clip, by default the run's.", form=INTEGER, least=2
+    )
+    stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
+    size: int | None = option(
+        None, "Side of the centre crop in pixels, by default the run's.", form=INTEGER, least=1
+    )
+    resize: tuple[int, int] | None = option(
+        None, "WIDTHxHEIGHT before the crop in pixels, by default the run's.", form=SIZE
+    )
+    batch: int = option(
+        16, "Clips that go through the network together.", least=1, free=True, advanced=True
+    )
+    threads: int = option(
+        0,
+        "Threads of input and CPU kernels each; 0: all cores.",
+        least=0,
+        free=True,
+        advanced=True,
+    )
+    allow_failures: bool = option(
+        False, "Name and leave out videos that cannot be decoded.", free=True, advanced=True
+    )
+
+    def __post_init__(self):
+        """No clips are asked for: all that do not overlap."""
+        super().__post_init__()
+        if not self.clips and self.how == "uniform":
+            object.__setattr__(self, "how", "consecutive")
+
+    def task(self, known: Clip, modality: str) -> PlainClips:
+        """What the pipeline reads.
+
+        Args:
+            known: the clips of the network's run, for what is None here.
+            modality: "rgb" or "flow".
+
+        Raises:
+            ValueError: the crop does not fit, or a stride or static clips of flow.
+        """
+        own = {name: getattr(self, name) for name in ("frames", "size", "resize")}
+        given = {name: value for name, value in own.items() if value is not None}
+        clip = dataclasses.replace(known, **given)
+        task = PlainClips(self.static, self.stride)
+        bound: Any = task.bound(clip, Network(modality=modality))
+        bound.check()
+        return bound
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainClips(Task):
+    """Clips as a network sees them, without a target: what `Sampling.task` makes."""
+
+    static: bool = option(False, "Repeat the middle frame.")
+    stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
+
+    name = "clips"
+    modalities = ("rgb", "flow")
+
+    def check(self, batch: int | None = None) -> None:
+        """Refuses flow of frames that are no neighbours."""
+        super().check(batch)
+        if self.network.modality != "rgb" and (self.static or self.stride > 1):
+            refuse("modality", "rgb with static or stride", self.network.modality)
+
+    @property
+    def inputs(self) -> tuple[str]:
+        """What the network sees, and nothing else."""
+        return (self.network.modality,)
+
+    @property
+    def wraps(self) -> bool:
+        """No flow leads from the last frame to the first."""
+        return self.network.modality == "rgb"
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from a clip's first to its last."""
+        return (self.frames - 1) * self.stride + 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(frames, height, width, channels) of what the network sees."""
+        return self.clip.shape(self.network.modality)
+
+    def sample(self, length: int, start: int | None, rng: Any = None) -> tuple:
+        """Frames (T,) from a first one on; a video shorter than the clip begins again."""
+        frames = ((start or 0) + self.stride * np.arange(self.frames)) % length
+        if self.static:
+            frames = np.repeat(frames[len(frames) // 2], len(frames))
+        return frames, np.zeros(0, np.int32)
+
+    def example(self, clip: dict) -> tuple:
+        """(rgb or flow, number of the clip's label)."""
+        return clip[self.network.modality], clip["label"]

@@ -1,0 +1,97 @@
+"""Forms of settings: what a value must be, and how it is written as text."""
+
+import dataclasses
+import math
+import numbers
+import operator
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A kind of values.
+
+    Attributes:
+        words: what a value must be, for errors: "a whole number".
+        convert: function that returns a value in this form, or raises TypeError or ValueError.
+        parse: function from text to something that `convert` takes.
+        text: function from a value to the text that `parse` reads.
+    """
+
+    words: str
+    convert: Any
+    parse: Any = str
+    text: Any = str
+
+
+def _boolean(value):
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _parse_boolean(text):
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+def _integer(value):
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
+
+
+def _number(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError
+    if not math.isfinite(value):
+        raise ValueError
+    return float(value)
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _size(value):
+    if isinstance(value, str):
+        value = _parse_size(value)
+    width, height = (operator.index(side) for side in value)
+    if min(width, height) < 1:
+        raise ValueError
+    return width, height
+
+
+def _parse_size(text):
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def _write_number(value):
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+BOOLEAN = Form("true or false", _boolean, _parse_boolean, lambda value: str(value).lower())
+INTEGER = Form("a whole number", _integer, int)
+NUMBER = Form("a number", _number, float, _write_number)
+TEXT = Form("text", _text)
+SIZE = Form(
+    "(width, height) in pixels, as in 171x128", _size, str, lambda value: f"{value[0]}x{value[1]}"
+)
+
+
+def several(form):
+    """The form of a tuple of values of another form, written with commas; one alone will do."""
+
+    def convert(values):
+        if isinstance(values, str | numbers.Number):
+            values = (values,)
+        return tuple(form.convert(value) for value in values)
+
+    return Form(
+        f"one or more, each {form.words}",
+        convert,
+        lambda text: tuple(form.parse(part) for part in text.split(",") if part),
+        lambda values: ",".join(map(form.text, values)),
+    )

@@ -1,0 +1,232 @@
+"""Saved networks: what they are, and their weights in new ones.
+
+A network is saved as backbone.keras in a run folder, or as any .keras file of a backbone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import zipfile
+from typing import TYPE_CHECKING, NamedTuple
+
+from absl import logging
+
+from mas import backbones, checks, lazy
+from mas.settings import Clip, Network
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy.module("keras")
+
+BACKBONE, MODEL, RUN = "backbone.keras", "model.keras", "run.json"
+Source = str | os.PathLike
+
+
+class Description(NamedTuple):
+    """What a saved network says of itself.
+
+    Attributes:
+        network: its `mas.Network`; None for one that `mas.backbones` does not know.
+        clip: the `mas.Clip` that it was trained on, as far as known.
+        modality: "rgb" or "flow".
+    """
+
+    network: Network | None
+    clip: Clip
+    modality: str = "rgb"
+
+
+def file(source: Source, name: str = "model") -> pathlib.Path:
+    """The .keras file of a run folder's backbone, or the file itself.
+
+    Args:
+        source: run folder or .keras file.
+        name: of the setting, for errors.
+
+    Raises:
+        FileNotFoundError: there is no such network, or its run is unfinished.
+    """
+    path = checks.path(name, source, "a finished run folder or a .keras file")
+    found = path / BACKBONE if path.is_dir() else path
+    if not found.is_file():
+        why = "an unfinished run" if path.is_dir() else "no such file or folder"
+        raise FileNotFoundError(
+            f"{name} must be a finished run folder or a .keras file. "
+            f"Received: {name}={str(source)!r}: {why}."
+        )
+    return found
+
+
+def load(path: Source) -> keras.Model:
+    """The network of a .keras file, for its outputs alone.
+
+    Raises:
+        ValueError: the file is none, or damaged; Keras would say that it is not there.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} must be a .keras file that is whole. Received: another file.")
+    return keras.models.load_model(path, compile=False)
+
+
+def described(source: Source) -> Description:
+    """What a saved backbone is, and which clips it was trained on.
+
+    Args:
+        source: run folder, whose run.json says it; or .keras file of a backbone or of its model,
+            whose layers do, where no run.json stands beside it.
+
+    Raises:
+        ValueError: run.json is not that of a run.
+    """
+    path = pathlib.Path(source)
+    description = (path if path.is_dir() else path.parent) / RUN
+    if description.is_file() and (path.is_dir() or path.name in (BACKBONE, MODEL)):
+        return _from_run(description)
+    return _from_layers(path)
+
+
+def _from_run(path):
+    try:
+        known = json.loads(path.read_text("utf-8"))
+        network, clip = known["network"], known["clip"]
+        named = "backbone" in network
+        modality = network.get("modality", "rgb")
+        return Description(Network(**network) if named else None, Clip(**clip), modality)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} must be that of a run. Received: {error!r}.") from None
+
+
+def _from_layers(path):
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} must be a .keras file that is whole. Received: another file.")
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))["config"]
+    first, *others = config["layers"]
+    _, frames, size, _, channels = first["config"]["batch_shape"]
+    flow = channels == 2
+    modality = "flow" if flow else "rgb"
+    clip = Clip(frames + flow, size, resize_for(size))
+    if config["name"] not in backbones.NAMES:
+        return Description(None, clip, modality)
+    known = {"backbone": config["name"], "modality": modality}
+    begin = {layer["class_name"] for layer in others[:2]} | {others[0]["name"]}
+    for sign, preset in (("Flip", "bgr255"), ("rgb", "rgb"), ("standard", "standard")):
+        if sign in begin:
+            known["preset"] = preset
+    # Every family has a layer conv1 of 64 channels at full width.
+    filters = next(lay["config"]["filters"] for lay in others if lay["name"] == "conv1")
+    return Description(Network(**known, width=filters / 64), clip, modality)
+
+
+def resize_for(size: int) -> tuple[int, int]:
+    """(width, height) of frames of which a square of `size` is cut, in the papers' proportions.
+
+    >>> resize_for(112), resize_for(56)
+    ((171, 128), (85, 64))
+    """
+    return size * 171 // 112, size * 128 // 112
+
+
+def build(network: Network, shape: tuple[int, ...]) -> keras.Model:
+    """A new backbone for clips of a shape."""
+    preset = "flow" if network.modality == "flow" else network.preset
+    options = (network.width, preset, network.initializer)
+    return backbones.backbone(network.backbone, shape, *options)
+
+
+def network(
+    source: Source, random: bool = False, seed: int = 0, shape: tuple[int, ...] | None = None
+) -> keras.Model:
+    """A saved backbone, as it is evaluated.
+
+    Args:
+        source: run folder, or .keras file of a backbone.
+        random: the same network with new random weights, without what it has learned.
+        seed: of those.
+        shape: (frames, height, width, channels) of a clip, if another than it was trained on: then
+            the network is built for it and takes over the weights.
+
+    Returns:
+        keras.Model from (batch, *shape) to a map (batch, t, h, w, c).
+
+    Raises:
+        FileNotFoundError: there is no such network.
+        ValueError: as `load`; or it ends with something else than a map, or is of no known name,
+            so that it cannot take clips of another shape.
+    """
+    path = file(source)
+    saved = load(path)
+    if isinstance(saved.output, dict) or len(saved.output.shape) != 5:
+        raise ValueError(
+            f"model must be a backbone, whose output is a map. Received: {path}, which has heads."
+        )
+    keras.utils.set_random_seed(seed)
+    if shape is None or tuple(saved.input_shape[1:]) == tuple(shape):
+        return keras.models.clone_model(saved) if random else saved
+    known = described(path).network
+    if known is None:
+        raise ValueError(
+            f"clips must be {saved.input_shape[1:]} for a network that is not one of "
+            f"{list(backbones.NAMES)}. Received: {tuple(shape)}."
+        )
+    built = build(known, shape)
+    if not random:
+        copy_weights(path, built)
+    return built
+
+
+def copy_weights(source: Source, backbone: keras.Model) -> None:
+    """Copies the weights of a saved backbone, all of them or none.
+
+    The two must have the same layers and the same input preset; clip length and size may differ.
+
+    Args:
+        source: run folder, or .keras file of a backbone.
+        backbone: to fill.
+
+    Raises:
+        FileNotFoundError: there is no such network, or its run is unfinished.
+        ValueError: the weights do not fit; lists what both sides have.
+    """
+    path = file(source)
+    saved = load(path)
+    theirs, ours = ({v.path: tuple(v.shape) for v in m.variables} for m in (saved, backbone))
+    if theirs != ours:
+        raise ValueError(f"{path} must fit the backbone. {_difference(theirs, ours)}")
+    first, second = (_preprocessing(model) or "nothing" for model in (saved, backbone))
+    if first != second:
+        raise ValueError(
+            f"{path} must have the input preset of the backbone. Received: one that begins with "
+            f"{first}, where the backbone begins with {second}."
+        )
+    values = {variable.path: variable.numpy() for variable in saved.variables}
+    for variable in backbone.variables:
+        variable.assign(values[variable.path])
+    logging.info(
+        "Loaded %d of %d variables (%d numbers) from %s; the layers above start from scratch.",
+        len(values), len(ours), sum(value.size for value in values.values()), path,
+    )  # fmt: skip
+
+
+def _preprocessing(model):
+    """What a network does to a clip before its first weights, in words."""
+    steps = []
+    for operation in model.operations[1:]:  # the first is the input
+        if getattr(operation, "weights", None):
+            break
+        if isinstance(operation, keras.layers.ZeroPadding3D):
+            continue  # of the first convolution: it depends on the clip's size
+        layer = isinstance(operation, keras.layers.Layer)  # the names of others are counted up
+        steps.append(operation.name if layer else type(operation).__name__)
+    return ", ".join(steps)
+
+
+def _difference(theirs, ours):
+    rows = []
+    for path in sorted(set(theirs) | set(ours)):
+        if theirs.get(path) != ours.get(path):
+            rows.append(f"{path}: {theirs.get(path, 'none')} there, {ours.get(path, 'none')} here")
+    return f"{len(rows)} variables differ: " + "; ".join(rows[:6])

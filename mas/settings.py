@@ -1,0 +1,157 @@
+"""What a training is made of: network, clip, optimisation and plan."""
+
+import dataclasses
+
+from mas import backbones
+from mas.checks import Settings, option, refuse
+from mas.forms import INTEGER, SIZE, several
+
+MODALITIES = ("rgb", "flow")
+# Of a network's input: what `mas.backbones.presets` makes of R G B clips.
+PRESETS = ("bgr255", "rgb", "standard")
+HEADS = ("auto", "fc", "pooled", "convolved")
+SAMPLINGS = ("auto", "consecutive", "anywhere")
+DECAYS = ("fc", "weights", "all")
+STRATEGIES = ("auto", "mirrored", "none")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network(Settings):
+    """A backbone, its input and its head.
+
+    >>> Network("c3d_bn", width=0.25, preset="standard", initializer="he").backbone
+    'c3d_bn'
+    """
+
+    backbone: str = option("c3d", "Architecture.", choices=backbones.NAMES)
+    modality: str = option("rgb", "Input: colours, or optical flow.", choices=MODALITIES)
+    width: float = option(1.0, "Factor on the channels and units of every layer.", above=0)
+    preset: str = option(
+        "bgr255",
+        "Colours: bgr255 as the authors of MAS, STS and pace, standard as those of VTDL and DSM, "
+        "rgb in [-1, 1].",
+        choices=PRESETS,
+    )
+    initializer: str = option(
+        "published",
+        "Initial weights: he for narrow networks and other presets than bgr255.",
+        choices=backbones.INITIALIZERS,
+    )
+    head: str = option(
+        "auto",
+        "Head: fc is fc6 and fc7; pooled, a mean and one layer; convolved, a pool and a "
+        "convolution in time; auto, fc on c3d and pooled elsewhere.",
+        choices=HEADS,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip(Settings):
+    """What a network sees of a video.
+
+    >>> Clip(frames=16, size=56, resize=(85, 64)).shape("rgb")
+    (16, 56, 56, 3)
+    """
+
+    frames: int = option(16, "Length of a clip, in frames.", least=2)
+    size: int = option(112, "Side of the square crop, in pixels.", least=1)
+    resize: tuple[int, int] = option(
+        (171, 128), "WIDTHxHEIGHT in pixels before the crop.", form=SIZE
+    )
+
+    def __post_init__(self):
+        """Checks that the square fits."""
+        super().__post_init__()
+        if self.size > min(self.resize):
+            width, height = self.resize
+            shorter = f"at most {min(self.resize)}, the shorter side of resize={width}x{height}"
+            refuse("size", shorter, self.size)
+
+    def shape(self, modality="rgb"):
+        """(frames, height, width, channels) of what a network takes.
+
+        Flow has one field less than there are frames: one between each two.
+        """
+        flow = modality == "flow"
+        return (self.frames - flow, self.size, self.size, 2 if flow else 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation(Settings):
+    """The optimiser and its schedule: gradient descent with momentum.
+
+    >>> Optimisation(learning_rate=0.01, decay_epochs=(20, 27)).decay_epochs
+    (20, 27)
+    """
+
+    learning_rate: float = option(0.001, "Learning rate at the start.", above=0)
+    bias_rate: float = option(
+        2.0, "Factor on the learning rate of biases: 2 in MAS and STS.", least=0, advanced=True
+    )
+    decay_epochs: tuple[int, ...] = option(
+        (5,),
+        "Epochs between decays of the learning rate; or, as in 120,160,200, the epochs after which "
+        "it decays.",
+        form=several(INTEGER),
+        least=1,
+    )
+    decay_factor: float = option(0.1, "Factor of each decay.", above=0, advanced=True)
+    momentum: float = option(
+        0.9, "Momentum, in TensorFlow's form.", least=0, below=1, advanced=True
+    )
+    l2: float = option(0.005, "Weight decay: the loss l2 * sum(w^2) / 2.", least=0)
+    decay: str = option("fc", "Which variables l2 decays.", choices=DECAYS, advanced=True)
+
+    def __post_init__(self):
+        """Checks that the epochs ascend."""
+        super().__post_init__()
+        if not self.decay_epochs or list(self.decay_epochs) != sorted(set(self.decay_epochs)):
+            refuse("decay_epochs", "one whole number, or several that ascend", self.decay_epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Settings):
+    """How long to train, on which clips, and by what means.
+
+    >>> Plan(epochs=30, batch=16).batch
+    16
+    """
+
+    epochs: int = option(20, "Passes over the examples.", least=1, free=True)
+    batch: int = option(30, "Examples in a step, over all replicas.", least=1)
+    sampling: str = option(
+        "auto",
+        "Examples of an epoch: consecutive, all non-overlapping clips; anywhere, one at random "
+        "from each video; auto, as the task's authors have it.",
+        choices=SAMPLINGS,
+        alias="clips",
+    )
+    flip: bool = option(True, "Mirror half of the training clips.", advanced=True)
+    precision: str = option(
+        "float32",
+        "Arithmetic of the layers; weights and losses are float32 in all.",
+        choices=PRECISIONS,
+        advanced=True,
+    )
+    jit: bool = option(False, "Compile the step with XLA.", advanced=True)
+    strategy: str = option(
+        "auto",
+        "Of tf.distribute: auto uses every GPU.",
+        choices=STRATEGIES,
+        free=True,
+        advanced=True,
+    )
+    threads: int = option(
+        0,
+        "Threads of input and CPU kernels each; 0: all cores.",
+        least=0,
+        free=True,
+        advanced=True,
+    )
+    log_every: int = option(
+        10, "Steps between looks at the loss.", least=1, free=True, advanced=True
+    )
+    checkpoint_every: int = option(
+        1000, "Steps between checkpoints.", least=1, free=True, advanced=True
+    )

@@ -1,0 +1,176 @@
+"""Appearance statistics: where a clip's colours change most and least over time, and which prevail.
+
+Wang et al., CVPR 2019, section 3.3. Loops are compiled by Numba and release the interpreter lock.
+"""
+
+import numba
+import numpy as np
+
+from mas.statistics import regions
+from mas.statistics.names import COLOURS
+
+CHANNELS = 3
+LEVELS = 256
+OCTANTS = 8
+
+
+def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):
+    """The appearance labels of a clip.
+
+    Args:
+        rgb: uint8 (T, S, S, 3), R G B, S a multiple of 8.
+        patterns: which ways to divide the frame, different ones of 1, 2, 3.
+        global_labels: whether to add the colour of the whole clip.
+        colour: "octants", the octant of the RGB cube that holds most pixels of all frames (the
+            paper); or "mode", the octant of the most frequent 24-bit value, smallest B, G, R on
+            ties (the journal version's code).
+
+    Returns:
+        int32 (4 * patterns + global_labels,), in the order of `appearance_names`, counted from 1.
+        Of each pattern: the region of least overlap of its frames' colour histograms (`overlap`)
+        and its colour, then the region of largest overlap and its colour; first on ties. Colours
+        are 1 blue, 2 cyan, 3 magenta, 4 white, 5 black, 6 green, 7 red, 8 yellow.
+
+    Raises:
+        ValueError: another type or shape, unknown patterns or colour.
+
+    Source: section 3.3, equation 2. The journal version's code takes wrong pixels for the colour of
+    pattern 2's second region; that is not repeated here.
+    """
+    patterns = regions.check_patterns(patterns)
+    if colour not in COLOURS:
+        raise ValueError(f"colour must be one of {list(COLOURS)}. Received: colour={colour!r}.")
+    rgb, parts = _checked(rgb, patterns)
+    overlaps, octants = _count(rgb, parts)
+    find_colour = _fullest_octant(octants) if colour == "octants" else _octant_of_mode(rgb, parts)
+    labels = []
+    for rows in parts.rows:
+        for location in (overlaps[rows].argmin(), overlaps[rows].argmax()):
+            labels += [1 + location, find_colour(parts.members[rows][location])]
+    if global_labels:
+        labels.append(find_colour(np.ones(parts.members.shape[1], bool)))
+    return np.array(labels, np.int32)
+
+
+def overlap(rgb, pattern):
+    """How alike the colour histograms of a region's frames are: its intersection over union.
+
+    Args:
+        rgb: as for `appearance`.
+        pattern: 1, 2 or 3.
+
+    Returns:
+        float64 (regions,) in (0, 1]; 1 where all frames have the same histograms. Of each channel,
+        with 256 bins, the sum over bins of the least count among the frames is divided by the sum
+        of the largest; the mean of the three channels is taken.
+
+    Raises:
+        ValueError: another type or shape, or unknown pattern.
+
+    Source: section 3.3, equation 2; channels apart, as the paper does in practice.
+    """
+    return _count(*_checked(rgb, regions.check_patterns((pattern,))))[0]
+
+
+def _checked(rgb, patterns):
+    """(rgb in one block of memory, the pieces of its frames); refuses what is no clip."""
+    received = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+    if not (
+        isinstance(rgb, np.ndarray)
+        and rgb.dtype == np.uint8
+        and rgb.ndim == 4
+        and len(rgb) > 0
+        and rgb.shape[1] == rgb.shape[2]
+        and rgb.shape[3] == CHANNELS
+    ):
+        raise ValueError(
+            f"rgb must be a uint8 array (frames, size, size, 3). Received: {received}."
+        )
+    parts = regions.pieces(patterns, rgb.shape[1])
+    return np.require(rgb, requirements=["C", "W"]), parts
+
+
+def _count(rgb, parts):
+    """(overlap (regions,), pixels by octant (pieces, 8)) of a clip."""
+    lowest, highest, octants = _histograms(rgb, parts.map, parts.members)
+    return (lowest.sum(2) / highest.sum(2)).mean(1), octants
+
+
+def _fullest_octant(octants):
+    """A function of some pieces: the octant, from 1, that holds most of their pixels."""
+    return lambda members: 1 + (members @ octants).argmax()
+
+
+def _octant_of_mode(rgb, parts):
+    """A function of some pieces: the octant, from 1, of their most frequent 24-bit value."""
+    red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
+    values = (blue << 16) + (green << 8) + red  # the smallest wins a tie in the journal's code
+
+    def find(members):
+        value = _most_frequent(np.sort(values[:, members[parts.map]], axis=None))
+        return 1 + _octant(value & 255, value >> 8 & 255, value >> 16)
+
+    return find
+
+
+@numba.njit(nogil=True, cache=True)
+def _octant(red, green, blue):
+    """Number of an octant from 0: blue, cyan, magenta, white, black, green, red, yellow."""
+    return 4 * (blue < 128) + 2 * (red >= 128) + (green >= 128)
+
+
+@numba.njit(nogil=True, cache=True)
+def _most_frequent(ordered):
+    """The value that a sorted list holds most often, the first on ties."""
+    best, longest, start = ordered[0], 0, 0
+    for i in range(len(ordered)):
+        if ordered[i] != ordered[start]:
+            start = i
+        if i - start >= longest:
+            best, longest = ordered[i], i - start + 1
+    return best
+
+
+@numba.njit(nogil=True, cache=True)
+def _histograms(rgb, piece, members):
+    """Least and largest counts of any frame (regions, 3, 256), and octants (pieces, 8)."""
+    shape = (len(members), CHANNELS, LEVELS)
+    lowest = np.full(shape, rgb[0].size, np.int32)
+    highest = np.zeros(shape, np.int32)
+    octants = np.zeros((members.shape[1], OCTANTS), np.int64)
+    counts = np.empty((members.shape[1], CHANNELS, LEVELS), np.int32)
+    total = np.empty(LEVELS, np.int32)
+    for frame in rgb:
+        counts[:] = 0
+        _count_frame(frame, piece, counts, octants)
+        for region in range(len(members)):
+            _widen(members[region], counts, total, lowest[region], highest[region])
+    return lowest, highest, octants
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_frame(frame, piece, counts, octants):
+    """Adds the pixels of a frame to the counts of their pieces."""
+    size = len(frame)
+    for y in range(size):
+        for x in range(size):
+            part = piece[y, x]
+            red, green, blue = frame[y, x, 0], frame[y, x, 1], frame[y, x, 2]
+            counts[part, 0, red] += 1
+            counts[part, 1, green] += 1
+            counts[part, 2, blue] += 1
+            octants[part, _octant(red, green, blue)] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _widen(member, counts, total, lowest, highest):
+    """Lets a region's least and largest counts take in one frame; `total` is room to work."""
+    for channel in range(CHANNELS):
+        total[:] = 0
+        for part in range(len(member)):
+            if member[part]:
+                for level in range(LEVELS):
+                    total[level] += counts[part, channel, level]
+        for level in range(LEVELS):
+            lowest[channel, level] = min(lowest[channel, level], total[level])
+            highest[channel, level] = max(highest[channel, level], total[level])

@@ -1,0 +1,168 @@
+"""Motion statistics: where a clip's motion boundaries are strongest, in which direction, and when.
+
+Wang et al., CVPR 2019, section 3.2. Loops are compiled by Numba and release the interpreter lock,
+as OpenCV does, so that the threads of a `tf.data` pipeline run side by side.
+"""
+
+import cv2
+import numba
+import numpy as np
+
+from mas.statistics import regions
+from mas.statistics.names import COMPONENTS
+
+BINS = 8  # of 45 degrees
+
+
+def motion(flow, patterns=(1, 2, 3), global_labels=True):
+    """The motion labels of a clip.
+
+    Args:
+        flow: float32 (T - 1, S, S, 2), T >= 2, S a multiple of 8; u right, v down, in pixels per
+            frame.
+        patterns: which ways to divide the frame, different ones of 1, 2, 3.
+        global_labels: whether to add the frames of largest motion.
+
+    Returns:
+        int32 (4 * patterns + 2 * global_labels,), in the order of `motion_names`, counted from 1.
+        Of each pattern and component: the region with the largest mean magnitude of the motion
+        boundaries summed over time, first on ties (1..regions), and the direction in it (1..8; bin
+        n holds angles from 45 (n - 1) degrees, y down). Of each component: the flow field with the
+        largest magnitude of its own (1..T - 1). A component without motion boundaries has 0 for
+        these: for location and direction when they sum to 0, for the frame when all fields do.
+
+    Raises:
+        ValueError: another type or shape, flow that is not finite, unknown patterns.
+
+    Source: section 3.2. As the authors' code and unlike the paper, a magnitude is shared linearly
+    between two neighbouring bins, and directions are turned by 180 degrees (`motion_boundaries`).
+    The authors' code fails where a component has no motion.
+    """
+    patterns = regions.check_patterns(patterns)
+    boundaries, energy = _checked_boundaries(flow)
+    parts = regions.pieces(patterns, flow.shape[1])
+    histograms = [_region_histograms(*boundary, parts) for boundary in boundaries]
+    labels = [
+        label
+        for rows in parts.rows
+        for magnitude, direction in histograms
+        for label in _location_and_direction(magnitude[rows], direction[rows])
+    ]
+    if global_labels:
+        labels += [1 + frames.argmax() if frames.any() else 0 for frames in energy]
+    return np.array(labels, np.int32)
+
+
+def motion_boundaries(flow):
+    """Motion boundaries of u and v, M_u and M_v: the flow's spatial derivatives summed over time.
+
+    Args:
+        flow: as for `motion`.
+
+    Returns:
+        float32 (2, 2, S, S): component (u, v), derivative (d/dx, d/dy). Derivatives are 3 x 3
+        Prewitt sums, not divided by 6, by true convolution with rows (-1, 0, 1), border reflected:
+        the negative of the usual derivative, as in the authors' code. Uniform flow, as that of a
+        panning camera, gives exactly 0.
+
+    Raises:
+        ValueError: another type or shape, or flow that is not finite.
+
+    Source: section 3.2, equation 1.
+    """
+    return _checked_boundaries(flow)[0]
+
+
+def _checked_boundaries(flow):
+    """(boundaries float32 (2, 2, S, S), energy float64 (2, T - 1)) of flow fit to use."""
+    received = f"{flow.dtype} {flow.shape}" if isinstance(flow, np.ndarray) else type(flow).__name__
+    if not (
+        isinstance(flow, np.ndarray)
+        and flow.dtype == np.float32
+        and flow.ndim == 4
+        and len(flow) > 0
+        and flow.shape[1] == flow.shape[2]
+        and flow.shape[3] == len(COMPONENTS)
+    ):
+        raise ValueError(
+            f"flow must be a float32 array (frames - 1, size, size, 2). Received: {received}."
+        )
+    regions.check_size(flow.shape[1])
+    boundaries, energy = _boundaries(np.require(flow, requirements=["C", "W"]))
+    if not np.isfinite(energy).all():
+        raise ValueError("flow must be finite. Received: values that are infinite or not numbers.")
+    return boundaries, energy
+
+
+def _region_histograms(x, y, parts):
+    """(mean magnitude (regions,), histogram of directions (regions, 8)) of one component."""
+    magnitude, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
+    histograms, totals = _piece_histograms(magnitude, angle, parts.map, parts.members.shape[1])
+    return parts.members @ totals / parts.areas, parts.members @ histograms
+
+
+def _location_and_direction(magnitude, direction):
+    """Labels of one pattern and component from its regions' means and histograms."""
+    if not magnitude.any():
+        return 0, 0
+    location = magnitude.argmax()
+    return 1 + location, 1 + direction[location].argmax()
+
+
+@numba.njit(nogil=True, cache=True)
+def _boundaries(flow):
+    """Sums over time of both derivatives of u and v, and each field's own summed magnitude.
+
+    In float64, in which the sums of a few float32 numbers are exact.
+    """
+    frames, size, _, components = flow.shape
+    total = np.zeros((components, 2, size, size))
+    energy = np.zeros((components, frames))
+    column = np.empty(size + 2)  # with one pixel of reflected border at each end
+    slope = np.empty(size + 2)
+    magnitudes = np.empty(size)
+    for t in range(frames):
+        for c in range(components):
+            magnitudes[:] = 0
+            for y in range(size):
+                _three_rows(flow[t], c, y, column, slope)
+                for x in range(size):
+                    d_x = column[x] - column[x + 2]
+                    d_y = slope[x] + slope[x + 1] + slope[x + 2]
+                    total[c, 0, y, x] += d_x
+                    total[c, 1, y, x] += d_y
+                    magnitudes[x] += np.sqrt(d_x * d_x + d_y * d_y)
+            energy[c, t] = magnitudes.sum()
+    return total.astype(np.float32), energy
+
+
+@numba.njit(nogil=True, cache=True)
+def _three_rows(field, c, y, column, slope):
+    """Sum of the rows y - 1, y, y + 1, and row y - 1 less row y + 1, borders reflected."""
+    size = field.shape[0]
+    above, here, below = field[max(y - 1, 0)], field[y], field[min(y + 1, size - 1)]
+    for x in range(size):
+        up, down = np.float64(above[x, c]), np.float64(below[x, c])
+        column[x + 1] = up + here[x, c] + down
+        slope[x + 1] = up - down
+    for line in (column, slope):
+        line[0] = line[1]
+        line[size + 1] = line[size]
+
+
+@numba.njit(nogil=True, cache=True)
+def _piece_histograms(magnitude, angle, piece, pieces):
+    """Magnitudes by direction (pieces, 8), and their plain sums (pieces,)."""
+    size = magnitude.shape[0]
+    histograms = np.zeros((pieces, BINS))
+    totals = np.zeros(pieces)
+    for y in range(size):
+        for x in range(size):
+            part, weight = piece[y, x], np.float64(magnitude[y, x])
+            turns = angle[y, x] / (360 / BINS)
+            lower = int(turns)  # 8 where a tiny negative angle was rounded to 360 degrees
+            share = turns - lower
+            histograms[part, lower % BINS] += weight * (1 - share)
+            histograms[part, (lower + 1) % BINS] += weight * share
+            totals[part] += weight
+    return histograms, totals

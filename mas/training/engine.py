@@ -1,0 +1,292 @@
+"""What pre-training and fine-tuning share: from settings to a finished run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from mas import checks, clips, networks, tasks
+from mas.checks import Option, check_seed, instance, refuse
+from mas.forms import BOOLEAN
+from mas.settings import Clip, Network, Optimisation, Plan
+from mas.tasks import Task
+from mas.training import distribution, optimizers
+from mas.training.loop import Trainer
+from mas.training.recorded import Recorded, identity
+from mas.training.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All that decides a training.
+
+    Attributes:
+        task: bound to clip and network.
+        optimisation: a `mas.Optimisation`.
+        plan: a `mas.Plan`.
+        seed: of weights, order and augmentation.
+        model: a backbone of the user's own in place of the task's network; or None.
+        init: run folder or .keras file whose weights the backbone starts from; or None.
+        notes: {name: text} for flags.txt, such as the paths of lists.
+        facts: for run.json.
+    """
+
+    task: Task
+    optimisation: Optimisation
+    plan: Plan
+    seed: int = 0
+    model: keras.Model | None = None
+    init: Any = None
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def build(self) -> tuple[keras.Model, keras.Model]:
+        """(backbone, model with the task's heads), inside the strategy's scope."""
+        task = self.task
+        if self.model is not None:
+            # A clone of a Sequential has no input to build on before it is called.
+            given = self.model
+            own = keras.Model(given.inputs[0], given.outputs[0], name=given.name)
+            backbone = keras.models.clone_model(own)
+            backbone.set_weights(self.model.get_weights())
+        else:
+            shape = task.clip.shape(task.network.modality)
+            backbone = networks.build(task.network, shape)
+            if self.init is not None:
+                networks.copy_weights(self.init, backbone)
+        return backbone, task.model(backbone)
+
+    def reader(self, data: Any, examples: clips.Examples, random: bool = True) -> clips.Reader:
+        """Reads the task's examples: cropped and flipped at random, or the centre in order."""
+        clip = self.task.clip
+        flip = self.plan.flip
+        geometry = clips.Geometry(clip.resize, clip.size, random=random, flip=flip)
+        return clips.Reader(data, examples, self.task, geometry, self.seed, shuffle=random)
+
+    def recorded(self, *others: Any) -> Recorded:
+        """The settings as texts, for flags.txt."""
+        task = self.task
+        network = [task.network] if self.model is None else []
+        parts = (task, *network, task.clip, self.optimisation, self.plan, *others)
+        # mas finetune, which trains classifiers, has no flag that says so.
+        named = {} if isinstance(task, tasks.Classify) else {"task": tasks.name_of(task)}
+        return Recorded(*parts, **named, **self.notes, seed=str(self.seed))
+
+    def described(self) -> dict[str, Any]:
+        """The settings as JSON can hold them, for run.json."""
+        task = self.task
+        network = task.network.values()
+        if self.model is not None:
+            network = {"model": self.model.name, "modality": task.network.modality}
+        return {
+            "task": tasks.name_of(task),
+            "options": task.values(),
+            "network": network,
+            "clip": task.clip.values(),
+            "optimisation": self.optimisation.values(),
+            "plan": self.plan.values(),
+            "seed": self.seed,
+            **self.facts,
+        }
+
+
+def resolve(
+    network: Network | keras.Model | None, clip: Clip | None
+) -> tuple[Network, Clip, keras.Model | None]:
+    """The settings of a network, and of the clips that it takes.
+
+    Args:
+        network: settings, or a network of the user's own: a functional keras.Model from clips
+            (batch, T, S, S, 3), or flow (batch, T - 1, S, S, 2), to a map (batch, t, h, w, c).
+        clip: settings; None: what the user's own network takes.
+
+    Returns:
+        (network, clip, the user's own network or None).
+
+    Raises:
+        ValueError: the user's own network is another, or takes other clips.
+    """
+    clip = clip and instance("clip", clip, Clip)
+    if network is None or isinstance(network, Network):
+        return network or Network(), clip or Clip(), None
+    if not isinstance(network, keras.Model):
+        refuse("network", "a mas.Network or a keras.Model", network)
+    takes, gives = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
+    if not all(isinstance(shape, tuple) and len(shape) == 5 for shape in (takes, gives)):
+        raise ValueError(
+            "network must be a functional keras.Model from (batch, frames, side, side, channels) "
+            f"to a map (batch, t, h, w, c). Received: {network.name}, from {takes} to {gives}."
+        )
+    shape: tuple = takes[1:]  # type: ignore[index]
+    frames, height, width, channels = shape
+    if None in shape or height != width or channels not in (2, 3):
+        raise ValueError(
+            "network must take clips of known length, square, of 3 channels (R G B) or 2 (flow). "
+            f"Received: {network.name}, which takes {shape}."
+        )
+    flow = channels == 2
+    own = Clip(frames + flow, height, networks.resize_for(height)) if clip is None else clip
+    settings = Network(modality="flow" if flow else "rgb")
+    if own.shape(settings.modality) != shape:
+        raise ValueError(
+            f"clip must be what the network takes, {shape}. "
+            f"Received: frames={own.frames}, size={own.size}."
+        )
+    return settings, own, network
+
+
+def check_call(seed: int, restart: bool, callbacks: Sequence[Callable]) -> None:
+    """Refuses arguments that belong to no settings, with a ValueError, before anything is read."""
+    check_seed(seed)
+    Option(form=BOOLEAN).convert("restart", restart)
+    if not (isinstance(callbacks, Sequence) and all(map(callable, callbacks))):
+        refuse("callbacks", "functions of (reader, backbone, run folder, plan)", callbacks)
+
+
+def replaced(experiment: Experiment, **changes: Any) -> Experiment:
+    """A copy of an experiment with other parts."""
+    return dataclasses.replace(experiment, **changes)
+
+
+def notes(**paths: Any) -> dict[str, str]:
+    """What flags.txt says of data, lists and sources: what was given as a path."""
+    return {n: os.fspath(p) for n, p in paths.items() if isinstance(p, str | os.PathLike)}
+
+
+def cut_batch(plan: Plan, examples: clips.Examples) -> Plan:
+    """The plan with a batch that the examples fill, and a word where that is another one."""
+    if plan.batch <= len(examples):
+        return plan
+    logging.warning("batch is cut from %d to %d, the examples.", plan.batch, len(examples))
+    return dataclasses.replace(plan, batch=len(examples))
+
+
+def begin(
+    experiment: Experiment,
+    reader: clips.Reader,
+    path: str | os.PathLike | None,
+    restart: bool,
+    read: dict[str, Any],
+    *others: Any,
+) -> tuple[RunFolder, tf.distribute.Strategy, tempfile.TemporaryDirectory | None]:
+    """Sets TensorFlow up and opens the run folder.
+
+    Args:
+        experiment: an `Experiment`.
+        reader: of its examples.
+        path: of the folder; None for a temporary one.
+        restart: whether an earlier run in it is thrown away.
+        read: what was read beside the data, for `identity`.
+        *others: further `mas.checks.Settings` of the run.
+
+    Returns:
+        (run folder, strategy, the temporary folder or None).
+    """
+    reader.steps(experiment.plan.batch)
+    strategy = distribution.setup(experiment.plan, experiment.seed)
+    recorded, temporary = experiment.recorded(*others), None
+    if path is None:
+        if strategy.cluster_resolver is not None:
+            checks.refuse("run", "a folder that all hosts share", path)
+        temporary = tempfile.TemporaryDirectory(prefix="mas_")
+        folder = pathlib.Path(temporary.name, "run")
+    else:
+        folder = checks.path("run", path)
+        recorded.texts["run"] = os.fspath(path)
+    chief = distribution.is_chief(strategy)
+    run = RunFolder(folder, recorded, identity(reader, **read), restart, chief)
+    distribution.barrier(strategy)
+    logging.info(
+        "%d clips; batch %d; run folder %s.",
+        len(reader.examples), experiment.plan.batch, run.path,
+    )  # fmt: skip
+    return run, strategy, temporary
+
+
+def train(
+    experiment: Experiment,
+    reader: clips.Reader,
+    strategy: tf.distribute.Strategy,
+    run: RunFolder,
+    callbacks: Sequence[Callable] = (),
+) -> tuple[keras.Model, keras.Model]:
+    """Trains, and leaves the finished run folder behind.
+
+    Args:
+        experiment: an `Experiment`.
+        reader: of its examples.
+        strategy: of `setup`.
+        run: the folder.
+        callbacks: functions of (reader, backbone, run folder, plan); each returns a function of
+            (epoch, step) that is called after each epoch, or None.
+
+    Returns:
+        (backbone, model) outside any strategy, with the final weights.
+    """
+    plan, chief = experiment.plan, distribution.is_chief(strategy)
+    if run.finished_epochs == plan.epochs:
+        logging.info("%s is finished.", run.path)
+        if chief:
+            run.keep_settings()
+        names = (networks.BACKBONE, networks.MODEL)
+        backbone, model = (networks.load(run.path / name) for name in names)
+        return backbone, model
+    with distribution.arithmetic(plan.precision):
+        with strategy.scope():
+            backbone, model = experiment.build()
+            steps = reader.steps(plan.batch)
+            optimizer = optimizers.build(experiment.optimisation, steps, plan.precision)
+            trainer = Trainer(experiment.task, model, optimizer, strategy)
+        with reading():
+            check_fit(reader, backbone)
+        if chief:
+            run.describe(model, strategy, **experiment.described())
+        with reading():
+            made = [callback(reader, backbone, run, plan) for callback in callbacks if chief]
+            trainer.fit(reader, plan, run, [function for function in made if function])
+        if strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None:
+            final = [variable.numpy() for variable in model.variables]
+            with tf.device(None):
+                backbone, model = experiment.build()
+            for variable, value in zip(model.variables, final, strict=True):
+                variable.assign(value)
+    if chief:
+        run.finish(backbone, model, plan.epochs)
+    return backbone, model
+
+
+def check_fit(reader: clips.Reader, backbone: keras.Model) -> None:
+    """Refuses a task whose examples are not what the network takes, before the first step.
+
+    Raises:
+        ValueError: it is so.
+    """
+    x, _ = reader.task.example(reader.clip(0, 0))
+    clip = tuple(x.shape[-4:])  # behind the axis of views
+    if clip != tuple(backbone.input_shape[1:]):
+        raise ValueError(
+            f"task must give the network its clips, {backbone.input_shape[1:]}. Received: "
+            f"{clip} from the task {reader.task.name}."
+        )
+
+
+@contextlib.contextmanager
+def reading():
+    """Gives errors of the input pipeline, which TensorFlow wraps, in their own words again."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        own = re.search(r"\b(?:Value|Index|FileNotFound|Permission|OS)Error: (.+)", error.message)
+        if not own:
+            raise
+        raise ValueError(own.group(1)) from error

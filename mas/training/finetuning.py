@@ -1,0 +1,173 @@
+"""Fine-tuning: a classifier on a pre-trained network, or from scratch, and its test on videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from absl import logging
+
+from mas import accuracy, checks, clips, lists, networks, records, tasks
+from mas.checks import Settings, instance, option, refuse
+from mas.settings import Clip, Network, Optimisation, Plan
+from mas.training import distribution, engine, testing
+from mas.training.engine import Experiment
+from mas.training.pretraining import Videos, examples_of
+from mas.training.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Test(Settings):
+    """How a classifier is tested on whole videos."""
+
+    test_clips: int = option(
+        0,
+        "Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.",
+        least=0,
+    )
+
+
+def finetune(
+    source: Run | networks.Source | None,
+    data: Any,
+    *,
+    train: Videos,
+    test: Videos,
+    classes: Sequence[str] | str | os.PathLike | None = None,
+    task: tasks.Classify | None = None,
+    network: Network | keras.Model | None = None,
+    clip: Clip | None = None,
+    optimisation: Optimisation | None = None,
+    plan: Plan | None = None,
+    test_clips: int = 0,
+    columns: str = "video,label",
+    run: str | os.PathLike | None = None,
+    seed: int = 0,
+    restart: bool = False,
+    callbacks: Sequence[Callable] = (),
+) -> Run:
+    """Trains a classifier on labelled video and tests it, or resumes an earlier call.
+
+        tuned = mas.finetune(run, data, train="train.txt", test="test.txt", run="runs/y")
+        tuned.test.top1
+
+    Args:
+        source: `Run`, run folder or .keras file of a pre-trained network; None trains from scratch.
+        data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+        train: list of labelled videos to train on: its path, or `lists.Entry`.
+        test: list of labelled videos to test on.
+        classes: names in the labels' order, or a file of them, one a line; by default those of the
+            file beside the list of training videos (`lists.class_names_beside`), else numbers.
+        task: a `mas.tasks.Classify` with settings of its own.
+        network: settings; by default those of the source. Or your own keras.Model, from scratch.
+        clip: settings; by default those of the source.
+        optimisation: settings.
+        plan: settings. A batch larger than an epoch is cut to it.
+        test_clips: clips of a video in the test, evenly spaced; 0: all non-overlapping ones.
+        columns: of the lists, or the name of a preset.
+        run: folder to write, or to resume; a temporary one by default.
+        seed: of weights, order and augmentation.
+        restart: throw away an earlier run in the folder.
+        callbacks: as for `mas.pretrain`.
+
+    Returns:
+        A `Run`, whose `test` is the accuracy on the test videos.
+
+    Raises:
+        ValueError: settings, data, lists, the source or an earlier run do not fit each other.
+        FileNotFoundError: there are no such data, list or source.
+        FloatingPointError: the loss is no longer finite.
+    """
+    settings, own_clip, own = _resolve(source, network, clip, run)
+    plan, tested = instance("plan", plan, Plan), Test(test_clips)
+    chosen = instance("task", task, tasks.Classify)
+    engine.check_call(seed, restart, callbacks)
+    chosen.bound(own_clip, settings).check()
+    data = records.opened(data, settings.modality == "flow")
+    sides = [
+        _labelled(data, side, columns, name) for name, side in (("train", train), ("test", test))
+    ]
+    highest = max(entry.label for side in sides for entry in side)
+    beside = train if isinstance(train, str | os.PathLike) else None
+    names = accuracy.class_names(classes, highest, beside)
+    bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
+    _warn_of_both(*sides)
+    examples = examples_of(data, sides[0], bound, plan, columns)
+    named = classes if isinstance(classes, str | os.PathLike) else None
+    lists_read = {"train_list": train, "test_list": test, "classes": named}
+    notes = engine.notes(data=data.data, **lists_read, init=source, columns=columns)
+    facts = {name: notes.get(name) for name in ("init", "train_list", "test_list")}
+    experiment = Experiment(
+        bound,
+        instance("optimisation", optimisation, Optimisation),
+        engine.cut_batch(plan, examples),
+        seed,
+        model=own,
+        init=source if own is None else None,
+        notes=notes,
+        facts={**facts, "classes": names},
+    )
+    reader = experiment.reader(data, examples)
+    read = {**lists_read, "init": source and networks.file(source, "source")}
+    if isinstance(network, keras.Model):
+        read["network"] = network
+    folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read, tested)
+    made = engine.train(experiment, reader, strategy, folder, callbacks)
+    if distribution.is_chief(strategy):
+        _test(experiment, data, sides[1], made[1], test_clips, folder)
+    return Run(folder.path, made, temporary)
+
+
+def _resolve(source, network, clip, run):
+    """(network, clip, the user's own network or None): what is not given is the source's."""
+    if source is None:
+        return engine.resolve(network, clip)
+    path = networks.file(source, "source")
+    if run is not None and path.resolve().is_relative_to(checks.path("run", run).resolve()):
+        refuse("run", f"another folder than that of the source {path}", str(run))
+    if isinstance(network, keras.Model):
+        refuse("source", "None with a network of your own", str(source))
+    known = networks.described(source)
+    if network is None and known.network is None:
+        return engine.resolve(networks.load(path), clip or known.clip)
+    # The head is that of the classifier, not of the pretext task.
+    network = network or dataclasses.replace(known.network, head="auto")
+    return network, clip or known.clip, None
+
+
+def _labelled(data, source, columns, name):
+    """The entries of a list, each with a label."""
+    if source is None:
+        refuse(name, "a list of labelled videos", source)
+    entries = lists.entries_of(source, columns, data.videos, name)
+    for entry in entries:
+        if entry.label < 0:
+            where = f"{source}:{entry.line}" if isinstance(source, str | os.PathLike) else name
+            raise ValueError(f"{where}: expected a label. Received: none for {entry.video}.")
+    return entries
+
+
+def _warn_of_both(train, test):
+    both = {entry.video for entry in train} & {entry.video for entry in test}
+    if both:
+        count = lists.counted(len(both), "test video")
+        logging.warning("%s trained on as well, such as %s.", count, min(both))
+
+
+def _test(experiment, data, entries, model, count, folder):
+    """Scores the clips of each test video; their mean decides."""
+    task = experiment.task.testing()
+    how = "uniform" if count else "consecutive"
+    examples = clips.examples(data, entries, task.frames, how, count, least=task.least)
+    reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
+    plan, names = experiment.plan, experiment.facts["classes"]
+    with engine.reading():
+        batches = reader.once(plan.batch, plan.threads or None)
+        scores = testing.clip_scores(model, batches, len(examples))
+    result = testing.write_scores(scores, examples, data, names, folder.path)
+    logging.info("%s", accuracy.text(result, names))
+    written = "per_class.csv, confusion.csv, confusion.png, scores.csv, model.keras, export/"
+    logging.info("Wrote %s: %s.", folder.path, written)

@@ -1,0 +1,184 @@
+"""Pre-training: `mas.pretrain`, and the examples of a task as a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from mas import clips, lists, records, tasks
+from mas.checks import check_seed, instance, refuse
+from mas.settings import Clip, Network, Optimisation, Plan
+from mas.training import distribution, engine, testing
+from mas.training.engine import Experiment
+from mas.training.runs import Run
+
+Videos = str | os.PathLike | Sequence[lists.Entry] | None
+
+
+def pretrain(
+    data: Any,
+    task: str | tasks.Task = "mas",
+    *,
+    network: Network | keras.Model | None = None,
+    clip: Clip | None = None,
+    optimisation: Optimisation | None = None,
+    plan: Plan | None = None,
+    videos: Videos = None,
+    held_out: Videos = None,
+    columns: str = "video,label",
+    run: str | os.PathLike | None = None,
+    seed: int = 0,
+    restart: bool = False,
+    callbacks: Sequence[Callable] = (),
+) -> Run:
+    """Trains a network on unlabelled video, or resumes where an earlier call stopped.
+
+        run = mas.pretrain("data", "mas", plan=mas.Plan(epochs=30, batch=16), run="runs/x")
+        run.metrics["loss"], run.backbone
+
+    Args:
+        data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+        task: a name of `mas.tasks.TASKS`, "module:Class", or a `mas.tasks.Task`.
+        network: settings; or a functional keras.Model of your own, from clips (batch, T, S, S, 3)
+            to a map (batch, t, h, w, c).
+        clip: settings; by default the paper's, or what your own network takes.
+        optimisation: settings; by default the paper's.
+        plan: settings; by default the paper's. A batch larger than an epoch is cut to it.
+        videos: list of the videos to train on: its path, or `lists.Entry`; all by default.
+        held_out: list of videos that the task is tested on at the end. By default a task that
+            chooses one of several classes is tested on the videos that it was trained on.
+        columns: of the lists, or the name of a preset.
+        run: folder to write, or to resume; a temporary one by default.
+        seed: of weights, order and augmentation.
+        restart: throw away an earlier run in the folder.
+        callbacks: functions of (reader, backbone, run folder, plan); each returns a function of
+            (epoch, step) that is called after each epoch, or None.
+
+    Returns:
+        A `Run`.
+
+    Raises:
+        ValueError: settings, data, lists or an earlier run do not fit each other; names the
+            setting, what is allowed and what came.
+        FileNotFoundError: there are no such data or list.
+        FloatingPointError: the loss is no longer finite.
+    """
+    settings, own_clip, own = engine.resolve(network, clip)
+    bound = tasks.task(task).bound(own_clip, settings)
+    if isinstance(bound, tasks.Classify):
+        refuse("task", "a pretext task; mas.finetune trains a classifier", bound.name)
+    plan = instance("plan", plan, Plan)
+    optimisation = instance("optimisation", optimisation, Optimisation)
+    engine.check_call(seed, restart, callbacks)
+    bound.check()
+    data = records.opened(data, "flow" in bound.inputs)
+    examples = examples_of(data, videos, bound, plan, columns)
+    tested = _tested(data, held_out, bound, plan, columns, examples)
+    plan = engine.cut_batch(plan, examples)
+    bound.check(plan.batch)
+    notes = engine.notes(data=data.data, list=videos, held_out=held_out, columns=columns)
+    experiment = Experiment(
+        bound, optimisation, plan, seed, own, notes=notes,
+        facts={"list": notes.get("list")},
+    )  # fmt: skip
+    reader = experiment.reader(data, examples)
+    read = {"list": videos} if own is None else {"list": videos, "network": own}
+    folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read)
+    made = engine.train(experiment, reader, strategy, folder, callbacks)
+    if tested is not None and distribution.is_chief(strategy):
+        _test(experiment, data, tested, made[1], folder, held_out)
+    return Run(folder.path, made, temporary)
+
+
+def examples_of(
+    data: Any,
+    videos: Videos,
+    task: tasks.Task,
+    plan: Plan,
+    columns: str,
+    name: str = "videos",
+) -> clips.Examples:
+    """The examples of an epoch; errors call the list by a name."""
+    entries = lists.entries_of(videos, columns, data.videos, name)
+    how = task.sampling if plan.sampling == "auto" else plan.sampling
+    return clips.examples(data, entries, task.span, how, least=task.least)
+
+
+def _tested(data, held_out, task, plan, columns, trained):
+    """The examples to test on at the end, or None."""
+    if held_out is None:
+        return trained if task.choice else None
+    found = examples_of(data, held_out, task, plan, columns, "held_out")
+    return testing.held_out(data, found, trained)
+
+
+def _test(experiment, data, examples, model, folder, held_out):
+    """Tests with centre crops, unless the task crops; all draws follow from the seed alone."""
+    task = experiment.task.testing()
+    reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
+    # Of a video that broke since, another clip is tested, as it was trained on.
+    plan = experiment.plan
+    with engine.reading():
+        batches = reader.once(plan.batch, plan.threads or None, substitute=True)
+        found = testing.pretext(task, model, batches, len(examples))
+    found.write(folder.path)
+    whose = "those of the training" if held_out is None else "held out"
+    logging.info("Test on %d examples, videos: %s.", len(examples), whose)
+    logging.info("%s", found.text)
+
+
+def dataset(
+    data: Any,
+    task: str | tasks.Task = "mas",
+    clip: Clip | None = None,
+    *,
+    batch: int,
+    network: Network | None = None,
+    videos: Videos = None,
+    columns: str = "video,label",
+    sampling: str = "auto",
+    flip: bool = True,
+    seed: int = 0,
+    epochs: int = 1,
+) -> tf.data.Dataset:
+    """The examples of a task in batches, for a training loop of your own.
+
+        examples = mas.dataset(data, "pace", mas.Clip(size=56, resize=(85, 64)), batch=16)
+        model.fit(examples)
+
+    Args:
+        data: as for `pretrain`.
+        task: as for `pretrain`.
+        clip: settings.
+        batch: examples in a batch; the last one of an epoch, if smaller, is left out.
+        network: settings, for a task whose input depends on the modality.
+        videos: list of the videos; all by default.
+        columns: of the list.
+        sampling: as `mas.Plan.sampling`.
+        flip: whether half of the clips are mirrored.
+        seed: of order and augmentation.
+        epochs: passes over the examples, each in an order of its own.
+
+    Returns:
+        tf.data.Dataset of (x, y): x uint8 (batch, T, S, S, 3), with an axis of views behind the
+        batch where the task has views; y a dict of targets by output.
+
+    Raises:
+        ValueError: as `pretrain`.
+    """
+    settings, own_clip, _ = engine.resolve(network, clip)
+    bound = tasks.task(task).bound(own_clip, settings)
+    check_seed(seed)
+    plan = Plan(epochs=epochs, batch=batch, sampling=sampling, flip=flip)
+    bound.check(batch)
+    data = records.opened(data, "flow" in bound.inputs)
+    examples = examples_of(data, videos, bound, plan, columns)
+    reader = Experiment(bound, Optimisation(), plan, seed).reader(data, examples)
+    steps = epochs * reader.steps(batch)
+    found = reader.batches(batch, 0, steps)
+    return found.apply(tf.data.experimental.assert_cardinality(steps))

@@ -1,0 +1,225 @@
+"""A video file that is open: its pictures in order, and what of them is missing."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+from mas import lazy
+from mas.files import PathLike
+from mas.video import containers
+from mas.video.opening import NO_FRAME, VideoError, choose, codec_name, open_container
+
+av = lazy.module("av")
+
+MOST_PIXELS = 2**26  # of a picture, 8192 x 8192: a damaged size must not take all memory
+MOST_ERRORS = 100  # reads that fail one after the other until a file counts as read to its end
+USUAL_RATE = 25  # frames per second, where a file tells neither times nor a rate
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """One decoded picture.
+
+    Attributes:
+        time: at which it is shown, in the units of its stream (`time_base` seconds).
+        length: how long it is shown, in the same, as the file says; 0 if it does not.
+        frame: the `av.VideoFrame`.
+    """
+
+    time: int
+    length: int
+    frame: Any
+
+
+class Film:
+    """An open video file.
+
+    Attributes:
+        stream: the stream that is decoded: the default one, else the largest.
+        rate: frames per second as the container declares them; 0 where it does not.
+        step: from one frame to the next at that rate, in the units of the stream.
+        keys: {when it is shown: when it is decoded} of the key frames that have been read, in the
+            units of the stream.
+    """
+
+    def __init__(self, path: PathLike):
+        """Opens a file.
+
+        Raises:
+            VideoError: it is no file, empty, no video, or of a codec that cannot be decoded.
+            OSError: it is not there, or may not be read.
+        """
+        self.path = path
+        self._container = open_container(path)
+        try:
+            self.stream = choose(self._container, path)
+        except BaseException:
+            self._container.close()
+            raise
+        context = self.stream.codec_context
+        # Several files at a time are faster than several threads on each.
+        context.thread_count, context.thread_type = 1, "NONE"
+        context.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "crccheck"}
+        self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 0)
+        self.step = max(1, round(1 / (self.rate or USUAL_RATE) / self.stream.time_base))
+        self.keys: dict[int, int] = {}
+        self._indexed = len(self.stream.index_entries)  # before reading adds to them
+        self._shown, self._lost, self._first_lost = 0, 0, 0  # frames
+        self._packets, self._errors = 0, 0
+        self._damaged: set[int] = set()  # times of packets that are not whole
+        self._order: collections.deque[int] = collections.deque()  # times of packets in an avi
+
+    def __enter__(self) -> Film:
+        """The film."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes the file."""
+        self._container.close()
+
+    @property
+    def _is_avi(self):
+        return self._container.format.name == "avi"
+
+    def declared(self) -> int:
+        """How many frames the container says there are, often an estimate; 0 if it does not."""
+        if self.stream.frames:
+            return self.stream.frames
+        length = self.stream.duration and self.stream.duration * self.stream.time_base
+        return max(0, round((length or (self._container.duration or 0) / 10**6) * self.rate))
+
+    def whole(self, damaged: Callable[[str], None] | None = None) -> Iterator[Shot]:
+        """Yields every picture in the order in which they are shown.
+
+        Args:
+            damaged: is called with what is missing, after the last picture; None raises it instead,
+                and yields no picture after the first that is missing.
+
+        Raises:
+            VideoError: nothing decodes; or something is missing.
+        """
+        structure = containers.check(self.path)
+        refused = damaged is None and bool(structure) and not self._expected(structure)
+        partial = structure.missing and self._container.format.name == "gif"
+        for shot in self._without_last() if partial else self.shots():
+            refused = refused or (damaged is None and self._lost > 0)
+            if not refused:
+                yield shot
+        reason = self._missing(structure)
+        if reason and (damaged is None or not self._shown):
+            raise VideoError(reason)
+        if reason and damaged:
+            damaged(reason)
+
+    def shots(self) -> Iterator[Shot]:
+        """Yields the pictures that decode in full, from where the file stands."""
+        time = None
+        for frame in self._decoded():
+            time = self._time(frame, time)
+            if frame.is_corrupt or frame.pts in self._damaged:
+                self._lose()
+            else:
+                self._shown += 1
+                yield Shot(time, frame.duration or 0, frame)
+
+    def _without_last(self):
+        """The pictures of a file that is cut, for a decoder that takes a part for a whole."""
+        before = None
+        for shot in self.shots():
+            if before:
+                yield before
+            before = shot
+        self._shown -= before is not None
+
+    def seek(self, time: int) -> None:
+        """Goes to the last key frame that is not after a time, in the units of the stream."""
+        self._container.seek(time, stream=self.stream)
+        self._order.clear()
+
+    def _decoded(self):
+        """Yields what the decoder makes of the packets; those that it refuses are lost."""
+        for packet in self._read():
+            try:
+                yield from self.stream.codec_context.decode(packet)
+            except av.error.FFmpegError:
+                self._lose()
+                if packet is not None and self._order:
+                    self._order.pop()
+
+    def _read(self):
+        """Yields the packets of the stream, and None after the last."""
+        errors = 0
+        while errors < MOST_ERRORS:
+            try:
+                for packet in self._container.demux(self.stream):
+                    if packet.size or packet.dts is not None:  # not the mark of the end
+                        errors = 0
+                        self._note(packet)
+                    if packet.size:  # one without shows the picture before it for longer
+                        yield packet
+                break
+            except IndexError:  # at the end, where damage looked like a further stream (PyAV 18.1)
+                break
+            except av.error.FFmpegError:
+                errors, self._errors = errors + 1, self._errors + 1
+        yield None
+
+    def _note(self, packet):
+        self._packets += 1
+        if packet.pts is not None and packet.is_keyframe:
+            self.keys[packet.pts] = packet.pts if packet.dts is None else packet.dts
+        if packet.pts is not None and packet.is_corrupt:
+            self._damaged.add(packet.pts)
+        if packet.size and packet.dts is not None and self._is_avi:
+            self._order.append(packet.dts)  # the only time that an avi tells
+
+    def _time(self, frame, before):
+        """When a frame is shown; at the declared rate where the file does not tell."""
+        time = self._order.popleft() if self._order else frame.pts
+        if time is None or (before is not None and time <= before):
+            return 0 if before is None else before + self.step
+        return time
+
+    def _lose(self):
+        self._first_lost = self._first_lost if self._lost else self._shown
+        self._lost += 1
+
+    def _expected(self, structure):
+        """How many packets the container's index lists; 0 where it has none."""
+        if "mp4" in self._container.format.name:
+            whole = self.stream.frames or not structure.missing  # each fragment has an index
+            return self._indexed if whole else 0
+        if not self._is_avi:
+            return 0
+        # Its index may be cut off; the number in its header is not always right.
+        complete = self._indexed >= self._packets and not structure.missing
+        return self._indexed if complete else self.stream.frames
+
+    def _missing(self, structure):
+        """What the file lacks, once it was read to its end; "" if nothing."""
+        expected, lost = self._expected(structure), self._lost
+        missing = max(0, expected - self._packets)
+        if expected and self._shown and not (missing or lost):
+            return ""  # if anything was cut off, no pictures
+        some = f"{self._shown} frame{'' if self._shown == 1 else 's'}"
+        if structure.missing:
+            some = f"{self._shown} of {expected} declared frames" if missing else some
+            return f"truncated: {some} can be decoded, {structure.missing} bytes are missing"
+        if not self._shown:
+            name = codec_name(self._container, self.stream, self.path)
+            tried = f", none of {lost} of the codec {name}" if lost else ""
+            return NO_FRAME + tried
+        if structure.place is not None:
+            place = f"no part of the container begins at byte {structure.place}"
+            return f"damaged: {some} can be decoded, {place}"
+        if lost or missing:
+            total = max(self._shown + lost + missing, expected)
+            first = f", the first is frame {self._first_lost}" if lost else ""
+            return f"damaged: {lost + missing} of {total} frames cannot be decoded{first}"
+        if self._errors and not expected:
+            return f"damaged: {some} can be decoded, then the file cannot be read"
+        return ""

@@ -1,0 +1,401 @@
+"""Features of videos: known maps of known clips, the file, the cache."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from evaluating import (
+    LENGTHS,
+    SIDE,
+    entries,
+    grey,
+    mirror,
+    of,
+    sampling,
+    store,
+    write_run,
+)
+
+from mas import clips, features, lists, networks, records
+from mas.evaluate import report
+from mas.features import extraction
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return store(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "mas" / "features"
+
+
+def level(video, starts, frames=4):
+    """Mean grey of clips."""
+    return np.mean([grey(video, start + t) for start in starts for t in range(frames)])
+
+
+# ---- the numbers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "batch", "starts"),
+    [
+        ({"clips": 2}, 1, {"a/x": (0, 5), "a/y": (0, 0), "b/z": (0, 8)}),
+        ({"clips": 2}, 16, {"a/x": (0, 5), "a/y": (0, 0), "b/z": (0, 8)}),
+        ({"clips": 0}, 3, {"a/x": (0, 4), "a/y": (0,), "b/z": (0, 4, 8)}),
+        ({"how": "overlapping"}, 3, {"a/x": (0, 2, 4), "a/y": (0,), "b/z": (0, 2, 4, 6, 8)}),
+    ],
+)
+def test_a_video_is_the_mean_of_its_clips(data, how, batch, starts):
+    found = features.extract(mirror(), data, entries(), sampling(batch=batch, **how))
+    assert found.videos == list(LENGTHS) and found.labels.tolist() == [0, 0, 1]
+    assert found.values.dtype == np.float32 and found.values.shape == (3, 3)
+    expected = [[level(video, starts[video])] * 3 for video in found.videos]
+    np.testing.assert_allclose(found.values, expected, atol=0.5)
+    counts = [len(part) for part in starts.values()]
+    assert found.facts["clips"] == [min(counts), max(counts)] and found.facts["videos"] == 3
+
+
+def test_clips_may_show_every_third_frame_or_their_middle_one(data):
+    """Frames 0, 3, 6, 9 and on; a video that is too short begins again."""
+    found = features.extract(mirror(), data, None, sampling(stride=3, clips=1))
+    shown = {video: [3 * t % LENGTHS[video] for t in range(4)] for video in LENGTHS}
+    expected = [np.mean([grey(video, t) for t in shown[video]]) for video in LENGTHS]
+    np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
+    assert "4 frames of rgb, stride 3, centre crop" in report.describe(found.facts)
+    found = features.extract(mirror(), data, None, sampling(static=True, clips=0))
+    expected = [level(v, [s + 2 for s in range(0, LENGTHS[v] - 3, 4)], 1) for v in LENGTHS]
+    np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
+    assert set(found.labels) == {-1}
+
+
+def test_the_list_names_order_clips_and_labels(data):
+    lines = [lists.Entry("b/z", 4, 1), lists.Entry("a/x", 2, 5), lists.Entry("b/z", 4, 6)]
+    found = features.extract(mirror(), data, lines, sampling())
+    assert found.videos == ["b/z", "a/x"] and found.labels.tolist() == [4, 2]
+    expected = [level("b/z", (1, 6)), level("a/x", (5,))]
+    np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
+    with pytest.raises(ValueError, match="one label.* b/z with 4 and 5"):
+        features.extract(mirror(), data, [lines[0], lists.Entry("b/z", 5, 6)], sampling())
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 7), (3, 1, 2)])
+def test_pooling(shape):
+    """Max: the windows of an adaptive pool; average: the mean over frames and space."""
+    maps = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+    _, height, width = shape
+    for number in range(2):
+        expected = []
+        for i in range(2):
+            for j in range(2):
+                rows = slice(i * height // 2, int(np.ceil((i + 1) * height / 2)))
+                columns = slice(j * width // 2, int(np.ceil((j + 1) * width / 2)))
+                expected += maps[number, :, rows, columns].max((0, 1, 2)).tolist()
+        found = extraction.pooled(tf.constant(maps), "max")[number]
+        np.testing.assert_array_equal(found, np.array(expected, np.float32))
+    means = extraction.pooled(tf.constant(maps), "average")
+    np.testing.assert_allclose(means, maps.reshape(2, -1, 3).mean(1), atol=1e-6)
+
+
+def test_networks_of_flow_see_flow(sample_data):
+    shown = keras.Input((3, 32, 32, 2))
+    network = keras.Model(shown, keras.layers.Rescaling(1.0)(shown))
+    wanted = [lists.Entry("left/left_01"), lists.Entry("right/right_01")]
+    chosen = features.Sampling(clips=0, resize=(44, 32))
+    left, right = features.extract(network, sample_data / "data", wanted, chosen).values
+    assert left[0] < 0 < right[0], "u points right"
+    for other in ({"stride": 2}, {"static": True}):
+        with pytest.raises(ValueError, match="modality.*'flow'"):
+            features.extract(network, sample_data / "data", wanted, features.Sampling(**other))
+
+
+def test_a_run_says_which_clips_it_takes(run, sample_data):
+    """Its own; and others, for which the network is built again with its weights."""
+    data = records.open_data(sample_data / "data")
+    wanted = [lists.Entry("up/up_00")]
+    found = features.extract(run, data, wanted, features.Sampling(clips=2))
+    geometry = clips.Geometry((44, 32), 32, random=False)
+    examples = clips.Examples([data.videos.index("up/up_00")] * 2, [0, 2], [0, 0])
+    task = features.Sampling().task(*reversed(features.modality_of(run)))
+    reader = clips.Reader(data, examples, task, geometry, shuffle=False)
+    maps = networks.load(run / "backbone.keras")(
+        np.stack([reader.clip(0, place)["rgb"] for place in range(2)])
+    )
+    np.testing.assert_allclose(found.values[0], np.mean(maps, (0, 1, 2, 3)), rtol=1e-4, atol=1e-6)
+    other = features.Sampling(clips=1, frames=8, size=24, resize=(40, 30))
+    facts = features.extract(run, data, wanted, other).facts
+    assert (facts["frames"], facts["size"], facts["resize"]) == (8, 24, [40, 30])
+    assert facts["network"] == "c3d" and facts["weights"] == "loaded"
+    random = features.extract(run, data, wanted, other, random=True, seed=5).facts
+    assert (random["weights"], random["seed"]) == ("random", 5)
+    assert "at random initialisation, seed 5" in report.describe(random)
+
+
+# ---- failures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["cut off", "gone", "garbage inside"])
+def test_a_video_that_fails_is_named_or_left_out(tmp_path, caplog, kind):
+    data = store(tmp_path)
+    path = data.data / records.RGB_FOLDER / "a/x" / records.FRAME_FILE.format(8)
+    content = path.read_bytes()
+    if kind == "gone":
+        path.rename(path.with_suffix(".away"))
+    else:
+        middle = b"\xff\xd8" + b"\x00" * 50 + b"\xff\xd9"
+        path.write_bytes(content[:100] if kind == "cut off" else middle)
+    chosen = {"clips": 0, "batch": 2}
+    with pytest.raises(ValueError, match=r"allow_failures.*Received: a/x: "):
+        features.extract(mirror(), data, entries(), sampling(**chosen))
+    found = features.extract(mirror(), data, entries(), sampling(**chosen, allow_failures=True))
+    assert found.videos == ["a/y", "b/z"] and found.labels.tolist() == [0, 1]
+    expected = [level("a/y", (0,)), level("b/z", (0, 4, 8))]
+    np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
+    assert list(found.facts["failures"]) == ["a/x"] and found.facts["videos"] == 2
+    assert "Left out a/x: " in caplog.text and "1 of 3 videos failed" in caplog.text
+    assert "Left out: 1 video that failed." in report.describe(found.facts)
+
+
+def test_a_video_without_a_clip_fails_as_well(data):
+    chosen = {"clips": 0, "frames": 6}
+    with pytest.raises(ValueError, match="Received: a/y: 4 frames leave no clip of 6"):
+        features.extract(mirror(6), data, entries(), sampling(**chosen))
+    allowed = sampling(**chosen, allow_failures=True)
+    assert features.extract(mirror(6), data, entries(), allowed).videos == ["a/x", "b/z"]
+    found = features.extract(mirror(6), data, entries(), sampling(frames=6))
+    assert found.videos == list(LENGTHS), "evenly spaced clips begin again"
+
+
+def test_files_that_cannot_be_decoded(sample_data, tmp_path, monkeypatch):
+    good = (sample_data / "videos/up/up_00.avi").read_bytes()
+    for name, content in (("a", good), ("b", b"x")):
+        (tmp_path / f"{name}.avi").write_bytes(content)
+    found = features.extract(mirror(), tmp_path, None, sampling(allow_failures=True))
+    assert found.videos == ["a"]
+    assert found.facts["failures"] == {"b": "the file cannot be decoded"}
+    data = store(tmp_path / "all")
+
+    def broken(*_):
+        raise ValueError("no video's fault")
+
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="no video's fault"):
+        patch.setattr(clips.Reader, "once", broken)
+        features.extract(mirror(), data, entries(), sampling(allow_failures=True))
+    for video in LENGTHS:
+        frame = records.FRAME_FILE.format(1)
+        (data.data / records.RGB_FOLDER / video / frame).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="a video that decodes. Received: none"):
+        features.extract(mirror(), data, entries(), sampling(allow_failures=True))
+
+
+def test_clips_that_cannot_be_are_refused(data):
+    for other, words in (
+        ({"how": "anywhere"}, "how.*'anywhere'"),
+        ({"pooling": "sum"}, "pooling.*'sum'"),
+        ({"clips": -1}, "clips.*=-1"),
+        ({"size": 64}, "size.*=64"),
+        ({"frames": 5}, r"clips.*\(4, 16, 16, 3\).*\(5, 16, 16, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            features.extract(mirror(), data, None, sampling(**other))
+
+
+# ---- the network ---------------------------------------------------------------------------------
+
+
+def same(first, second):
+    pairs = zip(first.variables, second.variables, strict=True)
+    return [np.array_equal(one.numpy(), other.numpy()) for one, other in pairs]
+
+
+def test_random_is_the_same_network_without_what_it_learned(run):
+    loaded, again = (networks.network(run) for _ in range(2))
+    assert all(same(loaded, again))
+    one, same_seed, other = (networks.network(run, True, seed) for seed in (3, 3, 4))
+    assert all(same(one, same_seed))
+    kernels = [n for n, variable in enumerate(loaded.variables) if "kernel" in variable.path]
+    assert kernels and not any(same(one, other)[n] or same(one, loaded)[n] for n in kernels)
+    assert np.std(one.get_layer("conv3").kernel) == pytest.approx((2 / (27 * 16)) ** 0.5, rel=0.1)
+    built = networks.network(run, shape=(8, 24, 24, 3))
+    assert built.input_shape == (None, 8, 24, 24, 3) and all(same(built, loaded))
+    assert not all(same(built, networks.network(run, True, 2, (8, 24, 24, 3))))
+
+
+def test_what_is_no_backbone_is_refused(tmp_path):
+    mirror().save(tmp_path / "mirror.keras")
+    content = (tmp_path / "mirror.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])
+    for source in (tmp_path, tmp_path / "gone.keras"):
+        with pytest.raises(FileNotFoundError, match="a finished run folder or a .keras file"):
+            networks.network(source)
+    with pytest.raises(ValueError, match="cut.keras must be a .keras file that is whole"):
+        networks.network(tmp_path / "cut.keras")
+    assert networks.network(tmp_path / "mirror.keras").name == "mirror"
+    with pytest.raises(ValueError, match="one of .* Received: .8, 16, 16, 3."):
+        networks.network(tmp_path / "mirror.keras", shape=(8, 16, 16, 3))
+    clip = keras.Input((4, 8, 8, 3))
+    heads = {"logits": keras.layers.Dense(2)(keras.layers.Flatten()(clip))}
+    keras.Model(clip, heads).save(tmp_path / "heads.keras")
+    with pytest.raises(ValueError, match="must be a backbone.* which has heads"):
+        networks.network(tmp_path / "heads.keras")
+
+
+# ---- the file ------------------------------------------------------------------------------------
+
+
+def test_features_read_back_equal(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    kept = features.Features(values, ["ü/1", "b c", "d"], np.array([2, -1, 0]), {"clips": [1, 2]})
+    features.save(tmp_path / "new" / "some.npz", kept)
+    found = features.load(tmp_path / "new" / "some.npz")
+    np.testing.assert_array_equal(found.values, values)
+    assert found.values.dtype == np.float32 and found.videos == kept.videos
+    assert found.labels.tolist() == [2, -1, 0] and found.facts == kept.facts
+    features.save(tmp_path / "some.npy", kept)
+    np.testing.assert_array_equal(np.load(tmp_path / "some.npy"), values)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["some.npz"]
+    with pytest.raises(ValueError, match=r"output.*some.txt"):
+        features.save(tmp_path / "some.txt", kept)
+
+
+def test_features_that_do_not_belong_together_are_refused():
+    for values, videos, labels, words in (
+        ([[1, 2], [3, np.nan]], "ab", [0, 1], "finite.* 1 videos, such as b"),
+        ([[1], [2]], "aa", [0, 1], "each video once. Received: 'a' twice"),
+        ([[1], [2]], "abc", [0, 1], "values .2, 1., 3 ids, 2 labels"),
+        ([1, 2], "ab", [0, 1], "values .2,., 2 ids"),
+        (np.zeros((0, 4)), "", [], "values .0, 4."),
+        ([[1], [2]], "ab", [0.5, 1], "labels.*float64"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            features.Features(values, list(videos), labels)
+
+
+def test_another_file_is_refused_by_name(tmp_path):
+    """Arrays of another kind; and wherever a byte is damaged, or the features are unharmed."""
+    right = {"values": np.eye(2), "videos": ["a", "b"], "labels": [0, 1], "facts": "{}"}
+    for wrong, words in (
+        ({"labels": [[0], [1]]}, "arrays values, videos"),  # would be compared with all other rows
+        ({"labels": ["run", "walk"]}, "arrays values, videos"),
+        ({"values": [["1", "2"], ["3", "4"]]}, "arrays values, videos"),
+        ({"videos": [1, 2]}, "arrays values, videos"),
+        ({"facts": "[1]"}, "arrays values, videos"),
+        ({"values": np.full((2, 2), np.nan)}, "features must be finite"),
+    ):
+        np.savez(tmp_path / "f.npz", **(right | wrong))
+        with pytest.raises(ValueError, match=f"f.npz.*{words}"):
+            features.load(tmp_path / "f.npz")
+    np.savez_compressed(tmp_path / "f.npz", **right)
+    content = (tmp_path / "f.npz").read_bytes()
+    refused = 0
+    for place in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        (tmp_path / "g.npz").write_bytes(damaged)
+        try:
+            features.load(tmp_path / "g.npz")
+        except ValueError as error:
+            assert str(error).startswith(f"{tmp_path / 'g.npz'} must hold the arrays")
+            refused += 1
+    assert refused > len(content) / 14
+
+
+# ---- the cache -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "mirror.keras"
+    mirror().save(path)
+    return path
+
+
+def test_the_second_time_nothing_is_decoded(data, tiny, cache, monkeypatch):
+    first = features.extract(tiny, data, entries(), sampling())
+    assert len(list(cache.iterdir())) == 1
+
+    def decoding(*_, **__):
+        raise AssertionError("decodes")
+
+    monkeypatch.setattr(clips, "Reader", decoding)
+    monkeypatch.setattr(keras.models, "load_model", decoding)
+    again = features.extract(tiny, data, entries(), sampling(batch=7, threads=1))
+    np.testing.assert_array_equal(again.values, first.values)
+    assert again.videos == first.videos and again.facts == first.facts
+    assert again.labels.tolist() == [0, 0, 1]
+    with pytest.raises(AssertionError, match="decodes"):
+        features.extract(tiny, data, entries(), sampling(), cache=False)
+
+
+@pytest.mark.parametrize("what", ["clips", "pooling", "seed", "labels", "fewer", "file", "video"])
+def test_what_changes_features_makes_them_again(data, tiny, cache, what, tmp_path, monkeypatch):
+    data = store(tmp_path / "own") if what == "video" else data
+    arguments = {"sampling": sampling(), "videos": entries(), "random": True, "seed": 1}
+    made = []
+    kept = of([[1, 2]], [0], failures={})
+    monkeypatch.setattr(extraction, "_fresh", lambda *args: made.append(args) or kept)
+    for _ in range(2):
+        features.extract(tiny, data, **arguments)
+    assert len(made) == 1
+    if what in ("clips", "pooling"):
+        arguments["sampling"] = sampling(**{what: {"clips": 3, "pooling": "max"}[what]})
+    arguments["seed"] += what == "seed"
+    if what in ("labels", "fewer"):
+        other = [lists.Entry("a/x", 1), *entries()[1:]]
+        arguments["videos"] = other if what == "labels" else entries()[:2]
+    if what == "file":
+        tiny.write_bytes(tiny.read_bytes() + b"\0")
+    if what == "video":
+        (data.data / records.RGB_FOLDER / "b/z" / "new.txt").touch()
+    features.extract(tiny, data, **arguments)
+    assert len(made) == 2 and len(list(cache.iterdir())) == 2
+
+
+def test_a_copy_that_is_damaged_or_cannot_be(data, tiny, cache, caplog, tmp_path, monkeypatch):
+    first = features.extract(tiny, data, None, sampling())
+    (copy,) = cache.iterdir()
+    copy.write_bytes(copy.read_bytes()[:100])
+    again = features.extract(tiny, data, None, sampling())
+    np.testing.assert_array_equal(first.values, again.values)
+    assert "They are made again" in caplog.text
+    np.testing.assert_array_equal(features.load(copy).values, first.values)
+    lacking = sampling(clips=0, frames=6, allow_failures=True)
+    mirror(6).save(tmp_path / "six.keras")
+    assert len(features.extract(tmp_path / "six.keras", data, None, lacking).videos) == 2
+    assert list(cache.iterdir()) == [copy], "features that lack a video are not kept"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(features.extract(tiny, data, None, sampling()).videos) == 3
+    assert "cannot be written, so nothing is kept" in caplog.text
+
+
+def test_shards_and_video_files_are_cached_by_their_files(sample_data):
+    stamps = [
+        extraction._stamps(records.open_data(sample_data / name), ["up/up_00", "down/down_01"])
+        for name in ("data", "videos")
+    ]
+    assert {name.split(".")[1] for name, *_ in stamps[0][1:]} == {"tfrecord", "csv"}
+    assert [name for name, *_ in stamps[1][1:]] == ["up_00.avi", "down_01.avi"]
+
+
+def test_the_digest_is_that_of_earlier_versions(data, tiny, monkeypatch):
+    """Else every user's cache is lost: what it is made of, word for word."""
+    seen = []
+    monkeypatch.setattr(extraction.json, "dumps", lambda parts: seen.append(parts) or "")
+    chosen = sampling(clips=0, pooling="max")
+    extraction._digest(
+        tiny, data, None, chosen, chosen.task(networks.described(tiny).clip, "rgb"), 3
+    )
+    known = {"how": "consecutive", "clips": 1, "pooling": "max", "static": False, "frames": 4}
+    known |= {"stride": 1, "size": SIDE, "resize": (SIDE, SIDE), "modality": "rgb"}
+    version, (_, random, _), _, lengths, rows, settings = seen[0]
+    assert (version, random, lengths, rows) == (1, 3, [9, 4, 12], None)
+    assert list(settings.items()) == list(known.items())

@@ -1,0 +1,195 @@
+"""Whether a video is whole: files that are cut or damaged, and those that only look so."""
+
+import random
+import re
+import struct
+
+import pytest
+import video_files
+from video_files import coded, encode, film, numbers
+
+from mas import video
+from mas.video import containers
+
+FRAMES = 40
+KINDS = {
+    "x.avi": ("mpeg4", None),
+    "x.mp4": ("libx264", None),
+    "x.mkv": ("libx264", None),
+    "x.webm": ("libvpx", None),
+    "x.flv": ("flv", None),
+    "x.wmv": ("wmv2", None),
+    "x.gif": ("gif", None),
+    "x.ogv": ("libvpx", "ogg"),
+    "x.mpg": ("mpeg2video", None),
+    "x.ts": ("libx264", None),
+    "x.m2ts": ("libx264", None),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """{name: bytes} of a file of each kind."""
+    folder, files = tmp_path_factory.mktemp("whole"), {}
+    noise = video_files.noise(FRAMES, size=(64, 48)) // 4
+    for name, (codec, muxer) in KINDS.items():
+        options = {"g": "12", "deadline": "realtime"} if codec == "libvpx" else {"g": "12"}
+        pixels = "rgb8" if codec == "gif" else "yuv420p"
+        stream = film(coded(FRAMES) + noise, codec, pixels, **options)
+        files[name] = encode(folder / name, stream, muxer=muxer).read_bytes()
+    return files
+
+
+def read(path, **options):
+    """Numbers of the frames, and the reason for which there are no more."""
+    found = []
+    try:
+        for image in video.frames(path, **options):
+            found.append(image)
+    except video.VideoError as error:
+        return numbers(found) if found else [], str(error)
+    return numbers(found) if found else [], ""
+
+
+def taken(path):
+    """Numbers of the frames that decode, and what is said to be missing."""
+    reasons = []
+    found, error = read(path, damaged=reasons.append)
+    assert not (error and reasons) and len(reasons) < 2
+    return found, error or "".join(reasons)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whole_files_are_whole(whole, name, tmp_path):
+    (tmp_path / name).write_bytes(whole[name])
+    assert read(tmp_path / name) == taken(tmp_path / name) == (list(range(FRAMES)), "")
+    assert not containers.check(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("share", [0.002, 0.3, 0.6, 0.85, 0.9, 0.97])
+def test_a_file_that_is_cut_is_refused_or_taken_as_far_as_it_goes(whole, name, share, tmp_path):
+    path, data = tmp_path / name, whole[name]
+    end = int(len(data) * share) | 1  # no multiple of a packet
+    path.write_bytes(data[:end])
+    found, reason = read(path)
+    if found == list(range(FRAMES)) and not reason:
+        assert share == 0.97  # what was cut off are no pictures
+        return
+    assert reason.startswith(("truncated: ", "not a video")), reason
+    found, told = taken(path)
+    assert found == sorted(set(found)) and len(found) <= FRAMES
+    assert told == reason
+    if found:
+        assert re.search(rf"\b{len(found)} (frame|of {FRAMES} declared)", reason), reason
+    for function in (video.measure, lambda path: list(video.frames(path))):
+        with pytest.raises(video.VideoError, match=re.escape(reason)):
+            function(path)
+
+
+# Within a packet of ASF or of a program stream, and in the images of a gif, nothing tells.
+@pytest.mark.parametrize("name", sorted(KINDS.keys() - {"x.wmv", "x.mpg", "x.gif"}))
+@pytest.mark.parametrize("damage", ["zeros", "gap"])
+def test_a_file_that_is_damaged_inside(whole, name, damage, tmp_path):
+    """No frame is lost in silence."""
+    rng, data = random.Random(f"{name} {damage}"), whole[name]
+    for _ in range(6):
+        start, length = int(len(data) * rng.uniform(0.2, 0.8)), rng.choice([300, 1500])
+        filling = bytes(length) if damage == "zeros" else b""
+        path = tmp_path / name
+        path.write_bytes(data[:start] + filling + data[start + length :])
+        found, reason = read(path)
+        assert reason or len(found) == FRAMES
+        assert not reason or reason.startswith(("damaged: ", "truncated: ", "not a", "holds no"))
+        found, told = taken(path)
+        assert told == reason and len(found) <= FRAMES
+
+
+def test_what_is_damaged_is_counted(tmp_path):
+    """Three pictures of a film of pictures that stand alone."""
+    path = encode(tmp_path / "x.avi", film(coded(FRAMES), "png", "rgb24"))
+    data = path.read_bytes()
+    places = [match.start() for match in re.finditer(b"00dc", data)][1:]  # the first in its header
+    for number in (7, 8, 30):
+        middle = places[number] + 8 + int.from_bytes(data[places[number] + 4 :][:4], "little") // 2
+        data = data[:middle] + bytes(60) + data[middle + 60 :]
+    path.write_bytes(data)
+    found, reason = read(path)
+    assert found == list(range(7))
+    assert reason == "damaged: 3 of 40 frames cannot be decoded, the first is frame 7"
+    rest = [number for number in range(FRAMES) if number not in (7, 8, 30)]
+    assert taken(path) == (rest, reason)
+    start = places[20]
+    path.write_bytes(data[:start] + b"XXXX" + data[start + 4 :])
+    assert read(path)[1] == "damaged: 4 of 40 frames cannot be decoded, the first is frame 7"
+
+
+def test_long_sound_and_times_without_rate_are_no_loss(tmp_path):
+    for name, codec in (("x.mkv", "libx264"), ("x.flv", "flv"), ("x.mp4", "libx264")):
+        path = encode(tmp_path / name, film(coded(FRAMES), codec), sound=4)
+        assert read(path) == (list(range(FRAMES)), ""), name
+    times = [*range(0, 400, 40), *range(1000, 7000, 200)]
+    path = encode(tmp_path / "pause.webm", film(coded(FRAMES), "libvpx-vp9", times=times))
+    assert read(path) == (list(range(FRAMES)), "")
+
+
+def test_what_stands_behind_the_pictures_may_be_cut_off(tmp_path):
+    """The index of an avi, the cues of a Matroska, boxes behind the pictures, sound at the end."""
+    for name, codec, mark, options in (
+        ("x.avi", "mpeg4", b"idx1", {}),
+        ("x.mkv", "libx264", b"\x1c\x53\xbb\x6b", {}),
+        ("x.mp4", "libx264", b"free", {"movflags": "faststart"}),
+    ):
+        path = encode(tmp_path / name, film(coded(FRAMES), codec), **options)
+        if name == "x.mp4":
+            path.write_bytes(path.read_bytes() + struct.pack(">I4s", 1000, b"free") + bytes(500))
+        data = path.read_bytes()
+        for end in (data.rindex(mark) + 20, data.rindex(mark) + 8):
+            path.write_bytes(data[:end])
+            assert read(path) == (list(range(FRAMES)), ""), name
+    path = encode(tmp_path / "x.mp4", film(coded(10)), sound=20, movflags="faststart")
+    assert read(video_files.cut(path, path.stat().st_size - 5)) == (list(range(10)), "")
+
+
+def test_missing_bytes_are_counted(whole, tmp_path):
+    for name in ("x.mkv", "x.webm", "x.wmv", "x.flv", "x.mpg", "x.ogv"):
+        data = whole[name]
+        middle = len(data) // 2 + 51
+        (tmp_path / name).write_bytes(data[:middle])
+        missing = video.missing_bytes(tmp_path / name)
+        assert 0 < missing <= len(data) - middle, name
+        if name in ("x.mkv", "x.webm"):
+            assert missing == len(data) - middle
+
+
+def test_every_form_of_a_declared_length(tmp_path):
+    """64 bits, two bytes; no length at all; several chunks of RIFF."""
+    ftyp, box = b"\0\0\0\x10ftyp" + bytes(8), struct.Struct(">I4sQ")
+    ebml, segment = b"\x1a\x45\xdf\xa3\x80", b"\x18\x53\x80\x67"
+    movi = b"LIST" + struct.pack("<I", 4) + b"movi"
+    riff = b"RIFF" + struct.pack("<I", 4 + len(movi)) + b"AVI " + movi
+    cut = b"RIFF" + struct.pack("<I", 116) + b"AVIXLIST" + struct.pack("<I", 104) + b"movi"
+    for data, missing in (
+        (ftyp + box.pack(1, b"mdat", 1000), 1000 - 16),
+        (ftyp + box.pack(0, b"moov", 1000), 0),
+        (ebml + segment + b"\x42\x00", 512),
+        (ebml + segment + b"\x01" + b"\xff" * 7, 0),
+        (riff, 0),
+        (riff + cut, 100),
+    ):
+        (tmp_path / "x").write_bytes(data)
+        assert video.missing_bytes(tmp_path / "x") == missing
+    (tmp_path / "x").write_bytes(ftyp)
+    assert containers.check(tmp_path / "x").place == 16  # where its index should begin
+
+
+def test_no_container_is_read_for_ever_or_raises(whole, tmp_path):
+    """Whatever the bytes are: the walks end, with an answer."""
+    rng = random.Random(0)
+    for name, data in whole.items():
+        for _ in range(40):
+            changed = bytearray(data[: rng.randrange(1, len(data))])
+            for _ in range(rng.choice([1, 5, 50])):
+                changed[rng.randrange(min(len(changed), 600))] = rng.choice([0, 1, 127, 128, 255])
+            (tmp_path / "x").write_bytes(changed)
+            assert containers.check(tmp_path / "x").missing >= 0, name
