@@ -23,7 +23,7 @@ _NPZ = "or their features (.npz)"
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What a kind does, its usage, the flags of its lists, and those that it must have."""
+    """What a kind does, its usage, the flags of its lists, and the flags that it needs."""
 
     summary: str
     usage: str

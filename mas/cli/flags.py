@@ -132,7 +132,7 @@ class Flags:
             absl.DEFINE_alias(known.alias, name, flag_values=self._values)
 
     def parse(self, arguments: Sequence[str], others: int = 0) -> list[str]:
-        """Reads a command line; returns what is no flag, of which there may be so many.
+        """Reads a command line; returns the words that are not flags; none with others=0.
 
         Raises:
             HelpWanted: --help or --helpfull was given.

@@ -206,7 +206,7 @@ def _draw_retrieval(given):
 
 
 def _class_names(given, path, highest, facts=None):
-    """Those of --classes, else those that are found, else None."""
+    """Names from --classes, or found beside the data; None without any."""
     if given.classes:
         return accuracy.class_names(given.classes, highest)
     return visualize.find_class_names(path, highest, facts)

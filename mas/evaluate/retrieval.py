@@ -162,7 +162,7 @@ def nearest(gallery: Features, queries: Features, k: int) -> Neighbours:
 
     Args:
         gallery: features that are searched.
-        queries: those that search, of the same width.
+        queries: features of the same width.
         k: how many; fewer where the gallery has fewer.
     """
     rows = {video: row for row, video in enumerate(gallery.videos)}

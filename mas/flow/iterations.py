@@ -153,7 +153,7 @@ def _iterate(fast, twice, size, kept, state, data, middle, new, errors):
     """One iteration, from `state` to `middle`, or two in one pass over memory, on to `new`.
 
     The second follows two rows behind the first. `middle` need not hold more than `kept` rows: when
-    it is full, those that are still needed move to its start.
+    it is full, the rows that are still needed move to its start.
 
     Returns:
         The sums of squared changes of both, not added in OpenCV's order.
@@ -203,7 +203,7 @@ def _iterate(fast, twice, size, kept, state, data, middle, new, errors):
 
 @helper
 def _total(width, errors):
-    """The sum of the columns' errors but for the first's."""
+    """The sum of the columns' errors, without the first column's."""
     total = 0.0
     for x in range(1, width):
         total += errors[x]

@@ -99,7 +99,7 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
 
     Returns:
         All videos in order, and how many go to a shard. Neither ever changes: a shard is written
-        again from the videos that belong to it, and would lose those that another number put
+        again from the videos that belong to it, and would lose videos that another number put
         elsewhere.
 
     Raises:

@@ -141,7 +141,7 @@ class Film:
         self._order.clear()
 
     def _decoded(self):
-        """Yields what the decoder makes of the packets; those that it refuses are lost."""
+        """Yields what the decoder makes of the packets; a packet that it refuses is lost."""
         for packet in self._read():
             try:
                 yield from self.stream.codec_context.decode(packet)
