@@ -3,10 +3,10 @@
 Wang et al., CVPR 2019, section 3.3. Loops are compiled by Numba and release the interpreter lock.
 """
 
-import numba
 import numpy as np
 
 from mas.statistics import regions
+from mas.statistics.compiled import loop
 from mas.statistics.names import COLOURS
 
 CHANNELS = 3
@@ -113,13 +113,13 @@ def _octant_of_mode(rgb, parts):
     return find
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _octant(red, green, blue):
     """Number of an octant from 0: blue, cyan, magenta, white, black, green, red, yellow."""
     return 4 * (blue < 128) + 2 * (red >= 128) + (green >= 128)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _most_frequent(ordered):
     """The value that a sorted list holds most often, the first on ties."""
     best, longest, start = ordered[0], 0, 0
@@ -131,7 +131,7 @@ def _most_frequent(ordered):
     return best
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _histograms(rgb, piece, members):
     """Least and largest counts of any frame (regions, 3, 256), and octants (pieces, 8)."""
     shape = (len(members), CHANNELS, LEVELS)
@@ -148,7 +148,7 @@ def _histograms(rgb, piece, members):
     return lowest, highest, octants
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _count_frame(frame, piece, counts, octants):
     """Adds the pixels of a frame to the counts of their pieces."""
     size = len(frame)
@@ -162,7 +162,7 @@ def _count_frame(frame, piece, counts, octants):
             octants[part, _octant(red, green, blue)] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _widen(member, counts, total, lowest, highest):
     """Lets a region's least and largest counts take in one frame; `total` is room to work."""
     for channel in range(CHANNELS):

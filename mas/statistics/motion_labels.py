@@ -5,10 +5,10 @@ as OpenCV does, so that the threads of a `tf.data` pipeline run side by side.
 """
 
 import cv2
-import numba
 import numpy as np
 
 from mas.statistics import regions
+from mas.statistics.compiled import loop
 from mas.statistics.names import COMPONENTS
 
 BINS = 8  # of 45 degrees
@@ -109,7 +109,7 @@ def _location_and_direction(magnitude, direction):
     return 1 + location, 1 + direction[location].argmax()
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _boundaries(flow):
     """Sums over time of both derivatives of u and v, and each field's own summed magnitude.
 
@@ -136,7 +136,7 @@ def _boundaries(flow):
     return total.astype(np.float32), energy
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _three_rows(field, c, y, column, slope):
     """Sum of the rows y - 1, y, y + 1, and row y - 1 less row y + 1, borders reflected."""
     size = field.shape[0]
@@ -150,7 +150,7 @@ def _three_rows(field, c, y, column, slope):
         line[size + 1] = line[size]
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _piece_histograms(magnitude, angle, piece, pieces):
     """Magnitudes by direction (pieces, 8), and their plain sums (pieces,)."""
     size = magnitude.shape[0]
