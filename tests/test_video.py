@@ -270,6 +270,10 @@ def test_a_jump_that_ends_elsewhere_is_made_good(tmp_path, decoded, monkeypatch)
     wrong = dataclasses.replace(facts, keys="0,11*17")
     assert numbers(video.pick(path, [5, 150, 190], None, wrong)) == [5, 150, 190]
     seek = films.Film.seek
+    with monkeypatch.context() as patch:
+        patch.setattr(films.Film, "seek", lambda film, time: False)
+        assert numbers(video.pick(path, [150, 5], None, facts)) == [150, 5]
+        assert video.measure(path).times == ""
     monkeypatch.setattr(films.Film, "seek", lambda film, time: seek(film, time + 90))
     assert video.measure(path).times == ""
 

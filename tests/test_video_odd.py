@@ -119,7 +119,7 @@ def test_a_file_that_names_others_is_no_video(tmp_path):
 
 def test_a_picture_may_not_take_all_memory(tmp_path, monkeypatch):
     path = encode(tmp_path / "x.mp4", film(coded(5)))
-    monkeypatch.setattr("mas.video.film.MOST_PIXELS", 1000)
+    monkeypatch.setattr(opening, "MOST_PIXELS", 1000)
     assert "none of 5 of the codec mpeg4" in refused(path)
 
 
@@ -252,6 +252,12 @@ def test_progressive_frames_of_a_mixed_film_are_not_filtered(shared):
     plain, filtered = decode(path), decode(path, deinterlace=True)
     np.testing.assert_array_equal(filtered[:24], plain[:24])
     assert (filtered[24:] != plain[24:]).any((1, 2, 3)).all()
+
+
+def test_what_cannot_be_deinterlaced_says_so(tmp_path):
+    path = encode(tmp_path / "x.mkv", film(np.zeros((3, 2, 2, 3), np.uint8), "ffv1", "yuv444p"))
+    with pytest.raises(video.VideoError, match="cannot be deinterlaced: Invalid argument"):
+        decode(path, deinterlace=True)
 
 
 # Rates.

@@ -105,6 +105,45 @@ def test_a_file_that_is_damaged_inside(whole, name, damage, tmp_path):
         assert told == reason and len(found) <= FRAMES
 
 
+def mutated(data, rng):
+    """The bytes of a file, somehow changed."""
+    data, length = bytearray(data), len(data)
+    start, other = rng.randrange(length), rng.randrange(length)
+    kind = rng.choice(["bits", "head", "zeros", "cut", "drop", "insert", "move"])
+    if kind in ("bits", "head"):
+        end = length if kind == "bits" else min(length, 700)
+        for _ in range(rng.choice([1, 5, 50])):
+            data[rng.randrange(end)] = rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])
+    elif kind == "zeros":
+        data[start : start + 500] = bytes(len(data[start : start + 500]))
+    elif kind == "insert":
+        data[start:start] = rng.randbytes(rng.choice([1, 50, 2000]))
+    elif kind == "move":
+        data[start:start] = data[other : other + 500]
+    else:
+        del data[start : None if kind == "cut" else start + rng.choice([1, 100, 3000])]
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))]
+)
+def test_changed_files_are_whole_or_named(whole, seed, tmp_path):
+    """All frames, or one line: no other error, and nothing for ever."""
+    rng = random.Random(seed)
+    for name, data in whole.items():
+        for _ in range(15):
+            path = tmp_path / name
+            path.write_bytes(mutated(data, rng))
+            options = {"size": (32, 24), "fps": rng.choice([None, 10]), "deinterlace": True}
+            for damaged in (None, str):
+                try:
+                    list(video.frames(path, damaged=damaged, **options))
+                    video.measure(path)
+                except video.VideoError as error:
+                    assert 0 < len(str(error)) < 200 and "\n" not in str(error)
+
+
 def test_what_is_damaged_is_counted(tmp_path):
     """Three pictures of a film of pictures that stand alone."""
     path = encode(tmp_path / "x.avi", film(coded(FRAMES), "png", "rgb24"))

@@ -136,8 +136,8 @@ def _reached(path, wanted, facts):
             key = int(np.searchsorted(keys, index, "right")) - 1
             if key >= 0 and keys[key] > position:
                 start = int(times[keys[key]])
-                film.seek(start - facts.lead)
-                frames = _frames(film, start)
+                there = film.seek(start - facts.lead)
+                frames = _frames(film, start) if there else iter(())
             frame = next((f for f in frames if f.pts is None or f.pts >= times[index]), None)
             yield index, frame if frame is not None and frame.pts == times[index] else None
             position = index + 1

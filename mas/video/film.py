@@ -10,12 +10,11 @@ from typing import Any
 
 from mas import lazy
 from mas.files import PathLike
-from mas.video import containers
+from mas.video import containers, opening
 from mas.video.opening import NO_FRAME, VideoError, choose, codec_name, open_container
 
 av = lazy.module("av")
 
-MOST_PIXELS = 2**26  # of a picture, 8192 x 8192: a damaged size must not take all memory
 MOST_ERRORS = 100  # reads that fail one after the other until a file counts as read to its end
 USUAL_RATE = 25  # frames per second, where a file tells neither times nor a rate
 
@@ -63,7 +62,7 @@ class Film:
         context = self.stream.codec_context
         # Several files at a time are faster than several threads on each.
         context.thread_count, context.thread_type = 1, "NONE"
-        context.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "crccheck"}
+        context.options = {"max_pixels": str(opening.MOST_PIXELS), "err_detect": "crccheck"}
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 0)
         self.step = max(1, round(1 / (self.rate or USUAL_RATE) / self.stream.time_base))
         self.keys: dict[int, int] = {}
@@ -135,10 +134,18 @@ class Film:
             before = shot
         self._shown -= before is not None
 
-    def seek(self, time: int) -> None:
-        """Goes to the last key frame that is not after a time, in the units of the stream."""
-        self._container.seek(time, stream=self.stream)
+    def seek(self, time: int) -> bool:
+        """Goes to the last key frame that is not after a time, in the units of the stream.
+
+        Returns:
+            Whether the container could; where the film is otherwise is not known.
+        """
         self._order.clear()
+        try:
+            self._container.seek(time, stream=self.stream)
+        except av.error.FFmpegError:
+            return False
+        return True
 
     def _decoded(self):
         """Yields what the decoder makes of the packets; a packet that it refuses is lost."""

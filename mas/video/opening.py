@@ -19,6 +19,7 @@ FORMATS = (
     "avi,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpeg,mpegts,mpegvideo,m4v,h264,hevc,obu,mjpeg,vc1,"
     "flv,live_flv,asf,gif,ogg,dv,mxf,nut,rm,ivf,yuv4mpegpipe,wtv,nsv"
 )
+MOST_PIXELS = 2**26  # of a picture, 8192 x 8192: a damaged size must not take all memory
 DEFAULT, ATTACHED = 1, 1 << 10  # AV_DISPOSITION_*
 NO_FRAME = "holds no frame that can be decoded"
 KINDS = (
@@ -56,10 +57,14 @@ def open_container(path: PathLike) -> Any:
     with open(path, "rb") as file:  # a forbidden file says so itself
         if not file.read(1):
             raise VideoError("the file is empty")
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    options = {
+        "container_options": {"format_whitelist": FORMATS, "protocol_whitelist": "file"},
+        "options": {"max_pixels": str(MOST_PIXELS)},  # to open may mean to decode a picture
+        "metadata_errors": "replace",
+    }
     try:
         # Absolute: FFmpeg takes what stands before a colon at the start for a protocol.
-        return av.open(os.path.abspath(path), metadata_errors="replace", container_options=options)
+        return av.open(os.path.abspath(path), **options)
     except av.error.FFmpegError as error:
         raise VideoError(_nothing(path, "not a video that the decoder can open")) from error
 

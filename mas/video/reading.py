@@ -121,6 +121,13 @@ def resampled(
 
 def _deinterlaced(shots):
     """The pictures with the lines of one field filled in from its neighbours, if interlaced."""
+    try:
+        yield from _filtered(shots)
+    except av.error.FFmpegError as error:
+        raise VideoError(f"its frames cannot be deinterlaced: {error.strerror}") from error
+
+
+def _filtered(shots):
     graph, form, waiting = None, None, collections.deque()
     for number, shot in enumerate(shots):
         frame = shot.frame
@@ -138,7 +145,7 @@ def _deinterlaced(shots):
 def _bwdif(frame):
     graph = av.filter.Graph()
     graph.threads = 1
-    source = graph.add_buffer(template=frame)
+    source = graph.add_buffer(template=frame, time_base=Fraction(1, 1000))  # of any unit
     bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
     graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
     return graph
