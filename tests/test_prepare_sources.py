@@ -1,4 +1,4 @@
-"""Preparation and its files: odd, damaged, changed, of one stem, and those that never end."""
+"""Preparation and its files: odd, damaged, changed, of one stem, and endless."""
 
 import csv
 import json
@@ -109,8 +109,8 @@ def test_damaged_files_are_taken_in_part_and_reported(tmp_path, form, caplog):
     again = run(videos, output, form=form)  # it stays
     assert again.videos == ["a", "b"] and again.damaged == data.damaged
     (videos / "b.mkv").write_bytes(whole)
-    mended = run(videos, output, form=form, update=True)
-    assert shown(mended, "b") == list(range(40)) and mended.damaged == {}
+    updated = run(videos, output, form=form, update=True)
+    assert shown(updated, "b") == list(range(40)) and updated.damaged == {}
     assert not (output / "damaged.csv").exists()
 
 

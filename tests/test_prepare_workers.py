@@ -138,7 +138,7 @@ def test_the_total_is_what_was_done_and_what_is_declared_for_the_rest():
     assert bar.frames() == (0, None)
     for video_id, declared in ((0, 10), (1, 30), (2, 0)):
         bar.note({"video": video_id, "ask": "count"}, {"declared": declared})
-    assert bar.frames() == (0, 80)  # those that are not known have the mean, 20
+    assert bar.frames() == (0, 80)  # an unknown length counts as the mean, 20
     bar.note({"video": 0}, {"done": 4})
     assert bar.frames() == (4, 80)
     bar.note({"video": 0}, {"frames": 12})

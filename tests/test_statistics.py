@@ -103,7 +103,7 @@ def test_layout_of_the_arrays_does_not_matter():
     for view in views:
         np.testing.assert_array_equal(statistics.motion(view(flow)), motion)
         np.testing.assert_array_equal(statistics.appearance(view(rgb)), appearance)
-    assert len(compiled("motion")["_boundaries"].signatures) == 1  # and no layout compiles anew
+    assert len(compiled("motion")["_boundaries"].signatures) == 1  # and no layout compiles again
     assert len(compiled("appearance")["_histograms"].signatures) == 1
 
 

@@ -7,7 +7,7 @@ The functions take arrays and return figures, bytes or text; `write` puts them o
     mas.visualize.write("statistics.png", figure)
 
 A file a picture: `clip`, `statistics`, `attention`, `views`, `retrieval`, `embedding`; `training`
-those that TensorBoard gets.
+draws for TensorBoard.
 """
 
 from mas.visualize.attention import (

@@ -86,7 +86,7 @@ def clip_pictures(
         dpi: of the pictures: a figure of 11 inches becomes 660 pixels.
 
     Returns:
-        {name: uint8 (clips, H, W, 3)} of "statistics" and "attention", those that can be drawn.
+        {name: uint8 (clips, H, W, 3)} of "statistics" and "attention", where they can be drawn.
     """
     found: dict[str, list] = {}
     fits = all("flow" in c and c["rgb"].shape[1] % statistics.regions.UNIT == 0 for c in clips)
