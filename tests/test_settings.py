@@ -172,3 +172,9 @@ def test_the_short_help_leaves_out_what_few_need(monkeypatch):
     assert "  --word            A word: a, b. (a)" in short and "--size" not in short
     assert "In full" in full and "--size            A size. (4x2)" in full
     assert max(map(len, full.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("name", "value"), [("momentum", 1.0), ("learning_rate", 0.0)])
+def test_a_bound_that_must_not_be_reached(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .* Received: {name}={value}"):
+        Optimisation(**{name: value})
