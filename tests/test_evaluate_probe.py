@@ -175,3 +175,39 @@ def test_labels_and_groups_are_checked_before_anything_is_extracted(
     ):
         with pytest.raises(ValueError, match=words):
             Probe("knn", **settings)(run, data, **given)
+
+
+# One number tells the classes apart; another, shared and ten times larger, drowns it in a cosine.
+SHARED = [[x * 0.1, 10 + 5 * y] for x in (-1, 1) for y in (-0.9, -0.3, 0.3, 0.9)]
+ASKED = [[x * 0.1, 10 + 5 * y] for x in (-1, 1) for y in (-0.95, 1)]
+
+
+def test_whitening_shows_what_a_shared_direction_drowns():
+    trained, tested = of(SHARED, [0] * 4 + [1] * 4), of(ASKED, [0, 0, 1, 1], list("abcd"))
+    result = Probe("knn", whiten=2)(videos=trained, test=tested)
+    assert result.accuracy == 1 and result.whiten == 2
+    assert "whitened to 2 numbers by a PCA of the training videos" in result.text
+    # The PCA sees the training alone: a far test video changes no other's neighbours.
+    far = of([*ASKED, [1e6, -1e6]], [0, 0, 1, 1, 0], list("abcde"))
+    rows = Probe("knn", whiten=2)(videos=trained, test=far).tables["predictions.csv"][1]
+    assert [row[2] for row in rows[:4]] == [0, 0, 1, 1]
+    with pytest.raises(ValueError, match="whiten must be below 8.*whiten=8"):
+        Probe("knn", whiten=8)(videos=trained, test=tested)
+
+
+def test_each_fold_is_whitened_without_its_group(monkeypatch):
+    fitted = []
+    monkeypatch.setattr(
+        classifiers, "whitening", lambda v, n: fitted.append(len(v)) or features.whitening(v, n)
+    )
+    videos = [f"{group}_{number}" for group in "abcd" for number in range(2)]
+    values = [SHARED[row] for row in (0, 4, 1, 5, 2, 6, 3, 7)]
+    result = Probe("knn", groups="(.)_", whiten=2)(videos=of(values, [0, 1] * 4, videos))
+    assert fitted == [6] * 4 and result.accuracy == 1
+
+
+def test_features_that_were_whitened_apart_are_not_compared():
+    trained = features.whitened(of(SHARED, [0] * 4 + [1] * 4), 2)
+    tested = features.whitened(of(ASKED, [0, 0, 1, 1], list("abcd")), 2)
+    with pytest.raises(ValueError, match="videos must be features that are not whitened"):
+        Probe("knn")(videos=trained, test=tested)

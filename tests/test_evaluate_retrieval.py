@@ -235,3 +235,15 @@ def test_the_benchmark_s_ways_find_the_same(benchmark, monkeypatch):
     monkeypatch.setitem(benchmark.WAYS, "NumPy", lambda *_: expected[:, ::-1])
     with pytest.raises(SystemExit, match="NumPy: .* of the neighbours are others"):
         benchmark.compare(gallery, queries, 4)
+
+
+def test_whitening_takes_the_shared_direction_away():
+    values = [[x * 0.1, 10 + 5 * y] for x in (-1, 1) for y in (-0.9, -0.3, 0.3, 0.9)]
+    gallery = Features(np.array(values), list("abcdefgh"), np.array([0] * 4 + [1] * 4), {})
+    queries = Features(np.array([[-0.1, 10.0], [0.1, 15.0]]), ["x", "y"], np.array([0, 1]), {})
+    result = Retrieval(top=(3,), whiten=2)(videos=gallery, queries=queries)
+    neighbours = result.tables["neighbours.csv"][1]
+    assert result.accuracy == 1 and all(row[1] == row[4] for row in neighbours if row[2] <= 2)
+    assert "cosine distance, whitened to 2 numbers by a PCA of the gallery." in result.text
+    with pytest.raises(ValueError, match="whiten must be at most 2.*whiten=3"):
+        Retrieval(whiten=3)(videos=gallery, queries=queries)

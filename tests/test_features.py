@@ -399,3 +399,26 @@ def test_the_digest_is_that_of_earlier_versions(data, tiny, monkeypatch):
     version, (_, random, _), _, lengths, rows, settings = seen[0]
     assert (version, random, lengths, rows) == (1, 3, [9, 4, 12], None)
     assert list(settings.items()) == list(known.items())
+
+
+# ---- whitening -----------------------------------------------------------------------------------
+
+
+def test_whitened_features_have_unit_variance_and_no_covariance():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(30, 5)) @ rng.normal(size=(5, 5)) + 100
+    found = features.whitened(of(values, [0] * 30), 3)
+    np.testing.assert_allclose(found.values.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.cov(found.values.T), np.eye(3), atol=1e-5)
+    assert found.facts["whitened"] == 3
+    # The first direction is that of the largest eigenvalue.
+    _, directions = np.linalg.eigh(np.cov(values.T))
+    along = (values - values.mean(0)) @ directions[:, -1]
+    assert abs(np.corrcoef(along, found.values[:, 0])[0, 1]) == pytest.approx(1, abs=1e-6)
+
+
+def test_no_more_numbers_than_the_features_vary_in():
+    flat = np.random.default_rng(0).normal(size=(9, 2)) @ np.ones((2, 4))
+    for count, allowed in ((2, "at most 1, the directions"), (5, "at most 4"), (9, "below 9")):
+        with pytest.raises(ValueError, match=rf"whiten must be {allowed}.*whiten={count}"):
+            features.whitened(of(flat, [0] * 9), count)

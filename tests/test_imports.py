@@ -36,7 +36,7 @@ ROOMS = {
     "prepare": "",
     "sample": "",
     "convert": "keras tensorflow torch safetensors",
-    "features": "keras tensorflow",
+    "features": "keras tensorflow sklearn",
     "training": "keras tensorflow",
     "visualize": "keras tensorflow sklearn",
     "evaluate": "keras tensorflow sklearn",

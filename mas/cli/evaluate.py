@@ -47,7 +47,7 @@ KINDS = {
         "--model=RUN --data=DATA --output=FILE.npz",
         {"list": "Videos; without it, all of the data set."},
         ("model", "data", "output"),
-        ("columns", *_NETWORK),
+        ("columns", *_NETWORK, "whiten"),
     ),
     "retrieval": _Kind(
         "Nearest videos of the same class.",
@@ -101,6 +101,11 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
     ),
     "random": (False, "The same network with random weights.", {}),
     "seed": (0, "Of random weights, draws and the SVM's solver.", {"least": 0}),
+    "whiten": (
+        0,
+        "Whiten the features to this many numbers, by a PCA of these videos; 0 leaves them.",
+        {"least": 0},
+    ),
     "cache": (True, "Keep features in the user's cache folder, and read them there.", {}),
 }
 
@@ -258,6 +263,8 @@ def _write_features(given, call, options):
     if path.exists():
         logging.info("%s is replaced.", path)
     found = features.extract(*call, **options)
+    if given.whiten:
+        found = features.whitened(found, given.whiten)
     features.save(path, found)
     shape = lists.counted(len(found.videos), "video"), given.list or "all of the data set"
     text = (

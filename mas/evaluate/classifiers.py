@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from mas.checks import check_choice, refuse
-from mas.features import Features
+from mas.features import Features, check_whiten, whitening
 
 CLASSIFIERS = ("linear", "svm", "knn")
 
@@ -61,7 +61,9 @@ def classifier(name: str, k: int = 1, C: float = 1.0, seed: int = 0) -> Any:
     return pipeline.make_pipeline(preprocessing.StandardScaler(), last)
 
 
-def check(labels: np.ndarray, tested: Sequence[str], wanted: np.ndarray, k: int = 1) -> None:
+def check(
+    labels: np.ndarray, tested: Sequence[str], wanted: np.ndarray, k: int = 1, whiten: int = 0
+) -> None:
     """Refuses a training that cannot be tested.
 
     Args:
@@ -69,10 +71,11 @@ def check(labels: np.ndarray, tested: Sequence[str], wanted: np.ndarray, k: int 
         tested: ids of the test videos.
         wanted: int (test videos,).
         k: neighbours.
+        whiten: numbers that the features are whitened to; 0 leaves them.
 
     Raises:
         ValueError: a test label that no training video has, one class alone, or fewer training
-            videos than neighbours are needed.
+            videos than neighbours or whitening need.
     """
     unknown = np.flatnonzero(~np.isin(wanted, labels))
     if len(unknown):
@@ -84,10 +87,11 @@ def check(labels: np.ndarray, tested: Sequence[str], wanted: np.ndarray, k: int 
         raise ValueError(f"training must have two classes or more. Received: label {labels[0]}.")
     if k > len(labels):
         refuse("k", f"at most {len(labels)}, the training videos", k)
+    check_whiten(whiten, len(labels))
 
 
 def fit_predict(
-    make: Callable[[], Any], values: Any, labels: np.ndarray, tested: Features
+    make: Callable[[], Any], values: Any, labels: np.ndarray, tested: Features, whiten: int = 0
 ) -> np.ndarray:
     """Labels that a new classifier gives to some features.
 
@@ -96,6 +100,7 @@ def fit_predict(
         values: (videos, D) to train on.
         labels: int (videos,).
         tested: with labels, so that a label without training videos is refused.
+        whiten: numbers to which a PCA, fitted on `values`, whitens both; 0 leaves them.
 
     Returns:
         int (videos,).
@@ -106,13 +111,17 @@ def fit_predict(
     from sklearn import exceptions
 
     model, labels = make(), np.asarray(labels)
-    check(labels, tested.videos, tested.labels, getattr(model, "n_neighbors", 1))
+    check(labels, tested.videos, tested.labels, getattr(model, "n_neighbors", 1), whiten)
+    values, wanted = np.asarray(values, np.float64), np.asarray(tested.values, np.float64)
+    if whiten:
+        fitted = whitening(values, whiten)
+        values, wanted = fitted.transform(values), fitted.transform(wanted)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", exceptions.ConvergenceWarning)
-        model.fit(np.asarray(values, np.float64), labels)
+        model.fit(values, labels)
     if any(issubclass(warning.category, exceptions.ConvergenceWarning) for warning in caught):
         logging.warning("The classifier has not converged; a smaller C may help.")
-    return model.predict(np.asarray(tested.values, np.float64))
+    return model.predict(wanted)
 
 
 def groups(videos: Sequence[str], pattern: str) -> list[str]:
@@ -144,13 +153,16 @@ def groups(videos: Sequence[str], pattern: str) -> list[str]:
     return names
 
 
-def leave_one_out(found: Features, names: Sequence[str], make: Callable[[], Any]) -> list[Fold]:
+def leave_one_out(
+    found: Features, names: Sequence[str], make: Callable[[], Any], whiten: int = 0
+) -> list[Fold]:
     """Tests each group with a classifier trained on all others.
 
     Args:
         found: with labels.
         names: the group of each video.
         make: function that makes the classifier.
+        whiten: as for `fit_predict`: fitted for each fold, without the group that is tested.
 
     Returns:
         A `Fold` for each group, in the order of their names.
@@ -164,6 +176,7 @@ def leave_one_out(found: Features, names: Sequence[str], make: Callable[[], Any]
         rows = np.flatnonzero(inside)
         videos = [found.videos[row] for row in rows]
         tested = Features(found.values[rows], videos, found.labels[rows], found.facts)
-        predicted = fit_predict(make, found.values[~inside], found.labels[~inside], tested)
+        train = found.values[~inside], found.labels[~inside]
+        predicted = fit_predict(make, *train, tested, whiten)
         folds.append(Fold(str(name), rows, predicted))
     return folds

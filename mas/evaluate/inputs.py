@@ -236,8 +236,15 @@ def check_alike(first: Features, second: Features, names: Sequence[str]) -> None
         names: of the two, for errors.
 
     Raises:
-        ValueError: width, or one of the facts that both know, is not the same.
+        ValueError: width, or one of the facts that both know, is not the same; or they were
+            whitened apart.
     """
+    for name, part in zip(names, (first, second), strict=True):
+        if part.facts.get("whitened") and first.videos != second.videos:
+            raise ValueError(
+                f"{name} must be features that are not whitened: a PCA of their own puts them "
+                "beside no others. Whiten when they are compared."
+            )
     both: dict[str, list] = {"width": [part.values.shape[1] for part in (first, second)]}
     for name in ("digest", "weights", "seed", "pooling"):
         if name in first.facts and name in second.facts:

@@ -56,6 +56,12 @@ class Probe(Settings):
     )
     k: int = option(1, "Neighbours of knn.", least=1)
     C: float = option(1.0, "Inverse of the regularisation of linear and svm.", above=0)
+    whiten: int = option(
+        0,
+        "Whiten the features to this many numbers, by a PCA of the training videos alone; 0 leaves "
+        "them.",
+        least=0,
+    )
 
     def __post_init__(self):
         """Refuses settings of another classifier."""
@@ -117,7 +123,7 @@ class Probe(Settings):
         names = inputs.class_names(classes, train, source, highest)
         settings = made.settings(self, **given)
         if self.groups is None:
-            check(train.labels, tested.videos, tested.labels, self.k)
+            check(train.labels, tested.videos, tested.labels, self.k, self.whiten)
             _warn_of_both(train.videos, tested.videos)
             known = [side.features() for side in sides]
             inputs.check_alike(known[0], known[1], (train.name, tested.name))
@@ -126,7 +132,8 @@ class Probe(Settings):
         else:
             self._check_groups(train.videos, train.labels)
             known = [train.features()]
-            folds = leave_one_out(known[0], groups(known[0].videos, self.groups), self._maker(seed))
+            of = groups(known[0].videos, self.groups)
+            folds = leave_one_out(known[0], of, self._maker(seed), self.whiten)
             split = f"{train.said(known[0])}, leave one group out, {len(folds)} groups by "
             split += self.groups
         numbers = {"seed": seed, "split": split, "settings": settings}
@@ -136,7 +143,8 @@ class Probe(Settings):
         return lambda: classifier(self.classifier, self.k, self.C, seed)
 
     def _one_split(self, train, tested, seed):
-        predicted = fit_predict(self._maker(seed), train.values, train.labels, tested)
+        given = train.values, train.labels, tested
+        predicted = fit_predict(self._maker(seed), *given, self.whiten)
         return Fold("test", np.arange(len(tested.videos)), predicted)
 
     def _check_groups(self, videos, labels):
@@ -145,7 +153,7 @@ class Probe(Settings):
         for name in np.unique(names):
             inside = names == name
             tested = [video for video, there in zip(videos, inside, strict=True) if there]
-            check(labels[~inside], tested, labels[inside], self.k)
+            check(labels[~inside], tested, labels[inside], self.k, self.whiten)
 
     def _result(self, known, folds, names, numbers):
         train, tested = known[0], known[-1]
@@ -170,6 +178,7 @@ class Probe(Settings):
             "classifier": self.classifier,
             "k": self.k,
             "C": self.C,
+            "whiten": self.whiten,
             **numbers,
             "facts": tested.facts,
             "train_facts": train.facts,
@@ -180,6 +189,7 @@ class Probe(Settings):
 
     def _paragraph(self, found, shares, train, tested, numbers):
         how = _WORDS[self.classifier].format(k=self.k, C=self.C, seed=numbers["seed"])
+        how += report.whitened(self.whiten, "the training videos")
         ours, theirs = report.describe(tested), report.describe(train)
         text = f"Probe: {how}. Test on {numbers['split']}. {ours} "
         text += f"The training videos: {theirs} " if theirs != ours else ""

@@ -161,7 +161,19 @@ def describe(facts: dict[str, Any]) -> str:
     sentences.append(
         f"A video's features: {pooling} of the last convolution's map, mean over its clips."
     )
+    if facts.get("whitened"):
+        sentences.append(f"They are{whitened(facts['whitened'], 'themselves')[1:]}.")
     return " ".join([*sentences, *failures(facts)])
+
+
+def whitened(count: int, fitted: str) -> str:
+    """What whitening was done, as the end of a sentence; "" for none.
+
+    Args:
+        count: numbers that are kept; 0 is no whitening.
+        fitted: what the PCA was fitted on, in words.
+    """
+    return f", whitened to {count} numbers by a PCA of {fitted}" if count else ""
 
 
 def failures(facts: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from mas.checks import Settings, option
 from mas.evaluate import inputs, report
 from mas.evaluate.inputs import Classes, Inputs, Videos
 from mas.evaluate.report import Result
-from mas.features import Features, Sampling
+from mas.features import Features, Sampling, check_whiten, whitening
 
 tf = lazy.module("tensorflow")
 
@@ -41,6 +41,11 @@ class Retrieval(Settings):
 
     top: tuple[int, ...] = option(
         (1, 5, 10, 20, 50), "Nearest videos among which the query's class must be.", least=1
+    )
+    whiten: int = option(
+        0,
+        "Whiten the features to this many numbers, by a PCA of the gallery; 0 leaves them.",
+        least=0,
     )
 
     def __post_init__(self):
@@ -90,11 +95,13 @@ class Retrieval(Settings):
         gallery, asking = made.sides(videos=videos, queries=queries)
         gallery.labelled(2), asking.labelled(1)
         self._cut(gallery, asking, say=True)
+        check_whiten(self.whiten, len(gallery.videos))
         names = inputs.class_names(
             classes, gallery, source, int(max(gallery.labels.max(), asking.labels.max()))
         )
         known = (gallery.features(), asking.features())
         inputs.check_alike(*known, (gallery.name, asking.name))
+        known = self._whitened(*known)
         top = self._cut(*known)
         found = nearest(*known, max(*top, NAMED))
         recalls, chances = recall(found, *known, top), chance(found, *known, top)
@@ -106,6 +113,7 @@ class Retrieval(Settings):
             "gallery": _facts(gallery, known[0]),
             "queries": _facts(asking, known[1]),
             "classes": names,
+            "whiten": self.whiten,
             "settings": made.settings(self, videos=videos, queries=queries),
         }
         tables = {
@@ -117,6 +125,15 @@ class Retrieval(Settings):
         }
         text = _paragraph(numbers, (asking, gallery), known[::-1])
         return Result("retrieval", recalls[top[0]], text, numbers, tables=tables)
+
+    def _whitened(self, gallery, queries):
+        if not self.whiten:
+            return gallery, queries
+        fitted = whitening(gallery.values, self.whiten)
+        return tuple(
+            dataclasses.replace(side, values=fitted.transform(np.asarray(side.values, np.float64)))
+            for side in (gallery, queries)
+        )
 
     def _cut(self, gallery, queries, say=False):
         """The numbers of nearest videos that the gallery has."""
@@ -267,10 +284,11 @@ def _paragraph(numbers, sides, known):
     ours, theirs = (report.describe(part.facts) for part in known)
     found = ", ".join(f"{100 * value:.1f} at {k}" for k, value in numbers["recall"].items())
     random = ", ".join(f"{100 * value:.1f}" for value in numbers["chance"].values())
+    how = report.whitened(numbers["whiten"], "the gallery")
     own = "No query is in the gallery."
     if numbers["own"]:
         own = f"{numbers['own']} queries are in the gallery, too; none is its own neighbour."
-    texts = [f"Retrieval: {asking} query {searched} by cosine distance.", ours]
+    texts = [f"Retrieval: {asking} query {searched} by cosine distance{how}.", ours]
     texts += [] if ours == theirs else [f"The gallery: {theirs}"]
     texts += [own, f"Accuracy in percent: {found}; of a random order: {random}."]
     return " ".join(texts)

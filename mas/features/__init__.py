@@ -8,14 +8,18 @@ mas.features.save("test.npz", features)
 from mas.features.extraction import extract, modality_of
 from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, check_output, load, save
+from mas.features.whitening import check_whiten, whitened, whitening
 
 __all__ = [
     "Features",
     "PlainClips",
     "Sampling",
     "check_output",
+    "check_whiten",
     "extract",
     "load",
     "modality_of",
     "save",
+    "whitened",
+    "whitening",
 ]
