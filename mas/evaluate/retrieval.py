@@ -130,10 +130,12 @@ class Retrieval(Settings):
         if not self.whiten:
             return gallery, queries
         fitted = whitening(gallery.values, self.whiten)
-        return tuple(
-            dataclasses.replace(side, values=fitted.transform(np.asarray(side.values, np.float64)))
-            for side in (gallery, queries)
-        )
+
+        def of(side):
+            values = fitted.transform(np.asarray(side.values, np.float64))
+            return dataclasses.replace(side, values=values)
+
+        return of(gallery), of(queries)
 
     def _cut(self, gallery, queries, say=False):
         """The numbers of nearest videos that the gallery has."""
