@@ -126,7 +126,7 @@ class Retrieval(Settings):
         text = _paragraph(numbers, (asking, gallery), known[::-1])
         return Result("retrieval", recalls[top[0]], text, numbers, tables=tables)
 
-    def _whitened(self, gallery, queries):
+    def _whitened(self, gallery: Features, queries: Features) -> tuple[Features, Features]:
         if not self.whiten:
             return gallery, queries
         fitted = whitening(gallery.values, self.whiten)
