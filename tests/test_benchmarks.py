@@ -81,3 +81,49 @@ def test_sources(script, sample_data, monkeypatch, tmp_path, capsys):
         sources.main([])
     *_, ratio = capsys.readouterr().out.splitlines()
     assert re.match(r"video files / by OpenCV: \d+\.\d\d$", ratio)
+
+
+def test_flow(script, sample_data, monkeypatch, capsys):
+    with script("benchmarks/flow.py", f"--videos={sample_data / 'videos'}", "--pairs=2") as flow:
+        found = {"tvl1_opencv": (1.5, 0, 0, True), "tvl1": (0.25, 0, 0, True)}
+        assert flow.missed((171, 128), found) == []
+        found["tvl1"] = (0.2525, 0.01, 0.02, False)
+        assert [line.split(" at ")[0] for line in flow.missed((171, 128), found)] == [
+            f"tvl1 is not OpenCV {flow.cv2.__version__}'s",
+            "tvl1 is 5.94 times as fast as OpenCV",
+        ]
+        constants(monkeypatch, flow, SIZES=((44, 32),), ROUNDS=1, LEAST_RATIO=1e9)
+        assert flow.main([]) == 1
+    title, _, *rows, last = capsys.readouterr().out.splitlines()
+    assert title.startswith("44 x 32, 2 pairs, OpenCV ")
+    assert [row.split()[0] for row in rows] == [*flow.flow.METHODS]
+    assert last.startswith("MISSED: ")
+
+
+def test_the_rate_of_workers(script, monkeypatch, tmp_path):
+    """It counts from when each of two has ended a video until one has no other: videos 3 to 5."""
+
+    class Pool:
+        def __init__(self, count):
+            assert count == 2
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def run(self, jobs):
+            assert [job["video"] for job in jobs] == ["a", "b", "a", "b", "a", "b"]
+            for number, job in enumerate(jobs):
+                clock.append(number)
+                yield job, {"done": 3}
+                yield job, {"frames": 10}
+
+    clock = []
+    with script("benchmarks/prepare.py", "--videos=nowhere") as prepare:
+        constants(monkeypatch, prepare, EACH=3)
+        monkeypatch.setattr(prepare.workers, "Pool", Pool)
+        monkeypatch.setattr(prepare.time, "monotonic", lambda: 2.0 * len(clock))
+        paths = [tmp_path / "a.avi", tmp_path / "b.avi"]
+        assert prepare.rate(paths, prepare.prepare.Storage(), 2, tmp_path) == 30 / 6

@@ -48,89 +48,105 @@ class Tvl1:
 
     def between(self, first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
         """The flow between two pyramids of one size: float32 (height, width, 2)."""
-        if [scale.shape for scale in self._scales] != [image.shape for image in first]:
-            self._scales = [_Scale(image.shape, self._fast) for image in first]
-        coarser = None
+        shapes = [image.shape for image in first]
+        if [scale.shape for scale in self._scales] != shapes:
+            memory = _Memory(shapes[0])
+            self._scales = [_Scale(shape, memory, self._fast) for shape in shapes]
+        flow: list[np.ndarray] = []
         for scale, *images in reversed([*zip(self._scales, first, second, strict=True)]):
-            scale.begin(coarser)
-            scale.solve(*images)
-            coarser = scale
-        return np.dstack([self._scales[0].flow(k) for k in (U, V)])
+            flow = scale.solve(flow, *images)
+        return np.dstack(flow)
+
+
+class _Memory:
+    """What all scales work in, one after the other; it is as large as the first needs it."""
+
+    def __init__(self, shape):
+        height, width = shape
+        stride = _stride(width)
+        size = (height + 2) * stride
+        self.state, self.new = _fields(6, size), _fields(6, size)
+        self.data, self.errors = _fields(4, size), _fields(2, stride)
+        self.between = _fields(6, (ROWS + 1) * stride)
+        self.images = np.zeros(warping.size(shape), np.float32)
+        self.places = warping.places(width)
 
 
 class _Scale:
-    """One scale: its flow and dual fields, and the memory that it works in."""
+    """One scale of a pair of frames."""
 
-    def __init__(self, shape, fast):
+    def __init__(self, shape, memory, fast):
         self.shape = height, width = shape
-        self._fast = fast
-        self._stride = (width + LANES) // LANES * LANES  # at least one column more than the image
-        size = (height + 2) * self._stride
-        self._state, self._new = _fields(6, size), _fields(6, size)
-        self._data, self._errors = _fields(4, size), _fields(2, self._stride)
-        self._between = _fields(6, (ROWS + 1) * self._stride)
-        border = 2 * warping.BORDER
-        self._images = _fields(1, (height + border) * (width + border) * warping.CHANNELS)[0]
-        self._places = warping.places(width)
+        self._memory, self._fast, self._stride = memory, fast, _stride(width)
         self._y, self._x = np.indices(shape, np.float32)
         self._limit = float(np.float32(CHANGE**2 * height * width))
 
-    def flow(self, index):
-        """The image of u or v."""
-        return self._image(self._state[index])
+    def solve(self, coarser, first, second):
+        """The flow [u, v] between two images, from that of the next coarser scale, if there is."""
+        memory = self._memory
+        memory.state[:, : (self.shape[0] + 2) * self._stride] = 0
+        memory.new[:, : self._stride] = 0
+        memory.images[: warping.size(self.shape)] = 0
+        for index, field in enumerate(coarser):
+            field = cv2.resize(field, self.shape[::-1])
+            np.multiply(field, np.float32(1 / RATIO), out=self._image(memory.state[index]))
+        warping.differentiate(second, memory.images)
+        planes = None if warping.is_opencv() else warping.planes(memory.images, self.shape)
+        for _ in range(WARPS):
+            self._warp(first, planes)
+            above, outer = True, 0
+            while above and outer < OUTER:
+                for flow in self._flow():
+                    cv2.medianBlur(flow, MEDIAN, flow)
+                above = self._minimise()
+                outer += 1
+        return [flow.copy() for flow in self._flow()]
+
+    def _flow(self):
+        """The images of u and v."""
+        return [self._image(self._memory.state[index]) for index in (U, V)]
 
     def _image(self, field):
         height, width = self.shape
         rows = field[: (height + 2) * self._stride].reshape(-1, self._stride)
         return rows[1 : height + 1, :width]
 
-    def begin(self, coarser):
-        """Begins with no flow, or that of the next coarser scale, and no dual fields."""
-        self._state.fill(0)
-        for index in (U, V) if coarser else ():
-            flow = cv2.resize(coarser.flow(index), self.shape[::-1])
-            np.multiply(flow, np.float32(1 / RATIO), out=self.flow(index))
-
-    def solve(self, first, second):
-        """Improves the flow, warp by warp."""
-        warping.differentiate(second, self._images)
-        planes = None if warping.is_opencv() else warping.planes(self._images, self.shape)
-        for _ in range(WARPS):
-            self._warp(first, planes)
-            above, outer = True, 0
-            while above and outer < OUTER:
-                for flow in (self.flow(U), self.flow(V)):
-                    cv2.medianBlur(flow, MEDIAN, flow)
-                above = self._minimise()
-                outer += 1
-
     def _warp(self, first, planes):
         """Linearises the second image where the flow points to."""
+        memory = self._memory
+        state, data = memory.state, memory.data
         if not planes:
-            warping.warp(self._stride, first, self._images, self._places, self._state, self._data)
+            warping.warp(self._stride, first, memory.images, memory.places, state, data)
             return
-        maps = self._x + self.flow(U), self._y + self.flow(V)
+        u, v = self._flow()
+        maps = self._x + u, self._y + v
         for plane, index in zip(planes, (REST, DX, DY), strict=True):
-            cv2.remap(plane, *maps, cv2.INTER_CUBIC, self._image(self._data[index]))
-        warping.linearise(self._stride, first, self._state, self._data)
+            cv2.remap(plane, *maps, cv2.INTER_CUBIC, self._image(data[index]))
+        warping.linearise(self._stride, first, state, data)
 
     def _minimise(self):
         """The inner loop; whether the flow still changes."""
+        memory = self._memory
         swapped, above = minimise(
             self._fast,
-            self._state[0].size > LARGE,
+            self.shape[0] * self._stride > LARGE,
             *self.shape,
             self._stride,
             self._limit,
-            self._state,
-            self._data,
-            self._new,
-            self._errors,
-            self._between,
+            memory.state,
+            memory.data,
+            memory.new,
+            memory.errors,
+            memory.between,
         )
         if swapped:
-            self._state, self._new = self._new, self._state
+            memory.state, memory.new = memory.new, memory.state
         return above
+
+
+def _stride(width):
+    """Of the fields' rows: at least one column more than the image."""
+    return (width + LANES) // LANES * LANES
 
 
 def _fields(count, size):

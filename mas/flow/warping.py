@@ -161,6 +161,11 @@ linearise = entry(_linearise, f"(intp, {_IMAGE}, {_FIELDS}, {_FIELDS})")
 warp = HAS_FMA and entry(_warp, f"(intp, {_IMAGE}, {_FLAT}, {_PLACES}, {_FIELDS}, {_FIELDS})")
 
 
+def size(shape: tuple[int, int]) -> int:
+    """How many numbers `images` holds, for images of a shape."""
+    return (shape[0] + 2 * BORDER) * (shape[1] + 2 * BORDER) * CHANNELS
+
+
 def places(width: int) -> tuple[np.ndarray, np.ndarray]:
     """What `warp` needs for its own use."""
     return np.zeros((8, width), np.float32), np.zeros(width, np.int32)
@@ -168,8 +173,7 @@ def places(width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def planes(images: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
     """The image and its derivatives, float32 (height, width) each, for OpenCV."""
-    height, width = shape[0] + 2 * BORDER, shape[1] + 2 * BORDER
-    padded = images[: height * width * CHANNELS].reshape(height, width, CHANNELS)
+    padded = images[: size(shape)].reshape(shape[0] + 2 * BORDER, -1, CHANNELS)
     inner = padded[BORDER:-BORDER, BORDER:-BORDER]
     return [np.ascontiguousarray(inner[..., k]) for k in range(3)]
 
@@ -182,7 +186,7 @@ def is_opencv() -> bool:
     shape = height, width = 61, 64
     random = np.random.default_rng(0)
     image = random.uniform(0, 255, shape).astype(np.float32)
-    images = np.zeros((height + 2 * BORDER) * (width + 2 * BORDER) * CHANNELS, np.float32)
+    images = np.zeros(size(shape), np.float32)
     differentiate(image, images)
     state, data = np.zeros((2, 6, (height + 1) * width), np.float32)
     flow = random.normal(0, 20, (2, *shape)).astype(np.float32)
