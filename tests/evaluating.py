@@ -6,6 +6,7 @@ import json
 import cv2
 import keras
 import numpy as np
+import preparing
 
 from mas import backbones, cli, features, lists, records
 
@@ -30,7 +31,7 @@ def store(folder):
     for video, length in LENGTHS.items():
         images = [np.full((SIDE, SIDE, 3), grey(video, t), np.uint8) for t in range(length)]
         files = [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
-        records.write_folders(folder, records.Prepared(video, SIDE, SIDE, 25.0, files, [], []))
+        preparing.store(folder, records.Prepared(video, SIDE, SIDE, 25.0, files, [], []))
     records.write_description(folder, {"form": "folders", "method": "none"})
     return records.open_data(folder)
 

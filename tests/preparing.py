@@ -6,7 +6,7 @@ import pathlib
 
 import video_files
 
-from mas import prepare
+from mas import prepare, records
 from mas.prepare import extract, workers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -31,6 +31,12 @@ def run(videos, output, workers=2, **options):
 
 def run_noise(videos, output, form="shards", **options):
     return run(videos, output, form=form, size=video_files.SIZE, min_frames=2, **options)
+
+
+def store(folder, prepared):
+    """One video as folders, the way preparation takes."""
+    records.stage_folders(prepared, folder / "part")
+    records.place_folders(folder, prepared.video, folder / "part")
 
 
 def failures(output):

@@ -4,6 +4,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+import preparing
 import pytest
 import tensorflow as tf
 
@@ -35,7 +36,7 @@ def store(folder, form="shards", flow=True):
         u, v = [jpeg(columns + t) for t in pairs], [jpeg(0 * columns + 200 - t) for t in pairs]
         video = records.Prepared(f"class/v{number}", HEIGHT, WIDTH, 25.0, rgb, u, v)
         if form == "folders":
-            records.write_folders(folder, video)
+            preparing.store(folder, video)
         else:
             staged.append(folder / f"{number}.npz")
             records.stage(video, staged[-1])

@@ -152,7 +152,9 @@ def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted):
     (output / "staging").mkdir()
     for name in ("plan.json.tmp", "failures.csv.tmp", "videos-00009.tfrecord.tmp"):
         (output / name).write_text("half")
-    (output / "staging" / "0000000.npz.123.tmp").write_text("half")
+    (output / "staging" / "0000000.npz.123.tmp").write_text("half")  # of version 0.1
+    (output / "staging" / "0000000.npz.5f.part").write_text("half")
+    (output / "staging" / "0000001.npz.5e.part" / "u").mkdir(parents=True)
     run(videos, output)
     assert video_files.tree(output) == before
 

@@ -121,7 +121,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run(tmp_path):
     (tmp_path / "data" / "plan.json").write_text(json.dumps(known))
     (tmp_path / "data" / "jpegs_256" / "right").mkdir(parents=True)
     (tmp_path / "data" / "jpegs_256" / "right" / "a").write_text("in the way")
-    with pytest.raises(RuntimeError, match="A worker failed on .*a.avi: NotADirectoryError"):
+    with pytest.raises(RuntimeError, match="a.avi cannot be stored: .*Not a directory"):
         run(videos, tmp_path / "data", form="folders", flow="none")
     assert not (tmp_path / "data" / "failures.csv").exists()
 

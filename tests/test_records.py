@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import preparing
 import pytest
 import tensorflow as tf
 
@@ -27,7 +28,7 @@ def write(folder, form, flow=True, names=tuple(FRAMES)):
     videos = [prepared(name, flow) for name in names]
     if form == "folders":
         for video in videos:
-            records.write_folders(folder, video)
+            preparing.store(folder, video)
     else:
         for number in range(0, len(videos), 2):
             write_shard(folder, number // 2, videos[number : number + 2])
@@ -190,7 +191,7 @@ def test_names_that_a_reader_could_stumble_over(tmp_path):
     """A folder that ends like a file, one that is hidden, and the longest that there can be."""
     names = ("walk/a.jpg", ".hidden/b", "walk/" + 255 * "x")
     for name in names:
-        records.write_folders(tmp_path, records.Prepared(name, 1, 1, 0, [b"frame"], [], []))
+        preparing.store(tmp_path, records.Prepared(name, 1, 1, 0, [b"frame"], [], []))
     data = records.open_data(tmp_path)
     assert dict(zip(data.videos, data.lengths, strict=True)) == dict.fromkeys(names, 1)
 

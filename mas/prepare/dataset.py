@@ -1,7 +1,7 @@
 """Prepares a data set: what is done and what is left, the failures.
 
 OUTPUT/plan.json      settings; the videos in order and how many go to a shard, which decide them
-OUTPUT/staging/       videos whose shard is not complete yet
+OUTPUT/staging/       what workers write (*.part); videos whose shard is not complete yet
 OUTPUT/failures.csv   path, reason, also of earlier calls with other videos; absent without failures
 OUTPUT/damaged.csv    path, reason of the videos of which only a part decodes; absent without any
 OUTPUT/sources.csv    the file of each video, as it was when it was prepared
@@ -96,14 +96,15 @@ class _Run:
 
     def _clean(self):
         """Removes what a killed run left half-written."""
+        self.staging.mkdir(exist_ok=True)
         if self.storage.form == "shards":
-            self.staging.mkdir(exist_ok=True)
             records.restore_indices(self.root)
         else:
             (self.root / records.RGB_FOLDER).mkdir(exist_ok=True)
             records.remove_unfinished(self.root, self.plan)
-        for path in [*self.staging.glob("*.tmp"), *self.root.glob("*.tmp")]:
-            path.unlink(missing_ok=True)
+        for pattern in ("*.tmp", "*.part"):
+            for path in [*self.staging.glob(pattern), *self.root.glob(pattern)]:
+                records.remove(path)
 
     def _stored(self):
         """Ids of the videos that need no more work."""
@@ -134,10 +135,9 @@ class _Run:
         return self.positions[job["video"]] // self.per_shard
 
     def _job(self, name):
-        output = self._staged(name) if self.storage.form == "shards" else self.root
-        storage = self.storage.values()
+        output, storage = str(self._staged(name).absolute()), self.storage.values()
         self.sources.begin(name)
-        return {"video": name, "path": self.paths[name], "output": str(output), "storage": storage}
+        return {"video": name, "path": self.paths[name], "output": output, "storage": storage}
 
     def _ended(self, pool, jobs, progress):
         """Yields each job as it ends; the list of failures is kept meanwhile."""
@@ -149,9 +149,20 @@ class _Run:
                 self.failures[job["path"]] = answer["error"]
                 self._write_failures()
             else:
+                self._place(job["video"], answer["part"])
                 self._note_damage(job["path"], answer["damage"])
                 self.sources.end(job["video"])
             yield job
+
+    def _place(self, name, part):
+        """Gives what a worker stored its lasting name."""
+        try:
+            if self.storage.form == "shards":
+                os.replace(part, self._staged(name))
+            else:
+                records.place_folders(self.root, name, part)
+        except OSError as error:
+            raise RuntimeError(f"{self.paths[name]} cannot be stored: {error}.") from None
 
     def _write_failures(self):
         failures.write(self.root, {**self.earlier, **self.failures})

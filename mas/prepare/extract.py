@@ -9,12 +9,12 @@ import functools
 import itertools
 import json
 import os
-import pathlib
 import queue
 import sys
 import threading
 import time
 import traceback
+import uuid
 
 import cv2
 
@@ -103,7 +103,8 @@ def run(job, tell=None):
     """Carries out one job: {path, video, output, storage}.
 
     Returns:
-        {"frames": number of frames stored, "damage": what the file lacks} or {"error": the reason}.
+        {"frames": number of frames stored, "damage": what the file lacks, "part": what they are
+        stored in, OUTPUT and an ending of its own} or {"error": the reason}.
     """
     damage = []
     try:
@@ -116,11 +117,10 @@ def run(job, tell=None):
         return {"error": str(error)}
     except Exception as error:  # it is this video's alone, whatever it is
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    if storage.form == "shards":
-        records.stage(prepared, pathlib.Path(job["output"]))
-    else:
-        records.write_folders(job["output"], prepared)
-    return {"frames": prepared.frames, "damage": "; ".join(damage)}
+    part = f"{job['output']}.{uuid.uuid4().hex}.part"  # nobody else's, on this machine or another
+    stage = records.stage if storage.form == "shards" else records.stage_folders
+    stage(prepared, part)
+    return {"frames": prepared.frames, "damage": "; ".join(damage), "part": part}
 
 
 def foresee(job):

@@ -49,11 +49,13 @@ from mas.records.reading import (
 )
 from mas.records.videos import Videos, index_path
 from mas.records.writing import (
+    place_folders,
+    remove,
     remove_unfinished,
     restore_indices,
     stage,
+    stage_folders,
     write_description,
-    write_folders,
     write_shard,
 )
 
@@ -77,11 +79,13 @@ __all__ = [
     "read_failures",
     "read_index",
     "read_shard",
+    "place_folders",
+    "remove",
     "remove_unfinished",
     "restore_indices",
     "settings",
     "stage",
+    "stage_folders",
     "write_description",
-    "write_folders",
     "write_shard",
 ]

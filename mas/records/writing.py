@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -24,7 +25,10 @@ from mas.records.layout import (
 
 
 def stage(prepared: Prepared, path: PathLike) -> None:
-    """Puts one prepared video aside in a file of its own until its shard is written."""
+    """Puts one prepared video aside in a file of its own until its shard is written.
+
+    A killed process may leave a part of it: the file must get its lasting name afterwards.
+    """
     count = prepared.frames
     lengths = np.zeros((count, 3), "<u4")
     images = []
@@ -34,8 +38,7 @@ def stage(prepared: Prepared, path: PathLike) -> None:
         ]
         lengths[frame, : len(files)] = [len(file) for file in files]
         images += files
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
+    with _removed_on_error(path), open(path, "wb") as file:
         np.savez(
             file,
             video=prepared.video,
@@ -44,7 +47,24 @@ def stage(prepared: Prepared, path: PathLike) -> None:
             lengths=lengths,
             images=np.frombuffer(b"".join(images), np.uint8),
         )
-    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _removed_on_error(path):
+    """A full disk keeps no part of what did not fit."""
+    try:
+        yield
+    except OSError:
+        remove(path)
+        raise
+
+
+def remove(path: PathLike) -> None:
+    """Removes a file or a folder, where it is."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        pathlib.Path(path).unlink(missing_ok=True)
 
 
 def write_shard(
@@ -127,33 +147,39 @@ def _index_row(tf, example, position):
     )
 
 
-def write_folders(data: PathLike, prepared: Prepared) -> None:
-    """Writes one prepared video as folders; the RGB folder appears last, complete.
+def stage_folders(prepared: Prepared, folder: PathLike) -> None:
+    """Puts one prepared video aside as a folder of its own, until `place_folders` moves it."""
+    with _removed_on_error(folder):
+        for part in ("u", "v", "rgb"):
+            for number, image in enumerate(getattr(prepared, part), 1):
+                path = pathlib.Path(folder, part, FRAME_FILE.format(number))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(image)
+
+
+def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
+    """Makes what `stage_folders` wrote a video of the data set; the RGB folder appears last.
 
     An earlier one goes first, so that at no moment frames and flow are of different files.
     """
-    shutil.rmtree(pathlib.Path(data) / RGB_FOLDER / prepared.video, ignore_errors=True)
-    flow = pathlib.Path(data) / FLOW_FOLDER
-    for images, parent in (
-        (prepared.u, flow / "u"),
-        (prepared.v, flow / "v"),
-        (prepared.rgb, pathlib.Path(data) / RGB_FOLDER),
-    ):
-        if images:
-            _write_folder(parent / prepared.video, images)
-
-
-def _write_folder(folder, images):
-    temporary = folder.with_name(f".{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    for number, image in enumerate(images, 1):
-        (temporary / FRAME_FILE.format(number)).write_bytes(image)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    root = pathlib.Path(data)
+    places = {
+        "rgb": root / RGB_FOLDER,
+        "u": root / FLOW_FOLDER / "u",
+        "v": root / FLOW_FOLDER / "v",
+    }
+    shutil.rmtree(places["rgb"] / video, ignore_errors=True)
+    for part in ("u", "v", "rgb"):
+        images, place = pathlib.Path(folder, part), places[part] / video
+        if images.is_dir():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(images, place)
+    remove(folder)
 
 
 def remove_unfinished(data: PathLike, videos: Iterable[str]) -> None:
-    """Removes what a killed `write_folders` of some of these videos left half-written."""
+    """Removes what version 0.1 left half-written of some of these videos, when it was killed."""
     root = pathlib.Path(data)
     for top in (root / RGB_FOLDER, root / FLOW_FOLDER / "u", root / FLOW_FOLDER / "v"):
         for parent in {(top / video).parent for video in videos}:
