@@ -1,10 +1,14 @@
 """The layers of the backbones against plain loops: padding, pools, gates."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from mas.backbones import padding, pool, units
+from mas.backbones import norm, padding, pool, units
 
 
 @pytest.mark.parametrize("rule", padding.RULES)
@@ -82,3 +86,113 @@ def test_gates_weigh_each_channel_by_its_mean():
     gate = 1 / (1 + np.exp(-(x.mean((1, 2, 3)) @ kernel + bias)))
     np.testing.assert_allclose(model(x), x * gate[:, None, None, None], atol=1e-6)
     assert kernel.any() and bias.any()
+
+
+# ---- batch norm ----------------------------------------------------------------------------------
+
+PARTS = {"equal": (2, 2), "unequal": (3, 1)}
+
+
+def batch_of(shift, dtype=np.float32):
+    """Deviation 1 and a mean of `shift` in each channel; and weights of the outputs in a loss."""
+    rng = np.random.default_rng(int(shift))
+    return [
+        rng.normal(mean, 1, (4, 3, 5, 6, 7)).astype(np.float32).astype(dtype) for mean in (shift, 0)
+    ]
+
+
+def normed(layer, x, weights):
+    """A layer in training: outputs, and gradients of a loss by inputs, gamma and beta."""
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+        loss = tf.reduce_sum(outputs * weights)
+    own = [variable.value for variable in (layer.gamma, layer.beta)]
+    return (outputs, *tape.gradient(loss, [x, *own]))
+
+
+def plain(shift, dtype="float32"):
+    """Keras's own layer on the whole batch: what `normed` gives, and its running statistics."""
+    layer = keras.layers.BatchNormalization(epsilon=1e-5, dtype=dtype)
+    layer.build((None, 3, 5, 6, 7))
+    found = normed(layer, *batch_of(shift, dtype))
+    return [value.numpy() for value in (*found, layer.moving_mean, layer.moving_variance)]
+
+
+def errors(found, exact):
+    """Largest difference of each value from the exact one, over the largest of those."""
+    pairs = zip(found, exact, strict=True)
+    return np.array([np.abs(value - true).max() / np.abs(true).max() for value, true in pairs])
+
+
+@pytest.mark.parametrize("shift", [0, 100, 700])
+def test_batch_norm_on_one_device_is_the_plain_layer_bit_for_bit(shift):
+    layer = norm.BatchNormalization(epsilon=1e-5, synchronized=True)
+    layer.build((None, 3, 5, 6, 7))
+    found = [*normed(layer, *batch_of(shift)), layer.moving_mean, layer.moving_variance]
+    for value, expected in zip(found, plain(shift), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def on_replicas(strategy, parts, shift, kind=norm.BatchNormalization):
+    """As `plain`, the batch dealt out in parts, gradients of gamma and beta summed."""
+    with strategy.scope():
+        layer = kind(epsilon=1e-5, synchronized=True)
+        layer.build((None, 3, 5, 6, 7))
+    ends = np.cumsum((0, *parts))
+
+    def dealt(values):
+        def own(context):
+            replica = context.replica_id_in_sync_group
+            return tf.constant(values[ends[replica] : ends[replica + 1]])
+
+        return strategy.experimental_distribute_values_from_function(own)
+
+    @tf.function
+    def run(x, weights):
+        return strategy.run(lambda *both: normed(layer, *both), (x, weights))
+
+    found = run(*map(dealt, batch_of(shift)))
+    outputs, x, gamma, beta = map(strategy.experimental_local_results, found)
+    rows, sums = (outputs, x), (gamma, beta)
+    found = [np.concatenate(values) for values in rows] + [np.sum(values, 0) for values in sums]
+    return [*found, layer.moving_mean.numpy(), layer.moving_variance.numpy()]
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("shift", [0, 100, 700])
+def test_batch_norm_over_replicas_is_as_exact_as_on_one(two_replicas, shift, parts):
+    """Outputs, every gradient and the running statistics, against the whole batch in float64."""
+    exact = plain(shift, "float64")
+    own = errors(plain(shift), exact)
+    found = errors(on_replicas(two_replicas, parts, shift), exact)
+    assert (found <= 3 * own + 1e-6).all(), (found, own)
+
+
+def test_keras_own_synchronised_layer_is_not_as_exact(two_replicas):
+    """So that the test above can fail."""
+    exact, kind = plain(100, "float64"), keras.layers.BatchNormalization
+    found = errors(on_replicas(two_replicas, (2, 2), 100, kind), exact)
+    assert found[0] > 30 * errors(plain(100), exact)[0]
+
+
+def test_batch_norm_is_saved_as_keras_own_layer(tmp_path):
+    """A file loads with Keras alone; its layers are exact again in a network to train."""
+    inputs = keras.Input((2, 3, 4, 5))
+    made = units.Units(units.Author("xavier"), "published")
+    model = keras.Model(inputs, made.norm(inputs, "conv1"))
+    model.get_layer("conv1_bn").moving_mean.assign(np.arange(5))
+    model.save(tmp_path / "norm.keras")
+    with zipfile.ZipFile(tmp_path / "norm.keras") as archive:
+        saved = json.loads(archive.read("config.json"))["config"]["layers"][1]
+    assert (saved["module"], saved["class_name"]) == ("keras.layers", "BatchNormalization")
+    loaded = keras.models.load_model(tmp_path / "norm.keras")
+    x, layer = np.ones((2, 2, 3, 4, 5), np.float32), loaded.get_layer("conv1_bn")
+    assert type(layer) is keras.layers.BatchNormalization and layer.synchronized
+    np.testing.assert_array_equal(loaded(x), model(x))
+    nested = keras.Model(inputs, loaded(inputs))
+    clone = keras.models.clone_model(nested, clone_function=norm.copied, recursive=True)
+    again = clone.layers[-1].get_layer("conv1_bn")
+    assert type(again) is norm.BatchNormalization
+    assert again.get_config() == layer.get_config()

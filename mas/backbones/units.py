@@ -5,7 +5,7 @@ import math
 
 import keras
 
-from mas.backbones import initial, padding, pool
+from mas.backbones import initial, norm, padding, pool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Units:
         TensorFlow saved is read there by building the network and `load_weights`.
         PyTorch keeps the unbiased variance for inference, Keras the biased one.
         """
-        return keras.layers.BatchNormalization(
+        return norm.BatchNormalization(
             momentum=self.author.momentum,
             epsilon=self.author.epsilon,
             gamma_initializer=initial.scale(self.initializer, self.author.start),

@@ -16,6 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from mas import checks, clips, networks, tasks
+from mas.backbones import norm
 from mas.checks import Option, check_seed, instance, refuse
 from mas.forms import BOOLEAN
 from mas.settings import Clip, Network, Optimisation, Plan
@@ -57,7 +58,7 @@ class Experiment:
             # A clone of a Sequential has no input to build on before it is called.
             given = self.model
             own = keras.Model(given.inputs[0], given.outputs[0], name=given.name)
-            backbone = keras.models.clone_model(own)
+            backbone = keras.models.clone_model(own, clone_function=norm.copied, recursive=True)
             backbone.set_weights(self.model.get_weights())
         else:
             shape = task.clip.shape(task.network.modality)
