@@ -1,8 +1,9 @@
 """Seconds of a training step: forward, backward and update, without the input pipeline.
 
-python benchmarks/step.py [--backbone=c3d] [--batch=4] [--jit]
+python benchmarks/step.py [--backbone=c3d] [--batch=4] [--jit] [--keras_norm] [--replicas=2]
 
-Where PyTorch is installed, beside the same network in PyTorch, the two in turn.
+Where PyTorch is installed, beside the same network in PyTorch; with --keras_norm, beside the same
+network with Keras's synchronised batch norm. The sides take turns.
 """
 
 import importlib.util
@@ -12,12 +13,15 @@ import statistics
 import subprocess
 import sys
 import time
+import unittest.mock
 
+import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import app, flags, logging
 
 from mas import backbones, networks, tasks, training
+from mas.backbones import norm
 from mas.settings import Clip, Network
 from mas.training import optimizers
 
@@ -29,6 +33,8 @@ _SIZE = flags.DEFINE_integer("size", 112, "Side of the clip in pixels.")
 _BATCH = flags.DEFINE_integer("batch", 4, "Clips in a step.")
 _STEPS = flags.DEFINE_integer("steps", 5, "Steps to time after two that warm up.")
 _JIT = flags.DEFINE_bool("jit", False, "Compile with XLA.")
+_NORM = flags.DEFINE_bool("keras_norm", False, "Beside Keras's synchronised batch norm.")
+_REPLICAS = flags.DEFINE_integer("replicas", 1, "Logical CPUs that share a step.")
 
 
 def keras_step():
@@ -36,7 +42,7 @@ def keras_step():
     network = Network(_BACKBONE.value, width=_WIDTH.value)
     clip = Clip(size=_SIZE.value, resize=networks.resize_for(_SIZE.value))
     task, shape = tasks.Statistics().bound(clip, network), clip.shape()
-    strategy = training.strategy()
+    strategy = training.strategy("mirrored" if _REPLICAS.value > 1 else "auto")
     with strategy.scope():
         backbone = networks.build(network, shape)
         optimizer = optimizers.Momentum(decay="fc" if _BACKBONE.value == "c3d" else "all")
@@ -49,7 +55,16 @@ def keras_step():
         for name, count in (("motion", 14), ("appearance", 13))
     }
     count = sum(int(np.prod(value.shape)) for value in trainer.model.trainable_variables)
-    return count, lambda: step(clips, targets).numpy()
+    data = tf.data.Dataset.from_tensors((clips, targets)).unbatch().batch(_BATCH.value)
+    (batch,) = strategy.experimental_distribute_dataset(data)
+    return count, lambda: step(*batch).numpy()
+
+
+def keras_norm_step():
+    """`keras_step` with Keras's synchronised batch norm, whose variance is E[x^2] - E[x]^2."""
+    theirs = keras.layers.BatchNormalization
+    with unittest.mock.patch.object(norm, "BatchNormalization", theirs):
+        return keras_step()
 
 
 def torch_step():
@@ -77,7 +92,14 @@ def torch_step():
 def main(argv):
     """Times the steps in turn and prints medians."""
     del argv
+    logging.set_verbosity(logging.ERROR)  # of TensorFlow: a line for every sum over replicas
+    tf.get_logger().setLevel("ERROR")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * _REPLICAS.value
+    tf.config.set_logical_device_configuration(cpu, parts)
     sides = {"keras": keras_step(), "torch": torch_step()}
+    if _NORM.value:
+        sides["keras_norm"] = keras_norm_step()
     sides = {name: side for name, side in sides.items() if side}
     times = {name: [] for name in sides}
     for _ in range(2 + _STEPS.value):
@@ -91,8 +113,8 @@ def main(argv):
             f"{name}: {sides[name][0]:,} weights, {medians[name]:.3f} s a step of {_BATCH.value} "
             f"({min(values[2:]):.3f} to {max(values[2:]):.3f}), first step {values[0]:.1f} s"
         )
-    if "torch" in medians:
-        print(f"keras / torch: {medians['keras'] / medians['torch']:.2f}")
+    for other in list(medians)[1:]:
+        print(f"keras / {other}: {medians['keras'] / medians[other]:.2f}")
 
 
 if __name__ == "__main__":
