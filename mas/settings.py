@@ -35,7 +35,9 @@ class Network(Settings):
     )
     initializer: str = option(
         "published",
-        "Initial weights: he for narrow networks and other presets than bgr255.",
+        "Initial weights: published, those of the network's authors; he for narrow networks and "
+        "other presets than bgr255; xavier, of VTDL and DSM, where they share c3d_bn and "
+        "r2plus1d_10 with STS and pace.",
         choices=backbones.INITIALIZERS,
     )
     head: str = option(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-INITIALIZERS = ("published", "he")
+INITIALIZERS = ("published", "he", "xavier")
 PRESETS = ("identity", "bgr255", "rgb", "standard", "flow")
 
 _FAMILY_OF: dict[str, str] = {}

@@ -19,7 +19,8 @@ def normal(initializer, deviation):
         initializer: "published": N(0, deviation), which the authors tuned to B G R 0..255 at full
             width. "he": N(0, 2 / inputs), which keeps the size of the activations at any width and
             input preset (He et al., ICCV 2015): a narrow network, or one on [-1, 1], learns
-            little from the published start.
+            little from the published start. "xavier", which is of convolutions behind batch norms:
+            the published one.
         deviation: the published one.
 
     Raises:
@@ -32,18 +33,20 @@ def normal(initializer, deviation):
 
 
 def kernel(initializer, start):
-    """The initializer of a convolution's kernel: He normal, or the author's.
+    """The initializer of a convolution's kernel: He normal, Xavier uniform, or the author's.
 
     Args:
-        initializer: one of `INITIALIZERS`.
+        initializer: one of `INITIALIZERS`. "xavier" is the start of VTDL and DSM on a network that
+            they share with STS and pace (C3D with batch norm, R(2+1)D).
         start: one of `STARTS`.
 
     Raises:
         ValueError: another name.
     """
+    _check(initializer)
+    start = "xavier" if initializer == "xavier" else start
     if start == "normal" or initializer == "he":
         return normal(initializer, _DEVIATION)
-    _check(initializer)
     if start == "torch":
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform")
@@ -58,7 +61,7 @@ def bias(initializer, start, inputs):
 
 def scale(initializer, start):
     """The initializer of a batch norm's scale (gamma)."""
-    if start == "xavier" and initializer != "he":
+    if initializer == "xavier" or (start == "xavier" and initializer != "he"):
         return keras.initializers.RandomNormal(1.0, 0.02)
     return keras.initializers.Ones()
 

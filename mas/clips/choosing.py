@@ -27,7 +27,7 @@ class Examples:
         return len(self.videos)
 
 
-def examples(data, entries, frames, how, count=10, least=1):
+def examples(data, entries, frames, how, count=10, least=1, step=None):
     """Chooses the examples of an epoch.
 
     Args:
@@ -40,6 +40,7 @@ def examples(data, entries, frames, how, count=10, least=1):
             "anywhere", one clip a video in each epoch, its frames drawn by the task; or
             "uniform", `count` clips a video, evenly spaced from its first frame to its last.
         count: of uniform clips.
+        step: frames from the start of one consecutive clip to that of the next; None: `frames`.
         least: frames that a video must have for "anywhere" and "uniform", where one that is
             shorter than a clip may begin again; a task's `least`.
 
@@ -62,7 +63,8 @@ def examples(data, entries, frames, how, count=10, least=1):
             starts = [start] if start + frames <= length else []
         else:
             # Also a video that cannot be read has no frames.
-            starts = SAMPLINGS[how](length, frames, count) if length >= least else []
+            size = count if how == "uniform" else step or frames
+            starts = SAMPLINGS[how](length, frames, size) if length >= least else []
         found += [(number, first, label) for first in starts]
         if not len(starts):
             short.append(number)
@@ -77,9 +79,9 @@ def examples(data, entries, frames, how, count=10, least=1):
 
 
 SAMPLINGS = {
-    "consecutive": lambda length, frames, count: range(0, length - frames + 1, frames),
-    "overlapping": lambda length, frames, count: range(0, length - frames + 1, max(1, frames // 2)),
-    "anywhere": lambda length, frames, count: [ANYWHERE],
+    "consecutive": lambda length, frames, step: range(0, length - frames + 1, step),
+    "overlapping": lambda length, frames, step: range(0, length - frames + 1, max(1, step // 2)),
+    "anywhere": lambda length, frames, step: [ANYWHERE],
     "uniform": lambda length, frames, count: (
         np.linspace(0, max(0, length - frames), count).round().astype(int)
     ),

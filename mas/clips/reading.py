@@ -103,7 +103,8 @@ class Reader:
         number, start = int(self.examples.videos[example]), int(self.examples.starts[example])
         length = int(self.data.lengths[number])
         frames, target = self.task.sample(length, None if start == ANYWHERE else start, rng)
-        pairs = np.asarray(frames)[..., :-1].ravel() if "flow" in self.task.inputs else ()
+        flows = self.task.flows if "flow" in self.task.inputs else 0
+        pairs = np.asarray(frames)[..., :flows].ravel()
         return (
             *self._read(number, np.ravel(frames), pairs),
             self.geometry.draw(rng),
@@ -157,9 +158,10 @@ class Reader:
         if "rgb" in self.task.inputs:
             clip["rgb"] = self._images([rgb], 3, self.task.frames, geometry)
         if "flow" in self.task.inputs:
-            codes = self._images([u, v], 1, self.task.frames - 1, geometry)
+            codes = self._images([u, v], 1, self.task.flows, geometry)
             fields = flow_code.decode(tf.cast(codes, tf.float32))
-            clip["flow"] = fields * tf.where(geometry[2] == 1, [-1.0, 1.0], [1.0, 1.0])
+            mirrored = (geometry[2] == 1) & self.task.negate_u
+            clip["flow"] = fields * tf.where(mirrored, [-1.0, 1.0], [1.0, 1.0])
         for key, value, shape in (
             ("label", label, ()),
             ("video", name, ()),

@@ -3,7 +3,7 @@
 import importlib
 
 from mas.statistics import regions
-from mas.statistics.names import COLOURS, appearance_names, motion_names
+from mas.statistics.names import COLOURS, appearance_names, largest, motion_names
 
 # What needs Numba or OpenCV is imported when it is used.
 _PLACES = {
@@ -24,6 +24,7 @@ __all__ = [
     "COLOURS",
     "appearance",
     "appearance_names",
+    "largest",
     "motion",
     "motion_boundaries",
     "motion_names",

@@ -7,11 +7,10 @@ import numpy as np
 
 from mas.statistics import regions
 from mas.statistics.compiled import loop
-from mas.statistics.names import COLOURS
+from mas.statistics.names import COLOURS, OCTANTS
 
 CHANNELS = 3
 LEVELS = 256
-OCTANTS = 8
 
 
 def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):

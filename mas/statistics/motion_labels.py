@@ -10,11 +10,10 @@ import numpy as np
 from mas.statistics import regions
 from mas.statistics.compiled import loop
 from mas.statistics.names import COMPONENTS
+from mas.statistics.names import DIRECTIONS as BINS
 
-BINS = 8  # of 45 degrees
 
-
-def motion(flow, patterns=(1, 2, 3), global_labels=True):
+def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None):
     """The motion labels of a clip.
 
     Args:
@@ -22,17 +21,20 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True):
             frame.
         patterns: which ways to divide the frame, different ones of 1, 2, 3.
         global_labels: whether to add the frames of largest motion.
+        fields: the frames of largest motion are sought among the first so many; None: among all.
+            The journal version's code sums 16 fields and seeks among 15.
 
     Returns:
         int32 (4 * patterns + 2 * global_labels,), in the order of `motion_names`, counted from 1.
         Of each pattern and component: the region with the largest mean magnitude of the motion
         boundaries summed over time, first on ties (1..regions), and the direction in it (1..8; bin
         n holds angles from 45 (n - 1) degrees, y down). Of each component: the flow field with the
-        largest magnitude of its own (1..T - 1). A component without motion boundaries has 0 for
+        largest magnitude of its own (1..fields). A component without motion boundaries has 0 for
         these: for location and direction when they sum to 0, for the frame when all fields do.
 
     Raises:
-        ValueError: another type or shape, flow that is not finite, unknown patterns.
+        ValueError: another type or shape, flow that is not finite, unknown patterns, or `fields`
+            that are not there.
 
     Source: section 3.2. As the authors' code and unlike the paper, a magnitude is shared linearly
     between two neighbouring bins, and directions are turned by 180 degrees (`motion_boundaries`).
@@ -40,6 +42,8 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True):
     """
     patterns = regions.check_patterns(patterns)
     boundaries, energy = _checked_boundaries(flow)
+    if fields is not None and fields not in range(1, len(flow) + 1):
+        raise ValueError(f"fields must be in 1..{len(flow)}, or None. Received: fields={fields!r}.")
     parts = regions.pieces(patterns, flow.shape[1])
     histograms = [_region_histograms(*boundary, parts) for boundary in boundaries]
     labels = [
@@ -49,7 +53,7 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True):
         for label in _location_and_direction(magnitude[rows], direction[rows])
     ]
     if global_labels:
-        labels += [1 + frames.argmax() if frames.any() else 0 for frames in energy]
+        labels += [1 + frames.argmax() if frames.any() else 0 for frames in energy[:, :fields]]
     return np.array(labels, np.int32)
 
 

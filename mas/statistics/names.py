@@ -4,6 +4,8 @@ from mas.statistics import regions
 
 COMPONENTS = ("u", "v")
 COLOURS = ("octants", "mode")
+DIRECTIONS = 8  # of 45 degrees
+OCTANTS = 8  # of the RGB cube
 
 
 def motion_names(patterns=(1, 2, 3), global_labels=True):
@@ -26,3 +28,20 @@ def appearance_names(patterns=(1, 2, 3), global_labels=True):
         for statistic in ("location", "colour")
     ]
     return (*local, *(("colour",) if global_labels else ()))
+
+
+def largest(names, fields):
+    """The largest value of each label.
+
+    >>> largest(("p1_u_location", "p1_u_direction", "u_frame", "colour"), fields=15)
+    (16, 8, 15, 8)
+
+    Args:
+        names: of `motion_names` or `appearance_names`.
+        fields: flow fields among which the frame of largest motion is sought.
+    """
+    most = {"direction": DIRECTIONS, "colour": OCTANTS, "frame": fields}
+    return tuple(
+        regions.REGIONS[int(name[1])] if name.endswith("location") else most[name.split("_")[-1]]
+        for name in names
+    )

@@ -37,6 +37,12 @@ class Classify(Task):
         "and DSM.",
         choices=AUGMENTATIONS,
     )
+    unused: int = option(
+        0,
+        "Last frames of a video that are not used, in training and test; 1 in DSM's code.",
+        least=0,
+        advanced=True,
+    )
 
     name = "classify"
     derived = ("classes",)
@@ -59,13 +65,37 @@ class Classify(Task):
         return self.network.modality == "rgb"
 
     @property
+    def span(self):
+        """Frames of a video that a clip inside it needs."""
+        return self.frames + self.unused
+
+    @property
+    def step(self):
+        """Consecutive clips lie end to end."""
+        return self.frames
+
+    @property
+    def least(self):
+        """Frames that a video must have."""
+        return 1 + self.unused if self.wraps else self.span
+
+    def sample(self, length, start, rng):
+        """Frames (T,), none of the unused; a start that would reach them moves forward."""
+        length -= self.unused
+        if start is not None:
+            start = min(start, max(0, length - self.frames)) if self.unused else start
+        return super().sample(length, start, rng)
+
+    @property
     def whole(self):
         """`basic` crops for itself."""
         return self.augmentation == "basic"
 
     def check(self, batch=None):
-        """Refuses to change the colours of flow."""
+        """Refuses to change the colours of flow, or to let flow begin again."""
         super().check(batch)
+        if self.network.modality != "rgb" and self.unused:
+            refuse("unused", "0 with modality=flow", self.unused)
         if self.network.modality != "rgb" and (self.jitter or self.whole):
             refuse("modality", "rgb with jitter or augmentation=basic", self.network.modality)
 

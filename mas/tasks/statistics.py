@@ -1,7 +1,8 @@
 """MAS: regression of motion and appearance statistics (CVPR 2019).
 
 Loss = motion_weight * MSE(motion) + appearance_weight * MSE(appearance), section 3.4; each mean
-runs over batch and labels. The targets are the raw label numbers.
+runs over batch and labels. The targets are the label numbers as they are, unless `scale` says
+otherwise: the longer the clip, the more of the loss is that of the frames of largest motion.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ statistics = lazy.module("mas.statistics")
 tf = lazy.module("tensorflow")
 
 BRANCHES = ("motion", "appearance")
+SCALES = ("numbers", "sixteen", "bins")
+FIELDS = 15  # of the papers' clips of 16 frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,24 @@ class Statistics(Task):
         "octants",
         "Main colour: octants as the paper, mode as the journal's code.",
         choices=("octants", "mode"),
+    )
+    scale: str = option(
+        "numbers",
+        "What is regressed: numbers, the labels as they are (the authors); sixteen, frame labels "
+        "brought to 1..15, those of 16 frames, whatever the clip's length; bins, each label over "
+        "the number of its bins, in (0, 1].",
+        choices=SCALES,
+    )
+    extra_flow: bool = option(
+        False,
+        "Sum the motion boundaries of one flow field more than lies between a clip's frames, 16 "
+        "for 16 frames, as the journal's code; frame labels stay among the others.",
+        advanced=True,
+    )
+    negate_u: bool = option(
+        True,
+        "Negate u in mirrored clips, as mirrored motion has it; the journal's code does not.",
+        advanced=True,
     )
 
     name = "mas"
@@ -79,6 +100,21 @@ class Statistics(Task):
         needs = {"rgb": "appearance" in self.branches, "flow": "motion" in self.branches}
         return tuple(kind for kind, use in needs.items() if use or kind == self.network.modality)
 
+    @property
+    def flows(self):
+        """Flow fields of a clip."""
+        return super().flows + self.extra_flow
+
+    @property
+    def span(self):
+        """Frames of a video that a clip needs: one more for one more flow field."""
+        return self.frames + (self.extra_flow and "flow" in self.inputs)
+
+    @property
+    def step(self):
+        """Clips lie end to end."""
+        return self.frames
+
     def check(self, batch=None):
         """Refuses a size that the partition patterns do not divide."""
         super().check(batch)
@@ -86,12 +122,12 @@ class Statistics(Task):
 
     def sample(self, length, start, rng):
         """Frames in a row: a jump back to the first frame would be a false motion."""
-        if (start or 0) + self.frames > length:
+        if (start or 0) + self.span > length:
             raise ValueError(
-                f"a clip of {self.frames} frames must lie inside its video. "
+                f"a clip of {self.span} frames must lie inside its video. "
                 f"Received: start={start or 0} of {length} frames."
             )
-        return super().sample(length, start, rng)
+        return super().sample(length - (self.span - self.frames), start, rng)
 
     def example(self, clip):
         """(rgb or flow, {"motion": float32 (14,), "appearance": float32 (13,)})."""
@@ -100,17 +136,30 @@ class Statistics(Task):
             source = clip["flow"] if branch == "motion" else clip["rgb"]
             labels = tf.py_function(getattr(self, f"_{branch}"), [source], tf.float32)
             targets[branch] = tf.ensure_shape(labels, (len(self.labels[branch]),))
-        return clip[self.network.modality], targets
+        x = clip[self.network.modality]
+        return x if self.network.modality == "rgb" else x[: self.frames - 1], targets
 
     def _motion(self, flow):
-        labels = statistics.motion(flow.numpy(), self.patterns, self.global_labels)
-        return labels.astype(np.float32)
+        choice = (self.patterns, self.global_labels, self.frames - 1)
+        return self._scaled("motion", statistics.motion(flow.numpy(), *choice))
 
     def _appearance(self, rgb):
         labels = statistics.appearance(
             rgb.numpy(), self.patterns, self.global_labels, colour=self.colour
         )
-        return labels.astype(np.float32)
+        return self._scaled("appearance", labels)
+
+    def _scaled(self, branch, labels):
+        """Labels as they are regressed, float32; 0, no motion, stays 0 among `bins`."""
+        labels = labels.astype(np.float32)
+        if self.scale == "bins":
+            return labels / np.float32(statistics.largest(self.labels[branch], self.frames - 1))
+        if self.scale == "sixteen" and self.frames > 2:
+            frames = np.array([name.endswith("_frame") for name in self.labels[branch]])
+            stretch = np.float32((FIELDS - 1) / (self.frames - 2))  # the first is 1, the last 15
+            brought = np.where(labels > 0, 1 + (labels - 1) * stretch, 0)
+            labels = np.where(frames, brought, labels).astype(np.float32)
+        return labels
 
     def model(self, backbone):
         """One output for each kind of statistics."""

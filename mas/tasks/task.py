@@ -44,6 +44,7 @@ class Task(Settings):
         sampling: examples of an epoch as its authors have it: "consecutive" or "anywhere".
         choice: (output, class names) of an output that chooses one of several classes, for the
             confusion matrix at the end of a run; None without one.
+        negate_u: whether the flow of a mirrored clip is mirrored motion: u with the other sign.
         derived: settings that follow from the data, and no flag says.
         clip: the `mas.Clip` that it is bound to.
         network: the `mas.Network` that it is bound to, for its heads.
@@ -57,6 +58,7 @@ class Task(Settings):
     whole: Any = False
     sampling: Any = "consecutive"
     choice: Any = None
+    negate_u: Any = True
     derived: Any = ()
     clip: Clip = Clip()
     network: Network = Network()
@@ -97,6 +99,16 @@ class Task(Settings):
     def span(self) -> int:
         """Frames of a video that one example may need: those of a clip."""
         return self.frames
+
+    @property
+    def step(self) -> int:
+        """Frames from the start of one consecutive clip to that of the next."""
+        return self.span
+
+    @property
+    def flows(self) -> int:
+        """Flow fields of a clip: one between each two frames."""
+        return self.frames - 1
 
     @property
     def least(self) -> int:

@@ -7,7 +7,8 @@
 Frames (VTDL's code, which DSM's descends from): every `stride`-th one, T of them. The first ones of
 anchor and negative are drawn from 0..max(0, N - window), N the frames of the video. If they are
 closer than `min_offset`, the negative's moves on by N // 3, around the end (counted from 1 there,
-where 0 becomes 1: from 0, the last becomes the first).
+where 0 becomes 1: from 0, the last becomes the first). With negative=inter nothing is moved: this
+clip is another example's negative, and nobody compares it with its own anchor.
 
 Each view is augmented for itself, with parameters that all its frames share (BA): rotation, random
 crop, colours. What a method adds stands in the method's own file.
@@ -134,15 +135,20 @@ class Views(Task):
         return ROLES[:2] if self.negative == "none" else ROLES
 
     @property
+    def _apart(self):
+        """Whether the two clips are compared, and so begin apart."""
+        return self.views == 2 and self.negative == "intra"
+
+    @property
     def span(self):
         """Frames of a video that a clip inside it needs; with a negative, for two first frames."""
         inside = (self.frames - 1) * self.stride + 1 + self.unused
-        return inside if self.views == 1 else inside + 2 * self.min_offset - 1
+        return inside + 2 * self.min_offset - 1 if self._apart else inside
 
     @property
     def least(self):
         """Frames that a video must have: for a negative, two first frames far enough apart."""
-        apart = 1 if self.views == 1 else 2 * self.min_offset
+        apart = 2 * self.min_offset if self._apart else 1
         return apart + self.unused if self.wraps else self.span
 
     def sample(self, length, start, rng):
@@ -161,7 +167,9 @@ class Views(Task):
         anchor, negative = rng.integers(max(length - window, 0) + 1, size=2)
         if start is not None:
             anchor = min(start, places - 1)
-        starts = [anchor, apart(anchor, negative, places, self.min_offset)][: self.views]
+        if self._apart:
+            negative = apart(anchor, negative, places, self.min_offset)
+        starts = [anchor, negative][: self.views]
         walk = (self.frames, self.stride)
         frames = [walks.indices(*walk, first, length, self.loop) for first in starts]
         return np.stack(frames), np.zeros(0, np.int32)

@@ -106,7 +106,7 @@ def examples_of(
     """The examples of an epoch; errors call the list by a name."""
     entries = lists.entries_of(videos, columns, data.videos, name)
     how = task.sampling if plan.sampling == "auto" else plan.sampling
-    return clips.examples(data, entries, task.span, how, least=task.least)
+    return clips.examples(data, entries, task.span, how, least=task.least, step=task.step)
 
 
 def _tested(data, held_out, task, plan, columns, trained):

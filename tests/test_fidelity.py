@@ -1,0 +1,186 @@
+"""Switches where code, paper and sense part (docs/fidelity.md): each does what its help says."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mas import backbones, clips, records, statistics, tasks
+from mas.settings import Clip, Network
+
+NAMES = statistics.motion_names() + statistics.appearance_names()
+
+
+def bound(task, frames=16, size=32):
+    return task.bound(Clip(frames, size, (44, 32)), Network(width=0.125))
+
+
+# ---- labels of STS -------------------------------------------------------------------------------
+
+
+def test_colours_by_mode_equal_the_journal_code_in_312_of_312(shared, golden_inputs):
+    """And the paper's octants, where the recorded clips tell the two apart, do not."""
+    golden = json.loads((shared / "golden" / "labels.json").read_text())
+    recorded = np.array([row["appearance_journal_code"] for row in golden])
+    found = {
+        colour: np.array(
+            [
+                statistics.appearance(golden_inputs.clip(row["seed"])[0], colour=colour)
+                for row in golden
+            ]
+        )
+        for colour in statistics.COLOURS
+    }
+    assert recorded.size == 312 == (found["mode"] == recorded).sum()
+    colours = ["colour" in name for name in statistics.appearance_names()]
+    same = (found["octants"] == recorded).mean(0)
+    assert (same[np.logical_not(colours)] == 1).all() and sum(colours) == 7
+    assert 0.6 < same[colours].min() < same[colours].max() < 0.95  # 63 to 92 %
+
+
+def test_frames_of_largest_motion_are_sought_among_some_fields():
+    flow = np.random.default_rng(0).normal(0, 1, (16, 16, 16, 2)).astype(np.float32)
+    flow[15] *= 3
+    everything, fifteen = statistics.motion(flow), statistics.motion(flow, fields=15)
+    assert everything[12:].tolist() == [16, 16]
+    np.testing.assert_array_equal(everything[:12], fifteen[:12])  # 16 are summed
+    np.testing.assert_array_equal(fifteen[12:], statistics.motion(flow[:15])[12:])
+    for wrong in (0, 17):
+        with pytest.raises(ValueError, match=rf"fields must be in 1..16.*fields={wrong}"):
+            statistics.motion(flow, fields=wrong)
+
+
+@pytest.fixture(scope="module")
+def data(sample_data):
+    return records.open_data(sample_data / "data")
+
+
+def reader(data, task, **geometry):
+    examples = clips.examples(data, None, task.span, "consecutive", step=task.step)
+    return clips.Reader(data, examples, task, clips.Geometry((44, 32), 32, **geometry))
+
+
+def test_one_more_flow_field_takes_one_more_frame_and_no_other_clips(data):
+    """Of 18 frames: clips of 8 begin at 0 and 8, of 9 at 0 alone, which need 19."""
+    plain, task = (bound(tasks.Statistics(extra_flow=extra), 8) for extra in (False, True))
+    assert (plain.flows, plain.span, task.flows, task.span, task.step) == (7, 8, 8, 9, 8)
+    found, other = reader(data, task), reader(data, plain)
+    assert set(found.examples.starts) == {0, 8} == set(other.examples.starts)
+    clip, short = (each.clip(0, 0) for each in (found, other))
+    assert clip["rgb"].shape == (8, 32, 32, 3) and clip["flow"].shape == (8, 32, 32, 2)
+    np.testing.assert_array_equal(clip["flow"][:7], short["flow"])
+    _, y = task.example(clip)
+    np.testing.assert_array_equal(y["motion"], statistics.motion(clip["flow"].numpy(), fields=7))
+    assert set(reader(data, bound(tasks.Statistics(extra_flow=True), 9)).examples.starts) == {0}
+    drawn = {task.sample(10, None, np.random.default_rng(seed))[0][0] for seed in range(30)}
+    assert drawn == {0, 1}
+    with pytest.raises(ValueError, match="17 frames.*start=0 of 16"):
+        bound(tasks.Statistics(extra_flow=True)).sample(16, 0, None)
+    appearance = tasks.Statistics(extra_flow=True, branches=("appearance",))
+    assert bound(appearance).span == 16  # no flow, no frame for it
+    flow = dataclasses.replace(Network(width=0.125), modality="flow")
+    assert task.bound(task.clip, flow).example(clip)[0].shape == (7, 32, 32, 2)
+
+
+def test_a_mirrored_u_keeps_its_sign_where_the_journal_code_has_it_so(data, monkeypatch):
+    monkeypatch.setattr(clips.Geometry, "draw", lambda self, rng: np.array([0, 3, 1], np.int32))
+    negated, kept = (
+        reader(data, bound(tasks.Statistics(negate_u=negate), 8)).clip(0, 0)["flow"]
+        for negate in (True, False)
+    )
+    assert np.abs(kept[..., 0]).max() > 0.05  # so that signs differ
+    np.testing.assert_array_equal(negated, kept * [-1.0, 1.0])
+
+
+@pytest.mark.parametrize("frames", [16, 64])
+def test_labels_in_other_scales(frames):
+    """Of the first and the last field, and of none: 1, 15 and 0 in sixteen; x / bins in bins."""
+    labels = np.array([16, 8, 1, 2, 4, 8, 1, 1, 8, 8, 0, 0, frames - 1, 1], np.int32)
+    task = {
+        scale: bound(tasks.Statistics(scale=scale), frames)
+        for scale in ("numbers", "sixteen", "bins")
+    }
+    found = {scale: each._scaled("motion", labels) for scale, each in task.items()}
+    assert all(values.dtype == np.float32 for values in found.values())
+    np.testing.assert_array_equal(found["numbers"], labels)
+    np.testing.assert_array_equal(found["sixteen"], [*labels[:12], 15, 1])
+    bins = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, frames - 1, frames - 1]
+    np.testing.assert_allclose(found["bins"], labels / np.array(bins), rtol=1e-6)
+    appearance = np.array([16, 8, 1, 1, 4, 8, 1, 1, 8, 8, 1, 1, 8], np.int32)
+    found = task["bins"]._scaled("appearance", appearance)
+    bins = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 8]
+    np.testing.assert_allclose(found, appearance / np.array(bins), rtol=1e-6)
+    np.testing.assert_array_equal(task["sixteen"]._scaled("appearance", appearance), appearance)
+
+
+def test_targets_come_scaled():
+    task = bound(tasks.Statistics(scale="bins"), 5, 16)
+    flow = np.random.default_rng(0).normal(0, 1, (4, 16, 16, 2)).astype(np.float32)
+    rgb = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
+    _, y = task.example({"rgb": tf.constant(rgb), "flow": tf.constant(flow)})
+    labels = [statistics.motion(flow), statistics.appearance(rgb)]
+    largest = statistics.largest(NAMES, 4)
+    both = np.concatenate([y["motion"], y["appearance"]])
+    np.testing.assert_allclose(both, np.concatenate(labels) / largest, rtol=1e-6)
+
+
+# ---- frames of MoCo, VTDL and DSM ----------------------------------------------------------------
+
+
+def starts_of(task, length, draws=400):
+    rng = np.random.default_rng(0)
+    return {tuple(task.sample(length, None, rng)[0][:, 0].tolist()) for _ in range(draws)}
+
+
+@pytest.mark.parametrize("kind", [tasks.MoCo, tasks.DSM])
+def test_another_videos_negative_begins_wherever_an_anchor_does(kind):
+    """At 100 frames always at the first, as in DSM's code; at 103 at any of four, apart or not."""
+    inter = kind(negative="inter", window=100, unused=1)
+    assert starts_of(inter, 100) == {(0, 0)}
+    assert starts_of(inter, 104) == {(a, b) for a in range(4) for b in range(4)}
+    assert inter.least == 2 and inter.span == 15 * 4 + 1 + 1
+    assert starts_of(kind(negative="intra", window=100, unused=1), 100) == {(0, 33)}
+    inside = kind(negative="inter", loop="restrict")
+    assert inside.least == inside.span == 61 and starts_of(inside, 61) == {(0, 0)}
+
+
+def test_fine_tuning_can_leave_out_the_last_frame():
+    """As DSM's, which counts one frame less than there are, in training and test."""
+    task = bound(tasks.Classify(3, unused=1), 6)
+    seen, rng = set(), np.random.default_rng(0)
+    for _ in range(200):
+        seen.add(tuple(task.sample(10, None, rng)[0].tolist()))
+    assert seen == {tuple(range(start, start + 6)) for start in range(4)}  # 9 frames
+    assert task.sample(10, 4, rng)[0].tolist() == [3, 4, 5, 6, 7, 8]
+    assert task.sample(6, 0, rng)[0].tolist() == [0, 1, 2, 3, 4, 0]  # 5 frames, and again
+    assert (task.least, task.span, task.step) == (2, 7, 6)
+    flow = task.bound(task.clip, Network(modality="flow"))
+    with pytest.raises(ValueError, match="unused.*0 with modality=flow.*unused=1"):
+        flow.check(2)
+
+
+# ---- initial weights -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["c3d_bn", "r2plus1d_10"])
+def test_networks_of_two_authors_start_as_either_has_it(name):
+    """VTDL and DSM: Xavier uniform with gain sqrt(2), batch norm N(1, 0.02). STS, pace: PyTorch."""
+    keras.utils.set_random_seed(0)
+    for initializer in ("published", "xavier"):
+        network = backbones.backbone(name, (8, 16, 16, 3), 0.25, initializer=initializer)
+        scales = np.concatenate([v.numpy() for v in network.variables if v.name == "gamma"])
+        kernel = network.get_layer("conv2" if name == "c3d_bn" else "conv2_1_conv1").kernel.numpy()
+        window, inputs, outputs = kernel.shape[:3], *kernel.shape[3:]
+        size = np.prod(window)
+        limit = (12 / (size * (inputs + outputs))) ** 0.5
+        if initializer == "published":
+            limit, deviation = (size * inputs) ** -0.5, 0
+        else:
+            deviation = 0.02
+        assert np.abs(kernel).max() == pytest.approx(limit, rel=0.02)
+        assert kernel.std() == pytest.approx(limit / 3**0.5, rel=0.05)
+        assert scales.mean() == pytest.approx(1, abs=0.005)
+        assert scales.std() == pytest.approx(deviation, rel=0.15)
