@@ -19,6 +19,8 @@ from typing import Any
 
 from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, several
 
+MOST_SHOWN = 400  # characters of a value that is not allowed
+
 
 @dataclasses.dataclass(frozen=True)
 class Option:
@@ -161,6 +163,22 @@ class Settings:
             return {}
         return {field.name: option_of(field) for field in dataclasses.fields(cls) if field.init}
 
+    @classmethod
+    def read(cls, values):
+        """Settings from what JSON holds, such as a run.json from elsewhere.
+
+        Args:
+            values: {name: value}; what is not there keeps its default.
+
+        Raises:
+            ValueError: that is no dict of this class's settings, or a value is not allowed.
+        """
+        if not isinstance(values, dict):
+            refuse(cls.__name__.lower(), "a dict of settings", values)
+        for name in values:
+            check_choice(f"a setting of {cls.__name__.lower()}", name, list(cls.options()))
+        return cls(**values)
+
     def values(self):
         """{name: value} as JSON can hold it."""
         return {name: getattr(self, name) for name in self.options()}
@@ -224,7 +242,9 @@ def _attributes(found):
 
 def refuse(name, allowed, value):
     """Raises the ValueError that every wrong setting raises."""
-    raise ValueError(f"{name} must be {allowed}. Received: {name}={value!r}.")
+    shown = repr(value)
+    shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
+    raise ValueError(f"{name} must be {allowed}. Received: {name}={shown}.")
 
 
 def instance(name, value, kind):

@@ -1,13 +1,87 @@
-"""Files that are whole or not there: what a killed process leaves never looks finished."""
+"""Files that are whole or not there: what a killed process leaves never looks finished.
 
+What is written is on the disk, not only in the system's memory, before it takes the place of
+something older. What is read may come from anywhere: it is a file, of a size that can be, and its
+errors name it.
+"""
+
+import contextlib
 import csv
+import errno
+import fcntl
 import hashlib
+import io
 import json
 import os
 import pathlib
-from typing import TypeAlias
+import shutil
+import socket
+import stat
+from typing import IO, TypeAlias
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+
+MOST_TEXT = 256 * 2**20  # bytes of a file of text: a list of 2 million videos has half of that
+LOCK = ".lock"
+# What keeps a file from being written, whatever the program does.
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_REFUSED |= {errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG}
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of some network file systems
+
+
+class WriteError(OSError):
+    """A file that the system does not let a program write: its path, why, and what it needs."""
+
+    def __init__(self, number, reason, path, need=None):
+        """As OSError; `need` is in bytes, where known."""
+        super().__init__(number, reason, str(path))
+        self.need = need
+
+    def __str__(self):
+        """One line."""
+        need = "" if self.need is None else f" It needs {size_text(self.need)}."
+        return f"{self.filename} cannot be written: {self.strerror}.{need}{_free(self)}"
+
+
+def _free(error):
+    """What a full disk has left, in words."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    try:
+        above = pathlib.Path(error.filename).absolute().parents
+        free = shutil.disk_usage(next(path for path in above if path.is_dir())).free
+    except (OSError, StopIteration):
+        return ""
+    return f" {size_text(free)} are free: make room, and call again."
+
+
+def size_text(count):
+    """Bytes in words.
+
+    >>> size_text(2_500_000), size_text(0)
+    ('2.5 MB', '0 bytes')
+    """
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+@contextlib.contextmanager
+def writing(path, need=None):
+    """Gives the system's errors the path that is being written, and what it needs.
+
+    Raises:
+        WriteError: the disk is full, the folder cannot be written to, and so on.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise WriteError(error.errno, os.strerror(error.errno), path, need) from error
 
 
 def write(path, content):
@@ -16,16 +90,21 @@ def write(path, content):
     Args:
         path: the file.
         content: bytes, or text that becomes UTF-8.
+
+    Raises:
+        WriteError: the system does not let it.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with writing(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def write_json(path, content, **options):
@@ -37,11 +116,163 @@ def write_csv(path, header, rows):
     """Writes a csv file in one step. Names of files in it need not be UTF-8."""
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    os.replace(temporary, path)
+    with writing(path):
+        try:
+            options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+            with open(temporary, "w", **options) as file:
+                writer = csv.writer(file)
+                writer.writerow(header)
+                writer.writerows(rows)
+            replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def replace(new, old):
+    """Puts a file, or a folder with all in it, in the place of another, once it is on the disk.
+
+    A folder must not be there already.
+    """
+    sync(new)
+    os.replace(new, old)
+    sync_folder(pathlib.Path(old).parent)
+
+
+def sync(path):
+    """Waits until a file, or a folder with all in it, is on the disk."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return _sync(path)
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync(os.path.join(folder, name))
+        sync_folder(folder)
+
+
+def sync_folder(path):
+    """Waits until the names in a folder are on the disk."""
+    _sync(path)
+
+
+def _sync(path):
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, *_NO_LOCKS):  # a file system without it
+            raise
+    finally:
+        os.close(opened)
+
+
+def check_regular(path):
+    """Refuses what is there and no file, without opening it: a FIFO would never end.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: it is a folder, FIFO, socket or device.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise ValueError(f"{os.fspath(path)} must be a file. Received: {kind}.")
+
+
+def read_text(path, errors="strict", most=MOST_TEXT):
+    """The text of a UTF-8 file.
+
+    Args:
+        path: the file.
+        errors: as `open` takes it.
+        most: size in bytes.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is no file, larger, or no UTF-8; names it.
+    """
+    check_regular(path)
+    size = os.stat(path).st_size
+    if size > most:
+        allowed = f"at most {size_text(most)}"
+        raise ValueError(f"{os.fspath(path)} must have {allowed}. Received: {size_text(size)}.")
+    try:
+        return pathlib.Path(path).read_bytes().decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{os.fspath(path)} must be text in UTF-8. Received: {error}.") from None
+
+
+def read_json(path):
+    """The dict that a JSON file holds.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it holds something else; names it.
+    """
+    try:
+        known = json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)} must be JSON. Received: {error}.") from None
+    if not isinstance(known, dict):
+        kind = type(known).__name__
+        raise ValueError(f"{os.fspath(path)} must hold a JSON object. Received: a {kind}.")
+    return known
+
+
+def read_csv(path, errors="strict"):
+    """The rows of a csv file, its header among them.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is no csv file; names it and the line.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, errors), newline=""))
+    try:
+        return [row for row in reader if row]
+    except csv.Error as error:
+        place = f"{os.fspath(path)}:{reader.line_num}"
+        raise ValueError(f"{place} must be a line of a csv file. Received: {error}.") from None
+
+
+@contextlib.contextmanager
+def locked(folder, what):
+    """Holds a folder's lock: for one process at a time, and gone with it, however it ends.
+
+    Args:
+        folder: which is there.
+        what: is at work there, for the error of the next: "Another WHAT is at work in FOLDER".
+
+    Raises:
+        RuntimeError: another process holds it.
+        WriteError: the folder cannot be written to.
+    """
+    with lock(folder, what):
+        yield
+
+
+def lock(folder, what) -> IO[str]:
+    """The open file of a folder's lock, which is held until it is closed; see `locked`."""
+    path = pathlib.Path(folder, LOCK)
+    with writing(path):
+        file = open(path, "a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        who = file.read(200).strip()
+        file.close()
+        whose = f": {who}" if who else ""
+        raise RuntimeError(f"Another {what} is at work in {folder}{whose}.") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            file.close()
+            raise
+    with contextlib.suppress(OSError):  # on a full disk the lock holds as well
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+    return file
 
 
 def digest(path):

@@ -13,6 +13,7 @@ HEADS = ("auto", "fc", "pooled", "convolved")
 SAMPLINGS = ("auto", "consecutive", "anywhere")
 DECAYS = ("fc", "weights", "all")
 STRATEGIES = ("auto", "mirrored", "none")
+MOST_PIXELS = 16_384  # of a side of a frame: what JPEG files and decoders reach
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -26,7 +27,7 @@ class Network(Settings):
 
     backbone: str = option("c3d", "Architecture.", choices=backbones.NAMES)
     modality: str = option("rgb", "Input: colours, or optical flow.", choices=MODALITIES)
-    width: float = option(1.0, "Factor on the channels and units of every layer.", above=0)
+    width: float = option(1.0, "Factor on the channels and units of every layer.", above=0, most=16)
     preset: str = option(
         "bgr255",
         "Colours: bgr255 as the authors of MAS, STS and pace, standard as those of VTDL and DSM, "
@@ -56,7 +57,7 @@ class Clip(Settings):
     (16, 56, 56, 3)
     """
 
-    frames: int = option(16, "Length of a clip, in frames.", least=2)
+    frames: int = option(16, "Length of a clip, in frames.", least=2, most=10_000)
     size: int = option(112, "Side of the square crop, in pixels.", least=1)
     resize: tuple[int, int] = option(
         (171, 128), "WIDTHxHEIGHT in pixels before the crop.", form=SIZE
@@ -65,6 +66,8 @@ class Clip(Settings):
     def __post_init__(self):
         """Checks that the square fits."""
         super().__post_init__()
+        if max(self.resize) > MOST_PIXELS:
+            refuse("resize", f"at most {MOST_PIXELS} pixels wide and high", self.resize)
         if self.size > min(self.resize):
             width, height = self.resize
             shorter = f"at most {min(self.resize)}, the shorter side of resize={width}x{height}"

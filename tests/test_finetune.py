@@ -121,7 +121,7 @@ def test_a_keras_file_alone_says_what_it_is(tmp_path, shape, preset, expected):
 @pytest.mark.parametrize("text", ["{}", "{", '{"network": 3, "clip": {}}'])
 def test_a_run_json_of_something_else_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json must be that of a run\. Received: "):
+    with pytest.raises(ValueError, match=r"run\.json must .*Received: "):
         networks.described(tmp_path)
 
 

@@ -5,16 +5,16 @@ A network is saved as backbone.keras in a run folder, or as any .keras file of a
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from absl import logging
 
-from mas import backbones, checks, lazy
-from mas.settings import Clip, Network
+from mas import backbones, checks, files, lazy
+from mas.networks import archive
+from mas.networks.archive import load
+from mas.settings import MODALITIES, Clip, Network
 
 if TYPE_CHECKING:
     import keras
@@ -60,17 +60,6 @@ def file(source: Source, name: str = "model") -> pathlib.Path:
     return found
 
 
-def load(path: Source) -> keras.Model:
-    """The network of a .keras file, for its outputs alone.
-
-    Raises:
-        ValueError: the file is none, or damaged; Keras would say that it is not there.
-    """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} must be a .keras file that is whole. Received: another file.")
-    return keras.models.load_model(path, compile=False)
-
-
 def described(source: Source) -> Description:
     """What a saved backbone is, and which clips it was trained on.
 
@@ -89,21 +78,31 @@ def described(source: Source) -> Description:
 
 
 def _from_run(path):
+    """Settings of network and clip alone: whatever else stands in a run.json is nothing to obey."""
+    known = files.read_json(path)
     try:
-        known = json.loads(path.read_text("utf-8"))
-        network, clip = known["network"], known["clip"]
-        named = "backbone" in network
-        modality = network.get("modality", "rgb")
-        return Description(Network(**network) if named else None, Clip(**clip), modality)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} must be that of a run. Received: {error!r}.") from None
+        network, clip = known.get("network"), Clip.read(known.get("clip"))
+        if isinstance(network, dict) and "backbone" not in network:  # a network of the user's own
+            modality = network.get("modality", "rgb")
+            checks.check_choice("modality", modality, MODALITIES)
+            return Description(None, clip, modality)
+        settings = Network.read(network)
+        return Description(settings, clip, settings.modality)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} must be that of a run: {error}") from None
 
 
 def _from_layers(path):
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} must be a .keras file that is whole. Received: another file.")
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))["config"]
+    known = archive.config(path)
+    try:
+        return _from_config(known["config"])
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} must hold a network of clips that mas made. Received: {error!r}."
+        ) from None
+
+
+def _from_config(config):
     first, *others = config["layers"]
     _, frames, size, _, channels = first["config"]["batch_shape"]
     flow = channels == 2
