@@ -40,6 +40,7 @@ ROOMS = {
     "training": "keras tensorflow",
     "visualize": "keras tensorflow sklearn",
     "evaluate": "keras tensorflow sklearn",
+    "study": "",
     "front door": "",  # mas/__init__.py
     "cli": "keras tensorflow",
     "scripts": "",

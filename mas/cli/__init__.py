@@ -26,9 +26,10 @@ COMMANDS = {
     "evaluate": "test a network: action, retrieval, probe and others; write its features",
     "visualize": "draw clips, labels, attention, views, retrieval and embeddings",
     "convert": "turn an authors' checkpoint into a .keras file",
+    "study": "compare what the tasks teach a small network",
     "recipes": "list the recipes, or print one",
 }
-RESUMED = ("train", "finetune", "prepare")  # by the same command
+RESUMED = ("train", "finetune", "prepare", "study")  # by the same command
 EXPECTED = (FloatingPointError, ImportError, OSError, RuntimeError, ValueError, UsageError)
 FAILED, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
 
