@@ -11,6 +11,7 @@ MODALITIES = ("rgb", "flow")
 PRESETS = ("bgr255", "rgb", "standard")
 HEADS = ("auto", "fc", "pooled", "convolved")
 SAMPLINGS = ("auto", "consecutive", "anywhere")
+LAST_BATCHES = ("drop", "keep")
 DECAYS = ("fc", "weights", "all")
 STRATEGIES = ("auto", "mirrored", "none")
 MOST_PIXELS = 16_384  # of a side of a frame: what JPEG files and decoders reach
@@ -131,6 +132,14 @@ class Plan(Settings):
         "from each video; auto, as the task's authors have it.",
         choices=SAMPLINGS,
         alias="clips",
+    )
+    last_batch: str = option(
+        "drop",
+        "An epoch's examples that fill no batch: drop leaves them out, others in each epoch; keep "
+        "trains on them as a smaller batch, on one device alone, as the code of STS and pace and "
+        "the fine-tuning of VTDL and DSM.",
+        choices=LAST_BATCHES,
+        advanced=True,
     )
     flip: bool = option(True, "Mirror half of the training clips.", advanced=True)
     precision: str = option(

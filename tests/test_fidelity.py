@@ -184,3 +184,30 @@ def test_networks_of_two_authors_start_as_either_has_it(name):
         assert kernel.std() == pytest.approx(limit / 3**0.5, rel=0.05)
         assert scales.mean() == pytest.approx(1, abs=0.005)
         assert scales.std() == pytest.approx(deviation, rel=0.15)
+
+
+# ---- an epoch's last batch -----------------------------------------------------------------------
+
+
+def seen(batches):
+    """[(the red of each first pixel, ...) of each batch]: which clips came, in which order."""
+    return [tuple(x[:, 0, 0, 0, 0].numpy().tolist()) for x, _ in batches]
+
+
+def test_the_last_batch_can_be_kept(data):
+    """12 clips in batches of 5: 5, 5, 2, all of them in each epoch; resumed anywhere alike."""
+    task = bound(tasks.Classify(3), 8)
+    plain = reader(data, task)
+    kept = clips.Reader(data, plain.examples, task, plain.geometry, keep_last=True)
+    assert (len(plain.examples), plain.steps(5), kept.steps(5), kept.steps(4)) == (24, 4, 5, 6)
+    found = seen(kept.batches(5, 0, 10, threads=2))
+    assert [len(batch) for batch in found] == [5, 5, 5, 5, 4] * 2
+    orders = [np.concatenate(found[:5]), np.concatenate(found[5:])]
+    assert sorted(orders[0]) == pytest.approx(sorted(orders[1]), abs=40)  # other crops
+    assert seen(kept.batches(5, 0, 4)) == seen(plain.batches(5, 0, 4)) == found[:4]
+    for first in (1, 4, 5, 7, 9):
+        assert seen(kept.batches(5, first, 10)) == found[first:]
+    assert seen(kept.batches(4, 3, 7)) == seen(plain.batches(4, 3, 7))  # nothing is left over
+    for split in ({"parts": 5}, {"share": (0, 5)}):
+        with pytest.raises(ValueError, match="last_batch must be drop on 5 replicas"):
+            kept.batches(5, 0, 4, **split)

@@ -10,6 +10,8 @@ from absl import logging
 
 from mas import flow as flow_code
 from mas import video
+from mas.checks import refuse
+from mas.clips import batching
 from mas.clips.choosing import ANYWHERE
 
 # The first number of every seed, so that the order of an epoch, its examples and its batches draw
@@ -34,12 +36,13 @@ class Reader:
         geometry: a `Geometry`.
         seed: of everything random.
         shuffle: whether each epoch has an order of its own.
+        keep_last: whether an epoch's examples that fill no batch are a smaller one, its last.
 
     Raises:
         ValueError: the task needs flow that the data set does not hold.
     """
 
-    def __init__(self, data, examples, task, geometry, seed=0, shuffle=True):
+    def __init__(self, data, examples, task, geometry, seed=0, shuffle=True, keep_last=False):
         """See the class."""
         if "flow" in task.inputs and not data.has_flow:
             raise ValueError(
@@ -48,7 +51,7 @@ class Reader:
             )
         self.data, self.examples, self.task = data, examples, task
         self.geometry = dataclasses.replace(geometry, whole=task.whole)
-        self.seed, self.shuffle = seed, shuffle
+        self.seed, self.shuffle, self.keep_last = seed, shuffle, keep_last
         self._failed, self._lock = set(), threading.Lock()
         self._order = functools.lru_cache(maxsize=4)(self._draw_order)
 
@@ -224,7 +227,8 @@ class Reader:
         """Batches of the task's examples.
 
         An epoch has `steps(batch)` steps; what is left over is another part of the examples in each
-        epoch. Step s of all shares and parts together is the same set, however they are split.
+        epoch, or with `keep_last` a batch of its own. Step s of all shares and parts together is
+        the same set, however they are split.
 
         Args:
             batch: global batch size.
@@ -239,23 +243,22 @@ class Reader:
             batch / share count / parts.
 
         Raises:
-            ValueError: the batch does not divide, or is larger than an epoch.
+            ValueError: the batch does not divide, or is larger than an epoch; or several replicas
+                would share an epoch's last one.
         """
-        index, count = share
+        count = share[1]
         if batch % (count * parts):
             raise ValueError(
                 f"batch must be divisible by the {count * parts} replicas. Received: batch={batch}."
             )
-        per_epoch, own = self.steps(batch), batch // count
-        stop = 2**62 // batch if last_step is None else last_step
-
-        def place(number):
-            step, within = number // own, number % own + index * own
-            within_epoch = step % per_epoch
-            return step // per_epoch, within_epoch * batch + within, within_epoch
-
-        numbers = tf.data.Dataset.range(first_step * own, stop * own)
-        return self._pipeline(numbers.map(place), own // parts, threads, whole=True)
+        per_epoch = self.steps(batch)
+        steps = (first_step, 2**62 // batch if last_step is None else last_step)
+        if self.keep_last and len(self.examples) % batch:
+            if count * parts > 1:
+                refuse("last_batch", f"drop on {count * parts} replicas", "keep")
+            return batching.with_last(self._example, len(self.examples), batch, *steps, threads)
+        places = batching.places(per_epoch, batch, *steps, share)
+        return self._pipeline(places, batch // (count * parts), threads, whole=True)
 
     def steps(self, batch):
         """Steps of one epoch.
@@ -268,7 +271,8 @@ class Reader:
                 f"batch must be in 1..{len(self.examples)}, the number of examples. "
                 f"Received: batch={batch}."
             )
-        return len(self.examples) // batch
+        whole, rest = divmod(len(self.examples), batch)
+        return whole + (self.keep_last and rest > 0)
 
     def once(self, batch, threads=None, substitute=False):
         """Every example once, in order, the last batch as small as it comes: for tests.
@@ -281,10 +285,9 @@ class Reader:
 
     def _pipeline(self, places, batch, threads, whole, substitute=True):
         """Batches in training, all of them `whole`, or for a test."""
-        threads = threads or tf.data.AUTOTUNE
-
-        def example(epoch, position, number):
-            return self.task.example(self.clip(epoch, position, number, substitute))
-
-        examples = places.map(example, num_parallel_calls=threads)
+        example = functools.partial(self._example, substitute=substitute)
+        examples = places.map(example, num_parallel_calls=threads or tf.data.AUTOTUNE)
         return examples.batch(batch, drop_remainder=whole).prefetch(2)
+
+    def _example(self, epoch, position, number, substitute=True):
+        return self.task.example(self.clip(epoch, position, number, substitute))

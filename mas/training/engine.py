@@ -70,9 +70,9 @@ class Experiment:
     def reader(self, data: Any, examples: clips.Examples, random: bool = True) -> clips.Reader:
         """Reads the task's examples: cropped and flipped at random, or the centre in order."""
         clip = self.task.clip
-        flip = self.plan.flip
-        geometry = clips.Geometry(clip.resize, clip.size, random=random, flip=flip)
-        return clips.Reader(data, examples, self.task, geometry, self.seed, shuffle=random)
+        geometry = clips.Geometry(clip.resize, clip.size, random=random, flip=self.plan.flip)
+        keep = self.plan.last_batch == "keep"
+        return clips.Reader(data, examples, self.task, geometry, self.seed, random, keep)
 
     def recorded(self, *others: Any) -> Recorded:
         """The settings as texts, for flags.txt."""
@@ -195,6 +195,8 @@ def begin(
     """
     reader.steps(experiment.plan.batch)
     strategy = distribution.setup(experiment.plan, experiment.seed)
+    if strategy.num_replicas_in_sync > 1 and experiment.plan.last_batch == "keep":
+        refuse("last_batch", "drop on several devices; strategy=none takes one", "keep")
     recorded, temporary = experiment.recorded(*others), None
     if path is None:
         if strategy.cluster_resolver is not None:
