@@ -2,13 +2,18 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from evaluating import write_run
 
-from mas import backbones, clips, records, statistics, tasks
+from mas import backbones, clips, features, files, lists, records, statistics, tasks
+from mas.evaluate import report
+from mas.evaluate.inputs import Inputs
+from mas.features import extraction
 from mas.settings import Clip, Network
 
 NAMES = statistics.motion_names() + statistics.appearance_names()
@@ -211,3 +216,75 @@ def test_the_last_batch_can_be_kept(data):
     for split in ({"parts": 5}, {"share": (0, 5)}):
         with pytest.raises(ValueError, match="last_batch must be drop on 5 replicas"):
             kept.batches(5, 0, 4, **split)
+
+
+# ---- features of the last convolution ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory, data):
+    """A run folder of a small C3D with the two heads of MAS."""
+    folder = write_run(tmp_path_factory.mktemp("runs") / "small")
+    backbone = keras.models.load_model(folder / "backbone.keras")
+    task = tasks.Statistics().bound(Clip(16, 32, (44, 32)), Network("c3d", width=0.125))
+    task.model(backbone).save(folder / "model.keras")
+    return folder
+
+
+def test_pool5_is_the_flattened_pool_and_fc6_the_layers_behind_it(tuned, data):
+    """One clip of a video, so that its features are the clip's; 2 x 256 units of fc6."""
+    video, model = [lists.Entry("left/left_01")], keras.models.load_model(tuned / "model.keras")
+    one = {"clips": 1, "resize": (44, 32)}
+    found = {
+        pooling: features.extract(
+            tuned, data, video, features.Sampling(pooling=pooling, **one), cache=False
+        )
+        for pooling in ("pool5", "fc6", "average", None)
+    }
+    flat = found["pool5"].values
+    assert flat.shape == (1, 1 * 1 * 1 * 32) and found["average"].values.shape == (1, 32)
+    heads = ("appearance_fc6", "motion_fc6")
+    behind = [np.asarray(model.get_layer(name)(flat)) for name in heads]
+    np.testing.assert_allclose(found["fc6"].values, np.concatenate(behind, 1), rtol=1e-4, atol=1e-5)
+    assert found["fc6"].values.min() >= 0
+    np.testing.assert_array_equal(found[None].values, found["average"].values)
+    assert found[None].facts["pooling"] == "average"
+    digests = {name: found[name].facts["digest"] for name in ("pool5", "fc6")}
+    assert digests["fc6"] == files.digest(tuned / "model.keras") != digests["pool5"]
+    said = {name: report.describe(found[name].facts) for name in ("pool5", "fc6")}
+    assert "behind a pool of 2 x 2 x 2 (pool5), flattened" in said["pool5"]
+    assert "the first fully connected layer of its heads (fc6)" in said["fc6"]
+    other = features.extract(
+        tuned, data, video, features.Sampling(pooling="fc6", **one), random=True, seed=3
+    )
+    assert other.values.shape == (1, 512) and not np.allclose(other.values, found["fc6"].values)
+
+
+def test_the_pool_keeps_what_hangs_over():
+    maps = np.random.default_rng(0).normal(size=(2, 3, 5, 4, 2)).astype(np.float32)
+    padded = np.full((2, 4, 6, 4, 2), -np.inf, np.float32)
+    padded[:, :3, :5] = maps
+    expected = padded.reshape(2, 2, 2, 3, 2, 2, 2, 2).max((2, 4, 6)).reshape(2, -1)
+    found = extraction.pooled(tf.constant(maps), "pool5")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_network_without_fc6_is_refused(tuned, data, tmp_path):
+    wanted = features.Sampling(pooling="fc6", resize=(44, 32))
+    shutil.copy(tuned / "backbone.keras", tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="pooling.*without fc6.*other.keras"):
+        features.extract(tmp_path / "other.keras", data, None, wanted)
+    with pytest.raises(ValueError, match="pooling.*without heads.*pooling='fc6'"):
+        features.extract(keras.models.load_model(tuned / "backbone.keras"), data, None, wanted)
+    bare = write_run(tmp_path / "bare")
+    with pytest.raises(FileNotFoundError, match="model.keras.*no such file"):
+        features.extract(bare, data, None, wanted)
+
+
+def test_similarity_and_scenes_take_pool5_unless_told_otherwise(tuned):
+    """The others the mean over frames and space, as before; and what is told is told to all."""
+    for overlapping, pooling in ((True, "pool5"), (False, "average")):
+        made = Inputs(tuned, None, overlapping=overlapping)
+        assert made.settings(features.Sampling())["sampling"]["pooling"] == pooling
+        told = Inputs(tuned, None, features.Sampling(pooling="fc6"), overlapping=overlapping)
+        assert told.sampling.pooling == "fc6"

@@ -23,6 +23,10 @@ from mas.checks import check_seed, refuse
 from mas.features import Features, Sampling
 from mas.features.means import labels_of
 
+# What "features from the last conv layer" (CVPR 2019, sections 4.4 and 4.5) most likely are: the
+# fifth pool's 4096 numbers, as C3D's features are usually taken. The mean's 256 lose their place.
+LAST_CONVOLUTION = "pool5"
+
 Videos = str | os.PathLike | Sequence[lists.Entry] | Features | None
 Classes = Sequence[str] | str | os.PathLike | None
 
@@ -83,7 +87,8 @@ class Inputs:
         seed: of those.
         columns: of the lists, or the name of a preset.
         cache: whether features are kept in the user's cache folder.
-        overlapping: whether clips overlap, whatever the sampling says: as in CVPR 2019.
+        overlapping: whether clips overlap, whatever the sampling says, and features keep their
+            place in the clip, unless the sampling says otherwise: as in CVPR 2019.
     """
 
     def __init__(
@@ -107,6 +112,9 @@ class Inputs:
             if self.sampling.clips != Sampling().clips:
                 logging.warning("The clips overlap; clips=%d is not used.", self.sampling.clips)
             self.sampling = dataclasses.replace(self.sampling, how="overlapping")
+        if source is not None:
+            pooling = self.sampling.pooling or (LAST_CONVOLUTION if overlapping else "average")
+            self.sampling = dataclasses.replace(self.sampling, pooling=pooling)
         self.random, self.seed, self.columns, self.cache = random, seed, columns, cache
 
     @functools.cached_property

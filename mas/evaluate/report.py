@@ -23,8 +23,11 @@ _HOWS = {
     "overlapping": "each half a clip after the one before",
 }
 _POOLINGS = {
-    "average": "the mean over frames and space",
-    "max": "the maximum in each of 1 x 2 x 2 parts (frames, height, width)",
+    "average": "the mean over frames and space of the last convolution's map",
+    "max": "the maximum in each of 1 x 2 x 2 parts (frames, height, width) of the last "
+    "convolution's map",
+    "pool5": "the last convolution's map behind a pool of 2 x 2 x 2 (pool5), flattened",
+    "fc6": "the first fully connected layer of its heads (fc6)",
 }
 
 
@@ -158,9 +161,7 @@ def describe(facts: dict[str, Any]) -> str:
         return "How the features were made is not known."
     sentences = [f"Network: {facts['network']}, {weights(facts)}.", clips(facts)]
     pooling = _POOLINGS[facts["pooling"]]
-    sentences.append(
-        f"A video's features: {pooling} of the last convolution's map, mean over its clips."
-    )
+    sentences.append(f"A video's features: {pooling}, mean over its clips.")
     if facts.get("whitened"):
         sentences.append(f"They are{whitened(facts['whitened'], 'themselves')[1:]}.")
     return " ".join([*sentences, *failures(facts)])

@@ -1,6 +1,7 @@
 """Dynamic scenes: a linear SVM on the features of videos, leave one video out.
 
-YUPENN holds 14 scenes of 30 videos (CVPR 2019, section 4.5); any labelled list will do.
+YUPENN holds 14 scenes of 30 videos (CVPR 2019, section 4.5); any labelled list will do. Features
+are those of `similarity`: the fifth pool, unless `Sampling.pooling` says otherwise.
 """
 
 from __future__ import annotations

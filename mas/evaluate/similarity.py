@@ -1,9 +1,12 @@
 """Do two videos show the same action? ASLAN, View 2 (CVPR 2019, section 4.4).
 
-A video's features are the mean of its overlapping clips, of length 1. A pair is described by twelve
-similarities and distances of the two, each standardised over the training pairs; a linear SVM says
-whether they show the same action. Ten folds, whose actions differ: each is tested once, by an SVM
-that was trained on the nine others.
+A video's features are the mean of its overlapping clips, of length 1. The paper says "features from
+the last conv layer"; here they are C3D's fifth pool, flattened, unless `Sampling.pooling` says
+otherwise (the mean over frames and space, or fc6), and the result names them.
+
+A pair is described by twelve similarities and distances of the two, each standardised over the
+training pairs; a linear SVM says whether they show the same action. Ten folds, whose actions
+differ: each is tested once, by an SVM that was trained on the nine others.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from mas import files, lazy, lists, networks, records
+from mas.checks import refuse
 from mas.features import means
 from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, load, save
@@ -75,6 +76,7 @@ def extract(
         ValueError: the source is no backbone, or takes other clips; a video cannot be decoded.
     """
     sampling = sampling or Sampling()
+    sampling = dataclasses.replace(sampling, pooling=sampling.pooling or "average")
     modality, known = modality_of(source)
     task = sampling.task(known, modality)
     data = records.opened(data, modality == "flow")
@@ -120,10 +122,12 @@ def of_network(
 ) -> Features:
     """Features through a network that is at hand: see `extract` and `means.over_clips`."""
     check_shape(network, task)
+    if sampling.pooling == "fc6" and len(network.output_shape) != 2:
+        refuse("pooling", "another one for a network without heads", "fc6")
 
     def features(batch):
-        maps = tf.cast(network(batch, training=False), tf.float32)
-        return pooled(maps, sampling.pooling)
+        found = tf.cast(network(batch, training=False), tf.float32)
+        return found if sampling.pooling == "fc6" else pooled(found, sampling.pooling)
 
     found = means.over_clips(compiled(features, task), data, entries, sampling, task)
     facts = {"network": network.name, "pooling": sampling.pooling, **found.facts}
@@ -151,14 +155,18 @@ def pooled(maps: tf.Tensor, pooling: str) -> tf.Tensor:
 
     Args:
         maps: (batch, t, h, w, c).
-        pooling: one of `sampling.POOLINGS`.
+        pooling: "average", "max" or "pool5".
 
     Returns:
         (batch, c), or (batch, 4 c) of "max", in the order t, h, w, c: the windows of PyTorch's
-        AdaptiveMaxPool3d, from floor(i n / k) to ceil((i + 1) n / k).
+        AdaptiveMaxPool3d, from floor(i n / k) to ceil((i + 1) n / k). Of "pool5", C3D's fifth pool
+        in the same order: (batch, ceil(t / 2) ceil(h / 2) ceil(w / 2) c).
     """
     if pooling == "average":
         return tf.reduce_mean(maps, [1, 2, 3])
+    if pooling == "pool5":
+        maps = tf.nn.max_pool3d(maps, 2, 2, "SAME")
+        return tf.reshape(maps, (-1, np.prod(maps.shape[1:])))
     for axis, (length, parts) in enumerate(zip(maps.shape[1:4], GRID, strict=True), 1):
         windows = [(i * length // parts, -(-(i + 1) * length // parts)) for i in range(parts)]
         cut = [tf.gather(maps, range(*window), axis=axis) for window in windows]
@@ -168,15 +176,23 @@ def pooled(maps: tf.Tensor, pooling: str) -> tf.Tensor:
 
 def _fresh(source, data, entries, sampling, task, random, seed):
     """Features through a saved network, with facts on its weights."""
-    network = networks.network(source, random, seed, task.shape)
+    if sampling.pooling == "fc6":
+        network = networks.fc6(source, random, seed)
+    else:
+        network = networks.network(source, random, seed, task.shape)
     found = of_network(network, data, entries, sampling, task)
     facts = {
         "model": os.fspath(source),
-        "digest": files.digest(networks.file(source)),
+        "digest": files.digest(_file(source, sampling)),
         "weights": "random" if random else "loaded",
         "seed": seed if random else None,
     }
     return dataclasses.replace(found, facts=found.facts | facts)
+
+
+def _file(source, sampling):
+    """The file of the network that is used."""
+    return (networks.with_heads if sampling.pooling == "fc6" else networks.file)(source)
 
 
 def _cached(source, data, entries, sampling, task, random, seed):
@@ -204,7 +220,7 @@ def _digest(source, data, entries, sampling, task, random):
     clip = {"modality": task.network.modality, "clips": sampling.clips or 1}
     known = sampling.values() | task.clip.values() | clip
     rows = [(e.video, e.label, e.start) for e in entries] if entries is not None else None
-    network = [files.digest(networks.file(source)), random, keras.__version__]
+    network = [files.digest(_file(source, sampling)), random, keras.__version__]
     numbers = {video: number for number, video in enumerate(data.videos)}
     videos = data.videos if entries is None else sorted({entry.video for entry in entries})
     lengths = [int(data.lengths[numbers[video]]) for video in videos]

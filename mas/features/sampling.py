@@ -13,7 +13,7 @@ from mas.settings import Clip, Network
 from mas.tasks import Task
 
 HOWS = ("uniform", "consecutive", "overlapping")
-POOLINGS = ("average", "max")
+POOLINGS = ("average", "max", "pool5", "fc6")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,12 @@ class Sampling(Settings):
         choices=HOWS,
         advanced=True,
     )
-    pooling: str = option(
-        "average",
-        "Of the last convolution's map: average, over frames and space; max, the maximum in each "
-        "of 1 x 2 x 2 parts.",
+    pooling: str | None = option(
+        None,
+        "Features of a clip, of the last convolution's map: average, over frames and space; max, "
+        "the maximum in each of 1 x 2 x 2 parts; pool5, its maxima in windows of 2 x 2 x 2, all of "
+        "them, 4096 of C3D; or fc6, the first fully connected layer of a run's heads. By default "
+        "average, and in similarity and scenes pool5.",
         choices=POOLINGS,
     )
     static: bool = option(

@@ -177,6 +177,48 @@ def network(
     return built
 
 
+def with_heads(source: Source) -> pathlib.Path:
+    """The .keras file of a run's network with its heads; the file itself, if it is no backbone's.
+
+    Raises:
+        FileNotFoundError: there is no such network.
+    """
+    path = file(source)
+    return file(path.with_name(MODEL)) if path.name == BACKBONE else path
+
+
+def fc6(source: Source, random: bool = False, seed: int = 0) -> keras.Model:
+    """A run's network up to the first fully connected layer of its heads, one behind another.
+
+    Args:
+        source: run folder, or .keras file of a network with heads.
+        random: the same network with new random weights.
+        seed: of those.
+
+    Returns:
+        keras.Model from clips to (batch, units of fc6, times the heads, in the order of their
+        names).
+
+    Raises:
+        FileNotFoundError: there is no such network.
+        ValueError: it has no such layer.
+    """
+    path = with_heads(source)
+    saved = load(path)
+    keras.utils.set_random_seed(seed)
+    model = keras.models.clone_model(saved) if random else saved
+    names = sorted(layer.name for layer in model.layers if layer.name.split("_")[-1] == "fc6")
+    if not names:
+        raise ValueError(
+            "pooling must be another one for a network without fc6, the layer of head=fc. "
+            f"Received: pooling='fc6' with {path}."
+        )
+    layers = [model.get_layer(name).output for name in names]
+    found = keras.layers.Concatenate()(layers) if len(layers) > 1 else layers[0]
+    known = described(source).network
+    return keras.Model(model.input, found, name=known.backbone if known else model.name)
+
+
 def copy_weights(source: Source, backbone: keras.Model) -> None:
     """Copies the weights of a saved backbone, all of them or none.
 
