@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import mas
-from mas import lists, tasks
+from mas import lists, records, tasks
 from mas.checks import option
 
 CLIP = mas.Clip(frames=8, size=32, resize=(44, 32))
@@ -313,8 +313,8 @@ def test_a_damaged_image_is_named_in_one_line(sample_data, tmp_path):
 def test_videos_prepared_otherwise_are_other_data(data, run, tmp_path):
     shutil.copytree(data.data, tmp_path / "data")
     description = tmp_path / "data" / "dataset.json"
-    known = json.loads(description.read_text())
-    description.write_text(json.dumps(known | {"method": "tvl1"}))
+    known = records.read_sealed(description)
+    description.write_text(json.dumps(records.seal(known | {"method": "tvl1"})))
     with pytest.raises(ValueError, match="data={.*'tvl1'.*'dis'"):
         mas.pretrain(tmp_path / "data", "mas", **SMALL, run=run.path)
 

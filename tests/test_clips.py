@@ -1,6 +1,7 @@
 """The pipeline from stored videos to batches, on images whose pixels tell where they come from."""
 
 import dataclasses
+import re
 
 import cv2
 import numpy as np
@@ -265,9 +266,19 @@ def test_a_task_that_needs_flow_says_so(tmp_path):
     assert "flow" not in reader(plain, task=Watch(inputs=("rgb",))).clip(0, 0)
 
 
-def test_a_damaged_image_is_named(tmp_path):
-    folders = store(tmp_path, "folders")
-    path = tmp_path / records.RGB_FOLDER / "class/v1" / records.FRAME_FILE.format(6)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="frame 5 of class/v1 must be a whole JPEG file"):
-        reader(folders, shuffle=False).load(0, 3)
+@pytest.mark.parametrize("form", ["shards"])
+def test_a_damaged_image_is_named_and_another_clip_takes_its_place(tmp_path, form, caplog):
+    """In a test it is an error. One bit is enough where there are checksums."""
+    stored = store(tmp_path, form)
+    path = stored.path(1, "rgb", 5)
+    [image] = stored.read(1, [5])[0]
+    flipped = bytearray(image)
+    flipped[len(image) // 2] ^= 1
+    path.write_bytes(path.read_bytes().replace(image, flipped))
+    found = reader(stored, shuffle=False)
+    words = f"{path}: frame 5 of class/v1 must be a whole JPEG file. Received: {len(image)} damaged"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        found.load(0, 3, substitute=False)
+    for _ in range(2):
+        assert found.load(0, 3)[6] in (b"class/v0", b"class/v1", b"class/v2")
+    assert caplog.text.count("other clips take the place of") == 1 and words in caplog.text

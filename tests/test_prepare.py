@@ -109,7 +109,8 @@ def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
     assert set(found[0]) == files | {"videos-00000.tfrecord"}
     settings = {"form": "shards", "size": [64, 48], "method": "dis", "quality": 95, "min_frames": 5}
     counts = {"videos": 3, "frames": 3 * FRAMES, "failures": 0}
-    assert json.loads(found[0]["dataset.json"]) == {**settings, **counts}
+    described = records.described(tmp_path / "one")
+    assert {name: described[name] for name in settings | counts} == settings | counts
     assert json.loads(found[0]["plan.json"])["settings"] == settings
 
 

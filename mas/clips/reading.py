@@ -9,19 +9,15 @@ import tensorflow as tf
 from absl import logging
 
 from mas import flow as flow_code
-from mas import video
+from mas import records, video
 from mas.checks import refuse
-from mas.clips import batching
+from mas.clips import batching, pixels
 from mas.clips.choosing import ANYWHERE
 
 # The first number of every seed, so that the order of an epoch, its examples and its batches draw
 # from streams of their own. It comes first, and is not 0, because NumPy fills a short seed up with
 # zeros: [seed, epoch] and [seed, epoch, 0] would be one stream, that of the order and of example 0.
 ORDER, EXAMPLE, BATCH = 1, 2, 3
-
-# Of JPEG's inverse transforms the one whose pixels equal OpenCV's, so that labels do not depend on
-# the reader.
-ACCURATE = "INTEGER_ACCURATE"
 
 SUBSTITUTES = 100  # drawn for one example; if none can be decoded, hardly any file can
 
@@ -67,16 +63,16 @@ class Reader:
             epoch: counted from 0.
             position: in the order of that epoch.
             substitute: whether another example, drawn from a stream of this one's own, takes the
-                place of one that cannot be decoded from its video file.
+                place of one that is damaged or cannot be decoded.
 
         Returns:
-            (rgb, u, v) object arrays of JPEG files in frame order, or of video files rgb uint8
-            (frames, height, width, 3); geometry int32 (3,); target; label; video id; seed int32
-            (2,).
+            (rgb, u, v) in frame order: object arrays of JPEG files where checksums vouch for them,
+            else uint8 (frames, height, width, 3 or 1), of video files rgb alone; geometry int32
+            (3,); target; label; video id; seed int32 (2,).
 
         Raises:
-            ValueError: a stored image is damaged, or a video file cannot be decoded nor any of its
-                substitutes; names data set, video and frame.
+            ValueError: a stored image is damaged, or a video file cannot be decoded, nor any of
+                its substitutes; names data set, video and frame.
         """
         example = int(self._order(int(epoch))[position])
         seed = [EXAMPLE, self.seed, int(epoch), example]
@@ -86,12 +82,15 @@ class Reader:
                 return self._load(example, rng)
             except video.VideoError as error:
                 reason = f"{self.data.videos[self.examples.videos[example]]}: {error}"
-                if not substitute:
-                    break
-                self._warn(example, reason)
+                fault = f"{self.data.data} must hold videos that decode. Received: {reason}."
+            except records.DamagedError as error:
+                reason = fault = str(error)
+            if not substitute:
+                break
+            self._warn(example, reason.rstrip("."))
             rng = np.random.default_rng([*seed, attempt])
             example = int(rng.integers(len(self.examples)))
-        raise ValueError(f"{self.data.data} must hold videos that decode. Received: {reason}.")
+        raise ValueError(fault)
 
     def _warn(self, example, reason):
         """Names a video that cannot be decoded, once."""
@@ -120,20 +119,13 @@ class Reader:
     def _read(self, number, frames, pairs):
         """(rgb, u, v) of some frames of one video, decoded or as JPEG files."""
         if self.data.decoded:
-            none = np.array([], object)
+            none = np.zeros(0, np.uint8)
             return self.data.frames(number, frames, self.geometry.resize), none, none
         files = self.data.read(number, frames, pairs)
-        for indices, images in zip((frames, pairs, pairs), files, strict=True):
-            self._check(number, indices, images)
-        return [np.array(images, object) for images in files]
-
-    def _check(self, number, indices, images):
-        for frame, image in zip(indices, images, strict=True):
-            if image[:2] != b"\xff\xd8" or b"\xff\xd9" not in image[-64:]:
-                raise ValueError(
-                    f"{self.data.data}: frame {frame} of {self.data.videos[number]} must be a "
-                    f"whole JPEG file. Received: {len(image)} damaged bytes."
-                )
+        if self.data.verified:
+            return [np.array(images, object) for images in files]
+        parts = zip(("rgb", "u", "v"), (frames, pairs, pairs), files, strict=True)
+        return [pixels.decode(self.data, number, *part) for part in parts]
 
     def _batch_seed(self, epoch, batch):
         """int32 (2,) that the examples of a batch share."""
@@ -149,8 +141,15 @@ class Reader:
             batch: number of its batch in the epoch.
             substitute: as for `load`.
         """
-        images = (tf.uint8 if self.data.decoded else tf.string, tf.string, tf.string)
-        kinds = (*images, tf.int32, tf.int32, tf.int32, tf.string, tf.int32)
+        files = not self.data.decoded and self.data.verified
+        kinds = (
+            *[tf.string if files else tf.uint8] * 3,
+            tf.int32,
+            tf.int32,
+            tf.int32,
+            tf.string,
+            tf.int32,
+        )
         load = functools.partial(self.load, substitute=substitute)
         rgb, u, v, geometry, target, label, name, seed = tf.numpy_function(
             load, (epoch, position), kinds, stateful=False
@@ -179,49 +178,16 @@ class Reader:
         """Files of each part -> uint8 (views, frames, height, width, parts * channels)."""
         views = () if self.task.views is None else (self.task.views,)
         count = frames * int(np.prod(views, dtype=int))
-        images = tf.concat([self._decode(part, count, channels, geometry) for part in parts], -1)
+        known = (self.geometry, self._fits, geometry)
+        images = tf.concat([pixels.cut(part, count, channels, *known) for part in parts], -1)
         return tf.reshape(images, (*views, frames, *images.shape[1:]))
-
-    def _decode(self, files, count, channels, geometry):
-        """Images or JPEG files -> uint8 (count, height, width, channels), cropped and flipped."""
-        size, fits = self.geometry.window, self._fits
-        if fits and channels == 1:  # in colour, pixels at the window's edge would differ
-            files.set_shape((count,))
-            window = tf.concat([geometry[:2], size], 0)
-            images = [
-                tf.io.decode_and_crop_jpeg(files[i], window, channels=1, dct_method=ACCURATE)
-                for i in range(count)
-            ]
-            images = tf.ensure_shape(tf.stack(images), (count, *size, channels))
-        else:
-            images = self._resized(files, count, channels)
-            begin = tf.concat([[0], geometry[:2], [0]], 0)
-            images = tf.slice(images, begin, (count, *size, channels))
-        return tf.cond(geometry[2] == 1, lambda: tf.reverse(images, [2]), lambda: images)
 
     @property
     def _fits(self):
         """Whether every stored image has the size that clips are cut from."""
         wanted = self.geometry.resize[::-1]
-        return self.data.sizes is not None and np.all(self.data.sizes == wanted)
-
-    def _resized(self, files, count, channels):
-        """Images or JPEG files -> uint8 (count, height, width, channels) before the crop."""
-        width, height = self.geometry.resize
-        if self.data.decoded:  # and resized
-            files.set_shape((count, height, width, channels))
-            return files
-        files.set_shape((count,))
-        images = tf.stack(
-            [
-                tf.io.decode_jpeg(files[i], channels=channels, dct_method=ACCURATE)
-                for i in range(count)
-            ]
-        )
-        images.set_shape((count, None, None, channels))
-        if not self._fits:
-            images = tf.cast(tf.round(tf.image.resize(images, (height, width))), tf.uint8)
-        return images
+        sizes = wanted if self.data.decoded else self.data.sizes
+        return sizes is not None and np.all(sizes == wanted)
 
     def batches(self, batch, first_step=0, last_step=None, share=(0, 1), parts=1, threads=None):
         """Batches of the task's examples.

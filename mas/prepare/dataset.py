@@ -191,7 +191,7 @@ class _Run:
         staged = {n: self._staged(n) for n in self.shards[number] if self._staged(n).is_file()}
         if not staged:
             return
-        kept = records.read_shard(self.root, number)
+        kept, _ = records.read_shard(self.root, number)
         names = [n for n in self.shards[number] if n in staged or n in kept]
         records.write_shard(
             *(self.root, number, [staged.get(n) for n in names]),
@@ -204,7 +204,7 @@ class _Run:
         self._write_failures()
         self.sources.write(self.plan)
         shutil.rmtree(self.staging, ignore_errors=True)
-        data = records.READERS[self.storage.form](self.root)
+        data = records.READERS[self.storage.form](self.root, known=self.storage.recorded())
         description = {
             **self.storage.recorded(),
             "videos": len(data.videos),

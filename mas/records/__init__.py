@@ -11,8 +11,10 @@ Shards (the default), written by `write_shard`:
         rate    float   frames per second, 0 if unknown
         images  bytes   the JPEG files of frame 0 (rgb, u, v), frame 1 (rgb, u, v), ... end to end
         lengths bytes   uint32, little endian, (frames, 3): their lengths; 0 where there is no flow
-    DATA/videos-00000.csv        video, frames, height, width, and the byte at which `lengths` and
-                                 `images` begin in the shard: one clip is one contiguous read
+        checksums bytes the same of `zlib.crc32` of each; earlier versions wrote none
+    DATA/videos-00000.csv        video, frames, height, width, and the byte at which `lengths`,
+                                 `images` and `checksums` begin in the shard, so that one clip is
+                                 one contiguous read; `crc32` of the line before it
 
 Folders, in Feichtenhofer's layout, so that data prepared by others train unchanged:
 
@@ -25,6 +27,9 @@ image_00001.jpg, all of a data set alike.
 In both, u and v of frame t describe the motion from frame t to t + 1, so the last frame has none.
 """
 
+from mas.records.description import described, read_sealed, seal, settings
+from mas.records.folders import Folders
+from mas.records.images import decode
 from mas.records.layout import (
     DAMAGED,
     DESCRIPTION,
@@ -33,20 +38,16 @@ from mas.records.layout import (
     FRAME_FILE,
     INDEX_FIELDS,
     RGB_FOLDER,
+    UNFINISHED,
+    DamagedError,
     Prepared,
+    damaged,
     read_failures,
     read_index,
+    read_table,
 )
-from mas.records.reading import (
-    READERS,
-    Data,
-    Folders,
-    Shards,
-    open_data,
-    opened,
-    read_shard,
-    settings,
-)
+from mas.records.reading import READERS, Data, open_data, opened
+from mas.records.shards import Shards, read_shard
 from mas.records.videos import Videos, index_path
 from mas.records.writing import (
     place_folders,
@@ -68,21 +69,29 @@ __all__ = [
     "INDEX_FIELDS",
     "READERS",
     "RGB_FOLDER",
+    "UNFINISHED",
     "Data",
+    "DamagedError",
     "Folders",
     "Prepared",
     "Shards",
     "Videos",
+    "damaged",
+    "decode",
+    "described",
     "index_path",
     "open_data",
     "opened",
+    "place_folders",
     "read_failures",
     "read_index",
+    "read_sealed",
     "read_shard",
-    "place_folders",
+    "read_table",
     "remove",
     "remove_unfinished",
     "restore_indices",
+    "seal",
     "settings",
     "stage",
     "stage_folders",

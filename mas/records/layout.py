@@ -5,20 +5,43 @@ from __future__ import annotations
 import csv
 import dataclasses
 import pathlib
+import re
+import zlib
+from typing import NamedTuple
 
+from mas import files
 from mas.files import PathLike
 
 RGB_FOLDER = "jpegs_256"
 FLOW_FOLDER = "tvl1_flow"
 FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
-# RGB frames that others extracted: Feichtenhofer; Something-Something v1 as it comes; HMDB51 and
-# Diving48 as the authors of VTDL and DSM have them.
-FRAME_FILES = (FRAME_FILE, "{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg")
 DESCRIPTION = "dataset.json"
+UNFINISHED = ".unfinished"  # there while videos are prepared
 FAILURES = "failures.csv"  # path, reason: the videos that could not be prepared
 DAMAGED = "damaged.csv"  # path, reason: those of which only a part could be prepared
 RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
-INDEX_FIELDS = ("video", "frames", "height", "width", "lengths_at", "images_at")
+PER_FRAME = 12  # bytes of its three lengths, or of its three checksums
+MOST_SIDE = 65535  # pixels of a JPEG file
+
+
+class Row(NamedTuple):
+    """What an index says of one video: its size, and where its parts begin in the shard."""
+
+    video: str
+    frames: int
+    height: int
+    width: int
+    lengths_at: int
+    images_at: int
+    checksums_at: int = 0  # 0: an earlier version wrote none
+
+
+INDEX_FIELDS = (*Row._fields, "crc32")
+EARLIER_FIELDS = INDEX_FIELDS[:6]
+
+
+class DamagedError(ValueError):
+    """A stored frame is not what was written; the message names it."""
 
 
 @dataclasses.dataclass
@@ -44,13 +67,87 @@ def shard_path(data, number):
     return pathlib.Path(data) / f"videos-{number:05d}.tfrecord"
 
 
-def read_index(index):
-    """Rows of one shard's index: (video, frames, height, width, lengths_at, images_at)."""
-    with open(index, newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        if tuple(next(reader, ())) != INDEX_FIELDS:
-            raise ValueError(f"{index}:1: expected the columns {','.join(INDEX_FIELDS)}.")
-        return [(row[0], *map(int, row[1:])) for row in reader]
+def shard_numbers(data):
+    """Numbers of the shards of which a file or an index is there, in order."""
+    found = (re.fullmatch(r"videos-(\d{5,9})\.(csv|tfrecord)", p.name) for p in data.iterdir())
+    return sorted({int(match[1]) for match in found if match})
+
+
+def read_index(index: PathLike) -> list[Row]:
+    """Rows of one shard's index.
+
+    Raises:
+        ValueError: a line is not what was written; names file and line.
+    """
+    lines = read_table(index)
+    header, *rows = lines or [[]]
+    if tuple(header) not in (INDEX_FIELDS, EARLIER_FIELDS):
+        raise ValueError(
+            f"{index}:1: expected the columns {','.join(INDEX_FIELDS)}. "
+            f"Received: {','.join(header)[:100]!r}."
+        )
+    return [_row(index, line, fields, len(header)) for line, fields in enumerate(rows, 2)]
+
+
+def _row(index, line, fields, count):
+    numbers = fields[1:7]
+    whole = all(re.fullmatch(r"[0-9]{1,18}", number) for number in numbers)
+    if len(fields) == count and whole:
+        row = Row(fields[0], *map(int, numbers))
+        if count == len(EARLIER_FIELDS) or fields[-1] == row_checksum(row):
+            return row
+    raise ValueError(
+        f"{index}:{line}: expected a line as it was written. Received: {','.join(fields)[:100]!r}."
+    )
+
+
+def row_checksum(row):
+    """Checksum of a line of an index, as it stands there."""
+    return f"{zlib.crc32(','.join(map(str, row)).encode('utf-8', 'surrogateescape')):08x}"
+
+
+def write_index(index, rows):
+    """Writes a shard's index from its rows."""
+    files.write_csv(index, INDEX_FIELDS, [(*row, row_checksum(row)) for row in rows])
+
+
+def check_rows(index, rows, size):
+    """Refuses rows that cannot be of a shard, before a number of them is used.
+
+    Args:
+        index: their file.
+        rows: of it.
+        size: of the shard, in bytes.
+
+    Raises:
+        ValueError: names file and line.
+    """
+    end = 0
+    for line, row in enumerate(rows, 2):
+        count = PER_FRAME * row.frames
+        begin = row.checksums_at or row.images_at
+        behind = begin + count if row.checksums_at else begin
+        ordered = end < begin and behind <= row.images_at <= row.lengths_at
+        end = row.lengths_at + count
+        sides = 0 < row.height <= MOST_SIDE and 0 < row.width <= MOST_SIDE
+        if not (row.video and row.frames and sides and ordered and end <= size):
+            raise ValueError(
+                f"{index}:{line}: expected a video within the {size} bytes of its shard, behind "
+                f"the one before. Received: {','.join(map(str, row))[:100]!r}."
+            )
+
+
+def read_table(path):
+    """Lines of a csv file as lists of text. Names of files in it need not be UTF-8.
+
+    Raises:
+        ValueError: it is no csv file; names it.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return list(csv.reader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path}: expected a csv file. Received: {error}.") from None
 
 
 def read_failures(data: PathLike, name: str = FAILURES) -> dict[str, str]:
@@ -59,12 +156,20 @@ def read_failures(data: PathLike, name: str = FAILURES) -> dict[str, str]:
     Args:
         data: the folder of the data set.
         name: of the file: `DAMAGED` has the videos of which only a part could be prepared.
+
+    Raises:
+        ValueError: a line does not have the two; names file and line.
     """
     path = pathlib.Path(data) / name
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return dict(list(csv.reader(file))[1:])
+    lines = read_table(path)
+    for line, fields in enumerate(lines, 1):
+        if len(fields) != 2:
+            raise ValueError(
+                f"{path}:{line}: expected path,reason. Received: {','.join(fields)[:100]!r}."
+            )
+    return dict(lines[1:])
 
 
 def check_frames(data, number, frames, flow_frames=()):
@@ -77,3 +182,19 @@ def check_frames(data, number, frames, flow_frames=()):
                 f"{name} of {data.videos[number]!r} must be in 0..{end - 1}. "
                 f"Received: {name}={[int(i) for i in indices]}."
             )
+
+
+def damaged(path, video, frame, received):
+    """The error of a frame that is not what was written, or cannot be decoded.
+
+    Args:
+        path: the file that it is in.
+        video: id.
+        frame: index, counted from 0.
+        received: bytes, or what else is there.
+    """
+    if not isinstance(received, str):
+        received = f"{len(received)} damaged bytes"
+    return DamagedError(
+        f"{path}: frame {frame} of {video} must be a whole JPEG file. Received: {received}."
+    )

@@ -6,22 +6,28 @@ import contextlib
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from absl import logging
 
 from mas import files
 from mas.files import PathLike
+from mas.records import examples
+from mas.records.description import seal
 from mas.records.layout import (
     DESCRIPTION,
     FLOW_FOLDER,
     FRAME_FILE,
-    INDEX_FIELDS,
-    RECORD_FRAME,
     RGB_FOLDER,
+    UNFINISHED,
     Prepared,
+    shard_numbers,
     shard_path,
+    write_index,
 )
+from mas.records.shards import shard_rows
 
 
 def stage(prepared: Prepared, path: PathLike) -> None:
@@ -88,42 +94,58 @@ def write_shard(
 
     shard, index = shard_path(data, number), shard_path(data, number).with_suffix(".csv")
     kept = list(kept) or [None] * len(staged)
-    rows, position = [], 0
     with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
         for path, example in zip(staged, kept, strict=True):
-            example = example or _example(tf, path)
-            rows.append(_index_row(tf, example, position))
-            writer.write(example)
-            position += len(example) + RECORD_FRAME
+            writer.write(_with_checksums(tf, example) if example else _example(tf, path))
+    rows = [row for _, row, _ in examples.walk(f"{shard}.tmp")]
     index.unlink(missing_ok=True)
     os.replace(f"{shard}.tmp", shard)
-    files.write_csv(index, INDEX_FIELDS, rows)
+    write_index(index, rows)
 
 
 def restore_indices(data: PathLike) -> None:
-    """Writes the index of every shard that lacks one, from what the shard holds."""
-    for shard in sorted(pathlib.Path(data).glob("videos-*.tfrecord")):
-        index = shard.with_suffix(".csv")
-        if index.is_file():
-            continue
-        import tensorflow as tf
+    """Makes the index of every shard right, from what the shard holds.
 
-        rows, position = [], 0
-        for example in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
-            rows.append(_index_row(tf, example, position))
-            position += len(example) + RECORD_FRAME
-        files.write_csv(index, INDEX_FIELDS, rows)
+    One that is missing is written, and one that is not what was written, with a warning. Videos
+    whose record is damaged are not in it, so they are prepared again.
+    """
+    for number in shard_numbers(pathlib.Path(data)):
+        shard = shard_path(data, number)
+        index = shard.with_suffix(".csv")
+        if not shard.is_file():
+            logging.warning("%s is gone; its videos are prepared again.", shard)
+            index.unlink()
+            continue
+        if index.is_file():
+            try:
+                shard_rows(data, number)
+                continue
+            except ValueError as error:
+                logging.warning("%s It is made again from the shard.", error)
+        write_index(index, _whole_rows(shard))
+
+
+def _whole_rows(shard):
+    """Rows of the records of a shard that are whole; says which are not."""
+    rows = []
+    try:
+        for at, row, _ in examples.walk(shard):
+            try:
+                examples.read(shard, at)
+                rows.append(row)
+            except ValueError as error:
+                logging.warning("%s It is prepared again.", error)
+    except ValueError as error:  # what follows cannot be found
+        logging.warning("%s What follows is prepared again.", error)
+    return rows
 
 
 def _example(tf, path):
     with np.load(path) as staged:
-        values = {
-            "video": [str(staged["video"]).encode()],
-            "images": [staged["images"].tobytes()],
-            "lengths": [staged["lengths"].tobytes()],
-        }
+        values = {name: staged[name].tobytes() for name in ("images", "lengths")}
+        values["video"] = str(staged["video"]).encode()
         feature = {
-            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value))
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
             for name, value in values.items()
         }
         feature["size"] = tf.train.Feature(int64_list=tf.train.Int64List(value=staged["size"]))
@@ -131,20 +153,24 @@ def _example(tf, path):
             float_list=tf.train.FloatList(value=[float(staged["rate"])])
         )
     example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return _with_checksums(tf, example.SerializeToString())
+
+
+def _with_checksums(tf, text):
+    """A serialised example with the checksum of each of its images, which earlier ones lack."""
+    example = tf.train.Example.FromString(text)
+    feature = example.features.feature
+    images, lengths = (feature[name].bytes_list.value[0] for name in ("images", "lengths"))
+    sums = image_checksums(images, np.frombuffer(lengths, "<u4")).tobytes()
+    feature["checksums"].bytes_list.value[:] = [sums]
     return example.SerializeToString(deterministic=True)
 
 
-def _index_row(tf, example, position):
-    feature = tf.train.Example.FromString(example).features.feature
-    lengths, images = (feature[name].bytes_list.value[0] for name in ("lengths", "images"))
-    start = position + 12  # after the record's length and its checksum
-    return (
-        feature["video"].bytes_list.value[0].decode(),
-        len(lengths) // 12,
-        *feature["size"].int64_list.value,
-        start + example.index(lengths, example.index(images) + len(images)),
-        start + example.index(images),
-    )
+def image_checksums(images: bytes, lengths: np.ndarray) -> np.ndarray:
+    """uint32 checksums of images that stand end to end, by their lengths."""
+    view, ends = memoryview(images), np.cumsum(lengths, dtype=np.int64)
+    parts = zip(ends - lengths, ends, strict=True)
+    return np.array([zlib.crc32(view[start:end]) for start, end in parts], "<u4")
 
 
 def stage_folders(prepared: Prepared, folder: PathLike) -> None:
@@ -189,4 +215,5 @@ def remove_unfinished(data: PathLike, videos: Iterable[str]) -> None:
 
 def write_description(data: PathLike, description: dict) -> None:
     """Writes dataset.json: with it the data set counts as finished."""
-    files.write_json(pathlib.Path(data, DESCRIPTION), description)
+    files.write_json(pathlib.Path(data, DESCRIPTION), seal(description))
+    pathlib.Path(data, UNFINISHED).unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""dataset.json: what mas.prepare wrote about a data set; and what is there, held against it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import zlib
+from typing import Any
+
+from absl import logging
+
+from mas import flow
+from mas.files import PathLike
+from mas.records.layout import (
+    DESCRIPTION,
+    RGB_FOLDER,
+    UNFINISHED,
+    read_failures,
+    shard_numbers,
+)
+
+FORMS = ("shards", "folders")
+SEAL = "crc32"  # of all other values
+MOST_NAMED = 10  # faults
+
+
+def seal(content: dict) -> dict:
+    """An object with a checksum of its values, which `read_sealed` looks at."""
+    return {**content, SEAL: _checksum(content)}
+
+
+def _checksum(content):
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def read_sealed(path: PathLike) -> dict[str, Any]:
+    """The object of a JSON file that mas.prepare wrote. Earlier versions wrote no checksum.
+
+    Raises:
+        ValueError: it is not what was written; names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be JSON. Received: {_short(error)}.") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must be a JSON object. Received: {_short(found)}.")
+    known = found.pop(SEAL, None)
+    if known is not None and known != _checksum(found):
+        raise ValueError(
+            f"{path} must be as mas.prepare wrote it. Received: other values; its checksum differs."
+        )
+    return found
+
+
+def _short(value):
+    return " ".join(str(value).split())[:100]
+
+
+def described(root: pathlib.Path) -> dict[str, Any]:
+    """What mas.prepare wrote about a data set; {} if it did not, or something else did.
+
+    `shards` is {name: videos}; where preparation is unfinished, `unfinished` is true.
+
+    Raises:
+        ValueError: it did, and it has been damaged since; names the file.
+    """
+    path = root / DESCRIPTION
+    ours = (root / "plan.json").exists() or shard_numbers(root)
+    try:
+        known = read_sealed(path)
+        if "form" not in known and not ours:
+            return {}
+        if known.get("form") not in FORMS:
+            raise ValueError(
+                f"{path} must name a form of {list(FORMS)}. Received: {_short(known)}."
+            )
+        _check(path, known)
+        return {**known, "unfinished": (root / UNFINISHED).exists()}
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        if ours or (root / RGB_FOLDER).exists():
+            raise ValueError(f"{error} Prepare the same videos again: that writes it.") from None
+        return {}
+
+
+def _check(path, known):
+    """Refuses values that mas.prepare cannot have written."""
+    shards = known.get("shards", {})
+    sizes = known.get("size")
+    rules = {
+        "method": known.get("method", "none") in ("none", *flow.METHODS),
+        "size": sizes is None or (isinstance(sizes, list) and [*map(_counts, sizes)] == [True] * 2),
+        "shards": isinstance(shards, dict)
+        and all(re.fullmatch(r"videos-\d{5,9}", n) and _counts(c) for n, c in shards.items()),
+    }
+    rules |= {name: _counts(known.get(name, 0)) for name in ("videos", "frames", "failures")}
+    for name, right in rules.items():
+        if not right:
+            raise ValueError(
+                f"{path} must be as mas.prepare wrote it. "
+                f"Received: {name}={_short(known.get(name))!r}."
+            )
+
+
+def _counts(value):
+    return type(value) is int and value >= 0
+
+
+def settings(data: Any) -> dict[str, Any]:
+    """What the images of an opened data set are: {form, size, method, quality}, as far as known.
+
+    And fps and deinterlace, where videos were resampled or deinterlaced.
+    """
+    known = described(data.data)
+    names: list[str] = [n for n in ("form", "size", "method", "quality") if n in known]
+    names += [name for name in ("fps", "deinterlace") if known.get(name)]
+    return {name: known[name] for name in names} or {"form": type(data).__name__.lower()}
+
+
+class Faults:
+    """What a data set lacks, found as it is opened."""
+
+    def __init__(self, root: pathlib.Path, allowed: bool):
+        """Begins without any.
+
+        Args:
+            root: folder of the data set.
+            allowed: whether to go on without what is at fault.
+        """
+        self._root, self._allowed = root, allowed
+        self._found: dict[str, str] = {}  # {path: the fault, in a line}
+
+    def add(self, path: pathlib.Path, reason: str) -> None:
+        """Notes what is wrong with a file or folder; the reason goes on behind its path."""
+        self._found.setdefault(str(path), f"{path} {reason}.")
+
+    def add_error(self, path: pathlib.Path, error: Exception) -> None:
+        """Notes an error, whose text names the file."""
+        self._found.setdefault(str(path), _short(error))
+
+    def hold_counts(self, known: dict[str, Any], videos: int, frames: int) -> None:
+        """Notes that videos or frames are not as many as dataset.json says, where all is whole."""
+        expected = (known.get("videos", videos), known.get("frames", frames))
+        fewer = videos < expected[0] or frames < expected[1]
+        if known.get("unfinished") and not fewer:
+            logging.warning("%s: its preparation is unfinished.", self._root)
+        elif not self._found and expected != (videos, frames):
+            self.add(
+                self._root,
+                f"must hold {expected[0]} videos with {expected[1]} frames, as {DESCRIPTION} says. "
+                f"Received: {videos} with {frames}",
+            )
+
+    def report(self) -> dict[str, str]:
+        """Raises, or warns where that is allowed; {path: fault} of all.
+
+        Raises:
+            ValueError: names the first.
+        """
+        lines = sorted(self._found.values())
+        if lines and not self._allowed:
+            more = f" And {len(lines) - 1} more." if len(lines) > 1 else ""
+            raise ValueError(
+                f"{lines[0]}{more} Prepare the same videos again, or take what is there with "
+                "allow_missing."
+            )
+        for line in lines[:MOST_NAMED]:
+            logging.warning("Left out: %s", line)
+        if len(lines) > MOST_NAMED:
+            logging.warning("Left out: %d more of %s.", len(lines) - MOST_NAMED, self._root)
+        return dict(self._found)
+
+
+def known_failures(data: PathLike) -> dict[str, str]:
+    """`read_failures`; {} with a warning where the file is damaged: no training rests on it."""
+    try:
+        return read_failures(data)
+    except ValueError as error:
+        logging.warning("%s", error)
+        return {}

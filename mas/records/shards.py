@@ -1,0 +1,229 @@
+"""Shards, read at random."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mas import lists
+from mas.files import PathLike
+from mas.records import examples
+from mas.records.description import Faults, described, known_failures
+from mas.records.layout import (
+    DESCRIPTION,
+    EARLIER_FIELDS,
+    PER_FRAME,
+    DamagedError,
+    check_frames,
+    check_rows,
+    damaged,
+    read_index,
+    shard_numbers,
+    shard_path,
+)
+
+
+class Shards:
+    """A data set in TFRecord shards, read at random."""
+
+    decoded = False
+
+    def __init__(
+        self,
+        data: PathLike,
+        flow: bool = False,
+        allow_missing: bool = False,
+        known: dict[str, Any] | None = None,
+    ):
+        """Reads every index of the data set, and holds it against shards and dataset.json.
+
+        Args:
+            data: the folder.
+            flow: whether flow is needed; it lies beside the frames, and is always read.
+            allow_missing: whether what is missing or damaged is left out, with a warning.
+            known: what dataset.json says, where that is not to be read.
+
+        Raises:
+            ValueError: something is missing or is not what was written; names it.
+        """
+        self.data = pathlib.Path(data)
+        known = described(self.data) if known is None else known
+        faults = Faults(self.data, allow_missing)
+        self.has_flow = known.get("method", "none") != "none"
+        self._checked = bool(known.get("checksums"))
+        self._rows, self._shards = [], []
+        for number, rows in self._read(known, faults):
+            self._rows += rows
+            self._shards += [number] * len(rows)
+        self.videos = [row.video for row in self._rows]
+        if len(set(self.videos)) < len(self.videos):
+            raise ValueError(f"{self.data} must hold each video once. Received: {_twice(self)}.")
+        self.verified = all(row.checksums_at for row in self._rows)
+        self.lengths = np.array([row.frames for row in self._rows], np.int64)
+        sizes = [(row.height, row.width) for row in self._rows]
+        self.sizes = np.array(sizes, np.int64).reshape(-1, 2)
+        faults.hold_counts(known, len(self.videos), int(self.lengths.sum()))
+        self.failures = known_failures(self.data) | faults.report()
+
+    def _read(self, known, faults):
+        """Yields (number, rows) of each shard that is whole, as far as its index tells."""
+        numbers = {shard_path("", n).stem: n for n in shard_numbers(self.data)}
+        wanted, unfinished = known.get("shards"), known.get("unfinished")
+        for name in sorted({*numbers, *(wanted or ())}):
+            shard = self.data / f"{name}.tfrecord"
+            index = shard.with_suffix(".csv")
+            if name not in numbers or not shard.is_file():
+                faults.add(shard, "must be there. Received: no such file")
+                continue
+            if wanted is not None and name not in wanted and not unfinished:
+                faults.add(shard, f"must not be there: {DESCRIPTION} does not name it")
+                continue
+            try:
+                rows = shard_rows(self.data, numbers[name], self._checked)
+            except (OSError, ValueError) as error:
+                faults.add_error(index, error)
+                continue
+            least = len(rows) if wanted is None else wanted.get(name, 0)
+            if len(rows) < least or (len(rows) > least and not unfinished):
+                words = f"must have {lists.counted(least, 'line')}, as {DESCRIPTION} says"
+                faults.add(index, f"{words}. Received: {len(rows)}")
+            else:
+                yield numbers[name], rows
+
+    def read(
+        self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """The JPEG files of some frames of one video.
+
+        Args:
+            number: of the video in `videos`.
+            frames: indices of the RGB frames, counted from 0, in any order.
+            flow_frames: indices of the frames whose flow (to the next frame) is read.
+
+        Returns:
+            (rgb, u, v): lists of bytes.
+
+        Raises:
+            IndexError: the video has no such frame.
+            DamagedError: an image is not what was written, or the shard ends early.
+        """
+        check_frames(self, number, frames, flow_frames)
+        row = self._rows[number]
+        wanted = np.concatenate([frames, flow_frames]).astype(int)
+        first, last = int(wanted.min()), int(wanted.max()) + 1
+        try:
+            lengths, sums, block = self._block(number, first, last)
+        except OSError as error:
+            raise DamagedError(f"{error.filename}: {error.strerror}.") from error
+        ends = np.cumsum(lengths, dtype=np.int64)
+        starts = ends - lengths
+
+        def cut(indices, part):
+            images = []
+            for frame in indices:
+                place = 3 * (frame - first) + part
+                image = block[starts[place] : ends[place]]
+                if sums is not None and zlib.crc32(image) != sums[place]:
+                    raise damaged(self.path(number), row.video, frame, image)
+                images.append(image)
+            return images
+
+        return cut(frames, 0), cut(flow_frames, 1), cut(flow_frames, 2)
+
+    def _block(self, number, first, last):
+        """(lengths, checksums or None, images end to end) of consecutive frames of a video."""
+        row = self._rows[number]
+        with open(self.path(number), "rb", buffering=0) as file:
+            lengths = np.frombuffer(_read_at(file, row.lengths_at, PER_FRAME * last), "<u4")
+            skipped = int(lengths[: 3 * first].sum(dtype=np.int64))
+            lengths = lengths[3 * first :]
+            count = int(lengths.sum(dtype=np.int64))
+            if row.images_at + skipped + count > row.lengths_at:
+                raise DamagedError(
+                    f"{file.name}: the lengths of the images of {row.video} must be those that "
+                    f"were written. Received: {skipped + count} bytes."
+                )
+            sums, at = None, row.checksums_at
+            if at:
+                part = _read_at(file, at + PER_FRAME * first, PER_FRAME * (last - first))
+                sums = np.frombuffer(part, "<u4")
+            return lengths, sums, _read_at(file, row.images_at + skipped, count)
+
+    def rate(self, number: int) -> float:
+        """Frames per second of a video, 0.0 if unknown."""
+        return examples.locate(self.path(number), self._rows[number])[1]
+
+    def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
+        """The file that holds a frame of a video: its shard, whatever part and frame."""
+        return shard_path(self.data, self._shards[number])
+
+
+def _twice(data):
+    seen: set[str] = set()
+    return next(video for video in data.videos if video in seen or seen.add(video))
+
+
+def shard_rows(data, number, checked=False):
+    """Rows of one shard's index, held against the shard.
+
+    Args:
+        data: the folder of the data set.
+        number: of the shard.
+        checked: whether they must have checksums.
+
+    Raises:
+        ValueError: they are not what was written; names the file.
+    """
+    shard = shard_path(data, number)
+    index = shard.with_suffix(".csv")
+    rows = read_index(index)
+    check_rows(index, rows, shard.stat().st_size)
+    if not all(row.checksums_at for row in rows):
+        if checked:
+            raise ValueError(f"{index} must name the checksums of each video. Received: none.")
+        for line, (row, found) in enumerate(_pairs(rows, shard), 2):
+            if row != found:
+                shown = len(EARLIER_FIELDS)
+                raise ValueError(
+                    f"{index}:{line}: expected what {shard.name} holds there, {found[:shown]}. "
+                    f"Received: {row and row[:shown]}."
+                )
+    return rows
+
+
+def _pairs(rows, shard):
+    there = [row for _, row, _ in examples.walk(shard)]
+    count = max(len(rows), len(there))
+    return zip(*([*part, *[()] * (count - len(part))] for part in (rows, there)), strict=True)
+
+
+def _read_at(file, start, count):
+    data = os.pread(file.fileno(), count, start)
+    if len(data) != count:
+        raise DamagedError(
+            f"{file.name} must hold {count} bytes from byte {start} on. Received: {len(data)}."
+        )
+    return data
+
+
+def read_shard(data, number):
+    """Serialised examples of one shard by video id, each held against its checksums.
+
+    Returns:
+        ({id: bytes}, {id: what is wrong with it}); nothing without shard and index.
+    """
+    shard = shard_path(data, number)
+    if not shard.with_suffix(".csv").is_file():
+        return {}, {}
+    whole, wrong = {}, {}
+    for row in read_index(shard.with_suffix(".csv")):
+        try:
+            whole[row.video] = examples.read(shard, examples.locate(shard, row)[0])
+        except ValueError as error:
+            wrong[row.video] = str(error)
+    return whole, wrong
