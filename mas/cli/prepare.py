@@ -6,7 +6,7 @@ import os
 
 from absl import logging
 
-from mas import cli, lists, prepare, records
+from mas import cli, cluster, lists, prepare, records
 from mas.cli.flags import Flags
 from mas.forms import INTEGER
 
@@ -39,6 +39,19 @@ def flags() -> Flags:
         form=INTEGER,
         least=1,
     )
+    found.option(
+        "engine",
+        "pool",
+        "Where: pool, processes of this machine; ray, a Ray cluster (docs/scale.md).",
+        group="run",
+        choices=prepare.ENGINES,
+    )
+    found.option(
+        "address",
+        None,
+        "Of the Ray cluster: auto or HOST:PORT; by default one is started on this machine.",
+        group="run",
+    )
     found.option("allow_failures", False, "Exit with 0 although videos failed.", group="run")
     return found
 
@@ -49,6 +62,8 @@ def run(arguments: list[str]) -> int:
     given.parse(arguments)
     given.require("videos", "output")
     lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
+    if given.engine == "ray":
+        cluster.check(given.address)
     cli.load_frameworks()
     data = prepare.prepare_videos(
         given.videos,
@@ -57,6 +72,8 @@ def run(arguments: list[str]) -> int:
         list=given.list,
         columns=given.columns,
         workers=given.workers,
+        engine=given.engine,
+        address=given.address,
     )
     for path, reason in sorted(data.failures.items())[:MOST_NAMED]:
         logging.error("%s: %s", path, reason)

@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from absl import logging
 
 from mas import lists, records
-from mas.checks import check_range
+from mas.checks import check_choice, check_range
 from mas.files import PathLike
 from mas.prepare import dataset, plan, sources
 from mas.prepare.plan import Storage
+
+ENGINES = ("pool", "ray")
 
 __all__ = ["Storage", "find_videos", "prepare_videos"]
 
@@ -38,6 +40,8 @@ def prepare_videos(
     list: PathLike | Sequence[lists.Entry] | None = None,
     columns: str | Sequence[str] = "video,label",
     workers: int | None = None,
+    engine: str = "pool",
+    address: str | None = None,
     progress: bool = True,
 ) -> records.Data:
     """Prepares a folder of videos: decoded, resized, with optical flow.
@@ -63,7 +67,10 @@ def prepare_videos(
             else they are named and stay as they are.
         list: prepare only these videos: path of a list, or a sequence of `lists.Entry`.
         columns: of the list.
-        workers: worker processes; None takes one a core.
+        workers: worker processes, or tasks at a time on a cluster; None takes one a core.
+        engine: "pool", processes of this machine, or "ray", a Ray cluster (docs/scale.md).
+        address: of that cluster, "auto" for the one that this machine belongs to, or HOST:PORT of
+            its head; None takes RAY_ADDRESS or starts one on this machine for this call.
         progress: whether to show a bar.
 
     Returns:
@@ -99,13 +106,14 @@ def prepare_videos(
         allow_damaged=allow_damaged,
         update=update,
     )
+    check_choice("engine", engine, ENGINES)
     if workers is not None:
         check_range("workers", workers, least=1)
     found = sources.keep_ids(output, plan.videos(output), find_videos(videos))
     entries = lists.entries_of(list, columns, found)
     if entries is not None:
         found = {entry.video: found[entry.video] for entry in entries}
-    return dataset.prepare(found, output, storage, workers, progress)
+    return dataset.prepare(found, output, storage, workers, progress, engine, address)
 
 
 def find_videos(folder: PathLike) -> dict[str, pathlib.Path]:

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import collections
 import fcntl
+import functools
 import os
 import pathlib
 import shutil
+import uuid
 
 from absl import logging
 
-from mas import checks, flow, lists, records
+from mas import checks, cluster, flow, lists, records
 from mas.files import PathLike
-from mas.prepare import failures, plan, sources, workers
+from mas.prepare import failures, plan, remote, sources, workers
 from mas.prepare.plan import Storage
 from mas.prepare.progress import Progress
 
@@ -34,8 +36,12 @@ def prepare(
     storage: Storage,
     count: int | None = None,
     progress: bool = True,
+    engine: str = "pool",
+    address: str | None = None,
 ) -> records.Data:
     """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
+    if engine == "ray":
+        cluster.check(address)
     if storage.flow != "none":
         if flow.compiles(storage.flow):
             logging.info("Compiling the flow for this machine: some ten seconds, once.")
@@ -47,7 +53,21 @@ def prepare(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f"Another mas.prepare is at work in {root}.") from None
-        return _Run(root, storage, videos, progress).work(count or workers.cores())
+        make = functools.partial(_engine, engine, address, count, lock)
+        try:
+            return _Run(root, storage, videos, progress).work(make)
+        finally:
+            lock.truncate(0)
+
+
+def _engine(engine, address, count, lock, jobs):
+    """Who carries out the jobs; without any, nobody has to be found."""
+    if engine == "pool" or not jobs:
+        return workers.Pool(count or workers.cores())
+    there = [job["path"] for job in jobs if os.path.exists(job["path"])]
+    lock.write(uuid.uuid4().hex)  # what nodes know the folder by
+    lock.flush()
+    return remote.Ray(address, count, os.path.abspath(lock.name), there[:1])
 
 
 class _Run:
@@ -68,8 +88,8 @@ class _Run:
         self.damaged = records.read_failures(root, records.DAMAGED)
         self.sources = sources.Sources(root, self.paths)
 
-    def work(self, count):
-        """Runs the jobs that are left; returns the data set."""
+    def work(self, make):
+        """Runs the jobs that are left on the engine that `make` makes for them; the data set."""
         self._clean()
         stored = self._stored()
         stored -= self._changed(stored)
@@ -86,8 +106,8 @@ class _Run:
             self._write_failures()
             self.sources.write(self.plan)
             (self.root / records.DESCRIPTION).unlink(missing_ok=True)
-        with workers.Pool(count) as pool, Progress(jobs, count, self.progress) as progress:
-            ended = self._ended(pool, jobs, progress)
+        with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
+            ended = self._ended(engine, jobs, progress)
             if self.storage.form == "shards":
                 self._write_shards(jobs, ended)
             else:
@@ -139,9 +159,9 @@ class _Run:
         self.sources.begin(name)
         return {"video": name, "path": self.paths[name], "output": output, "storage": storage}
 
-    def _ended(self, pool, jobs, progress):
+    def _ended(self, engine, jobs, progress):
         """Yields each job as it ends; the list of failures is kept meanwhile."""
-        for job, answer in pool.run([*progress.questions(), *jobs]):
+        for job, answer in engine.run([*progress.questions(), *jobs]):
             progress.note(job, answer)
             if "done" in answer or "ask" in job:
                 continue

@@ -26,7 +26,7 @@ def interrupted(root, paths):
     return {
         path: reason
         for path, reason in records.read_failures(root).items()
-        if path in paths and not reason.startswith((workers.CRASHED, workers.HUNG))
+        if path in paths and not reason.startswith((workers.CRASHED, workers.HUNG, workers.DIED))
         if os.path.exists(path) and os.stat(path).st_ctime_ns < then
     }
 

@@ -9,9 +9,8 @@ import sys
 import tempfile
 import threading
 
-CRASHED, HUNG = "the decoder crashed", "the decoder hung"
+CRASHED, HUNG, DIED = "the decoder crashed", "the decoder hung", "the worker died"
 PATIENCE = 600  # seconds without news of a video: noise of 4096 x 2160 takes tvl1 32, OpenCV's 213
-COMMAND = (sys.executable, "-m", "mas.prepare.extract")
 
 
 def cores():
@@ -32,7 +31,12 @@ class Engine:
             for job, answer in engine.run(jobs):
 
     Leaving the `with` block, by an interruption too, cancels what is in work.
+
+    Attributes:
+        count: how many jobs are in work at a time, about.
     """
+
+    count: int
 
     def __enter__(self):
         """The engine."""
@@ -76,13 +80,16 @@ class Died(Exception):
 class Worker:
     """One `extract` process, which carries out one job after the other."""
 
-    def __init__(self, command=COMMAND, patience=PATIENCE):
+    def __init__(self, command=None, patience=PATIENCE):
         """Starts the process.
 
         Args:
-            command: of the process.
+            command: of another process than `extract`.
             patience: seconds of silence after which it is ended.
         """
+        if command is None:  # it finds the modules that this process does
+            words = f"import sys; sys.path[:] = {sys.path!r}; from mas.prepare import extract"
+            command = [sys.executable, "-c", f"{words}; extract.main()"]
         self._patience, self._hung = patience, False
         # A file, because a pipe that nobody reads could fill up.
         self._words = tempfile.TemporaryFile("w+", errors="replace")
@@ -152,9 +159,9 @@ class Pool(Engine):
     Whatever a worker died of, its video is the likely cause, and is not tried again.
     """
 
-    def __init__(self, count, command=COMMAND, patience=PATIENCE):
+    def __init__(self, count, command=None, patience=PATIENCE):
         """Prepares `count` workers, which start when jobs are there: see `Worker`."""
-        self._count, self._options = count, (command, patience)
+        self.count, self._options = count, (command, patience)
         self._jobs, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         self._left = 0
         self._threads, self._workers = [], set()
@@ -167,7 +174,7 @@ class Pool(Engine):
 
     def finished(self):
         """Starts as many workers as there are jobs for, and passes on what they answer."""
-        for _ in range(min(self._count, self._left)):
+        for _ in range(min(self.count, self._left)):
             self._threads.append(threading.Thread(target=self._serve, daemon=True))
             self._threads[-1].start()
         while self._left:

@@ -1,0 +1,86 @@
+"""The engine of a Ray cluster: each of its tasks asks an `extract` process of its own node.
+
+So a video that crashes the decoder, or hangs, is named as by the pool. What Ray loses is its own:
+workers that are killed, nodes that leave; their videos are tried again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import socket
+
+from mas import cluster
+from mas.prepare import workers
+
+MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # of one version everywhere
+_worker: workers.Worker | None = None  # of a Ray worker; it stays from task to task
+_checked: dict | None = None
+
+
+def carry_out(item):
+    """What runs on a node: yields for one (job, needs) what `cluster.Tasks` knows."""
+    global _worker, _checked
+    job, needs = item
+    if _checked != needs:  # the node may have come after `cluster.check_nodes`
+        problem = cluster.lacks(needs)
+        if problem:
+            yield {"failed": f"Ray node {socket.gethostname()} {problem}."}
+        _checked = needs
+    _worker = _worker or workers.Worker()
+    try:
+        yield from _worker.ask(job)
+    except workers.Died as death:
+        _worker.end()
+        _worker = None
+        yield {"error" if str(death).startswith(workers.HUNG) else "died": str(death)}
+    except RuntimeError as error:
+        yield {"failed": str(error)}
+
+
+class Ray(workers.Engine):
+    """The engine of a Ray cluster; a job whose worker dies is tried three times more."""
+
+    def __init__(self, address, count, mark, reads):
+        """Prepares to connect.
+
+        Args:
+            address: see `cluster.connected`.
+            count: jobs at a time, or None.
+            mark: file in the shared folder; see `cluster.needs`.
+            reads: files that nodes must see.
+        """
+        self._address, self._most = address, count
+        self._needs = cluster.needs(MODULES, reads, mark, pathlib.Path(mark).read_text())
+
+    def __enter__(self):
+        """Connects, and lets all nodes look for what they need."""
+        with contextlib.ExitStack() as stack:
+            connected = cluster.connected(self._address, self._most or workers.cores())
+            ray = stack.enter_context(connected)
+            cluster.check_nodes(ray, self._needs)
+            self._tasks = cluster.Tasks(ray, carry_out, self._most)
+            self._connection = stack.pop_all()
+        self.count = self._most or max(1, cluster.count_cores(ray))
+        return self
+
+    def __exit__(self, *error):
+        """Cancels what is in work, and leaves the cluster."""
+        with self._connection:
+            self.cancel()
+
+    def submit(self, job):
+        """Puts a job last."""
+        self._tasks.submit((job, self._needs))
+
+    def finished(self):
+        """Hands out jobs, and passes on what is answered."""
+        for (job, _), answer in self._tasks.finished():
+            how = answer.get("died")
+            if how and not how.startswith(workers.CRASHED):
+                how = f"{workers.DIED} {cluster.TRIES} times: {how}"
+            yield job, {"error": how} if how else answer
+
+    def cancel(self):
+        """Ends the tasks in work; Ray ends their workers, and those their processes."""
+        self._tasks.cancel()
