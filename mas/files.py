@@ -166,17 +166,29 @@ def _sync(path):
         os.close(opened)
 
 
+def special(path):
+    """What a path leads to that is no file, in words: to open it may wait for ever.
+
+    Returns:
+        Such as "a FIFO"; None for a file.
+
+    Raises:
+        OSError: there is nothing.
+    """
+    mode = os.stat(path).st_mode
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device")
+
+
 def check_regular(path):
-    """Refuses what is there and no file, without opening it: a FIFO would never end.
+    """Refuses what is there and no file, without opening it.
 
     Raises:
         FileNotFoundError: nothing is there.
         ValueError: it is a folder, FIFO, socket or device.
     """
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-        kind = kinds.get(stat.S_IFMT(mode), "a device")
+    kind = special(path)
+    if kind:
         raise ValueError(f"{os.fspath(path)} must be a file. Received: {kind}.")
 
 

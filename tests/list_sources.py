@@ -2,6 +2,8 @@
 
 import pathlib
 
+import pytest
+
 from mas import lists
 
 DATA_LISTS = pathlib.Path(__file__).resolve().parents[1] / "data_lists"
@@ -23,6 +25,15 @@ SOMETHING = """100218;Something falling like a feather or paper
 24413;Moving something, something and something
 100218x;Moving something, something and something
 """
+UCF101_TRAIN = [
+    "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1",
+    "Hammering/v_Hammering_g09_c03.avi 35",
+]
+UCF101_TRAIN += [
+    "HandstandPushups/v_HandStandPushups_g11_c02.avi 37",
+    "YoYo/v_YoYo_g25_c01.avi 101",
+]
+UCF101_TRAIN_LABELS = [0, 34, 36, 100]
 SOMETHING_LABELS = """Unfolding something
 Something falling like a feather or paper
 Moving something, something and something
@@ -47,3 +58,17 @@ def write_hmdb51_splits(folder):
         text = f"#1!_({name});_&_[x]_f_0.avi 1 \nb_{name}.avi 2 \nc_{name}.avi 0 \n"
         (folder / f"{name}_test_split2.txt").write_text(text)
     return folder
+
+
+def refused(function, *arguments, **options):
+    """The one line with which a call refuses what it is given."""
+    with pytest.raises((ValueError, OSError)) as error:
+        function(*arguments, **options)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+    return str(error.value)
+
+
+def written(path, text):
+    """A path, after text or bytes were written there."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path

@@ -13,6 +13,7 @@ from absl import logging
 from mas import files, forms, lists
 from mas.cli.flags import Flags, UsageError, split_kind
 from mas.lists.entries import of_names, some
+from mas.lists.text import shown_name
 
 PARTS = ("train", "test")
 
@@ -37,7 +38,9 @@ KINDS = {
     "hmdb51": _Kind("HMDB51, from its split files.", ("splits", "part"), ("split", "classes")),
     "kinetics": _Kind("Kinetics, from its csv file.", ("csv",), ("class_dirs", "classes")),
     "diving48": _Kind("Diving48, from its json file.", ("json",), ("vocabulary", "columns")),
-    "something": _Kind("Something-Something, from its csv file.", ("csv",), ("labels",)),
+    "something": _Kind(
+        "Something-Something, version 1 or 2, from its csv or json file.", ("csv",), ("labels",)
+    ),
     "folders": _Kind("A data set with a folder for each class.", (), ("classes",), "must"),
     "unlabelled": _Kind("Videos without labels.", (), (), "must"),
     "fraction": _Kind(
@@ -53,7 +56,7 @@ _FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "class_dirs": (False, "Ids are LABEL/ID instead of ID.", {}),
     "json": (None, "Official json file.", {}),
     "vocabulary": (None, "Official json file of class names; without it, they have none.", {}),
-    "labels": (None, "Official csv file of class names; by default, those of the csv file.", {}),
+    "labels": (None, "Official file of class names; by default, those of the csv or json.", {}),
     "classes": (
         None,
         "Class names in label order, one a line; by default, the data set's own.",
@@ -78,6 +81,8 @@ def flags(name: str) -> Flags:
         found.option("names", None, "File of their names instead, one a line.", group="videos")
     for flag in (*kind.needed, *kind.optional):
         default, help, known = _FLAGS[flag]
+        if (name, flag) == ("something", "csv"):
+            help, known = "Official csv or json file.", {"alias": "json"}
         found.option(flag, default, help, group=name, **known)
     found.option("match", None, "Keep ids where this expression is found.", group="list")
     found.option("exclude", None, "Leave out ids where this expression is found.", group="list")
@@ -103,32 +108,73 @@ def _build(name, given):
     names = _names(KINDS[name], given)
     classes = _classes(name, given, names)
     entries = _entries(name, given, names, classes)
-    if not entries and name == "ucf101":
-        raise ValueError(
-            f"videos must hold some of the {given.part} part of split {given.split}. Received: "
-            f"{lists.counted(len(names), 'video')} of the other part."
-        )
+    if not entries:
+        _refuse_none(name, given, names)
     selected = lists.split_by(entries, given.match, given.exclude)
     if len(selected) < len(entries):
         logging.info("match and exclude leave %d of %d videos", len(selected), len(entries))
-    if entries and not selected:
+    if not selected:
+        asked = {"match": given.match, "exclude": given.exclude}
+        words = " and ".join(f"{flag}={text!r}" for flag, text in asked.items() if text)
         raise ValueError(
-            f"match and exclude must leave a video. Received: none of {len(entries)} left."
+            f"match and exclude must leave a video. Received: none of {len(entries)} left by "
+            f"{words}, of names such as {entries[0].video!r}."
         )
     columns = lists.parse_columns(given.columns if "columns" in given.defined else "video,label")
     if name != "fraction" and all(entry.label == -1 for entry in entries):
         columns = ("video",)
-    lists.write(given.output, selected, columns)
-    _report(given.output, selected, columns)
-    if classes and "label" in columns:
-        output = pathlib.Path(given.output)
-        path = output.with_name(f"{output.stem}_classes.txt")
-        files.write(path, "".join(f"{name}\n" for name in classes))
-        logging.info("%s: %s", path, lists.counted(len(classes), "class", "classes"))
+    _check_names(selected, names)
+    output = pathlib.Path(given.output)
+    beside = output.with_name(f"{output.stem}_classes.txt")
+    named = classes if "label" in columns else None
+    content = named and lists.class_text(named, beside)  # refused before anything is written
+    lists.write(output, selected, columns)
+    _report(output, selected, columns)
+    if named:
+        files.write(beside, content)
+        logging.info("%s: %s", beside, lists.counted(len(named), "class", "classes"))
+        _warn_of_height(name, given, named, names)
 
 
-def _names(kind, given) -> list[str] | None:
-    """The data set's ids, sorted; None without --videos and --names."""
+def _refuse_none(name, given, names):
+    """Why a kind finds no video at all."""
+    if name == "ucf101":
+        received = f"{lists.counted(len(names), 'video')} of the other part"
+        raise ValueError(
+            f"videos must hold some of the {given.part} part of split {given.split}. Received: "
+            f"{received}, such as {min(names)!r}."
+        )
+    source = {"hmdb51": "splits", "fraction": "list", "diving48": "json"}.get(name, "csv")
+    raise ValueError(f"{getattr(given, source)} must name some videos. Received: none.")
+
+
+def _check_names(entries, names):
+    """Refuses what cannot stand in a list by the name of its file."""
+    for entry in entries:
+        try:
+            entry.video.encode()
+        except UnicodeEncodeError:
+            file = (names or {}).get(entry.video, entry.file or entry.video)
+            raise ValueError(
+                "videos must have names in UTF-8: rename the file, or leave it out with exclude. "
+                f"Received: {shown_name(file)}."
+            ) from None
+
+
+def _warn_of_height(name, given, classes, names):
+    """Says so where all classes lie below one folder that is taken for a class."""
+    if name == "folders" and len(classes) == 1 and not given.classes:
+        below = {video.split("/")[1] for video in names if video.count("/") > 1}
+        if len(below) > 1:
+            logging.warning(
+                "All videos lie in the one class %r, which has %d folders: are the classes there?",
+                classes[0],
+                len(below),
+            )
+
+
+def _names(kind, given) -> dict[str, str] | None:
+    """{id: file} of the data set, sorted; None without --videos and --names."""
     if kind.videos == "no":
         return None
     sources = [flag for flag in ("videos", "names") if given.given(flag)]
@@ -138,9 +184,11 @@ def _names(kind, given) -> list[str] | None:
             f"--videos and --names. Received: {' and '.join(sources) or 'neither'}."
         )
     if given.names:
-        read = lists.read(given.names, ("video",))
-        named = of_names([entry.file or entry.video for entry in read])
-        return sorted(entry.file or entry.video for entry in named)
+        read = of_names(lists.read_names(given.names))
+        if not read:
+            raise ValueError(f"{given.names} must name videos. Received: none.")
+        names = sorted(entry.file or entry.video for entry in read)
+        return dict(zip(names, names, strict=True))
     if not given.videos:
         return None
     videos, ignored = lists.find_videos(given.videos)
@@ -148,7 +196,7 @@ def _names(kind, given) -> list[str] | None:
     if ignored:
         count = lists.counted(len(ignored), "file")
         logging.info("ignored %s without a video extension: %s", count, some(ignored))
-    return list(videos)
+    return videos
 
 
 def _classes(name, given, names) -> list[str] | None:
@@ -172,6 +220,7 @@ def _classes(name, given, names) -> list[str] | None:
 
 
 def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
+    names = names and list(names)
     if name == "ucf101":
         return lists.ucf101(names, given.split, given.part, classes)
     if name == "folders":
@@ -182,9 +231,9 @@ def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
         return lists.fraction(lists.read(given.list, given.columns), given.fraction, given.seed)
     if name == "hmdb51":
         entries = lists.hmdb51(given.splits, given.split, given.part, classes)
-        return entries if names is None else lists.resolve(entries, names, given.splits)
+        return entries if names is None else _all_there(entries, names, given)
     if name == "kinetics":
-        path, entries = given.csv, lists.kinetics(given.csv, given.class_dirs, classes)
+        path, entries = given.csv, lists.kinetics(given.csv, given.class_dirs, classes, names)
     elif name == "diving48":
         path, entries = given.json, lists.diving48(given.json, classes)
     else:
@@ -192,15 +241,30 @@ def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
     return entries if names is None else _present(entries, names, path)
 
 
+def _all_there(entries, names, given):
+    """Those of HMDB51's split files: each must be there."""
+    if not lists.drop_absent(entries, names, given.splits)[0]:
+        _refuse_absent(entries, names, given.splits)
+    return lists.resolve(entries, names, given.splits)
+
+
 def _present(entries, names, path):
     """Those whose video is there: annotation files name videos that are gone from the web."""
     present, absent = lists.drop_absent(entries, names, path)
+    if not present:
+        _refuse_absent(entries, names, path)
     if absent:
         count, videos = lists.counted(len(absent), "video"), [entry.video for entry in absent]
         logging.warning("left out %s that your folder lacks: %s", count, some(videos))
-    if not present:
-        raise ValueError(f"{path} must name some of the videos. Received: none of {len(names)}.")
     return present
+
+
+def _refuse_absent(entries, names, path):
+    raise ValueError(
+        f"{path} must name some of the videos: are they those of another part of the data set, or "
+        f"named otherwise? Received: none of {len(names)}, which are such as {min(names)!r}; "
+        f"looked for {lists.counted(len(entries), 'video')} such as {entries[0].video!r}."
+    )
 
 
 def _report(output, entries, columns):

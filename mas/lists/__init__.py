@@ -3,14 +3,7 @@
 The line format, the column orders and the builders are described in data_lists/README.md.
 """
 
-from mas.lists.annotations import (
-    diving48,
-    diving48_classes,
-    kinetics,
-    kinetics_classes,
-    something,
-    something_classes,
-)
+from mas.lists.annotations import diving48, diving48_classes, something, something_classes
 from mas.lists.builders import (
     folder_classes,
     folders,
@@ -18,30 +11,31 @@ from mas.lists.builders import (
     hmdb51,
     hmdb51_classes,
     split_by,
-    ucf101,
-    ucf101_classes,
     unlabelled,
 )
-from mas.lists.entries import (
-    PRESETS,
-    VIDEO_EXTENSIONS,
-    Entry,
+from mas.lists.classes import (
+    check_labels,
     class_names,
     class_names_beside,
-    counted,
-    parse_columns,
-    read,
-    video_id,
-    write,
+    class_text,
+    classes_file,
+    misplaced,
 )
+from mas.lists.entries import VIDEO_EXTENSIONS, Entry, counted, video_id
+from mas.lists.kinetics import kinetics, kinetics_classes
 from mas.lists.matching import drop_absent, entries_of, find_video, find_videos, resolve
+from mas.lists.reading import PRESETS, parse_columns, read, read_names, write
+from mas.lists.ucf101 import ucf101, ucf101_classes
 
 __all__ = [
     "PRESETS",
     "VIDEO_EXTENSIONS",
     "Entry",
+    "check_labels",
     "class_names",
     "class_names_beside",
+    "class_text",
+    "classes_file",
     "counted",
     "diving48",
     "diving48_classes",
@@ -56,8 +50,10 @@ __all__ = [
     "hmdb51_classes",
     "kinetics",
     "kinetics_classes",
+    "misplaced",
     "parse_columns",
     "read",
+    "read_names",
     "resolve",
     "something",
     "something_classes",

@@ -7,68 +7,25 @@ import dataclasses
 import hashlib
 import math
 import pathlib
-import posixpath
 import re
 from collections.abc import Iterable, Sequence
 
 from mas.files import PathLike
-from mas.lists.entries import Entry, class_names, counted, of_names, some, video_id
-from mas.lists.matching import canonical
-
-# In a checkout beside the package; setup.py installs the class files into it.
-_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
-_INSTALLED = _PACKAGE / "data_lists"
-_DATA_LISTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data_lists"
-
-# UCF101's test groups per split: testlist01.txt to testlist03.txt of its official train/test lists.
-_UCF101_TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
-_UCF101_NAME = re.compile(r"v_(\w+)_g(\d\d)_c(\d\d)")
+from mas.lists import text
+from mas.lists.classes import class_names, unnumbered
+from mas.lists.entries import (
+    Entry,
+    counted,
+    left_by_mac,
+    of_names,
+    refuse_repeats,
+    some,
+    video_id,
+)
+from mas.lists.ucf101 import DATA_LISTS, check_split
 
 # The numbers in HMDB51's official split files; 0 is in neither part.
 _HMDB51_FLAGS = {"train": "1", "test": "2"}
-
-
-def ucf101(
-    names: Iterable[str], split: int, part: str, classes: Sequence[str] | None = None
-) -> list[Entry]:
-    """UCF101 from its file names alone: the groups of a split's test part are fixed.
-
-    Args:
-        names: iterable of ids or file names that end in `v_CLASS_gGG_cCC`, in folders or not.
-        split: 1, 2 or 3.
-        part: "train" or "test".
-        classes: class names in label order; None: `ucf101_classes`.
-
-    Returns:
-        A list of Entry in the names' order; labels from 0 (the official lists count from 1).
-
-    Raises:
-        ValueError: for another split or part, or naming the first few names that are not UCF101's.
-
-    >>> ucf101(["YoYo/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g08_c01.avi"], split=1, part="test")
-    [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=0)]
-    """
-    _check_split(split, part)
-    classes = classes or ucf101_classes()
-    labels = {canonical(name): label for label, name in enumerate(classes)}
-    entries, unknown = [], []
-    for entry in of_names(names):
-        match = _UCF101_NAME.fullmatch(posixpath.basename(canonical(entry.video)))
-        if match is None or match[1] not in labels:
-            unknown.append(repr(entry.video))
-        elif (int(match[2]) in _UCF101_TEST_GROUPS[split]) == (part == "test"):
-            entries.append(dataclasses.replace(entry, label=labels[match[1]]))
-    if unknown:
-        raise ValueError(
-            f"names must end in v_CLASS_gGG_cCC with one of {len(labels)} classes. "
-            f"Received: {len(unknown)} that do not: {some(unknown)}."
-        )
-    return entries
-
-
-def ucf101_classes() -> list[str]:
-    """The class names of UCF101 in the order of its classInd.txt."""
-    return class_names(_DATA_LISTS / "ucf101_classes.txt")
 
 
 def hmdb51(
@@ -88,40 +45,43 @@ def hmdb51(
     Raises:
         ValueError: for another split or part, a missing file, or naming file and line.
     """
-    _check_split(split, part)
+    check_split(split, part)
     classes = classes or hmdb51_classes()
     paths = [pathlib.Path(split_dir, f"{name}_test_split{split}.txt") for name in classes]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
+        below = sorted(pathlib.Path(split_dir).glob(f"*/*_test_split{split}.txt"))
+        hint = f" There are some in {below[0].parent}." if below else ""
         raise ValueError(
             f"{split_dir}: expected a file CLASS_test_split{split}.txt for each of "
-            f"{len(classes)} classes. Received: {len(missing)} missing: {some(missing)}."
+            f"{len(classes)} classes. Received: {len(missing)} missing: {some(missing)}.{hint}"
         )
     return [
-        Entry(f"{name}/{video}", label)
+        entry
         for label, (name, path) in enumerate(zip(classes, paths, strict=True))
-        for video, flag in _hmdb51_lines(path)
-        if flag == _HMDB51_FLAGS[part]
+        for entry in _of_split_file(path, name, label, _HMDB51_FLAGS[part])
     ]
 
 
 def hmdb51_classes() -> list[str]:
     """The class names of HMDB51, sorted."""
-    return class_names(_DATA_LISTS / "hmdb51_classes.txt")
+    return class_names(DATA_LISTS / "hmdb51_classes.txt")
 
 
-def _hmdb51_lines(path):
-    pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        name, *flag = line.strip().rsplit(None, 1)
+def _of_split_file(path, name, label, wanted):
+    """The entries of a class whose number is the wanted one."""
+    entries, flags = [], []
+    for number, line in text.lines(text.read(path)):
+        video, *flag = line.rsplit(None, 1)
         if flag not in (["0"], ["1"], ["2"]):
             raise ValueError(
-                f'{path}:{number}: expected "NAME.avi 0", 1 (train) or 2 (test). Received: {line!r}'
+                f'{path}:{number}: expected "NAME.avi 0", 1 (train) or 2 (test). '
+                f"Received: {text.shown(line)}"
             )
-        pairs.append((video_id(name), flag[0]))
-    return pairs
+        entries.append(Entry(f"{name}/{video_id(video)}", label, line=number))
+        flags += flag
+    refuse_repeats(entries, path)
+    return [entry for entry, flag in zip(entries, flags, strict=True) if flag == wanted]
 
 
 def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[Entry]:
@@ -147,21 +107,26 @@ def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[
     if videos and not classes:
         raise ValueError(
             "names must be CLASS/.../NAME, below the folder that holds a folder for each class. "
-            f"Received: {len(videos)} without a folder, such as {videos[0]!r}."
+            f"Received: {len(videos)} without a folder, such as {text.shown(videos[0])}: is the "
+            "folder one level too deep?"
         )
     labels = {name: label for label, name in enumerate(classes)}
-    unknown = [repr(v) for v in videos if _first_folder(v) not in labels]
+    # Class names such as `1 walk` lose their numbers when they are read from a file.
+    folders = [_first_folder(video) for video in videos]
+    found = [labels.get(f, labels.get(unnumbered(f)[1], -1)) for f in folders]
+    unknown = [text.shown(v) for v, label in zip(videos, found, strict=True) if label < 0]
     if unknown:
         raise ValueError(
             f"names must be CLASS/.../NAME with one of {counted(len(labels), 'class', 'classes')}. "
             f"Received: {len(unknown)} that are not: {some(unknown)}."
         )
-    return [dataclasses.replace(e, label=labels[_first_folder(e.video)]) for e in entries]
+    return [dataclasses.replace(e, label=n) for e, n in zip(entries, found, strict=True)]
 
 
 def folder_classes(names: Iterable[str]) -> list[str]:
     """The first folders of the names, sorted by code point (`HammerThrow` before `Hammering`)."""
-    return sorted({_first_folder(video_id(name)) for name in names} - {""})
+    videos = {video_id(name) for name in names if not left_by_mac(name)}
+    return sorted(set(map(_first_folder, videos)) - {""})
 
 
 def _first_folder(name):
@@ -198,19 +163,23 @@ def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[E
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be in (0, 1]. Received: fraction={fraction}.")
+    alike = collections.Counter((entry.video, entry.start) for entry in entries)
     by_label = collections.defaultdict(list)
-    for entry in entries:
-        by_label[entry.label].append(entry)
-    chosen = set()
+    for place, entry in enumerate(entries):
+        # Of two files of one stem the extension decides as well.
+        both = alike[entry.video, entry.start] > 1
+        rank = _rank(entry.file if both and entry.file else entry.video, entry.start, seed)
+        by_label[entry.label].append((rank, place))
+    chosen = []
     for members in by_label.values():
         # Less a little, as 0.07 * 100 is 7.000000000000001.
         count = max(1, math.ceil(fraction * len(members) - 1e-9))
-        chosen.update(sorted(members, key=lambda entry: _rank(entry, seed))[:count])
-    return [entry for entry in entries if entry in chosen]
+        chosen += [place for _, place in sorted(members)[:count]]
+    return [entries[place] for place in sorted(chosen)]
 
 
-def _rank(entry, seed):
-    return hashlib.sha256(f"{seed}\n{entry.video}\n{entry.start}".encode()).digest()
+def _rank(name, start, seed):
+    return hashlib.sha256(f"{seed}\n{name}\n{start}".encode()).digest()
 
 
 def split_by(
@@ -251,10 +220,3 @@ def _expression(name, pattern):
         raise ValueError(
             f"{name} must be a regular expression ({error}). Received: {pattern!r}."
         ) from error
-
-
-def _check_split(split, part):
-    if split not in _UCF101_TEST_GROUPS:
-        raise ValueError(f"split must be one of [1, 2, 3]. Received: split={split!r}.")
-    if part not in _HMDB51_FLAGS:
-        raise ValueError(f"part must be one of ['train', 'test']. Received: part={part!r}.")

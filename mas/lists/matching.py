@@ -10,18 +10,22 @@ import pathlib
 import posixpath
 from collections.abc import Iterable, Sequence
 
+from mas import files
 from mas.checks import refuse
 from mas.files import PathLike
+from mas.lists import text
+from mas.lists.classes import check_labels
 from mas.lists.entries import (
     VIDEO_EXTENSIONS,
     Entry,
+    canonical,
     counted,
-    parse_columns,
-    read,
+    left_by_mac,
     refuse_repeats,
     some,
     video_id,
 )
+from mas.lists.reading import advice, parse_columns, read
 
 
 def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
@@ -49,7 +53,8 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
     if not alike:
         raise ValueError(
             f"{folder}: expected files that end in one of {sorted(VIDEO_EXTENSIONS)}. "
-            f"Received: {counted(len(ignored), 'other file')}."
+            f"Received: {counted(len(ignored), 'other file')}"
+            f"{': ' + some(ignored, 3) if ignored else ''}."
         )
     videos = {
         video if len(names) == 1 else name: name for video, names in alike.items() for name in names
@@ -84,20 +89,21 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
     """
     available = set(available)
     resolved, failures = [], []
-    numbered = all(entry.video.rpartition(" ")[2].isdecimal() for entry in entries)
     for entry, ids in zip(entries, _matches(entries, available), strict=True):
         if len(ids) == 1:
             file = None if ids[0] == video_id(ids[0]) else ids[0]
             resolved.append(dataclasses.replace(entry, video=ids[0], file=file))
         else:
             found = f"matches {some([repr(i) for i in ids], 3)}" if ids else "matches none"
-            failures.append(f"line {entry.line}: {entry.video!r} {found}")
+            failures.append(f"line {entry.line}: {text.shown(entry.video)} {found}")
     if failures:
-        advice = " Name the columns of its lines, such as columns=vtdl." if numbered else ""
+        hint = advice(entries)
+        if not hint and len(failures) == len(entries) and available:
+            hint = f" The data set has names such as {text.shown(min(available))}."
         raise ValueError(
             f"{path}: expected each video to match exactly one of the data set's {len(available)}, "
             f"by its id or by its last path component. "
-            f"Received: {len(failures)} of {len(entries)} that do not: {some(failures)}.{advice}"
+            f"Received: {len(failures)} of {len(entries)} that do not: {some(failures)}.{hint}"
         )
     refuse_repeats(resolved, path)
     return resolved
@@ -124,6 +130,7 @@ def entries_of(
     columns: str | Sequence[str],
     videos: Iterable[str],
     name: str = "list",
+    classes: Sequence[str] | None = None,
 ) -> list[Entry] | None:
     """The entries that a list names, or those given, with the ids of a data set.
 
@@ -132,6 +139,7 @@ def entries_of(
         columns: of the list; anything that `parse_columns` takes.
         videos: the data set's ids.
         name: of the parameter, for errors.
+        classes: class names in label order, which bound the labels; see `read`.
 
     Returns:
         The entries in their order; None for None.
@@ -148,15 +156,19 @@ def entries_of(
         return None
     allowed = "the path of a list, or a sequence of one or more lists.Entry"
     if isinstance(source, str | os.PathLike):
-        if not os.path.isfile(source):
-            raise FileNotFoundError(
-                f"{name} must be {allowed}. Received: {name}={str(source)!r}: no such file."
-            )
-        return resolve(read(source, columns), videos, source)
+        try:
+            kind = files.special(source)
+        except OSError as error:
+            received = f"{name}={str(source)!r}: no such file"
+            raise FileNotFoundError(f"{name} must be {allowed}. Received: {received}.") from error
+        if kind:
+            refuse(name, allowed, f"{source}, {kind}")
+        return resolve(read(source, columns, classes), videos, source)
     entries = list(source) if isinstance(source, Iterable) else []
     if not entries or not all(isinstance(entry, Entry) for entry in entries):
         refuse(name, allowed, source)
     numbered = [dataclasses.replace(e, line=e.line or n) for n, e in enumerate(entries, 1)]
+    check_labels(numbered, name, classes)
     return resolve(numbered, videos, name)
 
 
@@ -189,27 +201,18 @@ def find_video(text: str, videos: Iterable[str]) -> str:
     )
 
 
-def canonical(video):
-    """The same name for both spellings of one UCF101 class.
-
-    The class is HandstandPushups in classInd.txt and as a folder, its files in the archive are
-    v_HandStandPushups_gGG_cCC.avi, and Feichtenhofer's frames v_HandstandPushups_gGG_cCC.
-    """
-    return video.replace("HandStandPushups", "HandstandPushups")
-
-
 def _files(folder):
     def refuse(error):
         raise error
 
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         real, parent = os.path.realpath(root), os.path.realpath(os.path.dirname(root))
         if root != str(folder) and os.path.commonpath([real, parent]) == real:
             folders.clear()  # a link to a folder that it lies in
             continue
         folders[:] = [name for name in folders if name != "__MACOSX"]
-        for name in files:
-            if name.startswith("._") or name == ".DS_Store":
+        for name in names:
+            if left_by_mac(name):
                 continue
             yield pathlib.Path(root, name).relative_to(folder).as_posix()
 

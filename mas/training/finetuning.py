@@ -87,14 +87,15 @@ def finetune(
     engine.check_call(seed, restart, callbacks)
     chosen.bound(own_clip, settings).check()
     data = records.opened(data, settings.modality == "flow")
+    known = _known_names(classes, train)
     sides = [
-        _labelled(data, side, columns, name) for name, side in (("train", train), ("test", test))
+        _labelled(data, side, columns, name, known)
+        for name, side in (("train", train), ("test", test))
     ]
     highest = max(entry.label for side in sides for entry in side)
-    beside = train if isinstance(train, str | os.PathLike) else None
-    names = accuracy.class_names(classes, highest, beside)
+    names = known or accuracy.class_names(None, highest)
     bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
-    _warn_of_both(*sides)
+    _warn_of_lists(sides[0], sides[1], known)
     examples = examples_of(data, sides[0], bound, plan, columns)
     named = classes if isinstance(classes, str | os.PathLike) else None
     lists_read = {"train_list": train, "test_list": test, "classes": named}
@@ -138,11 +139,22 @@ def _resolve(source, network, clip, run):
     return network, clip or known.clip, None
 
 
-def _labelled(data, source, columns, name):
-    """The entries of a list, each with a label."""
+def _known_names(classes, train):
+    """Class names that are given or lie beside the list; None where there are none."""
+    if classes is not None:
+        return accuracy.class_names(classes, -1)
+    file = lists.classes_file(train if isinstance(train, str | os.PathLike) else None)
+    if file is None:
+        return None
+    logging.info("Class names are those of %s.", file)
+    return lists.class_names(file)
+
+
+def _labelled(data, source, columns, name, known):
+    """The entries of a list, each with a label, within the class names that are known."""
     if source is None:
         refuse(name, "a list of labelled videos", source)
-    entries = lists.entries_of(source, columns, data.videos, name)
+    entries = lists.entries_of(source, columns, data.videos, name, known)
     for entry in entries:
         if entry.label < 0:
             where = f"{source}:{entry.line}" if isinstance(source, str | os.PathLike) else name
@@ -150,11 +162,21 @@ def _labelled(data, source, columns, name):
     return entries
 
 
-def _warn_of_both(train, test):
+def _warn_of_lists(train, test, names):
+    """Says what two lists, and class names where they are known, have that looks wrong."""
     both = {entry.video for entry in train} & {entry.video for entry in test}
     if both:
         count = lists.counted(len(both), "test video")
         logging.warning("%s trained on as well, such as %s.", count, min(both))
+    untrained = {entry.label for entry in test} - {entry.label for entry in train}
+    if untrained:
+        count = lists.counted(len(untrained), "class", "classes")
+        logging.warning("%s tested without a training video: label %d.", count, min(untrained))
+    wrong = lists.misplaced([*train, *test], names or ())
+    if wrong:
+        count, first = lists.counted(len(wrong), "video"), wrong[0]
+        message = "%s not in the folder of their class, such as %s with label %d, %s."
+        logging.warning(message, count, first.video, first.label, names[first.label])
 
 
 def _test(experiment, data, entries, model, count, folder):

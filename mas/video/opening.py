@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from typing import Any
 
-from mas import lazy
+from mas import files, lazy
 from mas.files import PathLike
 from mas.video import containers
 
@@ -22,13 +21,6 @@ FORMATS = (
 MOST_PIXELS = 2**26  # of a picture, 8192 x 8192: a damaged size must not take all memory
 DEFAULT, ATTACHED = 1, 1 << 10  # AV_DISPOSITION_*
 NO_FRAME = "holds no frame that can be decoded"
-KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 class VideoError(ValueError):
@@ -50,10 +42,9 @@ def open_container(path: PathLike) -> Any:
         VideoError: it is no file, empty, or no video.
         OSError: it is not there, or may not be read.
     """
-    mode = os.stat(path).st_mode
-    for is_kind, name in KINDS:  # to open one may wait for ever
-        if is_kind(mode):
-            raise VideoError(f"is {name}, no video file")
+    kind = files.special(path)
+    if kind:
+        raise VideoError(f"is {kind}, no video file")
     with open(path, "rb") as file:  # a forbidden file says so itself
         if not file.read(1):
             raise VideoError("the file is empty")
