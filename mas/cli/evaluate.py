@@ -11,6 +11,7 @@ from typing import Any
 from absl import logging
 
 from mas import accuracy, cli, evaluate, features, lists, networks
+from mas.cli import recipes
 from mas.cli.flags import Flags, UsageError, split_kind
 from mas.evaluate import pairs, report
 from mas.evaluate.inputs import Inputs, is_features
@@ -113,7 +114,7 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
 def flags(name: str) -> Flags:
     """The flags of a kind."""
     kind, protocol = KINDS[name], evaluate.PROTOCOLS.get(name)
-    found = Flags(f"mas evaluate {name}", kind.summary, kind.usage)
+    found = Flags(f"mas evaluate {name}", kind.summary, kind.usage, recipes.path)
     found.option("model", None, "Run folder, or .keras file.", group="network and data")
     found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
     for flag, help in kind.lists.items():
