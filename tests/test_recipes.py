@@ -7,8 +7,10 @@ import shlex
 import pytest
 
 from mas import tasks
-from mas.cli import finetune, recipes, train
+from mas.cli import evaluate, finetune, recipes, train
 from mas.cli.flags import HelpWanted
+from mas.evaluate import PROTOCOLS
+from mas.features import Sampling
 from mas.settings import Clip, Network, Optimisation, Plan
 
 FILES = {path.stem: path for path in sorted(recipes.folder().glob("*.flags"))}
@@ -21,11 +23,12 @@ MAS += "l2=0.005 decay=fc "
 WHOLE = f"{CLIP}sampling=consecutive preset=bgr255 task=mas "
 # STS (T-PAMI 2021) and pace (ECCV 2020): the authors' code; pace's epoch has every video ten times.
 STS = "batch=4 epochs=18 learning_rate=0.0005 decay_epochs=6 decay_factor=0.1 momentum=0.9 "
-STS += "l2=0.005 decay=all head=pooled appearance_weight=0.1 "
+STS += "l2=0.005 decay=all head=pooled appearance_weight=0.1 last_batch=keep "
+STS += "colour=mode scale=numbers extra_flow=true negate_u=false "
 LONG = "frames=64 resize=256x256 size=224 "
 PACE = "epochs=180 learning_rate=0.001 decay_epochs=60 decay_factor=0.1 batch=30 momentum=0.9 "
 PACE += "l2=0.005 decay=all bias_rate=1 head=pooled preset=bgr255 sampling=anywhere task=pace "
-PACE += "paces=1,2,3,4 loop=wrap jitter=true jitter_per_frame=true "
+PACE += "paces=1,2,3,4 loop=wrap jitter=true jitter_per_frame=true last_batch=keep "
 # VTDL (arXiv 2008.02129) and DSM (AAAI 2021): the authors' code, options and scripts.
 WIDE = "resize=340x256 size=224 sampling=anywhere flip=false "
 VIEWS = f"{WIDE}frames=16 stride=4 window=128 loop=wrap min_offset=2 rotation=10 colours=one "
@@ -40,7 +43,14 @@ MOCO = f"{QUEUE}task=moco unused=1 queue=3569 epochs=10 batch=4 negative=inter k
 TRIPLET = "task=dsm_triplet margin=0.5 intra_weight=1 inter_weight=1 order=reverse "
 TUNED = f"{WIDE}frames=64 head=convolved dropout=0.5 augmentation=basic batch=4 epochs=45 "
 TUNED += "learning_rate=0.001 bias_rate=1 decay_epochs=10,20,25,30,35,40 decay_factor=0.3 "
-TUNED += "momentum=0.9 l2=1e-08 decay=all test_clips=10 "
+TUNED += "momentum=0.9 l2=1e-08 decay=all test_clips=10 last_batch=keep unused=0 "
+C3D = "frames=16 size=112 resize=171x128 head=pooled dropout=0 unused=1 "
+PACED = "learning_rate=0.003 epochs=180 decay_epochs=60 decay=all sampling=anywhere jitter=true "
+PACED += "dropout=0 test_clips=10 last_batch=keep "
+# What is evaluated without fine-tuning.
+FOUND = "random=false seed=0 static=false "
+LAST = f"{FOUND}pooling=pool5 C=1 stride=1 "
+NEAREST = f"{FOUND}clips=10 top=1,5,10,20,50 "
 # What stands in each file, in the order in which later words count more.
 PUBLISHED = {
     "mas_ucf101_c3d": f"{MAS}{WHOLE}backbone=c3d",
@@ -50,18 +60,24 @@ PUBLISHED = {
     "sts_ucf101_c3d_bn": f"{WHOLE}{STS}backbone=c3d_bn",
     "sts_ucf101_r3d_10": f"{WHOLE}{STS}backbone=r3d_10",
     "sts_ucf101_r2plus1d_10": f"{WHOLE}{STS}backbone=r2plus1d_10",
-    "sts_kinetics400_s3d_g": f"{WHOLE}{STS}{LONG}backbone=s3d_g",
+    "sts_kinetics400_s3d_g": f"{WHOLE}{STS}{LONG}backbone=s3d_g last_batch=drop",
     "finetune_ucf101_r3d_10": f"{MAS}decay=all dropout=0 test_clips=0",
     "pace_ucf101_c3d_bn": f"{CLIP}{PACE}backbone=c3d_bn",
     "pace_ucf101_r3d_10": f"{CLIP}{PACE}backbone=r3d_10",
     "pace_ucf101_r2plus1d_10": f"{CLIP}{PACE}backbone=r2plus1d_10",
-    "pace_kinetics400_s3d_g": f"{PACE}{LONG}backbone=s3d_g batch=32 epochs=18 decay_epochs=6",
+    "pace_kinetics400_s3d_g": f"{PACE}{LONG}backbone=s3d_g batch=32 epochs=18 decay_epochs=6 "
+    "last_batch=drop",
     "pace_contrast_ucf101_r2plus1d_10": f"{CLIP}{PACE}backbone=r2plus1d_10 task=pace_contrast "
     "contrast=same_context class_weight=1 contrast_weight=0.1",
-    "finetune_ucf101_pace": f"{MAS}learning_rate=0.003 epochs=180 decay_epochs=60 decay=all "
-    "sampling=anywhere jitter=true dropout=0 test_clips=10",
+    "finetune_hmdb51_r3d_10": f"{MAS}decay=all dropout=0 test_clips=0",
+    "finetune_ucf101_sts_s3d_g": f"{MAS}decay=all dropout=0 test_clips=10 batch=4",
+    "finetune_hmdb51_sts_s3d_g": f"{MAS}decay=all dropout=0 test_clips=10 batch=4",
+    "finetune_ucf101_pace": f"{MAS}{PACED}",
+    "finetune_hmdb51_pace": f"{MAS}{PACED}",
+    "finetune_ucf101_pace_s3d_g": f"{MAS}{PACED}batch=32 last_batch=drop",
+    "finetune_hmdb51_pace_s3d_g": f"{MAS}{PACED}batch=32 last_batch=drop",
     "vtdl_ucf101_i3d": VTDL,
-    "vtdl_ucf101_r2plus1d_10": f"{VTDL}backbone=r2plus1d_10",
+    "vtdl_ucf101_r2plus1d_10": f"{VTDL}backbone=r2plus1d_10 initializer=xavier",
     "vtdl_ucf101_r3d_18": f"{VTDL}backbone=r3d_18",
     "vtdl_hmdb51_i3d": f"{VTDL}batch=16 queue=3569",
     "vtdl_kinetics400_i3d": f"{VTDL}batch=10 queue=12500",
@@ -72,13 +88,33 @@ PUBLISHED = {
     "dsm_kinetics400_i3d": f"{DSM}batch=256 epochs=200",
     "dsm_diving48_i3d": f"{DSM}batch=8",
     "dsm_something_i3d": f"{DSM}batch=48 negative=inter",
+    "dsm_something_r3d_18": f"{DSM}batch=48 negative=inter backbone=r3d_18",
+    "dsm_ucf101_r3d_18": f"{DSM}epochs=100 backbone=r3d_18",
+    "dsm_ucf101_c3d_bn": f"{DSM}epochs=100 backbone=c3d_bn size=112 resize=171x128 "
+    "initializer=xavier",
     "dsm_triplet_ucf101_r3d_18": f"{VIEWS}{PUSH}{TRIPLET}backbone=r3d_18 epochs=100 batch=4",
     "moco_ucf101_i3d": MOCO,
     "moco_diving48_i3d": MOCO,
     "finetune_ucf101_vtdl": f"{TUNED}learning_rate=0.0005",
+    "finetune_ucf101_vtdl_r3d_18": f"{TUNED}learning_rate=0.0005 dropout=0",
+    "finetune_ucf101_vtdl_r2plus1d_10": f"{TUNED}learning_rate=0.0005 dropout=0 head=pooled",
     "finetune_hmdb51_vtdl": TUNED,
-    "finetune_diving48_dsm": TUNED,
-    "finetune_something_dsm": f"{TUNED}batch=6",
+    "finetune_ucf101_dsm": f"{TUNED}unused=1",
+    "finetune_hmdb51_dsm": f"{TUNED}unused=1 epochs=100 decay_epochs=30,50,65,80,90,95",
+    "finetune_ucf101_dsm_c3d_bn": f"{TUNED}{C3D}",
+    "finetune_hmdb51_dsm_c3d_bn": f"{TUNED}{C3D}",
+    "finetune_diving48_dsm": f"{TUNED}unused=1",
+    "finetune_diving48_moco_ucf101": f"{TUNED}unused=1",
+    "finetune_something_dsm": f"{TUNED}batch=6 unused=1",
+    "finetune_something_dsm_r3d_18": f"{TUNED}batch=48 unused=1 frames=16 dropout=0",
+    "similarity_aslan_mas": f"{LAST}allow_failures=true",
+    "similarity_aslan_finetuned": f"{LAST}allow_failures=true",
+    "similarity_aslan_sts": f"{LAST}allow_failures=true",
+    "scenes_yupenn_mas": LAST,
+    "retrieval_ucf101_dsm": f"{NEAREST}pooling=average",
+    "retrieval_hmdb51_dsm": f"{NEAREST}pooling=average",
+    "retrieval_ucf101_pace": f"{NEAREST}pooling=max stride=1",
+    "retrieval_hmdb51_pace": f"{NEAREST}pooling=max stride=1",
 }
 # In percent: of MAS, Table 4, split 1; of VTDL and DSM, the authors' READMEs.
 ACCURACIES = {
@@ -90,14 +126,30 @@ ACCURACIES = {
     "pace_ucf101_r2plus1d_10": "75.9 35.9",
     "pace_contrast_ucf101_r2plus1d_10": "75.9 35.9",
     "finetune_ucf101_pace": "75.9 77.1",
+    "finetune_hmdb51_pace": "35.9 36.6",
+    "finetune_ucf101_sts_s3d_g": "89.0",
+    "finetune_hmdb51_sts_s3d_g": "62.0",
     "vtdl_ucf101_i3d": "82.3 52.9",
     "vtdl_hmdb51_i3d": "52.9 41.2 52.7",
     "dsm_ucf101_i3d": "74.8 52.5 47.9 29.6",
     "dsm_hmdb51_i3d": "52.5",
     "dsm_triplet_ucf101_r3d_18": "70.7 48.5",
     "moco_ucf101_i3d": "62.3 36.5",
-    "finetune_ucf101_vtdl": "60.3 63.3 72.7 82.3 47.9 62.3 70.7 74.8",
-    "finetune_hmdb51_vtdl": "22.6 26.2 41.2 52.9 29.6 36.5 48.5 52.5",
+    "dsm_ucf101_c3d_bn": "16.8 8.2 70.3 40.5",
+    "finetune_ucf101_vtdl": "60.3 63.3 72.7 82.3",
+    "finetune_hmdb51_vtdl": "22.6 26.2 41.2 52.9",
+    "finetune_ucf101_dsm": "47.9 62.3 70.7 74.8",
+    "finetune_hmdb51_dsm": "29.6 36.5 48.5 52.5",
+    "finetune_ucf101_dsm_c3d_bn": "70.3",
+    "finetune_hmdb51_dsm_c3d_bn": "40.5",
+    "similarity_aslan_mas": "59.4 51.7 58.3",
+    "similarity_aslan_finetuned": "62.3",
+    "similarity_aslan_sts": "62.3",
+    "scenes_yupenn_mas": "90.2",
+    "retrieval_ucf101_dsm": "16.8 33.4 43.4 54.6 70.7",
+    "retrieval_hmdb51_dsm": "8.2 25.9 38.1 52.0 75.0",
+    "retrieval_ucf101_pace": "31.9 49.7 59.2 68.9 80.2",
+    "retrieval_hmdb51_pace": "12.5 32.2 45.4 61.0 80.7",
 }
 VIDEOS = {"UCF101": "9,537", "HMDB51": "3,570", "a tenth": "23,464", "Kinetics-400": "240,000"}
 
@@ -118,6 +170,18 @@ def settings(command):
     return made[0].bound(made[2], made[1]), made[-1], texts
 
 
+def evaluated(command):
+    """All settings of an evaluation as texts; what it needs is given."""
+    _, _, kind, *words = shlex.split(command)
+    given = evaluate.flags(kind)
+    assert not given.parse(words)
+    given.require(*evaluate.KINDS[kind].needed, "model", "data")
+    texts = {"run": given.output, "random": str(given.random).lower(), "seed": str(given.seed)}
+    for part in (PROTOCOLS[kind], Sampling):
+        texts |= given.make(part).texts()
+    return texts
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
     """With each command of its head; what its task cannot do is refused."""
@@ -130,9 +194,12 @@ def test_a_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
             with pytest.raises(HelpWanted):  # once all other flags are understood
                 importlib.import_module(f"mas.cli.{module}").run([*words, "--help"])
     assert f" --recipe={name}" in last
-    task, plan, texts = settings(last)
-    task.check(plan.batch)
-    task.check(min(plan.batch, 20))  # few videos
+    if last.startswith("mas evaluate "):
+        texts = evaluated(last)
+    else:
+        task, plan, texts = settings(last)
+        task.check(plan.batch)
+        task.check(min(plan.batch, 20))  # few videos
     assert texts["run"] == f"runs/{name}"
     expected = dict(word.split("=") for word in PUBLISHED.get(name, "").split())
     assert expected.items() <= texts.items()
@@ -144,10 +211,13 @@ def test_a_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", FILES)
 def test_the_head_tells_data_cost_and_published_accuracy(name):
     recipe = recipes.read(FILES[name])
-    task, plan, _ = settings(recipe.commands[-1])
-    assert ("with flow" in recipe.data) == ("flow" in task.inputs) or name.startswith("sample")
     measured = re.match(r"(\d+) epochs of (.*)", recipe.cost)
-    assert int(measured[1]) == plan.epochs if measured else name.startswith("sample")
+    if recipe.commands[-1].startswith("mas evaluate "):
+        assert re.match(r"(ten|all overlapping 16-frame) clips of [\d,]+ ", recipe.cost)
+    else:
+        task, plan, _ = settings(recipe.commands[-1])
+        assert ("with flow" in recipe.data) == ("flow" in task.inputs) or name.startswith("sample")
+        assert int(measured[1]) == plan.epochs if measured else name.startswith("sample")
     for start, videos in VIDEOS.items():
         assert not recipe.data.startswith(start) or videos in recipe.cost
     found = re.findall(r"(\d+\.\d+) %", recipe.published)

@@ -2,10 +2,11 @@
 
 The head of a recipe is its comment lines, in paragraphs between lines of `#` alone:
 
-    # WHAT it trains, a sentence. Anything more.
+    # WHAT it trains or evaluates, a sentence. Anything more.
     #
     # Data: the data set and its part, and "with flow" where it must have flow
-    # Cost: N epochs of M videos, clips of each; GFLOPs of one clip forwards. Or a measured time
+    # Cost: N epochs of M videos, clips of each; GFLOPs of one clip forwards. Or a measured time.
+    #   Of an evaluation: the clips of M videos
     # Published: accuracies in percent as their source has them, or none
     #
     #   mas COMMAND --FLAG=VALUE ...
@@ -49,7 +50,7 @@ class Recipe:
 
     Attributes:
         name: of the file, without its ending.
-        what: what it trains, in a sentence.
+        what: what it trains or evaluates, in a sentence.
         data: the data set and its part.
         cost: epochs, videos and GFLOPs of a clip, or a time.
         published: accuracies, or none.
@@ -119,7 +120,7 @@ def run(arguments: list[str]) -> int:
 
 
 def table(recipes: list[Recipe], width: int) -> str:
-    """Name, what it trains, data set, cost and published accuracy of each recipe.
+    """Name, what it does, data set, cost and published accuracy of each recipe.
 
     Args:
         recipes: the rows.
