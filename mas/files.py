@@ -72,16 +72,24 @@ def writing(path, need=None):
     """Gives the system's errors the path that is being written, and what it needs.
 
     Raises:
-        WriteError: the disk is full, the folder cannot be written to, and so on.
+        WriteError: the disk is full, the folder cannot be written to, and so on. Other errors pass.
     """
     try:
         yield
     except WriteError:
         raise
-    except OSError as error:
-        if error.errno not in _REFUSED:
+    except Exception as error:  # those of TensorFlow and h5py say it in words alone
+        number = _number(error)
+        if number is None:
             raise
-        raise WriteError(error.errno, os.strerror(error.errno), path, need) from error
+        raise WriteError(number, os.strerror(number), path, need) from error
+
+
+def _number(error):
+    """The system's number of an error that keeps a file from being written; else None."""
+    if getattr(error, "errno", None) is not None:
+        return error.errno if error.errno in _REFUSED else None
+    return next((number for number in _REFUSED if os.strerror(number) in str(error)), None)
 
 
 def write(path, content):
@@ -247,43 +255,38 @@ def read_csv(path, errors="strict"):
         raise ValueError(f"{place} must be a line of a csv file. Received: {error}.") from None
 
 
-@contextlib.contextmanager
-def locked(folder, what):
-    """Holds a folder's lock: for one process at a time, and gone with it, however it ends.
+def lock(folder, what) -> IO[str]:
+    """A folder's lock: held by one process at a time, and gone with it, however it ends.
 
     Args:
         folder: which is there.
-        what: is at work there, for the error of the next: "Another WHAT is at work in FOLDER".
+        what: is at work there, for the error of the next.
+
+    Returns:
+        The open file; the lock is held until it is closed.
 
     Raises:
-        RuntimeError: another process holds it.
+        RuntimeError: it is held.
         WriteError: the folder cannot be written to.
     """
-    with lock(folder, what):
-        yield
-
-
-def lock(folder, what) -> IO[str]:
-    """The open file of a folder's lock, which is held until it is closed; see `locked`."""
     path = pathlib.Path(folder, LOCK)
     with writing(path):
-        file = open(path, "a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8", errors="replace")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         who = file.read(200).strip()
         file.close()
-        whose = f": {who}" if who else ""
+        whose = f": {who}" if who.startswith("process ") else ""
         raise RuntimeError(f"Another {what} is at work in {folder}{whose}.") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             file.close()
             raise
-    with contextlib.suppress(OSError):  # on a full disk the lock holds as well
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+    with contextlib.suppress(OSError):  # a full disk has no room for the name
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return file
 
 

@@ -73,6 +73,11 @@ def weights(run):
 # ---- the front door ------------------------------------------------------------------------------
 
 
+def times(folder):
+    """When each file of a run was written, but for the lock of whoever looks."""
+    return {p: p.stat().st_mtime_ns for p in folder.iterdir() if p.name != ".lock"}
+
+
 def test_nothing_heavy_is_imported_before_it_is_used():
     heavy = {"numpy", "tensorflow", "keras", "cv2", "absl", "matplotlib"}
     code = f"import mas, sys; dir(mas); sys.exit(bool({heavy} & set(sys.modules)))"
@@ -135,9 +140,9 @@ def test_it_resumes_where_it_stopped_and_a_finished_run_is_left_alone(data, run,
     np.testing.assert_array_equal(weights(parts), weights(whole))
     assert parts.metrics["loss"] == whole.metrics["loss"] and len(parts.metrics["loss"]) == 2
     assert parts.description["resumed"][0]["step"] == 6
-    files = {p: p.stat().st_mtime_ns for p in parts.path.iterdir()}
+    files = times(parts.path)
     again = mas.pretrain(data, "mas", **longer, run=parts.path)
-    assert {p: p.stat().st_mtime_ns for p in parts.path.iterdir()} == files
+    assert times(parts.path) == files
     np.testing.assert_array_equal(weights(again), weights(whole))
 
 
@@ -150,10 +155,10 @@ def test_it_resumes_where_it_stopped_and_a_finished_run_is_left_alone(data, run,
     ],
 )
 def test_another_run_does_not_take_its_folder(data, run, changes, words):
-    before = {p: p.stat().st_mtime_ns for p in run.path.iterdir()}
+    before = times(run.path)
     with pytest.raises(ValueError, match=f"{words}.*another run folder, or restart"):
         mas.pretrain(data, **{"task": "mas", **SMALL, "run": run.path, **changes})
-    assert {p: p.stat().st_mtime_ns for p in run.path.iterdir()} == before
+    assert times(run.path) == before
 
 
 # ---- tasks and networks of one's own -------------------------------------------------------------

@@ -11,7 +11,6 @@ OUTPUT/dataset.json   written last
 from __future__ import annotations
 
 import collections
-import fcntl
 import functools
 import os
 import pathlib
@@ -20,7 +19,7 @@ import uuid
 
 from absl import logging
 
-from mas import checks, cluster, flow, lists, records
+from mas import checks, cluster, files, flow, lists, records
 from mas.files import PathLike
 from mas.prepare import failures, plan, remote, sources, workers
 from mas.prepare.plan import Storage
@@ -48,11 +47,7 @@ def prepare(
         flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
     root = checks.path("output", output)
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / plan.LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"Another mas.prepare is at work in {root}.") from None
+    with files.lock(root, "mas.prepare") as lock:
         make = functools.partial(_engine, engine, address, count, lock)
         try:
             return _Run(root, storage, videos, progress).work(make)
@@ -65,6 +60,7 @@ def _engine(engine, address, count, lock, jobs):
     if engine == "pool" or not jobs:
         return workers.Pool(count or workers.cores())
     there = [job["path"] for job in jobs if os.path.exists(job["path"])]
+    lock.truncate(0)
     lock.write(uuid.uuid4().hex)  # what nodes know the folder by
     lock.flush()
     return remote.Ray(address, count, os.path.abspath(lock.name), there[:1])

@@ -10,12 +10,11 @@ import json
 import os
 import pathlib
 
-from mas import flow, records
+from mas import files, flow, records
 from mas.checks import Settings, option
 from mas.files import PathLike
 from mas.forms import NUMBER, SIZE
 
-LOCK = ".lock"
 PLAN = "plan.json"
 VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
 KEEP = "keep"
@@ -111,7 +110,7 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
-    elif {entry.name for entry in root.iterdir()} - {LOCK, PLAN + ".tmp"}:
+    elif {entry.name for entry in root.iterdir()} - {files.LOCK, PLAN + ".tmp"}:
         raise ValueError(
             "output must be a new or empty folder, or one that mas.prepare began. "
             f"Received: {root}, which holds other files."

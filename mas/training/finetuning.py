@@ -116,9 +116,10 @@ def finetune(
     if isinstance(network, keras.Model):
         read["network"] = network
     folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read, tested)
-    made = engine.train(experiment, reader, strategy, folder, callbacks)
-    if distribution.is_chief(strategy):
-        _test(experiment, data, sides[1], made[1], test_clips, folder)
+    with folder:
+        made = engine.train(experiment, reader, strategy, folder, callbacks)
+        if distribution.is_chief(strategy):
+            _test(experiment, data, sides[1], made[1], test_clips, folder)
     return Run(folder.path, made, temporary)
 
 

@@ -13,6 +13,7 @@ import tqdm
 from absl import logging
 
 from mas.training import distribution
+from mas.training.checkpoints import ADVICE, Checkpoints
 
 
 class Trainer:
@@ -160,8 +161,7 @@ class _Progress:
         # By number: Keras counts names like seed_generator_3 over all models of a process.
         state = {f"value{number}": value for number, value in enumerate(trainer.variables)}
         state |= {"step": self._step, "sums": self._sums, "seconds": self._seconds}
-        checkpoint = tf.train.Checkpoint(**state)
-        self.checkpoints = tf.train.CheckpointManager(checkpoint, run.resume, max_to_keep=2)
+        self.checkpoints = Checkpoints(run.resume, state)
 
     @property
     def epoch(self):
@@ -169,17 +169,15 @@ class _Progress:
         return self.step // self.per_epoch
 
     def restore(self):
-        """Goes back to the latest checkpoint, if there is one."""
-        path = self.checkpoints.latest_checkpoint
-        if path:
-            self.checkpoints.checkpoint.restore(path).assert_consumed()
+        """Goes back to the newest whole checkpoint, if there is one."""
+        if self.checkpoints.restore():
             self.step, self.sums = int(self._step), self._sums.numpy()
             self.seconds = float(self._seconds)
             logging.info("Resuming after step %d, epoch %d.", self.step, self.epoch)
         elif self.run.finished_epochs:
             raise ValueError(
                 f"{self.run.resume} must hold the checkpoints of the finished run, to resume it. "
-                "Received: none. Take another run folder, or restart."
+                f"Received: none. {ADVICE}"
             )
 
     def add(self, values):

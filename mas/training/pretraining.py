@@ -89,9 +89,10 @@ def pretrain(
     reader = experiment.reader(data, examples)
     read = {"list": videos} if own is None else {"list": videos, "network": own}
     folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read)
-    made = engine.train(experiment, reader, strategy, folder, callbacks)
-    if tested is not None and distribution.is_chief(strategy):
-        _test(experiment, data, tested, made[1], folder, held_out)
+    with folder:
+        made = engine.train(experiment, reader, strategy, folder, callbacks)
+        if tested is not None and distribution.is_chief(strategy):
+            _test(experiment, data, tested, made[1], folder, held_out)
     return Run(folder.path, made, temporary)
 
 

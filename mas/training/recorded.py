@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from mas import checks, clips, files, records
+from mas.training.checkpoints import ADVICE
 
 
 class Recorded:
@@ -84,11 +85,18 @@ def _normal(known, text):
 
 
 def read_flags(path):
-    """{name: [text]} of a flags.txt, several where a flag may be repeated."""
+    """{name: [text]} of a flags.txt, several where a flag may be repeated.
+
+    Raises:
+        ValueError: a line is no flag; names the file, the line and the way out.
+    """
     found: dict[str, list[str]] = {}
-    for line in path.read_text("utf-8").splitlines():
+    for number, line in enumerate(files.read_text(path, "surrogateescape").split("\n"), 1):
         name, _, value = line.removeprefix("--").partition("=")
-        found.setdefault(name, []).append(value)
+        if line and not (line.startswith("--") and name.isidentifier() and "\0" not in value):
+            raise ValueError(f"{path}:{number} must be a flag. Received: {line[:60]!r}. {ADVICE}")
+        if line:
+            found.setdefault(name, []).append(value)
     return found
 
 

@@ -5,23 +5,21 @@ run.json           settings, versions, commit, lists, parameters, devices; `resu
                    time that the run was resumed; `finished` once it is
 metrics.csv        one row an epoch
 events.*           TensorBoard
-resume/            checkpoints
+resume/            checkpoints, see `mas.training.checkpoints`
 backbone.keras     from uint8 R G B clips to the last convolution's map
 model.keras        the same with the task's heads
 export/            SavedModel, see `mas.training.export`
 test.csv           where there was a test; per_class.csv, confusion.csv and confusion.png of a task
                    that chooses one of several classes
+.lock              held by the process that trains in the folder
 """
 
-import csv
-import datetime
-import importlib.metadata
+import contextlib
+import functools
 import json
 import os
 import pathlib
-import platform
 import shutil
-import subprocess
 from typing import Any
 
 import tensorflow as tf
@@ -29,14 +27,18 @@ from absl import logging
 
 from mas import files
 from mas.checks import refuse
-from mas.training import export
+from mas.training import checkpoints, export, metrics
+from mas.training.checkpoints import ADVICE
+from mas.training.origin import commit, now, versions
 from mas.training.recorded import read_flags
 
-FLAGS, METRICS = "flags.txt", "metrics.csv"
+FLAGS = "flags.txt"
+# What is read of a run.json when its run is resumed.
+_DESCRIBED = {"identity": dict, "resumed": list, "finished_epochs": int}
 
 
 class RunFolder:
-    """Opens a run folder, new or to resume.
+    """Opens a run folder, new or to resume, and holds its lock until `close`, or a `with`, ends.
 
     Args:
         path: the folder.
@@ -48,47 +50,88 @@ class RunFolder:
 
     Raises:
         ValueError: an earlier run in the folder had other settings or other data, or had finished
-            more epochs; or the folder holds other things.
+            more epochs, or is damaged; or the folder holds other things.
+        RuntimeError: another process trains in the folder.
     """
 
     def __init__(self, path, settings, identity=None, restart=False, chief=True):
         """See the class."""
         self.path, self.resume = pathlib.Path(path), str(pathlib.Path(path, "resume"))
-        self._metrics = self.path / METRICS
+        self._metrics = metrics.Metrics(self.path / metrics.NAME)
         self._writer: Any = None
+        self._lock: Any = None
         self._settings, self._identity = settings, identity or {}
         self._earlier = self.path.with_name(f"{self.path.name}.earlier")
         if chief:
-            self._open(restart)
+            try:
+                self._open(restart)
+            except BaseException:
+                self.close()
+                raise
+
+    def __enter__(self):
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *error):
+        """Closes it."""
+        self.close()
+
+    def close(self):
+        """Lets other trainings have the folder."""
+        if self._writer is not None:
+            with contextlib.suppress(tf.errors.OpError):  # of a full disk, which was said before
+                self._writer.close()
+            self._writer = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _open(self, restart):
+        self._held()  # refuses a folder of other things before anything is written there
+        self._take()
+        held = self._held()  # which nobody changes any more
+        if held and restart:
+            self._put_aside(held)
+        elif held and held != {FLAGS}:  # a run that was refused right away left nothing else
+            self._check_settings()
+            self._check_epochs()
+            self._check_identity()
+        if not (self.path / FLAGS).is_file():
+            self.keep_settings()
+
+    def _held(self):
+        """Names of what an earlier run has left, if it was one."""
         if self.path.exists() and not self.path.is_dir():
             refuse("run", "a folder", str(self.path))
         held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         # Killed while it was written, before all else.
         held = {name for name in held if not (name.startswith(FLAGS) and name.endswith(".tmp"))}
-        if held:
-            if FLAGS not in held:
-                raise ValueError(
-                    "run must be a new folder or an earlier run. "
-                    f"Received: {self.path}, which holds other files."
-                )
-            if restart:
-                self._put_aside(held)
-            elif held != {FLAGS}:  # a run that was refused right away left nothing else
-                self._check_settings()
-                self._check_epochs()
-                self._check_identity()
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / FLAGS).is_file():
-            self.keep_settings()
+        held -= {files.LOCK}
+        if held and FLAGS not in held:
+            raise ValueError(
+                "run must be a new folder or an earlier run. "
+                f"Received: {self.path}, which holds other files."
+            )
+        return held
+
+    def _take(self):
+        """Makes the folder and locks it."""
+        with files.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = files.lock(self.path, "training")
+        self.close()
+        self._lock = lock
 
     def _put_aside(self, held):
         """Keeps the earlier run for the case that the new one is refused."""
-        if self._earlier.exists() or held == {"flags.txt"}:  # nothing has trained since
-            shutil.rmtree(self.path)
+        if self._earlier.exists() or held == {FLAGS}:  # nothing has trained since
+            for path in self.path.iterdir():
+                if path.name != files.LOCK:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
-            os.replace(self.path, self._earlier)
+            os.replace(self.path, self._earlier)  # with its lock, which is held on
+            self._take()
             logging.info("The earlier run lies in %s until this one has trained.", self._earlier)
 
     def drop_earlier(self):
@@ -99,7 +142,7 @@ class RunFolder:
         """Writes flags.txt again: a setting that is free to change may have changed."""
         text = "".join(f"--{name}={text}\n" for name, text in self._settings.texts.items())
         file = self.path / FLAGS
-        if not file.is_file() or file.read_text("utf-8") != text:
+        if not file.is_file() or file.read_bytes() != text.encode("utf-8", "surrogateescape"):
             files.write(file, text)
 
     def _check_settings(self):
@@ -107,8 +150,7 @@ class RunFolder:
         if other:
             changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in other)
             raise ValueError(
-                f"{self.path} holds a run with other settings. Received: {changes}. "
-                "Take another run folder, or restart."
+                f"{self.path} holds a run with other settings. Received: {changes}. {ADVICE}"
             )
 
     def _check_epochs(self):
@@ -129,14 +171,29 @@ class RunFolder:
             both = [(n, *(str(side.get(n))[: length[n]] for side in (new, earlier))) for n in other]
             changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in both)
             raise ValueError(
-                f"{self.path} holds a run on other data. Received: {changes}. "
-                "Take another run folder, or restart."
+                f"{self.path} holds a run on other data. Received: {changes}. {ADVICE}"
             )
 
     def _described(self):
-        """What run.json holds; {} before there is one."""
+        """What run.json holds; {} before there is one.
+
+        Raises:
+            ValueError: it is damaged, or gone where checkpoints are.
+        """
         path = self.path / "run.json"
-        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        if not path.is_file():
+            if checkpoints.steps(self.resume):
+                raise ValueError(f"{path} must be there to resume. Received: none. {ADVICE}")
+            return {}
+        try:
+            known = files.read_json(path)
+        except ValueError as error:
+            raise ValueError(f"{error} {ADVICE}") from None
+        for name, kind in _DESCRIBED.items():
+            if name in known and not isinstance(known[name], kind):
+                received = f"{name}={str(known[name])[:60]}"
+                raise ValueError(f"{path} must be that of a run. Received: {received}. {ADVICE}")
+        return known
 
     def _write_described(self, description):
         files.write_json(self.path / "run.json", description)
@@ -148,15 +205,15 @@ class RunFolder:
 
     def describe(self, model, strategy, **facts):
         """Writes run.json, unless the run is resumed from a checkpoint."""
-        if self.finished_epochs or tf.train.latest_checkpoint(self.resume):
+        if self.finished_epochs or checkpoints.steps(self.resume):
             return
         trainable = sum(
             int(variable.shape.num_elements()) for variable in model.trainable_variables
         )
         description = {
-            "started": _now(),
+            "started": now(),
             "versions": versions(),
-            "commit": _commit(),
+            "commit": commit(),
             "parameters": {"trainable": trainable, "all": model.count_params()},
             "replicas": strategy.num_replicas_in_sync,
             "devices": [device.name for device in tf.config.list_logical_devices()],
@@ -169,88 +226,65 @@ class RunFolder:
     def begin(self, step, epoch):
         """Gets ready for training from `step` on, which lies in `epoch`, both counted from 0.
 
-        Notes in run.json that the run is resumed, keeps the rows of the epochs before, and opens
-        TensorBoard's file.
+        Notes in run.json that the run is resumed, and keeps the rows of the epochs before.
         """
         self.keep_settings()
         if step:
-            row = {"at": _now(), "step": step, "versions": versions(), "commit": _commit()}
+            row = {"at": now(), "step": step, "versions": versions(), "commit": commit()}
             description = self._described()
-            self._write_described(description | {"resumed": [*description["resumed"], row]})
-        if self._has_metrics():
-            with open(self._metrics, newline="", encoding="utf-8") as file:
-                header, *rows = csv.reader(file)
-            files.write_csv(self._metrics, header, [r for r in rows if int(r[0]) <= epoch])
-        self._writer = tf.summary.create_file_writer(str(self.path))
-
-    def _has_metrics(self):
-        """Whether metrics.csv has its header: a kill may have left an empty file."""
-        return self._metrics.is_file() and self._metrics.stat().st_size > 0
+            resumed = [*description.get("resumed", []), row]
+            self._write_described(description | {"resumed": resumed})
+        self._metrics.keep(epoch)
 
     def add_metrics(self, row):
         """Adds one epoch's row to metrics.csv and TensorBoard."""
-        new = not self._has_metrics()
-        with open(self._metrics, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(row)
-            writer.writerow(
-                f"{value:.8g}" if isinstance(value, float) else value for value in row.values()
-            )
+        self._metrics.add(row)
         self.scalars("epoch", {n: v for n, v in row.items() if n != "epoch"}, row["epoch"])
 
     def scalars(self, group, values, step):
         """Writes values to TensorBoard as GROUP/NAME."""
-        with self._writer.as_default():
+        with self._recording():
             for name, value in values.items():
                 tf.summary.scalar(f"{group}/{name}", value, step=step)
-        self._writer.flush()
 
     def images(self, pictures, step):
         """Writes pictures to TensorBoard: {name: uint8 (N, H, W, 3)}."""
-        with self._writer.as_default():
+        with self._recording():
             for name, images in pictures.items():
                 tf.summary.image(f"clips/{name}", images, step, max_outputs=len(images))
-        self._writer.flush()
+
+    @contextlib.contextmanager
+    def _recording(self):
+        with files.writing(self.path / "events"):
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self.path))
+            with self._writer.as_default():
+                yield
+            self._writer.flush()
 
     def finish(self, backbone, model, epochs):
         """Writes the networks, each whole or not at all, and marks the run as finished."""
         for name, network in (("backbone.keras", backbone), ("model.keras", model)):
-            temporary = self.path / f"unfinished.{name}"
-            network.save(temporary)
-            os.replace(temporary, self.path / name)
-        temporary, final = self.path / "unfinished.export", self.path / "export"
-        shutil.rmtree(temporary, ignore_errors=True)
-        export.saved_model(backbone, model, temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
-        marks = {"finished": _now(), "finished_epochs": epochs}
+            self._put(name, network.save, 4 * network.count_params())
+        save = functools.partial(export.saved_model, backbone, model)
+        self._put("export", save, 4 * model.count_params())
+        marks = {"finished": now(), "finished_epochs": epochs}
         self._write_described(self._described() | marks)
 
-
-def _now():
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def versions():
-    """Versions of Python and the libraries that decide the numbers."""
-    names = ("mas-video", "tensorflow", "keras", "numpy", "opencv-contrib-python-headless", "numba")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    def _put(self, name, save, need):
+        """Writes a file or folder under another name, and then in its place."""
+        temporary, final = self.path / f"unfinished.{name}", self.path / name
+        with files.writing(final, need):
+            try:
+                _remove(temporary)
+                save(temporary)
+                if final.is_dir():
+                    shutil.rmtree(final)
+                files.replace(temporary, final)
+            finally:
+                _remove(temporary)
 
 
-def _commit():
-    """The checkout's commit, with + if there are changes; None outside a checkout."""
-    try:
-        command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
-        folder = pathlib.Path(__file__).parent
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def _remove(path):
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

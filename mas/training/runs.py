@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import json
 import pathlib
 import tempfile
 from typing import Any
 
 import keras
 
-from mas import accuracy, checks, networks
+from mas import accuracy, checks, files, networks
 from mas.accuracy import Accuracy
 from mas.settings import Clip, Network
-from mas.training import run_folder
+from mas.training import metrics
 
 
 class Run:
@@ -48,11 +46,11 @@ class Run:
             raise FileNotFoundError(
                 f"run must be a run folder, which holds {networks.RUN}. Received: run='{path}'."
             )
-        try:
-            self.description: dict[str, Any] = json.loads(file.read_text("utf-8"))
-            self.task: str = self.description["task"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} must be that of a run. Received: {error!r}.") from None
+        self.description: dict[str, Any] = files.read_json(file)
+        task = self.description.get("task")
+        if not isinstance(task, str):
+            raise ValueError(f"{file} must be that of a run. Received: task={task!r}.")
+        self.task = task
 
     def __repr__(self) -> str:
         """The folder and what was trained in it."""
@@ -106,18 +104,9 @@ class Run:
         Raises:
             ValueError: the file is damaged.
         """
-        path = self.path / run_folder.METRICS
-        if not path.is_file():
-            return {}
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                header, *rows = csv.reader(file)
-            columns = zip(*(map(float, row) for row in rows), strict=True)
-            return dict(zip(header, map(list, columns), strict=bool(rows)))
-        except ValueError as error:
-            raise ValueError(
-                f"{path} must hold a number for each name. Received: {error}."
-            ) from None
+        header, rows = metrics.read(self.path / metrics.NAME)
+        columns = zip(*([float(value) for value in row] for row in rows), strict=True)
+        return dict(zip(header, map(list, columns), strict=bool(rows)))
 
     @property
     def test(self) -> Accuracy | Any:

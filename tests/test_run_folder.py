@@ -1,0 +1,330 @@
+"""Run folders that are damaged, in use or on a full disk: a right answer, or one line by name."""
+
+import errno
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_training import held, opened, same_runs, train
+
+from mas import files, training
+from mas.settings import Plan
+from mas.training import checkpoints
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of three epochs that was stopped after eight steps, with what a whole one gives."""
+    folder = tmp_path_factory.mktemp("runs")
+    whole = train(folder / "whole")
+    train(folder / "stopped", stop=8, every=1)
+    return folder, whole
+
+
+@pytest.fixture
+def stopped(trained, tmp_path):
+    """A copy of the stopped run."""
+    return pathlib.Path(shutil.copytree(trained[0] / "stopped", tmp_path / "run"))
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# ---- the lock ------------------------------------------------------------------------------------
+
+HOLDS = "import sys, time; from mas import files; f = files.lock(sys.argv[1], 'training')\n"
+HOLDS += "print('held', flush=True); time.sleep(60)"
+
+
+def test_a_second_training_in_a_folder_is_refused_also_with_restart(tmp_path):
+    """And the lock of a process that was killed blocks nobody."""
+    run = held(tmp_path / "run", "--seed=1\n")
+    pipes = {"stdout": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, run], **pipes)
+    assert process.stdout.readline() == "held\n"
+    words = f"Another training is at work in {run}: process {process.pid} on "
+    before = sorted(path.name for path in run.iterdir())
+    for restart in (False, True):
+        with pytest.raises(RuntimeError, match=re.escape(words)):
+            opened(run, restart=restart)
+    assert sorted(path.name for path in run.iterdir()) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    opened(run)
+
+
+def test_a_folder_stays_locked_over_a_restart_and_until_it_is_closed(tmp_path):
+    run = held(tmp_path / "run", "--seed=1\n")
+    with opened(run, restart=True):
+        assert (tmp_path / "run.earlier").is_dir()
+        with pytest.raises(RuntimeError, match=f"at work in {run}: process {os.getpid()}"):
+            opened(run)
+    opened(run)
+
+
+def test_a_training_that_fails_leaves_no_lock(tmp_path):
+    run = held(tmp_path / "run", "--seed=1\n")
+    with pytest.raises(ValueError, match="seed=2") as kept:
+        opened(run, seed="2")
+    opened(run)
+    assert kept.tb, "whose frames hold the folder that was refused"
+
+
+# ---- damaged checkpoints -------------------------------------------------------------------------
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 16
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "cut": cut,
+    "flipped": flip,
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+def of_value(folder, value=0.0):
+    """Checkpoints of one variable, and the variable."""
+    variable = tf.Variable(tf.fill((4, 8), value))
+    return checkpoints.Checkpoints(folder, {"value0": variable}), variable
+
+
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_after_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, caplog, damage, part):
+    """With a warning that names both; the damaged one goes once another is saved."""
+    caplog.set_level("WARNING", logger="absl")
+    saved, variable = of_value(tmp_path)
+    for step in (6, 7, 8):
+        variable.assign(tf.fill((4, 8), float(step)))
+        saved.save(step)
+    assert checkpoints.steps(tmp_path) == [8, 7]
+    DAMAGE[damage](tmp_path / f"ckpt-8.{part}")
+    found, variable = of_value(tmp_path)
+    assert found.restore() and np.all(variable.numpy() == 7)
+    named = re.search(
+        f"{tmp_path}/ckpt-8 is damaged .+ the one before, {tmp_path}/ckpt-7", caplog.text
+    )
+    assert named or (damage, part) == ("gone", "index"), "which was never there"
+    found.save(9)
+    assert checkpoints.steps(tmp_path) == [9, 7] and not [*tmp_path.glob("ckpt-8*")]
+    assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-9")
+
+
+def test_a_run_with_a_damaged_checkpoint_ends_as_if_nothing_had_been(trained, stopped):
+    flip(stopped / "resume" / "ckpt-8.data-00000-of-00001")
+    same_runs(stopped, trained[0] / "whole", (train(stopped, every=1), trained[1]))
+    assert json.loads((stopped / "run.json").read_text())["resumed"][0]["step"] == 7
+
+
+def test_without_a_whole_checkpoint_the_way_out_is_named(stopped):
+    for path in (stopped / "resume").glob("*.index"):
+        flip(path)
+    with pytest.raises(ValueError, match="ckpt-8 must be a whole checkpoint.*as of all 2.*restart"):
+        train(stopped)
+    with pytest.raises(ValueError) as error:
+        train(stopped)
+    one_line(error)
+
+
+@pytest.mark.parametrize("text", [None, "", "junk {", 'model_checkpoint_path: "/etc/passwd"\n'])
+def test_the_list_of_checkpoints_is_not_needed(trained, stopped, text):
+    (stopped / "resume" / "checkpoint").unlink()
+    if text is not None:
+        (stopped / "resume" / "checkpoint").write_text(text)
+    same_runs(stopped, trained[0] / "whole", (train(stopped), trained[1]))
+
+
+def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, stopped):
+    other, _ = of_value(tmp_path / "other")
+    other.save(9)
+    shutil.rmtree(stopped / "resume")
+    shutil.copytree(tmp_path / "other", stopped / "resume")
+    with pytest.raises(ValueError, match=r"ckpt-9 must be.*value1 of shape none, not"):
+        train(stopped)
+
+
+# ---- damaged files of a run ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("run.json", None, "run.json must be there to resume. Received: none"),
+        ("run.json", b"", "run.json must be JSON"),
+        ("run.json", b"[]", "run.json must hold a JSON object"),
+        ("run.json", b"\xff\xfe{}", "run.json must be text in UTF-8"),
+        ("run.json", b'{"resumed": 5}', "run.json must be that of a run. Received: resumed=5"),
+        ("run.json", b'{"identity": []}', r"run.json must be .*identity=\[\]"),
+        ("run.json", b'{"finished_epochs": "x"}', "run.json must be .*finished_epochs=x"),
+        ("run.json", b"[" * 10**5, "run.json must be JSON"),
+        ("flags.txt", b"\x00\x01\x02", "flags.txt:1 must be a flag"),
+        ("flags.txt", b"--seed=1\njunk\n", "flags.txt:2 must be a flag. Received: 'junk'"),
+        ("flags.txt", b"--seed=1\n--x=\x00\n", "flags.txt:2 must be a flag"),
+        ("metrics.csv", b"\x00\xff\n", "metrics.csv must .*Move it away, to resume"),
+        ("metrics.csv", b"epoch,loss\n1\n", "metrics.csv must hold a number for each name"),
+        ("metrics.csv", b"epoch,loss\none,2\n", "metrics.csv must hold .*'one'"),
+        ("metrics.csv", b'epoch,"loss\n' + b"9" * 200_000, "metrics.csv.*must .*field larger"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_way_out(stopped, name, content, words):
+    (stopped / name).unlink()
+    if content is not None:
+        (stopped / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{stopped}/{words}.*restart") as error:
+        train(stopped)
+    one_line(error)
+
+
+def test_lines_without_numbers_are_no_rows(trained, stopped):
+    with open(stopped / "metrics.csv", "a") as file:
+        file.write("\n\n")
+    same_runs(stopped, trained[0] / "whole", (train(stopped), trained[1]))
+
+
+# ---- a disk that is full, a folder that is read-only ---------------------------------------------
+
+SENTENCE = {
+    errno.ENOSPC: "No space left on device.*It needs .* are free: make room",
+    errno.EROFS: "Read-only file system",
+    errno.EACCES: "Permission denied",
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "calls"), [(errno.ENOSPC, 0), (errno.EROFS, 3), (errno.EACCES, 9)]
+)
+def test_what_cannot_be_written_is_named_and_resumes(trained, tmp_path, monkeypatch, number, calls):
+    """The error comes where a file is put in its place: of flags.txt first, then of the others."""
+    left, real = [calls], os.fsync
+
+    def full(opened):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(number, os.strerror(number))
+        real(opened)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="cannot be written: " + SENTENCE[number]) as error:
+        train(tmp_path / "run", every=1)
+    assert str(tmp_path / "run") in one_line(error)
+    monkeypatch.setattr(os, "fsync", real)
+    assert not [path for path in (tmp_path / "run").rglob("*.tmp")]
+    same_runs(
+        tmp_path / "run", trained[0] / "whole", (train(tmp_path / "run", every=1), trained[1])
+    )
+
+
+@pytest.mark.parametrize("size", [0, 12])
+def test_a_full_disk_ends_in_one_line_and_resumes_bit_for_bit(trained, tmp_path, size):
+    """A file system of a few pages, which only root may mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={64 + 4 * size}k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted")
+    try:
+        with open(disk / "filler", "wb", buffering=0) as filler:
+            try:
+                for _ in range(16):
+                    filler.write(b"x" * 4096)
+            except OSError:
+                pass
+        with pytest.raises(OSError, match=f"{disk}.*cannot be written: No space left.*are free"):
+            train(disk / "run", every=1)
+        (disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        resumed = train(disk / "run", every=1)
+        same_runs(disk / "run", trained[0] / "whole", (resumed, trained[1]))
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="file/run cannot be written: Not a directory"):
+        opened(tmp_path / "file" / "run")
+    with pytest.raises(ValueError, match="run must be a folder"):
+        opened(tmp_path / "file")
+
+
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(stopped, monkeypatch):
+    events, real_sync, real_unlink = [], os.fsync, pathlib.Path.unlink
+
+    def sync(opened):
+        events.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{opened}"))))
+        real_sync(opened)
+
+    def unlink(path, **options):
+        events.append(("gone", path.name))
+        real_unlink(path, **options)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(pathlib.Path, "unlink", unlink)
+    train(stopped)
+    before = events[: events.index(("gone", "ckpt-7.index"))]
+    for name in ("ckpt-9.index", "ckpt-9.data-00000-of-00001", "resume"):
+        assert ("sync", name) in before
+    gone = [
+        name for what, name in before if what == "gone" and "ckpt-" in name and "-9" not in name
+    ]
+    assert gone == ["ckpt-7.data-00000-of-00001"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a"])
+def test_what_takes_the_place_of_another_is_on_the_disk(tmp_path, name):
+    new = tmp_path / f"new.{name}"
+    if name == "a":
+        (new / "b").mkdir(parents=True)
+        (new / "b" / "c").write_text("x")
+    else:
+        new.write_text("x")
+    files.replace(new, tmp_path / name)
+    assert (tmp_path / name).exists() and not new.exists()
+
+
+def test_networks_are_put_in_place_whole(tmp_path, monkeypatch):
+    """A run whose last step fails has no network; the next call writes it."""
+    run = opened(tmp_path / "run", Plan())
+
+    def save(path):
+        pathlib.Path(path).write_text("half")
+        raise OSError("Can't write data (errno = 28, error message = 'No space left on device')")
+
+    with pytest.raises(OSError, match="run/backbone.keras cannot be written: No space.*9.0 kB"):
+        run._put("backbone.keras", save, 9000)
+    assert {path.name for path in run.path.iterdir()} == {"flags.txt", ".lock"}
+    run._put("backbone.keras", lambda path: pathlib.Path(path).write_text("whole"), 9000)
+    assert (run.path / "backbone.keras").read_text() == "whole"
+
+
+def test_metrics_of_a_damaged_run_are_named(stopped):
+    (stopped / "run.json").write_text(json.dumps({"task": "pace"}))
+    (stopped / "metrics.csv").write_bytes(b"epoch\n\xff\n")
+    with pytest.raises(ValueError, match="metrics.csv must "):
+        _ = training.open_run(stopped).metrics
+    (stopped / "run.json").write_text(json.dumps({"task": 7}))
+    with pytest.raises(ValueError, match="run.json must be that of a run. Received: task=7"):
+        training.open_run(stopped)
