@@ -266,7 +266,7 @@ def test_a_task_that_needs_flow_says_so(tmp_path):
     assert "flow" not in reader(plain, task=Watch(inputs=("rgb",))).clip(0, 0)
 
 
-@pytest.mark.parametrize("form", ["shards"])
+@pytest.mark.parametrize("form", ["shards", "folders"])
 def test_a_damaged_image_is_named_and_another_clip_takes_its_place(tmp_path, form, caplog):
     """In a test it is an error. One bit is enough where there are checksums."""
     stored = store(tmp_path, form)

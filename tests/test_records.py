@@ -45,6 +45,11 @@ def write_shard(folder, number, videos):
     return staged
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
+
+
 @pytest.fixture(params=["shards", "folders"])
 def form(request):
     return request.param

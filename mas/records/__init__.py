@@ -16,13 +16,14 @@ Shards (the default), written by `write_shard`:
                                  `images` and `checksums` begin in the shard, so that one clip is
                                  one contiguous read; `crc32` of the line before it
 
-Folders, in Feichtenhofer's layout, so that data prepared by others train unchanged:
+Folders, in Feichtenhofer's layout:
 
     DATA/jpegs_256/ID/frame000001.jpg          RGB
     DATA/tvl1_flow/{u,v}/ID/frame000001.jpg    flow from frame 1 to frame 2, as `flow.encode`
+    DATA/checksums/ID                          lengths and checksums of all these: see `sums`
 
-RGB frames of others may be named 00001.jpg (Something-Something v1), img_00001.jpg or
-image_00001.jpg, all of a data set alike.
+Frames that others extracted have no checksums, may have other names (`frames`), flow beside them,
+and may lie in DATA itself.
 
 In both, u and v of frame t describe the motion from frame t to t + 1, so the last frame has none.
 """

@@ -143,6 +143,10 @@ class Faults:
         """Notes an error, whose text names the file."""
         self._found.setdefault(str(path), _short(error))
 
+    def names(self, path: pathlib.Path) -> bool:
+        """Whether something is wrong with a file or folder."""
+        return str(path) in self._found
+
     def hold_counts(self, known: dict[str, Any], videos: int, frames: int) -> None:
         """Notes that videos or frames are not as many as dataset.json says, where all is whole."""
         expected = (known.get("videos", videos), known.get("frames", frames))

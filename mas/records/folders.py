@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from mas.files import PathLike
-from mas.records.description import known_failures
-from mas.records.layout import FLOW_FOLDER, FRAME_FILE, RGB_FOLDER, check_frames
+from mas.records import measures, sums
+from mas.records.description import MOST_NAMED, Faults, described, known_failures
+from mas.records.frames import KNOWN, Naming, image_names, listed, recognise
+from mas.records.layout import (
+    FLOW_FOLDER,
+    RGB_FOLDER,
+    DamagedError,
+    check_frames,
+    damaged,
+)
 
-FRAME_FILES = (FRAME_FILE, "{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg")
+PARTS = ("rgb", "u", "v")
 
 
 class Folders:
-    """A data set in folders of JPEG files, read at random."""
+    """A data set in folders of images, read at random."""
 
     decoded = False
-    verified = False
+    sizes = None  # known only once a file is decoded
 
     def __init__(
         self,
@@ -29,66 +38,162 @@ class Folders:
         allow_missing: bool = False,
         known: dict[str, Any] | None = None,
     ):
-        """Lists every folder of frames below jpegs_256/ and counts its files.
+        """Lists every folder of frames, and recognises how they are named.
 
-        The first video tells how all frames are named: as one of `FRAME_FILES`.
+        Args:
+            data: the folder that holds `jpegs_256/`, or the folders of frames themselves.
+            flow: whether flow is needed: then it is looked at, too.
+            allow_missing: whether videos at fault are left out, with a warning.
+            known: what dataset.json says, where that is not to be read.
+
+        Raises:
+            ValueError: something is missing, named otherwise, or not what was written; names it.
         """
-        self.data, self.failures = pathlib.Path(data), known_failures(data)
-        found = sorted(self._walk(self.data / RGB_FOLDER))
-        self.videos = [video for video, _ in found]
-        self._frame_file = self._named(self.data / RGB_FOLDER / found[0][0]) if found else None
-        self.lengths = np.array([length for _, length in found], np.int64)
-        self.sizes = None  # known only once a file is decoded
-        self.has_flow = all((self.data / FLOW_FOLDER / part).is_dir() for part in "uv")
+        self.data = pathlib.Path(data)
+        self._top = self.data / RGB_FOLDER
+        self._top = self._top if self._top.is_dir() else self.data
+        known = described(self.data) if known is None else known
+        faults = Faults(self.data, allow_missing)
+        self._sums = sums.frames(self.data)
+        found = self._listed(faults)
+        self._hold_sums(known, found, faults)
+        measured = [video for video in found if video not in self._sums]
+        self._measure({video: found[video] for video in measured}, faults)
+        self.verified = not measured
+        self._parts = {video: parts for video, (parts, _) in found.items()}
+        self._flow: dict[tuple[str, str], tuple[Naming, int]] = {}  # in folders of its own
+        self.has_flow = self._has_flow(known)
+        if flow and self.has_flow:
+            self._hold_flow(faults)
+        self.videos = sorted(video for video in found if not faults.names(self._top / video))
+        lengths = [self._parts[video]["rgb"][1] for video in self.videos]
+        self.lengths = np.array(lengths, np.int64)
+        faults.hold_counts(known, len(self.videos), sum(lengths))
+        self.failures = known_failures(self.data) | faults.report()
+        if not self.videos and "form" not in known:
+            raise ValueError(f"{self._top} must hold folders of frames. Received: none.")
 
-    def _walk(self, folder, prefix=""):
-        count, below = 0, []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    if not (entry.name.startswith(".") and entry.name.endswith(".tmp")):
-                        below.append(entry.name)
-                elif entry.name.endswith(".jpg"):
-                    count += 1
-        if count:
-            yield prefix, count
-        for name in below:
-            yield from self._walk(pathlib.Path(folder, name), f"{prefix}/{name}".lstrip("/"))
+    def _listed(self, faults):
+        """{id: ({part: (Naming, count)}, names of its images)} of the folders of frames."""
+        found = {}
+        for video, names, other in listed(self._top):
+            folder = self._top / video
+            try:
+                parts = recognise(folder, names)
+                if "rgb" not in parts:
+                    other = min(names, default=other) or "no file"
+                    raise ValueError(
+                        f"{folder} must hold frames named {KNOWN}, .jpg or .png. Received: {other}."
+                    )
+                found[video] = parts, names
+            except ValueError as error:
+                faults.add_error(folder, error)
+        return found
 
-    def _named(self, folder):
-        """The first of `FRAME_FILES` that frame 1 has; ours if it has none, and reading fails."""
-        named = (name for name in FRAME_FILES if (folder / name.format(1)).is_file())
-        return next(named, FRAME_FILE)
+    def _hold_sums(self, known, found, faults):
+        """Holds what is there against the checksums of what was written."""
+        wanted = {*self._sums, *(found if known.get("checksums") else ())}
+        for video in sorted(wanted):
+            folder, count = self._top / video, self._sums.get(video)
+            if count is None:
+                faults.add(folder, f"must have checksums in {self.data / sums.FOLDER / video}")
+            elif video not in found:
+                faults.add(folder, f"must hold {count} frames. Received: none")
+            elif found[video][0]["rgb"][1] != count:
+                there = found[video][0]["rgb"][1]
+                faults.add(folder, f"must hold {count} frames. Received: {there}")
 
-    def _flow_folder(self, component, video):
+    def _measure(self, folders, faults):
+        """Names the frames of folders without checksums that are no images, or of other sizes."""
+        top = self._top.relative_to(self.data)
+        names = {str(top / video): found[1] for video, found in folders.items()}
+        unreadable = []
+        for folder, (first, odd) in measures.measure(self.data, names).items():
+            if odd:
+                faults.add_error(self.data / folder, ValueError(odd))
+            if first:
+                unreadable.append(self.data / folder / first)
+        for path in sorted(unreadable)[:MOST_NAMED]:
+            logging.warning("%s is no image that can be read.", path)
+        if len(unreadable) > MOST_NAMED:
+            logging.warning("%s: %d videos have such frames.", self._top, len(unreadable))
+
+    def _has_flow(self, known):
+        if "method" in known:
+            return known["method"] != "none"
+        inside = bool(self._parts) and all(len(parts) == 3 for parts in self._parts.values())
+        return inside or all((self.data / FLOW_FOLDER / part).is_dir() for part in "uv")
+
+    def _hold_flow(self, faults):
+        """Holds the flow of each video against its frames."""
+        for video, parts in self._parts.items():
+            for part in "uv":
+                folder, least = self._folder(part, video), parts["rgb"][1] - 1
+                try:
+                    count = self._part(part, video)[1] if least else 0
+                    if count < least:
+                        raise ValueError(
+                            f"{folder} must hold flow of {least} frames. Received: {count}."
+                        )
+                except (OSError, ValueError) as error:
+                    faults.add_error(self._top / video, error)
+
+    def _folder(self, part, video):
         """The flow of `Class/video` may lie in `video` alone: the journal code's layout."""
-        parent = self.data / FLOW_FOLDER / component
+        if part in self._parts[video]:
+            return self._top / video
+        parent = self.data / FLOW_FOLDER / part
         nested = parent / video
         return nested if nested.is_dir() else parent / video.rsplit("/", 1)[-1]
+
+    def _part(self, part, video):
+        """(Naming, count) of a part of a video; of flow in a folder of its own when asked for."""
+        if part in self._parts[video]:
+            return self._parts[video][part]
+        if (part, video) not in self._flow:
+            folder = self._folder(part, video)
+            found = recognise(folder, image_names(folder))
+            found = found.get(part) or found.get("rgb") or (Naming("", 1, 0, ""), 0)
+            self._flow[part, video] = found
+        return self._flow[part, video]
+
+    def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
+        """The file that holds a frame of a video; `part` is rgb, u or v."""
+        video = self.videos[number]
+        return self._folder(part, video) / self._part(part, video)[0].name(frame)
 
     def read(
         self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
     ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        """The JPEG files of some frames of one video: as `Shards.read`."""
-
-        def load(folder, indices, name=FRAME_FILE):
-            return [(folder / name.format(index + 1)).read_bytes() for index in indices]
-
+        """The image files of some frames of one video: as `Shards.read`."""
         check_frames(self, number, frames, flow_frames)
         video = self.videos[number]
-        flow = [
-            load(self._flow_folder(component, video), flow_frames) if len(flow_frames) else []
-            for component in ("u", "v")
-        ]
-        return load(self.data / RGB_FOLDER / video, frames, self._frame_file), *flow
+        table = sums.read(self.data, video) if video in self._sums else None
 
-    def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
-        """The file that holds a frame of a video; `part` is rgb, u or v."""
-        if part == "rgb":
-            folder, name = self.data / RGB_FOLDER / self.videos[number], self._frame_file
-        else:
-            folder, name = self._flow_folder(part, self.videos[number]), FRAME_FILE
-        return folder / name.format(frame + 1)
+        def load(place, part, indices):
+            if not len(indices):
+                return []
+            try:
+                folder, naming = self._folder(part, video), self._part(part, video)[0]
+            except OSError as error:
+                raise DamagedError(f"{error.filename}: {error.strerror}.") from error
+            images = []
+            for frame in indices:
+                path = folder / naming.name(frame)
+                try:
+                    image = path.read_bytes()
+                except OSError as error:
+                    raise damaged(path, video, frame, error.strerror) from error
+                if table is not None:
+                    length, checksum = table[frame, place]
+                    if len(image) != length or zlib.crc32(image) != checksum:
+                        raise damaged(path, video, frame, image)
+                images.append(image)
+            return images
+
+        return tuple(
+            load(place, part, flow_frames if place else frames) for place, part in enumerate(PARTS)
+        )
 
     def rate(self, number: int) -> float:
         """Frames per second of a video: unknown, 0.0."""

@@ -11,7 +11,8 @@ from mas import checks, lists
 from mas.files import PathLike
 from mas.records.description import described
 from mas.records.folders import Folders
-from mas.records.layout import FLOW_FOLDER, RGB_FOLDER
+from mas.records.frames import listed
+from mas.records.layout import FLOW_FOLDER, RGB_FOLDER, shard_numbers
 from mas.records.shards import Shards
 from mas.records.videos import Videos
 
@@ -39,7 +40,7 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
         ValueError: preparation was interrupted, something is missing or is not what was written,
             no video file can be read, or they lack flow.
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> (folder / "jpegs_256" / "walk" / "ann").mkdir(parents=True)
     >>> (folder / "jpegs_256" / "walk" / "ann" / "frame000001.jpg").touch()
@@ -52,11 +53,13 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
         try:
             videos, ignored = lists.find_videos(root)
         except ValueError:
-            raise FileNotFoundError(
-                f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
-                f"{FLOW_FOLDER}/, or one of video files. Received: {root}"
-                f"{'' if root.is_dir() else ', which is no folder'}."
-            ) from None
+            if not root.is_dir() or not any(images for _, images, _ in listed(root)):
+                raise FileNotFoundError(
+                    f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
+                    f"{FLOW_FOLDER}/, or one of video files. Received: {root}"
+                    f"{'' if root.is_dir() else ', which is no folder'}."
+                ) from None
+            found = Folders(root, flow, allow_missing)
     if flow and not (found and found.has_flow):
         lack = "was prepared without" if found else "holds video files"
         raise ValueError(
@@ -90,7 +93,7 @@ def _prepared(root, flow, allow_missing):
     form = described(root).get("form")
     if form is not None:
         return READERS[form](root, flow, allow_missing)
-    if (root / "plan.json").is_file():
+    if (root / "plan.json").is_file() or shard_numbers(root):
         raise ValueError(
             f"{root} must be a finished data set. Received: one whose preparation was interrupted; "
             "prepare the same videos again, and it resumes."

@@ -14,7 +14,7 @@ from absl import logging
 
 from mas import files
 from mas.files import PathLike
-from mas.records import examples
+from mas.records import examples, sums
 from mas.records.description import seal
 from mas.records.layout import (
     DESCRIPTION,
@@ -181,10 +181,12 @@ def stage_folders(prepared: Prepared, folder: PathLike) -> None:
                 path = pathlib.Path(folder, part, FRAME_FILE.format(number))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(image)
+        images = {part: getattr(prepared, part) for part in ("rgb", "u", "v")}
+        pathlib.Path(folder, sums.FOLDER).write_bytes(sums.text(prepared.video, images))
 
 
 def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
-    """Makes what `stage_folders` wrote a video of the data set; the RGB folder appears last.
+    """Makes what `stage_folders` wrote a video of the data set; the frames appear last.
 
     An earlier one goes first, so that at no moment frames and flow are of different files.
     """
@@ -193,14 +195,15 @@ def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
         "rgb": root / RGB_FOLDER,
         "u": root / FLOW_FOLDER / "u",
         "v": root / FLOW_FOLDER / "v",
+        sums.FOLDER: root / sums.FOLDER,
     }
     shutil.rmtree(places["rgb"] / video, ignore_errors=True)
-    for part in ("u", "v", "rgb"):
-        images, place = pathlib.Path(folder, part), places[part] / video
-        if images.is_dir():
+    for part in ("u", "v", sums.FOLDER, "rgb"):
+        staged, place = pathlib.Path(folder, part), places[part] / video
+        remove(place)
+        if staged.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(place, ignore_errors=True)
-            os.replace(images, place)
+            os.replace(staged, place)
     remove(folder)
 
 

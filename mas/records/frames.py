@@ -1,0 +1,123 @@
+"""How the frames of a video are named in its folder: recognised from what is there."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from mas.lists import counted
+
+IMAGE = re.compile(r"(.*?)([0-9]+)(\.(?:jpe?g|png))", re.IGNORECASE | re.DOTALL)
+MOST_DIGITS = 10  # of a number
+ENDINGS = (".jpg", ".jpeg", ".png")
+RGB, FLOW = ("frame", "frame_", "img_", "image_", ""), {"flow_x_": "u", "flow_y_": "v"}
+KNOWN = "frame000001, frame_000001, img_00001, image_00001, 00001 or ID_000001, from 0 or 1 on"
+
+
+class Naming(NamedTuple):
+    """The names of a video's frames: what stands before the number, its digits, the first."""
+
+    before: str
+    digits: int
+    first: int
+    behind: str
+
+    def name(self, index: int) -> str:
+        """File name of a frame, counted from 0."""
+        return f"{self.before}{index + self.first:0{self.digits}d}{self.behind}"
+
+
+def listed(top: pathlib.Path) -> Iterator[tuple[str, list[str], str]]:
+    """Yields (id, names of images, another file) of every folder of frames below one.
+
+    A folder without images and without folders is one, too. What a Mac puts beside files is
+    passed over, and so is what a killed process left.
+    """
+    yield from _listed(top, "")
+
+
+def _listed(folder, prefix):
+    images, other, below = [], "", []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                unfinished = entry.name.startswith(".") and entry.name.endswith(".tmp")
+                if not unfinished and entry.name != "__MACOSX":
+                    below.append(entry.name)
+            elif entry.name.lower().endswith(ENDINGS) and not entry.name.startswith("._"):
+                images.append(entry.name)
+            elif not entry.name.startswith("."):
+                other = min(filter(None, (other, entry.name)))
+    if prefix and (images or not below):
+        yield prefix, images, other
+    for name in sorted(below):
+        yield from _listed(pathlib.Path(folder, name), f"{prefix}/{name}".lstrip("/"))
+
+
+def image_names(folder: pathlib.Path) -> list[str]:
+    """Names of the images of a folder."""
+    return [n for n in os.listdir(folder) if n.lower().endswith(ENDINGS) and n[:2] != "._"]
+
+
+def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Naming, int]]:
+    """The naming of a folder's frames, and how many there are.
+
+    Args:
+        folder: of the frames; the last part of its path may stand in their names.
+        names: of its images.
+
+    Returns:
+        {"rgb": (Naming, frames)}, and "u" and "v" where flow lies beside them.
+
+    Raises:
+        ValueError: a name is none of those known, or a frame is missing; names it.
+    """
+    # by part, and what stands before and behind: names by number
+    found: dict[tuple, dict[int, str]] = collections.defaultdict(dict)
+    for name in sorted(names):
+        match = IMAGE.fullmatch(name)
+        part = match and len(match[2]) < MOST_DIGITS and _part(match[1], folder.name)
+        if not match or not part or int(match[2]) in found[part, match[1], match[3]]:
+            raise _unknown(folder / name)
+        found[part, match[1], match[3]][int(match[2])] = name
+    parts: dict[str, tuple[Naming, int]] = {}
+    for (part, before, behind), numbers in sorted(found.items(), key=lambda item: -len(item[1])):
+        if part in parts:  # those of the larger number are the frames
+            raise _unknown(folder / min(numbers.values()))
+        parts[part] = _naming(folder, before, behind, numbers), len(numbers)
+    if len({naming.first for naming, _ in parts.values()}) > 1:
+        raise ValueError(f"{folder} must count flow from the number of its first frame on.")
+    return parts
+
+
+def _part(before, video):
+    if before in FLOW:
+        return FLOW[before]
+    return "rgb" if before in RGB or before == f"{video}_" or re.search(r"\d.*_$", before) else None
+
+
+def _unknown(path):
+    return ValueError(f"{path}: frames must be named alike: {KNOWN}.")
+
+
+def _naming(folder, before, behind, numbers):
+    """The naming of frames by their numbers, of which none may be missing."""
+    first = min(min(numbers), 1)
+    naming = Naming(before, min(_digits(name, before, behind) for name in numbers.values()), 0, "")
+    naming = naming._replace(first=first, behind=behind)
+    for index in range(len(numbers)):
+        name = naming.name(index)
+        if first + index not in numbers:
+            last = counted(max(numbers) + 1 - first, "frame")
+            raise ValueError(f"{folder / name} must be there: {last} are counted. Received: none.")
+        if numbers[first + index] != name:
+            raise _unknown(folder / numbers[first + index])
+    return naming
+
+
+def _digits(name, before, behind):
+    return len(name) - len(before) - len(behind)

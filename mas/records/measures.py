@@ -1,0 +1,110 @@
+"""Sizes of the frames of folders that have no checksums: read once, and kept.
+
+$XDG_CACHE_HOME/mas/frames-DIGEST.csv   (~/.cache where that is not set)
+    folder, stamp          a folder whose files have others by name, size or time is read again
+    unreadable             the first file whose header is none of an image
+    odd                    what is wrong with the first frame of another size
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import csv
+import os
+import pathlib
+import zlib
+
+import tqdm
+from absl import logging
+
+from mas import files
+from mas.records.images import HEADER, image_size
+from mas.records.videos import index_path
+
+FIELDS = ("folder", "stamp", "unreadable", "odd")
+FIRST = 2048  # bytes of a file that mostly hold its size
+
+
+def measure(root: pathlib.Path, folders: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
+    """Looks at the headers of all frames.
+
+    Args:
+        root: folder of the data set.
+        folders: {folder below it: names of its images}.
+
+    Returns:
+        {folder: (first file that is no image or "", what is wrong with the first of another size
+        or "")}.
+    """
+    path = index_path(root)
+    path = path.with_name(path.name.replace("videos", "frames"))
+    stamps = {name: _stamp(root / name, images) for name, images in folders.items()}
+    before = _read(path)
+    known = {n: before[n][1:] for n in folders if n in before and before[n][0] == stamps[n]}
+    left = [name for name in folders if name not in known]
+    if not left:
+        return known
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = pool.map(lambda name: _measure(root / name, folders[name]), left)
+        bar = tqdm.tqdm(
+            zip(left, found, strict=True), total=len(left), unit="video", desc="measure"
+        )
+        for name, odd in bar:
+            known[name] = odd
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [(name, stamps[name], *known[name]) for name in sorted(known)]
+        files.write_csv(path, FIELDS, rows)
+    except OSError as error:
+        logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
+    return known
+
+
+def _stamp(folder, names):
+    """Checksum of names, sizes and times of files."""
+    total = 0
+    for name in names:
+        try:
+            status = os.stat(folder / name)
+        except OSError:  # gone meanwhile
+            return ""
+        text = f"{name}/{status.st_size}/{status.st_mtime_ns}"
+        total ^= zlib.crc32(text.encode("utf-8", "surrogateescape"))
+    return f"{total:08x}"
+
+
+def _measure(folder, names):
+    sizes = {name: _size(folder / name) for name in sorted(names)}
+    unreadable = next((name for name, size in sizes.items() if size is None), "")
+    found = collections.Counter(size for size in sizes.values() if size)
+    if len(found) < 2:
+        return unreadable, ""
+    (height, width), _ = found.most_common(1)[0]
+    for name, size in sizes.items():
+        if size and size != (height, width):
+            return unreadable, (
+                f"{folder / name} must be of {width}x{height} pixels like the other frames. "
+                f"Received: {size[1]}x{size[0]}."
+            )
+    return unreadable, ""
+
+
+def _size(path):
+    try:
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(FIRST)
+            return image_size(head) or image_size(head + file.read(HEADER))
+    except OSError:
+        return None
+
+
+def _read(path):
+    """{folder: (stamp, unreadable, odd)}; {} where a damaged file tells nothing."""
+    try:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = list(csv.reader(file))
+    except (OSError, csv.Error):
+        return {}
+    whole = [row for row in rows if len(row) == len(FIELDS)]
+    return {row[0]: tuple(row[1:]) for row in whole}
