@@ -14,12 +14,16 @@ import dataclasses
 import operator
 import os
 import pathlib
+import re
 import textwrap
 from typing import Any
 
 from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, several
 
 MOST_SHOWN = 400  # characters of a value that is not allowed
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +273,21 @@ def path(name, value, allowed="a path"):
     """
     if not isinstance(value, str | os.PathLike):
         refuse(name, allowed, value)
+    local(name, value)
     return pathlib.Path(value)
+
+
+def local(name, value):
+    """Raises ValueError for an address, such as gs://BUCKET/FOLDER, in the place of a path.
+
+    pathlib makes gs:/BUCKET/FOLDER of it, which would be a folder here.
+    """
+    if not isinstance(value, str | os.PathLike):
+        return
+    text = str(os.fspath(value))
+    if _ADDRESS.match(text) and not os.path.lexists(text.split("/")[0]):
+        allowed = "a path on this machine, not an address: download or mount what it stands for"
+        refuse(name, f"{allowed} (gcsfuse, mount-s3, rclone mount)", text)
 
 
 def check_seed(value):

@@ -19,6 +19,8 @@ import socket
 import stat
 from typing import IO, TypeAlias
 
+from mas import checks
+
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 MOST_TEXT = 256 * 2**20  # bytes of a file of text: a list of 2 million videos has half of that
@@ -74,6 +76,7 @@ def writing(path, need=None):
     Raises:
         WriteError: the disk is full, the folder cannot be written to, and so on. Other errors pass.
     """
+    checks.local("path", path)
     try:
         yield
     except WriteError:
@@ -183,6 +186,7 @@ def special(path):
     Raises:
         OSError: there is nothing.
     """
+    checks.local("path", path)
     mode = os.stat(path).st_mode
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
     return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device")

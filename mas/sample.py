@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pathlib
 
 import cv2
 import numpy as np
 
-from mas import files, lists, video
+from mas import checks, files, lists, video
 from mas.checks import check_choice, check_range
 from mas.files import PathLike
 
@@ -114,7 +113,7 @@ def write(
     8
     """
     check_range("test", test, least=1, most=videos - 1)
-    root, digest = pathlib.Path(folder), hashlib.sha256()
+    root, digest = checks.path("folder", folder), hashlib.sha256()
     names = {m: [f"{m}/{m}_{number:02d}" for number in range(videos)] for m in sorted(MOTIONS)}
     _refuse_others(root / "videos", {f"{name}.avi" for group in names.values() for name in group})
     train: list[lists.Entry] = []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import backbones
+from mas import backbones, checks
 from mas.checks import check_choice
 from mas.convert import checkpoints, networks
 from mas.files import PathLike
@@ -121,7 +121,8 @@ def check_paths(checkpoint: PathLike, output: PathLike) -> None:
         FileNotFoundError: there is no such checkpoint.
         ValueError: the output exists, is no .keras file or lies in a run folder.
     """
-    path = pathlib.Path(output)
+    checks.local("checkpoint", checkpoint)
+    path = checks.path("output", output)
     if path.suffix != ".keras":
         raise ValueError(f"output must end in .keras. Received: output={output}.")
     if path.exists():

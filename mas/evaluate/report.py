@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import accuracy, files, lists
+from mas import accuracy, checks, files, lists
 from mas.accuracy import Accuracy
 from mas.files import PathLike
 
@@ -142,7 +142,7 @@ def writable(path: PathLike, name: str = "output") -> pathlib.Path:
     Raises:
         ValueError: it cannot be made, or not be written to.
     """
-    path = pathlib.Path(path)
+    path = checks.path(name, path)
     there = next(above for above in (path, *path.absolute().parents) if above.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(

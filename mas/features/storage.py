@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mas import files, lists
+from mas import checks, files, lists
 from mas.files import PathLike
 
 # Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
@@ -84,6 +84,7 @@ def load(path: PathLike) -> Features:
         ValueError: the file holds something else; names it.
         OSError: it cannot be read.
     """
+    checks.local("path", path)
     right = False
     with open(path, "rb") as file, contextlib.suppress(*_UNREADABLE):
         with np.load(file) as held:
@@ -125,5 +126,6 @@ def save(path: PathLike, features: Features) -> None:
 
 def check_output(path: PathLike) -> None:
     """Refuses a file that `save` would not write."""
+    checks.local("output", path)
     if pathlib.Path(path).suffix not in (".npz", ".npy"):
         raise ValueError(f"output must end in .npz or .npy. Received: output={path}.")

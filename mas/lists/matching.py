@@ -10,7 +10,7 @@ import pathlib
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from mas import files
+from mas import checks, files
 from mas.checks import refuse
 from mas.files import PathLike
 from mas.lists import text
@@ -42,6 +42,7 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
         ValueError: where `folder` is no folder or holds no video.
         OSError: where a folder below it cannot be listed.
     """
+    checks.local("videos", folder)
     if not (isinstance(folder, str | os.PathLike) and os.path.isdir(folder)):
         raise ValueError(f"videos must be an existing folder. Received: {str(folder)!r}.")
     alike, ignored = collections.defaultdict(list), []

@@ -15,7 +15,6 @@ import functools
 import os
 import pathlib
 import shutil
-import uuid
 
 from absl import logging
 
@@ -47,23 +46,17 @@ def prepare(
         flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
     root = checks.path("output", output)
     root.mkdir(parents=True, exist_ok=True)
-    with files.lock(root, "mas.prepare") as lock:
-        make = functools.partial(_engine, engine, address, count, lock)
-        try:
-            return _Run(root, storage, videos, progress).work(make)
-        finally:
-            lock.truncate(0)
+    with files.lock(root, "mas.prepare"):
+        make = functools.partial(_engine, engine, address, count, root)
+        return _Run(root, storage, videos, progress).work(make)
 
 
-def _engine(engine, address, count, lock, jobs):
+def _engine(engine, address, count, root, jobs):
     """Who carries out the jobs; without any, nobody has to be found."""
     if engine == "pool" or not jobs:
         return workers.Pool(count or workers.cores())
     there = [job["path"] for job in jobs if os.path.exists(job["path"])]
-    lock.truncate(0)
-    lock.write(uuid.uuid4().hex)  # what nodes know the folder by
-    lock.flush()
-    return remote.Ray(address, count, os.path.abspath(lock.name), there[:1])
+    return remote.Ray(address, count, root / files.LOCK, there[:1])
 
 
 class _Run:

@@ -7,6 +7,7 @@ workers that are killed, nodes that leave; their videos are tried again.
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import socket
 
@@ -47,11 +48,12 @@ class Ray(workers.Engine):
         Args:
             address: see `cluster.connected`.
             count: jobs at a time, or None.
-            mark: file in the shared folder; see `cluster.needs`.
+            mark: the lock of the shared folder, by which nodes know it; see `cluster.needs`.
             reads: files that nodes must see.
         """
         self._address, self._most = address, count
-        self._needs = cluster.needs(MODULES, reads, mark, pathlib.Path(mark).read_text())
+        token = pathlib.Path(mark).read_text("utf-8")
+        self._needs = cluster.needs(MODULES, reads, os.path.abspath(mark), token)
 
     def __enter__(self):
         """Connects, and lets all nodes look for what they need."""

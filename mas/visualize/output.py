@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from mas import files, lazy
+from mas import checks, files, lazy
 
 if TYPE_CHECKING:
     from matplotlib import figure
@@ -36,7 +36,7 @@ def check(path: str | os.PathLike, suffixes: Sequence[str]) -> None:
     Raises:
         ValueError: it ends in none of `suffixes`, or lies in no existing folder.
     """
-    path = pathlib.Path(path)
+    path = checks.path("output", path)
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"output must end in one of {list(suffixes)}. Received: output={path}.")
     if not path.parent.is_dir():
