@@ -14,16 +14,12 @@ import dataclasses
 import operator
 import os
 import pathlib
-import re
 import textwrap
 from typing import Any
 
-from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, several
+from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, is_address, several
 
 MOST_SHOWN = 400  # characters of a value that is not allowed
-
-
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,7 +261,7 @@ def instance(name, value, kind):
     return value
 
 
-def path(name, value, allowed="a path"):
+def path(name, value, allowed="a path") -> pathlib.Path:
     """A value as a pathlib.Path.
 
     Raises:
@@ -278,16 +274,10 @@ def path(name, value, allowed="a path"):
 
 
 def local(name, value):
-    """Raises ValueError for an address, such as gs://BUCKET/FOLDER, in the place of a path.
-
-    pathlib makes gs:/BUCKET/FOLDER of it, which would be a folder here.
-    """
-    if not isinstance(value, str | os.PathLike):
-        return
-    text = str(os.fspath(value))
-    if _ADDRESS.match(text) and not os.path.lexists(text.split("/")[0]):
+    """Raises ValueError for an address, such as gs://BUCKET/FOLDER, in the place of a path."""
+    if isinstance(value, str | os.PathLike) and is_address(os.fspath(value)):
         allowed = "a path on this machine, not an address: download or mount what it stands for"
-        refuse(name, f"{allowed} (gcsfuse, mount-s3, rclone mount)", text)
+        refuse(name, f"{allowed} (gcsfuse, mount-s3, rclone mount)", str(value))
 
 
 def check_seed(value):

@@ -4,6 +4,8 @@ import dataclasses
 import math
 import numbers
 import operator
+import os
+import re
 from typing import Any
 
 
@@ -95,3 +97,15 @@ def several(form):
         lambda text: tuple(form.parse(part) for part in text.split(",") if part),
         lambda values: ",".join(map(form.text, values)),
     )
+
+
+def is_address(path):
+    """Whether a path is none, but an address such as gs://BUCKET/FILE or https://HOST/FILE.
+
+    pathlib makes gs:/BUCKET/FILE of the first; where there is a folder `gs:`, it is a path.
+
+    >>> is_address("s3://videos/a.avi"), is_address("c:/videos"), is_address("/data/a:/b")
+    (True, False, False)
+    """
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+:)/", str(path))
+    return bool(found and not os.path.lexists(found[1]))

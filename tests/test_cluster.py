@@ -9,6 +9,7 @@ import time
 import pytest
 
 from mas import cli, cluster
+from mas.cluster import connecting
 
 NO_RAY = "needs Ray: pip install 'mas-video[cluster]'"
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=NO_RAY)
@@ -33,7 +34,7 @@ def test_without_ray_a_command_says_what_to_install(monkeypatch, caplog, tmp_pat
 @needs_ray
 def test_an_address_that_does_not_answer(monkeypatch):
     """Nobody listens; or somebody does and says nothing."""
-    monkeypatch.setattr(cluster, "ANSWERS", 1)
+    monkeypatch.setattr(connecting, "ANSWERS", 1)
     start = time.monotonic()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -88,7 +89,7 @@ def test_a_node_that_leaves_loses_nothing(tmp_path):
         time.sleep(0.5)
         yield {"end": item}
 
-    known = {"num_cpus": 1, "object_store_memory": cluster.OBJECTS}
+    known = {"num_cpus": 1, "object_store_memory": connecting.OBJECTS}
     nodes = Cluster(initialize_head=True, head_node_args=known)
     try:
         second = nodes.add_node(**known)

@@ -25,7 +25,6 @@ from mas import checks, forms
 from mas.checks import Option, Settings
 
 FILE, RECIPE = "flagfile", "recipe"
-ADDRESS = "address"  # the one flag that is no path, and may look like a wrong one
 
 
 class UsageError(Exception):
@@ -156,11 +155,9 @@ class Flags:
             raise UsageError(str(error)) from None
         if self.help or self.helpfull:
             raise HelpWanted(self.help_text(self.helpfull))
-        for name in self._flags:
-            if name != ADDRESS and self.given(name):
-                checks.local(name, self._values[name].value)
-        for word in rest:
-            checks.local("path", word)
+        named = [(n, self._values[n].value) for n in self._flags if n != "address"]
+        for name, value in [*named, *(("path", word) for word in rest)]:
+            checks.local(name, value)
         if not others and rest:
             raise UsageError(f"{self.command} takes flags only. Received: {' '.join(rest)}.")
         return rest
@@ -179,8 +176,7 @@ class Flags:
                 typed.append(argument)
                 continue
             text = text if mark else (left.pop(0) if left else "")
-            path = self._recipe(text) if name == RECIPE else text
-            checks.local(FILE, path)
+            path = self._recipe(text) if name == RECIPE else checks.path(FILE, text)
             try:
                 pathlib.Path(path).read_text("utf-8")
                 inside = self._values.read_flags_from_files([f"--{FILE}={path}"])

@@ -1,0 +1,123 @@
+"""Finds a Ray cluster, or starts one on this machine, and stays connected for a `with` block."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from absl import logging as absl_logging
+
+from mas.checks import refuse
+from mas.cluster import nodes
+
+PACKAGE = "mas-video[cluster]"
+ADDRESSES = "auto, local or HOST:PORT"
+ANSWERS = 30  # seconds in which a cluster must answer
+OBJECTS = 80 * 2**20  # bytes of Ray's object store where it is started here: little goes through
+
+
+def check(address: str | None) -> None:
+    """Refuses an address that is none, and a machine without Ray, before anything heavy is loaded.
+
+    Raises:
+        ValueError: the address has another form.
+        ImportError: Ray is not installed.
+    """
+    if address is not None and not re.fullmatch(r"auto|local|[^\s/:]+:\d{1,5}", address):
+        refuse("address", ADDRESSES, address)
+    if importlib.util.find_spec("ray") is None:
+        raise ImportError(f"engine=ray needs Ray: pip install '{PACKAGE}'. Received: no ray here.")
+
+
+@contextlib.contextmanager
+def connected(address: str | None = None, cores: int | None = None) -> Iterator[Any]:
+    """Ray, connected to a cluster for the length of a `with` block.
+
+    Args:
+        address: "auto" for the cluster of this machine, HOST:PORT of its head, or "local", which
+            starts one on this machine for the block alone. None: what RAY_ADDRESS says, else
+            "local".
+        cores: of the one that is started here.
+
+    Yields:
+        The module `ray`. Where the process was connected already, it stays so.
+
+    Raises:
+        ValueError, ImportError: see `check`.
+        ConnectionError: nobody answers at the address, within `ANSWERS` seconds.
+    """
+    check(address)
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    if address != "local":
+        _knock(address)
+    options: dict[str, Any] = {"address": address}
+    if address == "local":
+        options |= {"num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False}
+    try:
+        with _own_signals():
+            ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
+        with contextlib.suppress(
+            AttributeError
+        ):  # what nodes report of dead workers goes to stdout
+            ray._private.worker._worker_logs_enabled = False
+        _say(ray, address)
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address):
+    """Sees whether a cluster answers; Ray itself would wait for minutes, deaf to Ctrl-C."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), ANSWERS).close()
+        except (OSError, OverflowError) as error:
+            raise ConnectionError(f"No Ray cluster answers at {address}: {error}.") from None
+    words = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR', log_to_driver=False)"
+    command = [sys.executable, "-c", words, address]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=ANSWERS)
+    except subprocess.TimeoutExpired:
+        found = f"nothing within {ANSWERS} seconds"
+    else:
+        if not tried.returncode:
+            return
+        found = (tried.stderr.strip().splitlines() or ["?"])[-1]
+    raise ConnectionError(f"No Ray cluster answers at {address}. Received: {found}.")
+
+
+@contextlib.contextmanager
+def _own_signals():
+    """Keeps the process's handler of SIGTERM, which Ray replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _say(ray, address):
+    count, cores = len(nodes.alive(ray)), nodes.count_cores(ray)
+    where = "started here" if address == "local" else f"at {ray.get_runtime_context().gcs_address}"
+    text = f"Ray {ray.__version__}, {where}: {count} node{'s' * (count > 1)}, {cores} cores."
+    absl_logging.info("%s", text)
