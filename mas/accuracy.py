@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import os
@@ -70,9 +69,13 @@ def of_choices(labels: np.ndarray, predicted: np.ndarray, count: int) -> Accurac
     """
     confusion = np.zeros((count, count), int)
     np.add.at(confusion, (labels, predicted), 1)
+    return _of_confusion(confusion)
+
+
+def _of_confusion(confusion):
+    right, counts = confusion.diagonal(), confusion.sum(1)
     with np.errstate(invalid="ignore"):
-        per_class = confusion.diagonal() / confusion.sum(1)
-    return Accuracy(float(np.mean(predicted == labels)), None, per_class, confusion)
+        return Accuracy(float(right.sum() / counts.sum()), None, right / counts, confusion)
 
 
 def write(
@@ -180,23 +183,22 @@ def read(folder: pathlib.Path) -> Accuracy | None:
         return None
     try:
         confusion = np.array([row[1:] for row in _table(path)], int)
-        true, chosen = (part.ravel() for part in np.indices(confusion.shape))
-        counts = confusion.ravel()
-        found = of_choices(true.repeat(counts), chosen.repeat(counts), len(confusion))
+        if confusion.ndim != 2 or len(set(confusion.shape)) > 1 or confusion.min() < 0:
+            raise ValueError(f"a table {confusion.shape} that counts nothing")
+        found = _of_confusion(confusion)
         if not scores.is_file():
             return found
         path, rows = scores, _table(scores)
         probabilities = np.array([row[3:] for row in rows], float)
         top5 = _top5(np.argsort(-probabilities, axis=1, kind="stable"), [int(r[1]) for r in rows])
         return dataclasses.replace(found, top5=top5)
-    except (IndexError, ValueError) as error:
+    except (IndexError, OverflowError, ValueError) as error:
         raise ValueError(f"{path} must be that of a test. Received: {error}.") from None
 
 
 def _table(path):
     """The rows of a csv file behind its header."""
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.reader(file))[1:]
+    return files.read_csv(path, "surrogateescape")[1:]
 
 
 def _top5(order, labels):

@@ -8,27 +8,25 @@ errors name it.
 import contextlib
 import csv
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
 import pathlib
 import shutil
-import socket
 import stat
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 from mas import checks
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 MOST_TEXT = 256 * 2**20  # bytes of a file of text: a list of 2 million videos has half of that
-LOCK = ".lock"
+MOST_EXPANSION = 16  # of a member of an archive: numbers hardly shrink, and are stored as they are
 # What keeps a file from being written, whatever the program does.
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _REFUSED |= {errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG}
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of some network file systems
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # of some network file systems
 
 
 class WriteError(OSError):
@@ -171,7 +169,7 @@ def _sync(path):
     try:
         os.fsync(opened)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, *_NO_LOCKS):  # a file system without it
+        if error.errno not in _NO_SYNC:
             raise
     finally:
         os.close(opened)
@@ -202,6 +200,21 @@ def check_regular(path):
     kind = special(path)
     if kind:
         raise ValueError(f"{os.fspath(path)} must be a file. Received: {kind}.")
+
+
+def check_archive(archive):
+    """Refuses a zip archive that unpacks to far more than it holds, by what it says of itself.
+
+    Args:
+        archive: an open zipfile.ZipFile.
+
+    Raises:
+        ValueError: names the member.
+    """
+    for member in archive.infolist():
+        if member.file_size > max(10**6, MOST_EXPANSION * member.compress_size):
+            size, unpacked = map(size_text, (member.compress_size, member.file_size))
+            raise ValueError(f"{member.filename} of {size}, which unpacks to {unpacked}")
 
 
 def read_text(path, errors="strict", most=MOST_TEXT):
@@ -257,41 +270,6 @@ def read_csv(path, errors="strict"):
     except csv.Error as error:
         place = f"{os.fspath(path)}:{reader.line_num}"
         raise ValueError(f"{place} must be a line of a csv file. Received: {error}.") from None
-
-
-def lock(folder, what) -> IO[str]:
-    """A folder's lock: held by one process at a time, and gone with it, however it ends.
-
-    Args:
-        folder: which is there.
-        what: is at work there, for the error of the next.
-
-    Returns:
-        The open file; the lock is held until it is closed.
-
-    Raises:
-        RuntimeError: it is held.
-        WriteError: the folder cannot be written to.
-    """
-    path = pathlib.Path(folder, LOCK)
-    with writing(path):
-        file = open(path, "a+", encoding="utf-8", errors="replace")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        who = file.read(200).strip()
-        file.close()
-        whose = f": {who}" if who.startswith("process ") else ""
-        raise RuntimeError(f"Another {what} is at work in {folder}{whose}.") from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            file.close()
-            raise
-    with contextlib.suppress(OSError):  # a full disk has no room for the name
-        os.ftruncate(file.fileno(), 0)
-        os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    return file
 
 
 def digest(path):

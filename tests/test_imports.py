@@ -18,6 +18,7 @@ ROOMS = {
     "forms": "",
     "checks": "",
     "files": "",
+    "locks": "",
     "cluster": "",
     "backbones": "keras alone",  # so that a network runs on Keras's other backends, too
     "statistics": "cv2 numba numpy alone",

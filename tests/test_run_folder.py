@@ -44,7 +44,7 @@ def one_line(error):
 
 # ---- the lock ------------------------------------------------------------------------------------
 
-HOLDS = "import sys, time; from mas import files; f = files.lock(sys.argv[1], 'training')\n"
+HOLDS = "import sys, time; from mas import locks; f = locks.lock(sys.argv[1], 'training')\n"
 HOLDS += "print('held', flush=True); time.sleep(60)"
 
 

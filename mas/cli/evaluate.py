@@ -12,7 +12,8 @@ from absl import logging
 
 from mas import accuracy, cli, evaluate, features, lists, networks
 from mas.cli import recipes
-from mas.cli.flags import Flags, UsageError, split_kind
+from mas.cli.flags import Flags, UsageError
+from mas.cli.kinds import split_kind
 from mas.evaluate import pairs, report
 from mas.evaluate.inputs import Inputs, is_features
 from mas.features import Sampling

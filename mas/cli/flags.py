@@ -16,13 +16,14 @@ import pathlib
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags as absl
 
 from mas import checks, forms
 from mas.checks import Option, Settings
+from mas.cli import flag_files
 
 FILE, RECIPE = "flagfile", "recipe"
 
@@ -82,6 +83,7 @@ class Flags:
         self._flags: dict[str, _Flag] = {}
         self._fields: set[str] = set()  # of settings: made by `add`
         self._elsewhere: dict[str, list[str]] = {}
+        self._lines: dict[str, str] = {}  # of flag files: where each stands
         self._recipes = recipes
         self.option("help", False, "Show the flags that most calls need.", group="other")
         self.option("helpfull", False, "Show all flags.", group="other")
@@ -145,12 +147,14 @@ class Flags:
             for name in (error.flagname, error.flagname.removeprefix("no")):
                 if name in self._elsewhere:
                     hint = f"--{name} belongs to {' or '.join(self._elsewhere[name])}."
-            raise UsageError(f"{hint} See {self.command} --help.") from None
+            place = self._place(error.flagname)
+            raise UsageError(f"{place}{hint} See {self.command} --help.") from None
         except absl.IllegalFlagValueError as error:
-            flag, _, words = str(error).partition(": ")  # "flag --name=text: WHY"
+            flag, _, words = str(error).removeprefix("flag ").partition(": ")  # --name=text: WHY
+            name, _, text = flag.removeprefix("--").partition("=")
             if words.startswith("("):  # absl's own words on a boolean
-                words = f"{flag.partition('=')[0]} must be true or false. Received: {flag[5:]}."
-            raise UsageError(words) from None
+                words = f"--{name} must be true or false. Received: {flag}."
+            raise UsageError(f"{self._place(name, text)}{words}") from None
         except absl.Error as error:
             raise UsageError(str(error)) from None
         if self.help or self.helpfull:
@@ -159,7 +163,9 @@ class Flags:
         for name, value in [*named, *(("path", word) for word in rest)]:
             checks.local(name, value)
         if not others and rest:
-            raise UsageError(f"{self.command} takes flags only. Received: {' '.join(rest)}.")
+            where = "".join({f"{self._lines[word]}: " for word in rest if word in self._lines})
+            words = " ".join(rest)[:200]
+            raise UsageError(f"{where}{self.command} takes flags only. Received: {words}.")
         return rest
 
     def ordered(self, arguments: Sequence[str]) -> list[str]:
@@ -178,13 +184,19 @@ class Flags:
             text = text if mark else (left.pop(0) if left else "")
             path = self._recipe(text) if name == RECIPE else checks.path(FILE, text)
             try:
-                pathlib.Path(path).read_text("utf-8")
-                inside = self._values.read_flags_from_files([f"--{FILE}={path}"])
-            except (absl.Error, OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or error
+                inside = flag_files.read(path)
+            except (OSError, ValueError) as error:
+                reason = str(getattr(error, "strerror", None) or error).rstrip(".")
                 raise UsageError(f"--{name}={text} cannot be read: {reason}.") from None
-            from_files += self.ordered(inside)  # a file may name a recipe
+            self._lines.update(inside)
+            from_files += self.ordered([line for line, _ in inside])  # a file may name a recipe
         return [*from_files, *typed]
+
+    def _place(self, name, text=None):
+        """FILE and a colon where a flag of a file is wrong, nothing where it was typed."""
+        parts = [(line.lstrip("-").partition("="), path) for line, path in self._lines.items()]
+        found = [path for (flag, _, value), path in parts if flag == name and text in (None, value)]
+        return f"{found[-1]}: " if found else ""
 
     def _recipe(self, name):
         assert self._recipes
@@ -268,33 +280,3 @@ def _help_lines(flag, width, full):
     if len(name) < len(indent):
         return [name.ljust(len(indent)) + lines[0][len(indent) :], *lines[1:]]
     return [name, *lines]
-
-
-def split_kind(
-    command: str, summary: str, kinds: Mapping[str, str], arguments: Sequence[str]
-) -> tuple[str, list[str]]:
-    """The KIND that stands behind a command, and the other arguments.
-
-    Args:
-        command: as it is typed.
-        summary: what it does, for its help.
-        kinds: {name: what it does}.
-        arguments: those of the command.
-
-    Raises:
-        HelpWanted: help is asked for, without a kind.
-        UsageError: there is no kind, or an unknown one.
-    """
-    words = [word for word in arguments if not word.startswith("-")]
-    name = next((word for word in words if word in kinds), None)
-    if name is not None:
-        place = list(arguments).index(name)
-        return name, [*arguments[:place], *arguments[place + 1 :]]
-    if {"-h", "--help", "--helpfull"} & {*arguments}:
-        width = max(map(len, kinds))
-        lines = [f"  {kind:{width}}  {text}" for kind, text in kinds.items()]
-        more = f"{command} KIND --help shows the flags of a kind."
-        text = [f"{command} KIND --FLAG=VALUE ...", "", summary, "", *lines, "", more]
-        raise HelpWanted("\n".join(text))
-    received = words[0] if words else "none"
-    raise UsageError(f"KIND must be one of {', '.join(kinds)}. Received: {received}.")

@@ -11,7 +11,8 @@ from typing import Any
 from absl import logging
 
 from mas import files, forms, lists
-from mas.cli.flags import Flags, UsageError, split_kind
+from mas.cli.flags import Flags, UsageError
+from mas.cli.kinds import split_kind
 from mas.lists.entries import of_names, some
 from mas.lists.text import shown_name
 

@@ -10,7 +10,8 @@ from absl import logging
 
 from mas import accuracy, cli, forms, lazy, networks, records, tasks, visualize
 from mas.cli import training
-from mas.cli.flags import Flags, UsageError, split_kind
+from mas.cli.flags import Flags, UsageError
+from mas.cli.kinds import split_kind
 from mas.settings import Clip
 from mas.visualize import embedding, output, retrieval
 

@@ -1,12 +1,14 @@
 """A checkpoint, whatever its form -> {name: array}. The form is told by content, not by suffix."""
 
+import glob
+import math
 import os
 import pathlib
 
 import numpy as np
 from absl import logging
 
-from mas import lazy
+from mas import files, lazy
 from mas.convert import pickled
 
 tf = lazy.module("tensorflow")
@@ -46,9 +48,17 @@ def read(path, key=None):
 
 
 def check_there(path):
-    """Raises FileNotFoundError where there is no checkpoint, without reading it."""
-    if not (os.path.exists(path) or os.path.isfile(f"{path}.index")):
+    """Refuses what is not there, or no file, without opening it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is a FIFO or the like.
+    """
+    if os.path.isdir(path) or os.path.isfile(f"{path}.index"):
+        return
+    if not os.path.exists(path):
         raise FileNotFoundError(f"checkpoint must be {EXPECTED}. Received: {path}, not there.")
+    files.check_regular(path)
 
 
 def _read_file(path, key):
@@ -162,11 +172,22 @@ def _tensorflow(prefix):
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = reader.get_variable_to_shape_map()
+        _check_sizes(prefix, names, reader.get_variable_to_dtype_map())
         return {name: np.asarray(reader.get_tensor(name)) for name in sorted(names)}
-    except (tf.errors.OpError, IndexError) as error:
+    except (tf.errors.OpError, IndexError, ValueError) as error:
         raise ValueError(
             f"{prefix} must be a whole TensorFlow checkpoint. Received: {error}."
         ) from error
+
+
+def _check_sizes(prefix, shapes, kinds):
+    """Holds the sizes that an index declares against the files, before anything is allocated."""
+    need = sum(math.prod(shape) * kinds[name].size for name, shape in shapes.items())
+    paths = [prefix, *glob.glob(f"{glob.escape(prefix)}.data-*")]
+    held = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
+    if need > files.MOST_EXPANSION * held:  # version 1 compresses
+        sizes = (files.size_text(need), files.size_text(held))
+        raise ValueError(f"{sizes[0]} of values declared in {sizes[1]} of files")
 
 
 def _description(head):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import backbones, checks
+from mas import backbones, checks, files
 from mas.checks import check_choice
 from mas.convert import checkpoints, networks
 from mas.files import PathLike
@@ -204,13 +203,14 @@ def _take(network, short, value, place, variable, report, values):
 
 
 def _save(backbone, output):
-    output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f"unfinished.{output.name}")
-    try:
-        backbone.save(temporary)
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.writing(output, 4 * backbone.count_params()):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            backbone.save(temporary)
+            files.replace(temporary, output)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _refusal(checkpoint, network, report):

@@ -6,6 +6,8 @@ import warnings
 import zipfile
 import zlib
 
+from mas import files
+
 ZIP = b"PK\x03\x04"  # how a file of torch 1.6 or later begins
 _MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # how an earlier one begins
 _MAGIC_PICKLES = 5  # magic number, version, system, the object, keys of the storages behind
@@ -105,6 +107,7 @@ def _pickle_names(path):
 def _archive_names(path):
     try:
         with zipfile.ZipFile(path) as archive:
+            files.check_archive(archive)
             members = archive.namelist()
             if any(name.endswith("/constants.pkl") for name in members):
                 raise ValueError("a TorchScript program, which is code")
@@ -160,6 +163,8 @@ def _arrays(value):
 
     if isinstance(value, torch.Tensor):
         value = value.detach()
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise TypeError(f"a tensor {tuple(value.shape)} of fewer numbers")
         return (value.float() if value.is_floating_point() else value).numpy()
     if isinstance(value, dict):
         return {key: _arrays(item) for key, item in value.items()}

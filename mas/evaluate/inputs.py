@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import accuracy, features, lists, networks, records
+from mas import accuracy, features, files, lists, networks, records
 from mas.checks import check_seed, refuse
 from mas.features import Features, Sampling
 from mas.features.means import labels_of
@@ -232,7 +231,14 @@ def known_names(source: Any) -> list[str] | None:
     if not (path.is_dir() or path.name in (networks.BACKBONE, networks.MODEL)):
         return None
     described = (path if path.is_dir() else path.parent) / networks.RUN
-    return json.loads(described.read_text("utf-8")).get("classes") if described.is_file() else None
+    if not described.is_file():
+        return None
+    known = files.read_json(described).get("classes")
+    if known is not None and not (
+        isinstance(known, list) and all(isinstance(name, str) for name in known)
+    ):
+        raise ValueError(f"{described} must hold classes as names. Received: {str(known)[:60]}.")
+    return known
 
 
 def check_alike(first: Features, second: Features, names: Sequence[str]) -> None:

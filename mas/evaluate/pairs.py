@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mas import checks, lists
+from mas import checks, files, lists
 from mas.files import PathLike
 
 FILE, VARIABLE = "View2.mat", "action_splits_pairs"
@@ -59,6 +59,7 @@ def read(path: PathLike) -> Pairs:
 
     # What SciPy raises for bytes that it cannot read; NotImplementedError for version 7.3.
     unreadable = (scipy.io.matlab.MatReadError, NotImplementedError, OSError, TypeError)
+    files.check_regular(path)
     content = pathlib.Path(path).read_bytes()
     try:
         held = scipy.io.loadmat(io.BytesIO(content), variable_names=[VARIABLE])

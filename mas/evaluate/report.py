@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 import os
 import pathlib
@@ -128,11 +127,10 @@ def vacant(folder: PathLike, result: Result) -> pathlib.Path:
 def _settings(folder, kind):
     """The settings of the results in a folder; None without results."""
     try:
-        known = json.loads(pathlib.Path(folder, f"{kind}.json").read_text("utf-8"))
-        return known.get("settings", {})
+        return files.read_json(pathlib.Path(folder, f"{kind}.json")).get("settings", {})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return {}
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import pathlib
 import zipfile
 import zlib
@@ -14,13 +15,24 @@ from typing import Any
 import numpy as np
 
 from mas import checks, files, lists
+from mas.checks import refuse
+from mas.features.sampling import HOWS, POOLINGS
 from mas.files import PathLike
+from mas.settings import MODALITIES
 
 # Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
 _ARRAYS = {"values": ("fiu", 2), "videos": ("U", 1), "labels": ("iu", 1), "facts": ("U", 0)}
-# What NumPy raises for bytes that it cannot read; the last four for damaged archives.
+# What NumPy raises for bytes that it cannot read; the last five for damaged archives.
 _UNREADABLE: tuple[type[Exception], ...] = (AttributeError, EOFError, KeyError, TypeError)
-_UNREADABLE += (ValueError, zipfile.BadZipFile, OSError, RuntimeError, zlib.error)
+_UNREADABLE += (ValueError, zipfile.BadZipFile, OSError, RuntimeError, zlib.error, MemoryError)
+_HEADER_1, _HEADER_2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+MOST_LABEL = 10**6
+# Of the facts that a report is made of: their kinds. All of the first row stand together.
+_FACTS: dict[str, Any] = {
+    **{"network": str, "pooling": POOLINGS, "how": HOWS, "modality": MODALITIES, "frames": int},
+    **{"clips": (int, int), "size": int, "resize": (int, int), "static": bool, "failures": dict},
+}
+_WEIGHTS: dict[str, Any] = {"weights": ("loaded", "random"), "model": str, "digest": str}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +70,8 @@ class Features:
                 "features must be values (videos, D), and an id and a label for each video. "
                 f"Received: values {shape}, {count} ids, {len(self.labels)} labels."
             )
+        if self.labels.dtype.kind in "iu" and self.labels.max() > MOST_LABEL:
+            refuse("labels", f"at most {MOST_LABEL}", int(self.labels.max()))
         if self.labels.dtype.kind not in "iu":
             raise ValueError(f"labels must be whole numbers. Received: {self.labels.dtype}.")
         if len(set(self.videos)) < count:
@@ -85,25 +99,61 @@ def load(path: PathLike) -> Features:
         OSError: it cannot be read.
     """
     checks.local("path", path)
-    right = False
+    files.check_regular(path)
+    held: tuple = ()
     with open(path, "rb") as file, contextlib.suppress(*_UNREADABLE):
-        with np.load(file) as held:
-            arrays = {name: held[name] for name in _ARRAYS}
-        values, videos, labels, facts = arrays.values()
-        facts = json.loads(str(facts))
-        right = isinstance(facts, dict) and all(
-            arrays[name].dtype.kind in kinds and arrays[name].ndim == axes
-            for name, (kinds, axes) in _ARRAYS.items()
-        )
-    if not right:
+        _check_headers(file)
+        with np.load(file) as arrays:
+            values, videos, labels, facts = (arrays[name] for name in _ARRAYS)
+        known = json.loads(str(facts))
+        held = (values, videos.tolist(), labels, known) if isinstance(known, dict) else ()
+    if not held:
         raise ValueError(
             f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.features.save writes them. "
             "Received: something else."
         )
     try:
-        return Features(values, videos.tolist(), labels, facts)
+        _check_facts(held[-1])
+        return Features(*held)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _check_headers(file):
+    """Holds what each array says of itself against its place in the archive, before it is read."""
+    with zipfile.ZipFile(file) as archive:
+        files.check_archive(archive)
+        for name, (kinds, axes) in _ARRAYS.items():
+            member = archive.getinfo(f"{name}.npy")
+            with archive.open(member) as part:
+                first = np.lib.format.read_magic(part) == (1, 0)
+                shape, _, kind = (_HEADER_1 if first else _HEADER_2)(part)
+                need = part.tell() + math.prod(shape) * kind.itemsize
+            if kind.kind not in kinds or len(shape) != axes or need != member.file_size:
+                raise ValueError(name)
+    file.seek(0)
+
+
+def _check_facts(facts):
+    """Refuses facts that no report can be made of; {} is right, and says nothing."""
+    for kinds in (_FACTS, _WEIGHTS):
+        if next(iter(kinds)) not in facts:
+            continue
+        for name, kind in kinds.items():
+            if not _is(facts.get(name), kind):
+                received = f"{name}={str(facts.get(name))[:60]}"
+                raise ValueError(
+                    f"facts must be those of mas.features.extract. Received: {received}."
+                )
+
+
+def _is(value, kind):
+    """Whether a fact is of a kind: a class, a list of some, or one of several texts."""
+    if isinstance(kind, type):
+        return isinstance(value, kind)
+    if isinstance(kind[0], str):
+        return value in kind
+    return isinstance(value, list) and [type(part) for part in value] == list(kind)
 
 
 def save(path: PathLike, features: Features) -> None:

@@ -28,7 +28,6 @@ else:
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {CONFIG, WEIGHTS, "metadata.json"}
 MOST_CONFIG = 32 * 2**20  # bytes; that of S3D-G has 0.4 MB
-MOST_EXPANSION = 16  # of a member: Keras does not compress, and weights would hardly shrink
 # Of the weights' file over the network's own weights: an optimiser's beside them, and its headers.
 MOST_OTHERS, HEADERS = 4, 2**20
 # Where Keras keeps what networks are made of. Other modules hold functions that load and save.
@@ -94,11 +93,7 @@ def _opened(path) -> Iterator[zipfile.ZipFile]:
             raise ValueError(f"an archive without {' and '.join(sorted(missing))}")
         if len(names) != len({*names}) or {*names} - MEMBERS:
             raise ValueError(f"an archive of {len(names)} members, such as {min(names)}")
-        for member in archive.infolist():
-            small = member.file_size <= HEADERS
-            if not small and member.file_size > MOST_EXPANSION * member.compress_size:
-                size, unpacked = map(files.size_text, (member.compress_size, member.file_size))
-                raise ValueError(f"{member.filename} of {size}, which unpacks to {unpacked}")
+        files.check_archive(archive)
         yield archive
 
 

@@ -18,7 +18,7 @@ import shutil
 
 from absl import logging
 
-from mas import checks, cluster, files, flow, lists, records
+from mas import checks, cluster, flow, lists, locks, records
 from mas.files import PathLike
 from mas.prepare import failures, plan, remote, sources, workers
 from mas.prepare.plan import Storage
@@ -46,7 +46,7 @@ def prepare(
         flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
     root = checks.path("output", output)
     root.mkdir(parents=True, exist_ok=True)
-    with files.lock(root, "mas.prepare"):
+    with locks.lock(root, "mas.prepare"):
         make = functools.partial(_engine, engine, address, count, root)
         return _Run(root, storage, videos, progress).work(make)
 
@@ -56,7 +56,7 @@ def _engine(engine, address, count, root, jobs):
     if engine == "pool" or not jobs:
         return workers.Pool(count or workers.cores())
     there = [job["path"] for job in jobs if os.path.exists(job["path"])]
-    return remote.Ray(address, count, root / files.LOCK, there[:1])
+    return remote.Ray(address, count, root / locks.NAME, there[:1])
 
 
 class _Run:

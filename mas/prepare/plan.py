@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 
-from mas import files, flow, records
+from mas import flow, locks, records
 from mas.checks import Settings, option
 from mas.files import PathLike
 from mas.forms import NUMBER, SIZE
@@ -110,7 +110,7 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
-    elif {entry.name for entry in root.iterdir()} - {files.LOCK, PLAN + ".tmp"}:
+    elif {entry.name for entry in root.iterdir()} - {locks.NAME, PLAN + ".tmp"}:
         raise ValueError(
             "output must be a new or empty folder, or one that mas.prepare began. "
             f"Received: {root}, which holds other files."

@@ -25,7 +25,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from mas import files
+from mas import files, locks
 from mas.checks import refuse
 from mas.training import checkpoints, export, metrics
 from mas.training.checkpoints import ADVICE
@@ -107,7 +107,7 @@ class RunFolder:
         held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         # Killed while it was written, before all else.
         held = {name for name in held if not (name.startswith(FLAGS) and name.endswith(".tmp"))}
-        held -= {files.LOCK}
+        held -= {locks.NAME}
         if held and FLAGS not in held:
             raise ValueError(
                 "run must be a new folder or an earlier run. "
@@ -119,7 +119,7 @@ class RunFolder:
         """Makes the folder and locks it."""
         with files.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        lock = files.lock(self.path, "training")
+        lock = locks.lock(self.path, "training")
         self.close()
         self._lock = lock
 
@@ -127,7 +127,7 @@ class RunFolder:
         """Keeps the earlier run for the case that the new one is refused."""
         if self._earlier.exists() or held == {FLAGS}:  # nothing has trained since
             for path in self.path.iterdir():
-                if path.name != files.LOCK:
+                if path.name != locks.NAME:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
             os.replace(self.path, self._earlier)  # with its lock, which is held on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import lists, networks
+from mas import files, lists, networks
 
 # Facts on how a result was made that are paths of lists, of files of features or of runs.
 _PATHS = ("from", "gallery", "list", "model", "queries", "run")
@@ -87,14 +86,14 @@ def _names_at(place):
         return None
     if place.is_dir() or (place.parent / networks.RUN).is_file():
         run = place if place.is_dir() else place.parent
-        return _json(run / networks.RUN).get("classes")
+        known = _json(run / networks.RUN).get("classes")
+        return [str(name) for name in known] if isinstance(known, list) else None
     return lists.class_names_beside(place)
 
 
 def _json(path):
     """What a file of JSON holds; {} where there is none."""
     try:
-        known = json.loads(path.read_text("utf-8"))
+        return files.read_json(path)
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}

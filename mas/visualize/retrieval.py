@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import html
+import io
 import string
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mas import files
 from mas.files import PathLike
 from mas.visualize.classes import class_name
 
@@ -82,8 +84,8 @@ def read_neighbours(path: PathLike) -> list[Query]:
         ValueError: naming file and line, for other columns, a row that does not fit, or no row.
     """
     queries: dict[str, tuple[int, list[Neighbour]]] = {}
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        reader = csv.reader(file)
+    reader = csv.reader(io.StringIO(files.read_text(path, "surrogateescape"), newline=""))
+    try:
         header = tuple(next(reader, ()))
         if header != FIELDS:
             raise ValueError(
@@ -98,6 +100,10 @@ def read_neighbours(path: PathLike) -> list[Query]:
                     f"of {query}. Received: rank {rank} and label {label}."
                 )
             found.append(neighbour)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}:{reader.line_num}: expected a line of a csv file. Received: {error}."
+        ) from None
     if not queries:
         raise ValueError(f"{path}: expected a row for each neighbour. Received: none.")
     return [Query(video, label, tuple(found)) for video, (label, found) in queries.items()]
