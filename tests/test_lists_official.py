@@ -32,14 +32,25 @@ def test_lists_that_count_from_0_stay_as_they_are(tmp_path):
     few = [e for e in lists.folders(names) if e.video.startswith(("Hammering/", "JumpingJack/"))]
     lists.write(tmp_path / "x.txt", few)
     assert lists.read(tmp_path / "x.txt") == few
+    # A class against others, of which most are of the class.
+    against = [Entry(f"ApplyEyeMakeup/v_ApplyEyeMakeup_g0{n}_c01", 1) for n in range(5)]
+    against.append(Entry("ApplyLipstick/v_ApplyLipstick_g01_c01", 0))
+    lists.write(tmp_path / "x.txt", against)
+    assert lists.read(tmp_path / "x.txt") == against
     one = [Entry("Archery/v_Archery_g01_c01", 1), Entry("Biking/v_Biking_g01_c01", 0)]
     lists.write(tmp_path / "x.txt", one)
     assert lists.read(tmp_path / "x.txt") == one
 
 
 def test_a_wrong_label_in_an_official_list_is_named(tmp_path):
+    path = written(tmp_path / "x.txt", UCF101_TRAIN[3])
+    assert [entry.label for entry in lists.read(path)] == [100]
+    written(path, "\n".join([*UCF101_TRAIN, "YoYo/v_Yoyo_g25_c02.avi 101"]))
+    assert re.search(r"x\.txt:5: expected v_CLASS_gGG_cCC, ", refused(lists.read, path))
     path = written(tmp_path / "x.txt", "\n".join([*UCF101_TRAIN[:3], "YoYo/v_YoYo_g25_c01.avi 1"]))
-    assert re.search(r"x\.txt:4: expected the label 101 of YoYo.*: 1\.", refused(lists.read, path))
+    assert re.search(
+        r"x\.txt:4: expected the label 101 of YoYo.* with 1\.", refused(lists.read, path)
+    )
 
 
 def test_the_test_list_of_ucf101_has_its_labels_in_its_names(tmp_path):
@@ -112,6 +123,7 @@ def test_files_of_class_names(tmp_path, text, expected):
     ("text", "message"),
     [
         ("# my classes\nrun\n", r"x\.txt:1: expected a class name, no comment"),
+        ('"a":"0",\n"b":"1"}', r"x\.txt:1: expected a class name, .* no json"),
         ("1 a\n2 a\n", r"x\.txt:2: expected each class name once. Received: 'a', also on line 1"),
         ('{"b":"1", "a":"1"}', r"x\.txt: expected a json object"),
         ('{"b":"2", "a":"0"}', r"x\.txt: expected a json object"),

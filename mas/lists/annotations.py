@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from mas.files import PathLike
 from mas.lists import text
 from mas.lists.classes import check_labels
 from mas.lists.entries import Entry, place, refuse_repeats
+
+_ID = re.compile(r"[\w.-]+", re.ASCII)  # of a video of Something-Something
 
 
 def diving48(json_path: PathLike, classes: Sequence[str] | None = None) -> list[Entry]:
@@ -115,7 +118,7 @@ def _something_rows(path):
     for number, row in _objects(path, content) if json else text.lines(content):
         video, name = _of_object(row) if json else _of_line(row)
         alike = not rows or (name is None) == (rows[0][2] is None)
-        if not video or name == "" or not alike:
+        if not _ID.fullmatch(video) or name == "" or not alike:
             wanted = (
                 'a string "id" and a string "template" in every object, or "id" in every object'
                 if json

@@ -14,7 +14,7 @@ from mas.lists.entries import Entry, canonical, place
 # Without class names a label is below this, or below the number of lines: one that is not may take
 # all memory. More classes than this have lists that are longer.
 MOST_UNNAMED = 4096
-COMMENT = "# "
+NO_NAME = ("# ", '"', "{")  # what begins so is a comment, or part of a json file
 _NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 
 
@@ -38,9 +38,10 @@ def class_names(path: PathLike) -> list[str]:
     found: dict[str, int] = {}
     names = _unnumbered([name for _, name in lines])
     for (number, _), name in zip(lines, names, strict=True):
-        if name.startswith(COMMENT):
+        if name.startswith(NO_NAME):
             raise ValueError(
-                f"{path}:{number}: expected a class name, no comment. Received: {text.shown(name)}."
+                f"{path}:{number}: expected a class name, no comment and no json. "
+                f"Received: {text.shown(name)}."
             )
         if name in found:
             raise ValueError(
@@ -84,7 +85,9 @@ def _of_json(found, path):
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{path}: expected each class name once. Received: {twice!r} twice.")
+        raise ValueError(
+            f"{path}: expected each class name once. Received: {text.shown(twice)} twice."
+        )
     return names
 
 
@@ -127,11 +130,11 @@ def class_text(names: Sequence[str], path: PathLike) -> bytes:
     """
     lines = "".join(f"{name}\n" for name in names)
     back = {line for _, line in text.lines(lines)}
-    wrong = [name for name in names if name not in back or name.startswith(COMMENT)]
+    wrong = [name for name in names if name not in back or name.startswith(NO_NAME)]
     if wrong:
         raise ValueError(
-            f"{path}: a class name must have no white space at its ends, no line break and no "
-            f"{COMMENT!r} before it. Received: {text.shown(wrong[0])}."
+            f"{path}: a class name must have no white space at its ends and no line break, and "
+            f"begin with none of {list(NO_NAME)}. Received: {text.shown(wrong[0])}."
         )
     return encoded(lines, path)
 

@@ -7,6 +7,8 @@ import dataclasses
 import posixpath
 from collections.abc import Iterable
 
+from mas.lists import text
+
 VIDEO_EXTENSIONS = frozenset(
     ".avi .mp4 .mkv .mov .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts .m2ts .ogv".split()
 )
@@ -98,7 +100,7 @@ def refuse_repeats(entries, path, unit="line"):
         if entry.file is None and alike:
             earlier = next(iter(alike.values()))
         if earlier:
-            repeats.append(f"{unit}s {earlier.line} and {entry.line}: {entry.video!r}")
+            repeats.append(f"{unit}s {earlier.line} and {entry.line}: {text.shown(entry.video)}")
         alike.setdefault(entry.file, entry)
     if repeats:
         raise ValueError(

@@ -136,10 +136,13 @@ def _columns(first, path):
 
 
 def _columns_of_content(fields):
-    """Places of label, youtube_id, time_start and time_end by what stands there; None if none."""
-    for place in range(1, len(fields) - 1):
-        if all(map(_SECONDS.fullmatch, fields[place : place + 2])) and _ID.fullmatch(
-            fields[place - 1]
-        ):
-            return (place - 2 if place > 1 else None, place - 1, place, place + 1)
+    """Places of label, youtube_id, time_start and time_end by what stands there; None if none.
+
+    A label stands first, or behind a number of the line.
+    """
+    first = 1 if fields and fields[0].isdecimal() else 0
+    for label, place in ((None, 0), (0, 1), (first, first + 1)):
+        named = _ID.fullmatch(fields[place]) if len(fields) > place + 2 else None
+        if named and all(map(_SECONDS.fullmatch, fields[place + 1 : place + 3])):
+            return label, place, place + 1, place + 2
     return None

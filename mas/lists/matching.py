@@ -95,7 +95,7 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
             file = None if ids[0] == video_id(ids[0]) else ids[0]
             resolved.append(dataclasses.replace(entry, video=ids[0], file=file))
         else:
-            found = f"matches {some([repr(i) for i in ids], 3)}" if ids else "matches none"
+            found = f"matches {some([text.shown(i) for i in ids], 3)}" if ids else "matches none"
             failures.append(f"line {entry.line}: {text.shown(entry.video)} {found}")
     if failures:
         hint = advice(entries)

@@ -132,7 +132,8 @@ def write(
         if video != again:
             raise ValueError(
                 f"{path}:{number}: a video must read back equal: no white space at its ends, no "
-                f"line break, no video extension. Received: {video!r}, which reads as {again!r}."
+                f"line break, no video extension. Received: {text.shown(video)}, which reads as "
+                f"{text.shown(again)}."
             )
     files.write(path, data)
 

@@ -27,6 +27,7 @@ DATA_LISTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data_list
 # The test groups of each split: testlist01.txt to testlist03.txt of the official lists.
 TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
 _NAME = re.compile(r"v_(\w+)_g(\d\d)_c(\d\d)")
+_LOOKED_AT = 20  # lines of a list, for one in the form of UCF101
 
 
 def ucf101(
@@ -56,7 +57,7 @@ def ucf101(
     for entry in of_names(names):
         match = _match(entry.video)
         if match is None or match[1] not in labels:
-            unknown.append(repr(entry.video))
+            unknown.append(text.shown(entry.video))
         elif (int(match[2]) in TEST_GROUPS[split]) == (part == "test"):
             entries.append(dataclasses.replace(entry, label=labels[match[1]]))
     if unknown:
@@ -85,7 +86,7 @@ def _match(video):
 
 
 def _labels(video, classes, path):
-    """{class: label} of the first class names that know the class of a video; else None."""
+    """{class: label} of the first class names that know the class in a video's name; else None."""
     match = _match(video)
     for names in (lambda: classes or class_names_beside(path), ucf101_classes) if match else ():
         labels = {canonical(name): label for label, name in enumerate(names() or ())}
@@ -145,26 +146,34 @@ def counted_from_0(
     Raises:
         ValueError: a list that counts from 1 has a label that is not that of its class; names it.
     """
-    labels = _labels(entries[0].video, classes, path)
-    matches = [_match(entry.video) for entry in entries] if labels else [None]
-    if not labels or not all(match and match[1] in labels for match in matches):
+    found = (_labels(entry.video, classes, path) for entry in entries[:_LOOKED_AT])
+    labels = next(filter(None, found), None)
+    if labels is None:
         return entries
-    names = [match[1] for match in matches if match]
     # A folder for each class, sorted by code point, puts HammerThrow before Hammering.
     places = {name: place for place, name in enumerate(sorted(labels))}
+    names = [_class(entry.video, labels) for entry in entries]
     telling = [
         (name, entry.label == labels[name] + 1)
         for entry, name in zip(entries, names, strict=True)
-        if places[name] != labels[name] + 1
+        if name is not None and places[name] != labels[name] + 1
     ]
     more = [name for name, is_more in telling if is_more]
-    if 2 * len(more) <= len(telling) or len(set(more)) < 2:
+    most = 2 * len(more) > max(len(telling), len(entries) // 2) and len(set(more)) > 1
+    if not (most or (more and len(more) == len(telling) == len(entries))):
         return entries
     for entry, name in zip(entries, names, strict=True):
-        if entry.label != labels[name] + 1:
+        if name is None or entry.label != labels[name] + 1:
+            wanted = f"the label {labels[name] + 1} of {name}" if name else "v_CLASS_gGG_cCC"
             raise ValueError(
-                f"{path}:{entry.line}: expected the label {labels[name] + 1} of {name}, as the "
-                f"list counts classes from 1. Received: {entry.label}."
+                f"{path}:{entry.line}: expected {wanted}, as the list counts the classes of its "
+                f"names from 1. Received: {text.shown(entry.video)} with {entry.label}."
             )
     logging.info("%s counts classes from 1: taken from 0.", path)
     return [dataclasses.replace(entry, label=entry.label - 1) for entry in entries]
+
+
+def _class(video, labels):
+    """The class in a video's name, if it is one of those with labels."""
+    match = _match(video)
+    return match[1] if match and match[1] in labels else None
