@@ -3,13 +3,16 @@
 import importlib
 import re
 import shlex
+import shutil
 
+import numpy as np
 import pytest
+import scipy.io
 
-from mas import tasks
+from mas import cli, tasks
 from mas.cli import evaluate, finetune, recipes, train
 from mas.cli.flags import HelpWanted
-from mas.evaluate import PROTOCOLS
+from mas.evaluate import PROTOCOLS, pairs
 from mas.features import Sampling
 from mas.settings import Clip, Network, Optimisation, Plan
 
@@ -245,3 +248,73 @@ def test_a_head_without_a_fact_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match="x.flags.*Cost"):
         recipes.read(tmp_path / "x.flags")
+
+
+# ---- each of them trains, on small data ----------------------------------------------------------
+
+SMALL = "--frames=8 --resize=44x32 --size=32 --width=0.05 --epochs=1 --tensorboard_clips=0".split()
+TINY = {"train": [*SMALL, "--batch=5"], "finetune": [*SMALL, "--batch=5", "--test_clips=2"]}
+
+
+@pytest.fixture(scope="module")
+def small(sample_data, tmp_path_factory):
+    """A folder to run in: the sample's data and lists, and 12 of its videos as those of ASLAN."""
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "aslan" / "videos").mkdir(parents=True)
+    rng, files = np.random.default_rng(0), sorted(sample_data.glob("videos/*/*"))
+    for number, file in enumerate(files[:12], 1):
+        shutil.copy(file, folder / "aslan" / "videos" / f"{number:04d}{file.suffix}")
+    both = [(sample_data / f"{part}.txt").read_text("utf-8") for part in ("train", "test")]
+    (folder / "all.txt").write_text("".join(both))
+    rows = np.zeros(pairs.SHAPE, np.uint16)
+    rows[:, :2] = rng.integers(1, 13, rows[:, :2].shape)
+    rows[:300, 2] = 1
+    scipy.io.savemat(folder / "aslan" / "View2.mat", {pairs.VARIABLE: rows})
+    return folder, sample_data
+
+
+def ran(name, small):
+    """The run folder of a recipe; what it starts from is run first, as its command says."""
+    folder, sample = small
+    output = folder / "runs" / name
+    if output.is_dir():
+        return output
+    _, kind, *words = shlex.split(recipes.read(FILES[name]).commands[-1])
+    words = [*words, f"--{'run' if kind != 'evaluate' else 'output'}={output}", *TINY.get(kind, ())]
+    stated = FILES[name].read_text("utf-8")
+    for flag, sign in (
+        ("--queue=7", "--queue="),
+        ("--size=24", "--rotation="),
+        ("--size=24", "--augmentation=basic"),
+        ("--clips=2", "\n--clips="),
+    ):
+        words += [flag] * (sign in stated)
+    for place, word in enumerate(words):
+        flag, _, value = word.partition("=")
+        if flag in ("--init", "--model") and value != str(output):
+            words[place] = f"{flag}={ran(value.removeprefix('runs/'), small)}"
+        elif flag in ("--train_list", "--test_list", "--list", "--gallery", "--queries"):
+            part = "test" if flag in ("--test_list", "--queries") else "train"
+            words[place] = f"{flag}={sample / part}.txt"
+            if name.startswith("scenes"):  # two videos of each class
+                words[place] = f"{flag}={folder / 'all.txt'}"
+        elif flag == "--data":
+            aslan = folder / "aslan" / "videos"
+            words[place] = f"--data={aslan if 'aslan' in name else sample / 'data'}"
+        elif flag == "--aslan":
+            words[place] = f"--aslan={folder / 'aslan'}"
+    assert cli.main(kind, *words) == 0
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("sample")])
+def test_a_recipe_runs(name, small, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    output = ran(name, small)
+    written = {path.name for path in output.iterdir()}
+    if name.startswith(("similarity", "scenes", "retrieval")):
+        assert {f"{name.split('_')[0]}.{end}" for end in ("txt", "json")} <= written
+    else:
+        assert {"backbone.keras", "model.keras", "metrics.csv"} <= written
+        assert ("scores.csv" in written) == name.startswith("finetune")
