@@ -80,7 +80,8 @@ def test_tvl1_is_the_default_and_what_opencv_computes(tmp_path, inline):
     assert prepare.Storage() == prepare.Storage("shards", (171, 128), "tvl1", 95, 16)
     path = tmp_path / "videos" / "x.avi"
     video_files.write(path, video_files.moving(3, (2, -1)))
-    options = {"size": video_files.SIZE, "min_frames": 3, "progress": False}
+    options = {"size": video_files.SIZE, "flow_size": "stored", "min_frames": 3}
+    options["progress"] = False
     data = prepare.prepare_videos(path.parent, tmp_path / "data", **options)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in video.frames(path)]
     expected = cv2.optflow.DualTVL1OpticalFlow_create().calc(grey[1], grey[2], None)

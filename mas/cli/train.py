@@ -113,7 +113,7 @@ def _make_sample(given, task):
     width, height = task.clip.resize
     data = SAMPLE / f"prepared_{width}x{height}_{digest}"  # of this size and these videos
     logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", data)
-    prepare.prepare_videos(SAMPLE / "videos", data, size=task.clip.resize)
+    prepare.prepare_videos(SAMPLE / "videos", data, size=task.clip.resize, flow_size="stored")
     logging.info("[3/3] Training on them.")
     return str(data), str(SAMPLE / "train.txt")
 

@@ -1,5 +1,6 @@
 """Stored images -> pixels of a clip."""
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -8,6 +9,7 @@ from mas import records
 # Of JPEG's inverse transforms the one whose pixels equal OpenCV's, so that labels do not depend on
 # the reader.
 ACCURATE = "INTEGER_ACCURATE"
+JPEG = b"\xff\xd8"  # how its files begin
 
 
 def decode(data, number, part, indices, images):
@@ -40,43 +42,59 @@ def decode(data, number, part, indices, images):
 def cut(images, count, channels, geometry, fits, drawn):
     """Images -> uint8 (count, height, width, channels), resized, cropped and flipped.
 
+    OpenCV resizes, bilinear, as the authors' code and `mas.prepare` do.
+
     Args:
-        images: JPEG files, string (count,), or uint8 (count, height, width, channels).
+        images: JPEG or PNG files, string (count,), or uint8 (count, height, width, channels).
         count: how many there are.
         channels: of each.
         geometry: a `Geometry`.
         fits: whether all have the size that clips are cut from.
         drawn: what `Geometry.draw` drew, int32 (3,).
     """
-    size = geometry.window
     if images.dtype == tf.string:
         images.set_shape((count,))
+
+    def whole():
+        found = _resized(images, count, channels, geometry, fits)
+        begin = tf.concat([[0], drawn[:2], [0]], 0)
+        return tf.slice(found, begin, (count, *geometry.window, channels))
+
+    def window():
+        return _windows(images, count, tf.concat([drawn[:2], geometry.window], 0))
+
     if fits and channels == 1 and images.dtype == tf.string:
         # In colour, pixels at the window's edge would differ.
-        window = tf.concat([drawn[:2], size], 0)
-        found = [
-            tf.io.decode_and_crop_jpeg(images[i], window, channels=1, dct_method=ACCURATE)
-            for i in range(count)
-        ]
-        found = tf.ensure_shape(tf.stack(found), (count, *size, channels))
+        found = tf.cond(tf.strings.substr(images[0], 0, 2) == JPEG, window, whole)
+        found = tf.ensure_shape(found, (count, *geometry.window, channels))
     else:
-        begin = tf.concat([[0], drawn[:2], [0]], 0)
-        found = tf.slice(
-            _resized(images, count, channels, geometry, fits), begin, (count, *size, channels)
-        )
+        found = whole()
     return tf.cond(drawn[2] == 1, lambda: tf.reverse(found, [2]), lambda: found)
+
+
+def _windows(files, count, window):
+    """Grey JPEG files, decoded inside a window alone."""
+    parts = [
+        tf.io.decode_and_crop_jpeg(files[i], window, channels=1, dct_method=ACCURATE)
+        for i in range(count)
+    ]
+    return tf.stack(parts)
 
 
 def _resized(images, count, channels, geometry, fits):
     if images.dtype == tf.string:
         images = tf.stack(
             [
-                tf.io.decode_jpeg(images[i], channels=channels, dct_method=ACCURATE)
+                tf.io.decode_jpeg(images[i], channels=channels, dct_method=ACCURATE)  # PNG, too
                 for i in range(count)
             ]
         )
-    width, height = geometry.resize
-    if fits:
-        return tf.ensure_shape(images, (count, height, width, channels))
-    images = tf.ensure_shape(images, (count, None, None, channels))
-    return tf.cast(tf.round(tf.image.resize(images, (height, width))), tf.uint8)
+    width, height = size = geometry.resize
+
+    def resize(images):
+        found = [cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images]
+        return np.stack(found).reshape(count, height, width, channels)
+
+    if not fits:
+        images = tf.numpy_function(resize, [images], tf.uint8, stateful=False)
+    return tf.ensure_shape(images, (count, height, width, channels))

@@ -35,6 +35,7 @@ def prepare_videos(
     min_frames: int = Storage.min_frames,
     fps: float | None = Storage.fps,
     deinterlace: bool = Storage.deinterlace,
+    flow_size: tuple[int, int] | str = Storage.flow_size,
     allow_damaged: bool = Storage.allow_damaged,
     update: bool = Storage.update,
     list: PathLike | Sequence[lists.Entry] | None = None,
@@ -61,6 +62,11 @@ def prepare_videos(
         fps: frames per second that videos are resampled to by their times; None keeps every frame.
         deinterlace: whether interlaced frames become progressive (bwdif), as many; else the lines
             of both fields stay in one frame.
+        flow_size: (width, height) in pixels at which flow is computed. Frames and flow are then
+            resized to `size`, as the authors' code does when it reads, or stay so in form
+            "folders", as in the authors' folders. "stored" is the stored size: cheaper, with other
+            labels. "auto" is as the data set was begun; a new one takes (340, 256) for tvl1 where
+            `size` is smaller, else "stored".
         allow_damaged: whether files that are cut or damaged are taken as far as they decode;
             OUTPUT/damaged.csv says what they lack. Else they are among the failures.
         update: whether videos are prepared again whose file has changed since, by size or time;
@@ -103,6 +109,7 @@ def prepare_videos(
         min_frames=min_frames,
         fps=fps,
         deinterlace=deinterlace,
+        flow_size=flow_size,
         allow_damaged=allow_damaged,
         update=update,
     )

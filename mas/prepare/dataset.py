@@ -63,11 +63,11 @@ class _Run:
     """The state of one call of `prepare`."""
 
     def __init__(self, root, storage, videos, progress):
-        self.root, self.storage, self.progress = root, storage, progress
+        self.root, self.progress = root, progress
         self.staging = root / STAGING
         # Absolute, so that failures.csv means the same files whoever reads it, and from where.
         self.paths = {name: os.path.abspath(path) for name, path in videos.items()}
-        self.plan, self.per_shard = plan.keep(root, storage, [*videos])
+        self.plan, self.per_shard, self.storage = plan.keep(root, storage, [*videos])
         self.shards = [
             self.plan[first : first + self.per_shard]
             for first in range(0, len(self.plan), self.per_shard)
@@ -215,7 +215,7 @@ class _Run:
         shutil.rmtree(self.staging, ignore_errors=True)
         data = records.READERS[self.storage.form](self.root, known=self.storage.recorded())
         description = {
-            **self.storage.recorded(),
+            **self.storage.described(),
             "videos": len(data.videos),
             "frames": int(data.lengths.sum()),
             "failures": len(self.earlier) + len(self.failures),

@@ -17,9 +17,10 @@ import traceback
 import uuid
 
 import cv2
+import numpy as np
 
 from mas import flow, lists, records, video
-from mas.prepare.plan import Storage
+from mas.prepare.plan import STORED, Storage
 
 # A video is one protocol buffer in its shard, and those end at 2 GiB (2**31 - 1 bytes, serialised).
 # The last MiB is for what stands beside the images and their lengths: the id, the size, the tags.
@@ -27,6 +28,8 @@ MOST_BYTES = 2**31 - 2**20
 BYTES_PER_FRAME = 12  # its three lengths
 NEWS_EVERY = 0.5  # seconds between two lines that tell how far a video is
 TIMED = 8  # frames
+# Runs of equal differences are what flow has most of: two thirds of the bytes of zlib's default.
+PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
@@ -41,7 +44,7 @@ def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
         damaged: function that is called with what the file lacks, where `storage` allows it.
 
     Returns:
-        A `records.Prepared`. Flow is computed on grey frames of the stored size.
+        A `records.Prepared`. Flow is computed on grey frames of the size that `storage` says.
 
     Raises:
         video.VideoError: the video cannot be used; the message says why.
@@ -74,7 +77,7 @@ def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
 def _decoded(path, storage, damaged=None):
     options = {"deinterlace": storage.deinterlace, "fps": storage.fps}
     damaged = damaged if storage.allow_damaged else None
-    return video.frames(path, storage.size, damaged=damaged, **options)
+    return video.frames(path, storage.reduced_from or storage.size, damaged=damaged, **options)
 
 
 @functools.cache
@@ -84,19 +87,36 @@ def _estimator(method):
 
 
 def _encoded(frames, storage):
-    """Yields ((height, width), {part: JPEG file}) of each frame; the first has `rgb` alone."""
+    """Yields ((height, width), {part: image file}) of each frame; the first has `rgb` alone."""
     estimate = None if storage.flow == "none" else _estimator(storage.flow)
     if estimate:
         estimate.restart()
-    options = [cv2.IMWRITE_JPEG_QUALITY, storage.quality]
+    reduced = storage.form == "shards" and storage.reduced_from
     for rgb in frames:
         images = {"rgb": cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)}
         field = estimate and estimate.follow(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
         if field is not None:
             code = flow.encode(field)
             images |= {"u": code[..., 0], "v": code[..., 1]}
-        files = {n: cv2.imencode(".jpg", i, options)[1].tobytes() for n, i in images.items()}
-        yield rgb.shape[:2], files
+        files = {name: _jpeg(image, storage) for name, image in images.items()}
+        if reduced:
+            files = {name: _reduced(file, name, storage) for name, file in files.items()}
+        yield storage.size[::-1] if reduced else rgb.shape[:2], files
+
+
+def _jpeg(image, storage):
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, storage.quality])[1].tobytes()
+
+
+def _reduced(file, name, storage):
+    """An image of the authors' folders, read as their code reads it: resized, bilinear, in 8 bits.
+
+    A frame becomes a JPEG file again. Flow stays as it was read, in a PNG file: labels follow from
+    its differences, and a second JPEG would change them.
+    """
+    image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    image = cv2.resize(image, storage.size, interpolation=cv2.INTER_LINEAR)
+    return _jpeg(image, storage) if name == "rgb" else cv2.imencode(".png", image, PNG)[1].tobytes()
 
 
 def run(job, tell=None):
@@ -134,7 +154,7 @@ def foresee(job):
     try:
         if job["ask"] == "count":
             return {"declared": video.declared_frames(job["path"], job.get("fps"))}
-        storage = dataclasses.replace(Storage(**job["storage"]), flow="dis")
+        storage = dataclasses.replace(Storage(**job["storage"]), flow="dis", flow_size=STORED)
         files = _encoded(_decoded(job["path"], storage), storage)
         next(files)  # opens the file
         start = time.perf_counter()

@@ -11,20 +11,38 @@ import os
 import pathlib
 
 from mas import flow, locks, records
-from mas.checks import Settings, option
+from mas.checks import Settings, option, refuse
 from mas.files import PathLike
 from mas.forms import NUMBER, SIZE
 
 PLAN = "plan.json"
 VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
-KEEP = "keep"
+KEEP, AUTO, STORED = "keep", "auto", "stored"
+AUTHORS = (340, 256)  # frames and flow of UCF101 as Feichtenhofer shares them, and the authors read
 
 
 def _size(value):
     return None if isinstance(value, str) and value == KEEP else SIZE.convert(value)
 
 
+def _flow_size(value):
+    return value if value in (AUTO, STORED) else SIZE.convert(value)
+
+
 _SIZE = dataclasses.replace(SIZE, words=f"{SIZE.words}, or {KEEP}", convert=_size)
+_FLOW_SIZE = dataclasses.replace(
+    SIZE,
+    words=f"{SIZE.words}, or {STORED}, or {AUTO}",
+    convert=_flow_size,
+    text=lambda value: value if isinstance(value, str) else SIZE.text(value),
+)
+
+
+_LATER = ("fps", "deinterlace", "flow_size")  # settings that version 0.1 did not have
+
+
+def _holds(larger, size):
+    return size is not None and all(a >= b for a, b in zip(larger, size, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +80,14 @@ class Storage(Settings):
     deinterlace: bool = option(
         False, "Make interlaced frames progressive (bwdif); else both fields stay in a frame."
     )
+    flow_size: tuple[int, int] | str = option(
+        AUTO,
+        "WIDTHxHEIGHT in pixels at which flow is computed; frames and flow are then resized to the "
+        "stored size, as the authors' code does, or stay so with form=folders, as the authors' "
+        f"folders. {STORED} is the stored size: cheaper, other labels. {AUTO} takes 340x256 for "
+        f"tvl1 where the stored size is smaller, else {STORED}.",
+        form=_FLOW_SIZE,
+    )
     allow_damaged: bool = option(
         False,
         "Take what decodes of files that are cut or damaged; damaged.csv says what they lack.",
@@ -71,15 +97,43 @@ class Storage(Settings):
         False, "Prepare videos again whose file has changed since it was prepared.", free=True
     )
 
-    def recorded(self):
-        """{name: value} as plan.json and dataset.json hold it: `flow` is called `method` there.
+    def __post_init__(self):
+        """Checks that there is flow of this size, and that it holds the stored size."""
+        super().__post_init__()
+        if not isinstance(self.flow_size, tuple):
+            return
+        if self.flow == "none":
+            refuse("flow_size", f"{STORED} or {AUTO} with flow=none", self.flow_size)
+        if not _holds(self.flow_size, self.size):
+            size = SIZE.text(self.size) if self.size else KEEP
+            refuse("flow_size", f"{STORED}, or at least size={size} on each side", self.flow_size)
 
-        `fps` and `deinterlace` are there only where they are set: earlier versions had neither.
+    @property
+    def reduced_from(self) -> tuple[int, int] | None:
+        """The (width, height) of flow; None where it is that of the stored images."""
+        if isinstance(self.flow_size, str):
+            usual = self.flow_size == AUTO and self.flow.startswith("tvl1")
+            wanted = AUTHORS if usual and _holds(AUTHORS, self.size) else self.size
+        else:
+            wanted = self.flow_size
+        return None if wanted == self.size else wanted
+
+    def recorded(self):
+        """{name: value} as plan.json holds it: `flow` is called `method` there.
+
+        `fps`, `deinterlace` and `flow_size` are there only where they are set, which earlier
+        versions did not know; without `flow_size`, flow was computed at the stored size.
         """
         values = {n: getattr(self, n) for n, known in self.options().items() if not known.free}
-        kept = {n: v for n, v in values.items() if v or n not in ("fps", "deinterlace")}
+        values["flow_size"] = self.reduced_from
+        kept = {n: v for n, v in values.items() if v or n not in _LATER}
         named = {"method" if n == "flow" else n: value for n, value in kept.items()}
         return json.loads(json.dumps(named))
+
+    def described(self):
+        """`recorded`, with the size of the images that are stored: as dataset.json holds it."""
+        larger = self.reduced_from if self.form == "folders" else None
+        return {**self.recorded(), **({"size": list(larger)} if larger else {})}
 
 
 def videos(root: PathLike) -> list[str]:
@@ -88,7 +142,7 @@ def videos(root: PathLike) -> list[str]:
     return json.loads(path.read_text(encoding="utf-8"))["videos"] if path.is_file() else []
 
 
-def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[str], int]:
+def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[str], int, Storage]:
     """Reads the plan of a data set, adds videos to it, and writes it.
 
     Args:
@@ -97,7 +151,8 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
         videos: ids; new ones come last.
 
     Returns:
-        All videos in order, and how many go to a shard. Neither ever changes: a shard is written
+        All videos in order, how many go to a shard, and the settings, with the flow's size as the
+        data set was begun where nothing else is said. None of them ever changes: a shard is written
         again from the videos that belong to it, and would lose videos that another number put
         elsewhere.
 
@@ -110,6 +165,8 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
+        if storage.flow_size == AUTO:
+            settings["flow_size"] = known["settings"].get("flow_size")
     elif {entry.name for entry in root.iterdir()} - {locks.NAME, PLAN + ".tmp"}:
         raise ValueError(
             "output must be a new or empty folder, or one that mas.prepare began. "
@@ -125,7 +182,8 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     temporary = root / (PLAN + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
-    return plan, per_shard
+    size = settings.get("flow_size") or STORED
+    return plan, per_shard, dataclasses.replace(storage, flow_size=size)
 
 
 def _refuse_changes(root, before, now):
@@ -142,8 +200,9 @@ def _refuse_changes(root, before, now):
 
 def _shown(name, value):
     """A setting as prepare_videos takes it, from what is recorded."""
-    if name == "size":
-        return f"size={KEEP if value is None else tuple(value)}"
+    if name in ("size", "flow_size"):
+        absent = KEEP if name == "size" else STORED
+        return f"{name}={absent if value is None else tuple(value)}"
     return f"{name.replace('method', 'flow')}={value}"
 
 

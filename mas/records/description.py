@@ -114,11 +114,12 @@ def _counts(value):
 def settings(data: Any) -> dict[str, Any]:
     """What the images of an opened data set are: {form, size, method, quality}, as far as known.
 
-    And fps and deinterlace, where videos were resampled or deinterlaced.
+    And fps, deinterlace and flow_size, where videos were resampled or deinterlaced, or flow was
+    computed at another size than is stored.
     """
     known = described(data.data)
     names: list[str] = [n for n in ("form", "size", "method", "quality") if n in known]
-    names += [name for name in ("fps", "deinterlace") if known.get(name)]
+    names += [name for name in ("fps", "deinterlace", "flow_size") if known.get(name)]
     return {name: known[name] for name in names} or {"form": type(data).__name__.lower()}
 
 
