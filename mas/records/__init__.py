@@ -28,7 +28,8 @@ and may lie in DATA itself.
 In both, u and v of frame t describe the motion from frame t to t + 1, so the last frame has none.
 """
 
-from mas.records.description import described, read_sealed, seal, settings
+from mas.records.checking import Checked, Fault, check_data, read_through
+from mas.records.description import Faults, described, read_sealed, seal, settings
 from mas.records.folders import Folders
 from mas.records.images import decode
 from mas.records.layout import (
@@ -71,12 +72,16 @@ __all__ = [
     "READERS",
     "RGB_FOLDER",
     "UNFINISHED",
+    "Checked",
     "Data",
     "DamagedError",
+    "Fault",
+    "Faults",
     "Folders",
     "Prepared",
     "Shards",
     "Videos",
+    "check_data",
     "damaged",
     "decode",
     "described",
@@ -89,6 +94,7 @@ __all__ = [
     "read_sealed",
     "read_shard",
     "read_table",
+    "read_through",
     "remove",
     "remove_unfinished",
     "restore_indices",

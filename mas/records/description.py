@@ -16,7 +16,6 @@ from mas.records.layout import (
     DESCRIPTION,
     RGB_FOLDER,
     UNFINISHED,
-    read_failures,
     shard_numbers,
 )
 
@@ -126,27 +125,28 @@ def settings(data: Any) -> dict[str, Any]:
 class Faults:
     """What a data set lacks, found as it is opened."""
 
-    def __init__(self, root: pathlib.Path, allowed: bool):
+    def __init__(self, root: pathlib.Path, allowed: bool, quiet: bool = False):
         """Begins without any.
 
         Args:
             root: folder of the data set.
             allowed: whether to go on without what is at fault.
+            quiet: whether nothing is said of it then.
         """
-        self._root, self._allowed = root, allowed
-        self._found: dict[str, str] = {}  # {path: the fault, in a line}
+        self._root, self._allowed, self._quiet = root, allowed, quiet
+        self.found: dict[str, str] = {}  # {path: the fault, in a line}
 
     def add(self, path: pathlib.Path, reason: str) -> None:
         """Notes what is wrong with a file or folder; the reason goes on behind its path."""
-        self._found.setdefault(str(path), f"{path} {reason}.")
+        self.found.setdefault(str(path), f"{path} {reason}.")
 
     def add_error(self, path: pathlib.Path, error: Exception) -> None:
         """Notes an error, whose text names the file."""
-        self._found.setdefault(str(path), _short(error))
+        self.found.setdefault(str(path), _short(error))
 
     def names(self, path: pathlib.Path) -> bool:
         """Whether something is wrong with a file or folder."""
-        return str(path) in self._found
+        return str(path) in self.found
 
     def hold_counts(self, known: dict[str, Any], videos: int, frames: int) -> None:
         """Notes that videos or frames are not as many as dataset.json says, where all is whole."""
@@ -154,7 +154,7 @@ class Faults:
         fewer = videos < expected[0] or frames < expected[1]
         if known.get("unfinished") and not fewer:
             logging.warning("%s: its preparation is unfinished.", self._root)
-        elif not self._found and expected != (videos, frames):
+        elif not self.found and expected != (videos, frames):
             self.add(
                 self._root,
                 f"must hold {expected[0]} videos with {expected[1]} frames, as {DESCRIPTION} says. "
@@ -167,24 +167,16 @@ class Faults:
         Raises:
             ValueError: names the first.
         """
-        lines = sorted(self._found.values())
+        lines = sorted(self.found.values())
         if lines and not self._allowed:
             more = f" And {len(lines) - 1} more." if len(lines) > 1 else ""
             raise ValueError(
                 f"{lines[0]}{more} Prepare the same videos again, or take what is there with "
                 "allow_missing."
             )
-        for line in lines[:MOST_NAMED]:
-            logging.warning("Left out: %s", line)
-        if len(lines) > MOST_NAMED:
-            logging.warning("Left out: %d more of %s.", len(lines) - MOST_NAMED, self._root)
-        return dict(self._found)
-
-
-def known_failures(data: PathLike) -> dict[str, str]:
-    """`read_failures`; {} with a warning where the file is damaged: no training rests on it."""
-    try:
-        return read_failures(data)
-    except ValueError as error:
-        logging.warning("%s", error)
-        return {}
+        if not self._quiet:
+            for line in lines[:MOST_NAMED]:
+                logging.warning("Left out: %s", line)
+            if len(lines) > MOST_NAMED:
+                logging.warning("Left out: %d more of %s.", len(lines) - MOST_NAMED, self._root)
+        return dict(self.found)

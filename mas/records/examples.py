@@ -56,29 +56,47 @@ def locate(shard, row):
     raise ValueError(f"{shard} must hold {row.video} around byte {first}. Received: other bytes.")
 
 
-def read(shard, at):
-    """The example of the record at a place, held against its checksums.
+def read(shard, rows):
+    """Yields (row, its place in the file, its example) for rows of a shard.
 
-    Raises:
-        ValueError: they differ; names the file.
+    An example is held against the checksums of its record; where they differ, or where it is not
+    there, there is a ValueError in its place, which names the file.
     """
     import tensorflow as tf
 
+    stream = tf.data.TFRecordDataset(os.fspath(shard)).as_numpy_iterator()
+    end = 0  # of what was read of the stream; None where it has ended
+    for row in rows:
+        example = None
+        try:
+            at, _ = locate(shard, row)
+            if at == end:  # a stream is fast; behind damage it cannot be used any more
+                example = next(stream, None)
+            example = _alone(tf, shard, at) if example is None else example
+            end = at + RECORD_FRAME + len(example) if at == end else None
+            yield row, at, example
+        except (ValueError, tf.errors.DataLossError) as error:
+            end = None
+            if isinstance(error, tf.errors.DataLossError):
+                error = ValueError(
+                    f"{shard} must hold the record of {row.video} that was written at byte {at}. "
+                    "Received: other bytes; its checksum differs."
+                )
+            yield row, 0, error
+
+
+def _alone(tf, shard, at):
+    """One example, for which TensorFlow wants a file that begins with its record."""
     with open(shard, "rb", buffering=0) as file:
         length = struct.unpack("<Q", _read(file, at, 8))[0]
         size = min(length, os.fstat(file.fileno()).st_size) + RECORD_FRAME
         text = os.pread(file.fileno(), size, at)
-    alone = os.memfd_create("record")  # TensorFlow reads files, and from their beginning
+    alone = os.memfd_create("record")
     try:
         with open(alone, "wb", closefd=False) as file:
             file.write(text)
         found = tf.data.TFRecordDataset(f"/proc/self/fd/{alone}")
-        return next(found.as_numpy_iterator())
-    except (tf.errors.DataLossError, StopIteration):
-        raise ValueError(
-            f"{shard} must hold the record that was written at byte {at}. "
-            "Received: other bytes, as its checksum tells."
-        ) from None
+        return next(found.as_numpy_iterator(), b"")
     finally:
         os.close(alone)
 

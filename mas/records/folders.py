@@ -12,7 +12,7 @@ from absl import logging
 
 from mas.files import PathLike
 from mas.records import measures, sums
-from mas.records.description import MOST_NAMED, Faults, described, known_failures
+from mas.records.description import MOST_NAMED, Faults, described
 from mas.records.frames import KNOWN, Naming, image_names, listed, recognise
 from mas.records.layout import (
     FLOW_FOLDER,
@@ -20,6 +20,7 @@ from mas.records.layout import (
     DamagedError,
     check_frames,
     damaged,
+    read_failures,
 )
 
 PARTS = ("rgb", "u", "v")
@@ -35,7 +36,7 @@ class Folders:
         self,
         data: PathLike,
         flow: bool = False,
-        allow_missing: bool = False,
+        faults: Faults | None = None,
         known: dict[str, Any] | None = None,
     ):
         """Lists every folder of frames, and recognises how they are named.
@@ -43,7 +44,7 @@ class Folders:
         Args:
             data: the folder that holds `jpegs_256/`, or the folders of frames themselves.
             flow: whether flow is needed: then it is looked at, too.
-            allow_missing: whether videos at fault are left out, with a warning.
+            faults: takes what is wrong; None raises it.
             known: what dataset.json says, where that is not to be read.
 
         Raises:
@@ -53,7 +54,7 @@ class Folders:
         self._top = self.data / RGB_FOLDER
         self._top = self._top if self._top.is_dir() else self.data
         known = described(self.data) if known is None else known
-        faults = Faults(self.data, allow_missing)
+        faults = faults or Faults(self.data, False)
         self._sums = sums.frames(self.data)
         found = self._listed(faults)
         self._hold_sums(known, found, faults)
@@ -69,7 +70,7 @@ class Folders:
         lengths = [self._parts[video]["rgb"][1] for video in self.videos]
         self.lengths = np.array(lengths, np.int64)
         faults.hold_counts(known, len(self.videos), sum(lengths))
-        self.failures = known_failures(self.data) | faults.report()
+        self.failures = read_failures(self.data) | faults.report()
         if not self.videos and "form" not in known:
             raise ValueError(f"{self._top} must hold folders of frames. Received: none.")
 
@@ -156,6 +157,10 @@ class Folders:
             found = found.get(part) or found.get("rgb") or (Naming("", 1, 0, ""), 0)
             self._flow[part, video] = found
         return self._flow[part, video]
+
+    def has_checksums(self, number: int) -> bool:
+        """Whether the images of a video have checksums."""
+        return self.videos[number] in self._sums
 
     def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
         """The file that holds a frame of a video; `part` is rgb, u or v."""

@@ -9,6 +9,8 @@ import re
 import zlib
 from typing import NamedTuple
 
+from absl import logging
+
 from mas import files
 from mas.files import PathLike
 
@@ -150,26 +152,33 @@ def read_table(path):
         raise ValueError(f"{path}: expected a csv file. Received: {error}.") from None
 
 
-def read_failures(data: PathLike, name: str = FAILURES) -> dict[str, str]:
+def read_failures(
+    data: PathLike, name: str = FAILURES, faults: list[str] | None = None
+) -> dict[str, str]:
     """{path: reason} of the videos that could not be prepared. Names need not be UTF-8.
 
     Args:
         data: the folder of the data set.
         name: of the file: `DAMAGED` has the videos of which only a part could be prepared.
-
-    Raises:
-        ValueError: a line does not have the two; names file and line.
+        faults: takes what is wrong with the file; None logs it. No training rests on the file, so
+            its other lines are taken.
     """
     path = pathlib.Path(data) / name
-    if not path.is_file():
-        return {}
-    lines = read_table(path)
+    wrong: list[str] = []
+    try:
+        lines = read_table(path) if path.is_file() else []
+    except ValueError as error:
+        lines, wrong = [], [str(error)]
     for line, fields in enumerate(lines, 1):
         if len(fields) != 2:
-            raise ValueError(
-                f"{path}:{line}: expected path,reason. Received: {','.join(fields)[:100]!r}."
-            )
-    return dict(lines[1:])
+            shown = ",".join(fields)[:100]
+            wrong.append(f"{path}:{line}: expected path,reason. Received: {shown!r}.")
+    if faults is None:
+        for text in wrong[:1]:
+            logging.warning("%s", text)
+    else:
+        faults += wrong
+    return dict(fields for fields in lines[1:] if len(fields) == 2)
 
 
 def check_frames(data, number, frames, flow_frames=()):

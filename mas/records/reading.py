@@ -9,7 +9,7 @@ from absl import logging
 
 from mas import checks, lists
 from mas.files import PathLike
-from mas.records.description import described
+from mas.records.description import Faults, described
 from mas.records.folders import Folders
 from mas.records.frames import listed
 from mas.records.layout import FLOW_FOLDER, RGB_FOLDER, shard_numbers
@@ -59,7 +59,7 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
                     f"{FLOW_FOLDER}/, or one of video files. Received: {root}"
                     f"{'' if root.is_dir() else ', which is no folder'}."
                 ) from None
-            found = Folders(root, flow, allow_missing)
+            found = Folders(root, flow, Faults(root, allow_missing))
     if flow and not (found and found.has_flow):
         lack = "was prepared without" if found else "holds video files"
         raise ValueError(
@@ -92,13 +92,15 @@ def _prepared(root, flow, allow_missing):
     """The data set of a prepared form; None where a folder holds none."""
     form = described(root).get("form")
     if form is not None:
-        return READERS[form](root, flow, allow_missing)
+        return READERS[form](root, flow, Faults(root, allow_missing))
     if (root / "plan.json").is_file() or shard_numbers(root):
         raise ValueError(
             f"{root} must be a finished data set. Received: one whose preparation was interrupted; "
             "prepare the same videos again, and it resumes."
         )
-    return Folders(root, flow, allow_missing) if (root / RGB_FOLDER).is_dir() else None
+    return (
+        Folders(root, flow, Faults(root, allow_missing)) if (root / RGB_FOLDER).is_dir() else None
+    )
 
 
 READERS = {"shards": Shards, "folders": Folders}

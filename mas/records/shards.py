@@ -13,15 +13,17 @@ import numpy as np
 from mas import lists
 from mas.files import PathLike
 from mas.records import examples
-from mas.records.description import Faults, described, known_failures
+from mas.records.description import Faults, described
 from mas.records.layout import (
     DESCRIPTION,
     EARLIER_FIELDS,
     PER_FRAME,
     DamagedError,
+    Row,
     check_frames,
     check_rows,
     damaged,
+    read_failures,
     read_index,
     shard_numbers,
     shard_path,
@@ -37,7 +39,7 @@ class Shards:
         self,
         data: PathLike,
         flow: bool = False,
-        allow_missing: bool = False,
+        faults: Faults | None = None,
         known: dict[str, Any] | None = None,
     ):
         """Reads every index of the data set, and holds it against shards and dataset.json.
@@ -45,7 +47,7 @@ class Shards:
         Args:
             data: the folder.
             flow: whether flow is needed; it lies beside the frames, and is always read.
-            allow_missing: whether what is missing or damaged is left out, with a warning.
+            faults: takes what is wrong; None raises it.
             known: what dataset.json says, where that is not to be read.
 
         Raises:
@@ -53,7 +55,7 @@ class Shards:
         """
         self.data = pathlib.Path(data)
         known = described(self.data) if known is None else known
-        faults = Faults(self.data, allow_missing)
+        faults = faults or Faults(self.data, False)
         self.has_flow = known.get("method", "none") != "none"
         self._checked = bool(known.get("checksums"))
         self._rows, self._shards = [], []
@@ -68,7 +70,7 @@ class Shards:
         sizes = [(row.height, row.width) for row in self._rows]
         self.sizes = np.array(sizes, np.int64).reshape(-1, 2)
         faults.hold_counts(known, len(self.videos), int(self.lengths.sum()))
-        self.failures = known_failures(self.data) | faults.report()
+        self.failures = read_failures(self.data) | faults.report()
 
     def _read(self, known, faults):
         """Yields (number, rows) of each shard that is whole, as far as its index tells."""
@@ -158,6 +160,13 @@ class Shards:
         """Frames per second of a video, 0.0 if unknown."""
         return examples.locate(self.path(number), self._rows[number])[1]
 
+    def rows(self) -> dict[pathlib.Path, list[Row]]:
+        """What each index says, by shard."""
+        found: dict[pathlib.Path, list[Row]] = {}
+        for number, row in enumerate(self._rows):
+            found.setdefault(self.path(number), []).append(row)
+        return found
+
     def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
         """The file that holds a frame of a video: its shard, whatever part and frame."""
         return shard_path(self.data, self._shards[number])
@@ -221,9 +230,9 @@ def read_shard(data, number):
     if not shard.with_suffix(".csv").is_file():
         return {}, {}
     whole, wrong = {}, {}
-    for row in read_index(shard.with_suffix(".csv")):
-        try:
-            whole[row.video] = examples.read(shard, examples.locate(shard, row)[0])
-        except ValueError as error:
-            wrong[row.video] = str(error)
+    for row, _, example in examples.read(shard, read_index(shard.with_suffix(".csv"))):
+        if isinstance(example, ValueError):
+            wrong[row.video] = str(example)
+        else:
+            whole[row.video] = example
     return whole, wrong

@@ -129,15 +129,17 @@ def _whole_rows(shard):
     """Rows of the records of a shard that are whole; says which are not."""
     rows = []
     try:
-        for at, row, _ in examples.walk(shard):
-            try:
-                examples.read(shard, at)
-                rows.append(row)
-            except ValueError as error:
-                logging.warning("%s It is prepared again.", error)
+        for _, row, _ in examples.walk(shard):
+            rows.append(row)
     except ValueError as error:  # what follows cannot be found
         logging.warning("%s What follows is prepared again.", error)
-    return rows
+    whole = []
+    for row, _, example in examples.read(shard, rows):
+        if isinstance(example, ValueError):
+            logging.warning("%s It is prepared again.", example)
+        else:
+            whole.append(row)
+    return whole
 
 
 def _example(tf, path):
