@@ -118,7 +118,8 @@ def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, before, good
         extracted.clear()
 
     def resume():
-        finished.append((output / "dataset.json").is_file() and bool(extracted))
+        whole = (output / "dataset.json").is_file() and not (output / ".unfinished").exists()
+        finished.append(whole and bool(extracted))
         return run(videos, output, form)
 
     start(tmp_path / "undisturbed")

@@ -1,5 +1,6 @@
 """Prepares a data set: what is done and what is left, the failures.
 
+OUTPUT/.unfinished    there while videos are prepared
 OUTPUT/plan.json      settings; the videos in order and how many go to a shard, which decide them
 OUTPUT/staging/       what workers write (*.part); videos whose shard is not complete yet
 OUTPUT/failures.csv   path, reason, also of earlier calls with other videos; absent without failures
@@ -20,7 +21,7 @@ from absl import logging
 
 from mas import checks, cluster, flow, lists, locks, records
 from mas.files import PathLike
-from mas.prepare import failures, plan, remote, sources, workers
+from mas.prepare import failures, plan, remote, sources, stored, workers
 from mas.prepare.plan import Storage
 from mas.prepare.progress import Progress
 
@@ -67,6 +68,7 @@ class _Run:
         self.staging = root / STAGING
         # Absolute, so that failures.csv means the same files whoever reads it, and from where.
         self.paths = {name: os.path.abspath(path) for name, path in videos.items()}
+        self.known = set(plan.videos(root))
         self.plan, self.per_shard, self.storage = plan.keep(root, storage, [*videos])
         self.shards = [
             self.plan[first : first + self.per_shard]
@@ -80,21 +82,22 @@ class _Run:
     def work(self, make):
         """Runs the jobs that are left on the engine that `make` makes for them; the data set."""
         self._clean()
-        stored = self._stored()
-        stored -= self._changed(stored)
-        left = [name for name in self.paths if name not in stored]
+        there = self._stored()
+        there -= self._changed(there)
+        there -= self._damaged(there)
+        left = [name for name in self.paths if name not in there]
         if not self.storage.allow_damaged:  # which they may be
             self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
         jobs = [self._job(name) for name in left if self.paths[name] not in self.failures]
         videos = lists.counted(len(self.plan), "video")
-        logging.info("%s: %d ready, %d to do.", videos, len(stored), len(jobs))
+        logging.info("%s: %d ready, %d to do.", videos, len(there), len(jobs))
         if self.earlier:
             kept = lists.counted(len(self.earlier), "failure")
             logging.info("%s keeps %s of earlier calls.", records.FAILURES, kept)
         if jobs:
             self._write_failures()
             self.sources.write(self.plan)
-            (self.root / records.DESCRIPTION).unlink(missing_ok=True)
+            (self.root / records.UNFINISHED).touch()
         with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
             ended = self._ended(engine, jobs, progress)
             if self.storage.form == "shards":
@@ -117,12 +120,27 @@ class _Run:
 
     def _stored(self):
         """Ids of the videos that need no more work."""
-        if self.storage.form == "folders":
-            return {n for n in self.plan if (self.root / records.RGB_FOLDER / n).is_dir()}
-        indices = [
-            row for path in self.root.glob("videos-*.csv") for row in records.read_index(path)
-        ]
-        return {row[0] for row in indices} | {n for n in self.plan if self._staged(n).is_file()}
+        self.opened = stored.opened(self.root, self.storage)
+        staged = stored.staged([self._staged(name) for name in self.plan])
+        return {*self.opened.videos, *(n for n in self.plan if self._staged(n) in staged)}
+
+    def _damaged(self, there):
+        """Those of the stored videos to prepare again, as they are not what was written.
+
+        The same call on a finished data set reads it through; another one, what it writes again.
+        """
+        finished = (self.root / records.DESCRIPTION).is_file()
+        if (
+            finished
+            and not (self.root / records.UNFINISHED).exists()
+            and {*self.paths} <= self.known
+        ):
+            logging.info("Reading what is stored, against its checksums.")
+            return stored.damaged(self.opened, self.progress)
+        left = [name for name in self.paths if name not in there]
+        numbers = sorted({self.positions[name] // self.per_shard for name in left})
+        shards = numbers if self.storage.form == "shards" else ()
+        return stored.damaged_beside(self.root, shards)
 
     def _changed(self, stored):
         """Names the stored videos whose file has changed; those of them to prepare again."""
@@ -213,9 +231,10 @@ class _Run:
         self._write_failures()
         self.sources.write(self.plan)
         shutil.rmtree(self.staging, ignore_errors=True)
-        data = records.READERS[self.storage.form](self.root, known=self.storage.recorded())
+        data = stored.opened(self.root, self.storage)
         description = {
             **self.storage.described(),
+            **stored.table(data),
             "videos": len(data.videos),
             "frames": int(data.lengths.sum()),
             "failures": len(self.earlier) + len(self.failures),

@@ -20,7 +20,8 @@ def interrupted(root, paths):
     A crash may have been the interruption itself; a finished run's failures, and files that
     changed since, get another chance.
     """
-    if (root / records.DESCRIPTION).is_file() or not (root / records.FAILURES).is_file():
+    finished = (root / records.DESCRIPTION).is_file() and not (root / records.UNFINISHED).exists()
+    if finished or not (root / records.FAILURES).is_file():
         return {}
     then = (root / records.FAILURES).stat().st_mtime_ns
     return {

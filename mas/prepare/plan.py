@@ -1,21 +1,23 @@
 """What a data set is made of, as it was begun: its settings, its videos and their order.
 
-OUTPUT/plan.json holds them, and how many videos go to a shard.
+OUTPUT/plan.json holds them, and how many videos go to a shard; OUTPUT/plan.copy.json the same,
+in case that the first is damaged.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 
-from mas import flow, locks, records
+from absl import logging
+
+from mas import files, flow, locks, records
 from mas.checks import Settings, option, refuse
 from mas.files import PathLike
 from mas.forms import NUMBER, SIZE
 
-PLAN = "plan.json"
+PLAN, COPY = "plan.json", "plan.copy.json"
 VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
 KEEP, AUTO, STORED = "keep", "auto", "stored"
 AUTHORS = (340, 256)  # frames and flow of UCF101 as Feichtenhofer shares them, and the authors read
@@ -138,8 +140,44 @@ class Storage(Settings):
 
 def videos(root: PathLike) -> list[str]:
     """The ids that a data set was begun with; none where there is none."""
-    path = pathlib.Path(root, PLAN)
-    return json.loads(path.read_text(encoding="utf-8"))["videos"] if path.is_file() else []
+    return _read(pathlib.Path(root), say=False).get("videos", [])
+
+
+def _read(root, say=True):
+    """The plan of a data set, from its copy where it is damaged; {} without any."""
+    path, copy = root / PLAN, root / COPY
+    try:
+        return _checked(path)
+    except FileNotFoundError:
+        reason = f"{path} must be there."
+    except ValueError as error:
+        reason = str(error)
+    if not copy.is_file():
+        if not path.exists():
+            return {}
+        raise ValueError(f"{reason} It has no copy, so take another output folder.")
+    found = _checked(copy)
+    if say:
+        logging.warning("%s Its copy is taken, %s.", reason, copy)
+    return found
+
+
+def _checked(path):
+    """The plan in a file, refused where mas.prepare cannot have written it."""
+    known = records.read_sealed(path)
+    names, count = known.get("videos"), known.get("videos_per_shard", 64)
+    right = isinstance(known.get("settings"), dict) and type(count) is int and count > 0
+    if not right or not isinstance(names, list) or not all(map(_is_id, names)):
+        wrong = [name for name in names if not _is_id(name)] if isinstance(names, list) else []
+        shown = repr(wrong[0])[:100] if wrong else "other values"
+        raise ValueError(f"{path} must be as mas.prepare wrote it. Received: {shown}.")
+    return known
+
+
+def _is_id(name):
+    """Whether a name is that of a video, which never leads out of the data set."""
+    parts = name.split("/") if isinstance(name, str) else [".."]
+    return not {"", ".", ".."} & set(parts) and "\0" not in name
 
 
 def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[str], int, Storage]:
@@ -160,28 +198,26 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
         ValueError: the folder holds something else or was begun with other settings; or, in form
             `folders`, one video's id is a folder of others.
     """
-    path = root / PLAN
-    settings = storage.recorded()
-    known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
-    if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if storage.flow_size == AUTO:
-            settings["flow_size"] = known["settings"].get("flow_size")
-    elif {entry.name for entry in root.iterdir()} - {locks.NAME, PLAN + ".tmp"}:
-        raise ValueError(
-            "output must be a new or empty folder, or one that mas.prepare began. "
-            f"Received: {root}, which holds other files."
-        )
+    settings, known = storage.recorded(), _read(root)
+    if not known:
+        others = {entry.name for entry in root.iterdir()} - {locks.NAME}
+        if not all(name.startswith(PLAN) and name.endswith(".tmp") for name in others):
+            raise ValueError(
+                "output must be a new or empty folder, or one that mas.prepare began. "
+                f"Received: {root}, which holds other files."
+            )
+        known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
+    elif storage.flow_size == AUTO:
+        settings["flow_size"] = known["settings"].get("flow_size")
     _refuse_changes(root, known["settings"], settings)
     there = set(known["videos"])
     plan = known["videos"] + [name for name in videos if name not in there]
     if storage.form == "folders":
         _refuse_nested(plan)
     per_shard = known.get("videos_per_shard", 64)  # what it was before it was recorded
-    text = json.dumps({**known, "videos_per_shard": per_shard, "videos": plan}, indent=1)
-    temporary = root / (PLAN + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    known = records.seal({**known, "videos_per_shard": per_shard, "videos": plan})
+    for name in (PLAN, COPY):
+        files.write(root / name, json.dumps(known, indent=1))
     size = settings.get("flow_size") or STORED
     return plan, per_shard, dataclasses.replace(storage, flow_size=size)
 

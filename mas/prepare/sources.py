@@ -16,7 +16,9 @@ import os
 import pathlib
 import posixpath
 
-from mas import files, lists
+from absl import logging
+
+from mas import files, lists, records
 
 SOURCES = "sources.csv"
 FIELDS = ("video", "file", "bytes", "changed")
@@ -123,6 +125,9 @@ def read(root):
     path = pathlib.Path(root, SOURCES)
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.reader(file))
+    try:
+        rows = records.read_table(path)
+    except ValueError as error:  # what changed since is not noticed then
+        logging.warning("%s", error)
+        return {}
     return {row[0]: tuple(row[1:]) for row in rows[1:] if len(row) == len(FIELDS)}

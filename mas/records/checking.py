@@ -78,7 +78,7 @@ def check_data(data: PathLike, progress: bool = False) -> Checked:
         )
     faults = [Fault(line) for line in _tables(root)]
     known = _known(root)
-    collected = Faults(root, True, quiet=True)
+    collected = Faults(root, True, words="")
     opened: Shards | Folders
     if known.get("form") == "shards":
         opened = Shards(root, True, collected, known)

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from mas import flow
+from mas import files, flow
 from mas.files import PathLike
 from mas.records.layout import (
     DESCRIPTION,
@@ -41,12 +41,7 @@ def read_sealed(path: PathLike) -> dict[str, Any]:
         ValueError: it is not what was written; names the file.
         OSError: it cannot be read.
     """
-    try:
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON. Received: {_short(error)}.") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must be a JSON object. Received: {_short(found)}.")
+    found = files.read_json(path)
     known = found.pop(SEAL, None)
     if known is not None and known != _checksum(found):
         raise ValueError(
@@ -125,15 +120,15 @@ def settings(data: Any) -> dict[str, Any]:
 class Faults:
     """What a data set lacks, found as it is opened."""
 
-    def __init__(self, root: pathlib.Path, allowed: bool, quiet: bool = False):
+    def __init__(self, root: pathlib.Path, allowed: bool, words: str = "Left out"):
         """Begins without any.
 
         Args:
             root: folder of the data set.
             allowed: whether to go on without what is at fault.
-            quiet: whether nothing is said of it then.
+            words: what is said of it then; "" says nothing.
         """
-        self._root, self._allowed, self._quiet = root, allowed, quiet
+        self._root, self._allowed, self._words = root, allowed, words
         self.found: dict[str, str] = {}  # {path: the fault, in a line}
 
     def add(self, path: pathlib.Path, reason: str) -> None:
@@ -174,9 +169,9 @@ class Faults:
                 f"{lines[0]}{more} Prepare the same videos again, or take what is there with "
                 "allow_missing."
             )
-        if not self._quiet:
-            for line in lines[:MOST_NAMED]:
-                logging.warning("Left out: %s", line)
-            if len(lines) > MOST_NAMED:
-                logging.warning("Left out: %d more of %s.", len(lines) - MOST_NAMED, self._root)
+        for line in lines[:MOST_NAMED] if self._words else ():
+            logging.warning("%s: %s", self._words, line)
+        if self._words and len(lines) > MOST_NAMED:
+            left = len(lines) - MOST_NAMED
+            logging.warning("%s: %d more of %s.", self._words, left, self._root)
         return dict(self.found)

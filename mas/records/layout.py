@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import pathlib
 import re
@@ -145,11 +144,7 @@ def read_table(path):
     Raises:
         ValueError: it is no csv file; names it.
     """
-    try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return list(csv.reader(file))
-    except csv.Error as error:
-        raise ValueError(f"{path}: expected a csv file. Received: {error}.") from None
+    return files.read_csv(path, errors="surrogateescape")
 
 
 def read_failures(

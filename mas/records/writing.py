@@ -122,7 +122,12 @@ def restore_indices(data: PathLike) -> None:
                 continue
             except ValueError as error:
                 logging.warning("%s It is made again from the shard.", error)
-        write_index(index, _whole_rows(shard))
+        rows = _whole_rows(shard)
+        if rows:
+            write_index(index, rows)
+        else:
+            remove(index)
+            remove(shard)
 
 
 def _whole_rows(shard):
@@ -202,7 +207,7 @@ def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
     shutil.rmtree(places["rgb"] / video, ignore_errors=True)
     for part in ("u", "v", sums.FOLDER, "rgb"):
         staged, place = pathlib.Path(folder, part), places[part] / video
-        remove(place)
+        shutil.rmtree(place, ignore_errors=True)
         if staged.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(staged, place)

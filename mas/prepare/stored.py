@@ -1,0 +1,74 @@
+"""What a data set holds already, and what of it is damaged and must be prepared again."""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+from collections.abc import Collection, Iterable
+
+from absl import logging
+
+from mas import lists, records
+from mas.prepare.plan import Storage
+
+MOST_NAMED = 10  # faults
+
+
+def opened(root: pathlib.Path, storage: Storage) -> records.Shards | records.Folders:
+    """The data set as it is there: without the videos at fault, which a warning names."""
+    faults = records.Faults(root, True, words="Damaged")
+    reader = records.Shards if storage.form == "shards" else records.Folders
+    return reader(root, True, faults, storage.recorded())
+
+
+def damaged(data: records.Shards | records.Folders, progress: bool) -> set[str]:
+    """Ids of videos that are not as they were written, found by reading all of them."""
+    found: dict[str, str] = {}
+    for _, faults in records.read_through(data, progress):
+        for fault in faults:
+            found.setdefault(fault.video, fault.line)
+    return _named(found)
+
+
+def damaged_beside(root: pathlib.Path, numbers: Iterable[int]) -> set[str]:
+    """The same of some shards, which are about to be written again."""
+    found: dict[str, str] = {}
+    for number in numbers:
+        found.update(records.read_shard(root, number)[1])
+    return _named(found)
+
+
+def _named(found: dict[str, str]) -> set[str]:
+    for line in list(found.values())[:MOST_NAMED]:
+        logging.warning("%s", line)
+    if found:
+        videos = lists.counted(len(found), "damaged video")
+        logging.warning("%s: prepared again, if this call names their files.", videos)
+    return set(found)
+
+
+def staged(paths: Collection[pathlib.Path]) -> set[pathlib.Path]:
+    """Those of the files of `records.stage` that are there and whole; others are removed."""
+    found = set()
+    for path in paths:
+        try:
+            with zipfile.ZipFile(path) as file:
+                whole = file.testzip() is None
+        except FileNotFoundError:
+            continue
+        except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+            whole = False
+        if whole:
+            found.add(path)
+        else:
+            logging.warning("%s is damaged; its video is prepared again.", path)
+            path.unlink()
+    return found
+
+
+def table(data: records.Shards | records.Folders) -> dict:
+    """What dataset.json says of the images: whether all have checksums, and of which shards."""
+    found: dict[str, object] = {"checksums": data.verified}
+    if isinstance(data, records.Shards):
+        found["shards"] = {shard.stem: len(rows) for shard, rows in data.rows().items()}
+    return found
