@@ -10,8 +10,8 @@ from typing import Any
 
 from absl import logging
 
-from mas import accuracy, cli, evaluate, features, lists, networks
-from mas.cli import recipes
+from mas import accuracy, cli, evaluate, features, lists, networks, records
+from mas.cli import recipes, training
 from mas.cli.flags import Flags, UsageError
 from mas.cli.kinds import split_kind
 from mas.evaluate import pairs, report
@@ -118,6 +118,7 @@ def flags(name: str) -> Flags:
     found = Flags(f"mas evaluate {name}", kind.summary, kind.usage, recipes.path)
     found.option("model", None, "Run folder, or .keras file.", group="network and data")
     found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
+    training.define_missing(found, "network and data")
     for flag, help in kind.lists.items():
         found.option(flag, None, help, group="network and data")
     if name == "similarity":
@@ -215,7 +216,10 @@ def _inputs(name, given):
     given.require("model", "data")
     networks.file(given.model, "model")
     columns = given.columns if "columns" in given.defined else "video,label"
-    made = Inputs(given.model, given.data, _sampling(name, given), columns=columns)
+    data = given.data
+    if given.allow_missing:
+        data = records.open_data(data, features.modality_of(given.model)[0] == "flow", True)
+    made = Inputs(given.model, data, _sampling(name, given), columns=columns)
     for path in paths:
         if not is_features(path):
             lists.entries_of(path, columns, made.data.videos)

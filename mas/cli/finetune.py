@@ -57,7 +57,8 @@ def run(arguments: list[str]) -> int:
     given.parse(arguments)
     given.require("train_list", "test_list")
     network, clip = _inherited(given)
-    data = training.open_data(given.data, (network.modality if network else "rgb",))
+    inputs = (network.modality if network else "rgb",)
+    data = training.open_data(given.data, inputs, given.allow_missing)
 
     cli.load_frameworks()
     from mas.training import finetune

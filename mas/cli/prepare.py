@@ -7,6 +7,7 @@ import os
 from absl import logging
 
 from mas import cli, cluster, lists, prepare, records
+from mas.checks import refuse
 from mas.cli.flags import Flags
 from mas.forms import INTEGER
 
@@ -52,14 +53,26 @@ def flags() -> Flags:
         "Of the Ray cluster: auto or HOST:PORT; by default one is started on this machine.",
         group="run",
     )
+    found.option(
+        "check",
+        False,
+        "Only read what --output holds, all of it, against its checksums; nothing is written.",
+        group="run",
+    )
     found.option("allow_failures", False, "Exit with 0 although videos failed.", group="run")
     return found
 
 
 def run(arguments: list[str]) -> int:
-    """Prepares what the arguments say; returns the exit status: 1 if videos failed."""
+    """Prepares what the arguments say, or checks it.
+
+    Returns:
+        The exit status: 1 if videos failed, 2 if --check found something.
+    """
     given = flags()
     given.parse(arguments)
+    if given.check:
+        return _check(given)
     given.require("videos", "output")
     lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
     if given.engine == "ray":
@@ -86,6 +99,25 @@ def run(arguments: list[str]) -> int:
     if data.videos:
         logging.info("Next: mas train%s --data=%s", _training(data), given.output)
     return 1 if data.failures and not given.allow_failures else 0
+
+
+def _check(given):
+    """Names what is not as it was written; the exit status."""
+    given.require("output")
+    if not os.path.isdir(given.output):
+        refuse("output", "a prepared data set", given.output)
+    cli.load_frameworks()
+    found = records.check_data(given.output, progress=True)
+    read = f"{lists.counted(found.videos, 'video')}, {lists.counted(found.images, 'image')}"
+    for fault in found.faults[:MOST_NAMED]:
+        logging.error("%s", fault.line)
+    if found.faults:
+        faults = lists.counted(len(found.faults), "fault")
+        logging.error("%s: %s; read were %s.", given.output, faults, read)
+        return cli.FAILED
+    how = "all as they were written" if found.checksums else "which decode; some have no checksums"
+    logging.info("%s holds %s, %s.", given.output, read, how)
+    return 0
 
 
 def _training(data):

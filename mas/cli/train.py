@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
     data, videos = given.data, given.list
     if given.sample:
         data, videos = _make_sample(given, task)
-    data = training.open_data(data, task.inputs)
+    data = training.open_data(data, task.inputs, given.allow_missing)
     return _train(given, task, data, videos)
 
 

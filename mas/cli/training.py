@@ -40,6 +40,7 @@ def define_data(flags: Flags) -> None:
         "Folder that mas prepare wrote, or of video files; those have no flow.",
         group="data",
     )
+    define_missing(flags)
     flags.option(
         "columns",
         NAMES,
@@ -49,14 +50,20 @@ def define_data(flags: Flags) -> None:
     )
 
 
-def open_data(path: str | None, inputs=("rgb",)):
+def define_missing(flags: Flags, group: str = "data") -> None:
+    """The flag that takes data of which a part is missing or damaged."""
+    words = "Use what is there of data that lack files, or have others than were written."
+    flags.option("allow_missing", False, words, group=group, advanced=True)
+
+
+def open_data(path: str | None, inputs=("rgb",), allow_missing: bool = False):
     """The data set of --data, for what a task decodes."""
     if not path:
         raise UsageError(
             "--data must be a folder that mas prepare wrote, or one of video files for tasks "
             "without flow. Received: none."
         )
-    return records.open_data(path, "flow" in inputs)
+    return records.open_data(path, "flow" in inputs, allow_missing)
 
 
 def callbacks(flags: Flags) -> list:

@@ -93,6 +93,8 @@ def _own_flags(name, arguments):
     for flag in (*kind.needed, *kind.optional):
         group, default, help, known = _OPTIONS[flag]
         found.option(flag, default, help, group=group, **known)
+    if "data" in kind.needed:
+        training.define_missing(found)
     found.add(Clip, "clip", skip=[n for n in Clip.options() if n not in kind.clip])
     if kind.task:
         _add_task(found, arguments)
@@ -131,7 +133,7 @@ def _moves(given):
 
 def _open(given, flow=False):
     """The data set; what decodes its clips is loaded once it is known to be there."""
-    data = records.open_data(given.data, flow)
+    data = records.open_data(given.data, flow, given.allow_missing)
     cli.load_frameworks()
     return data
 
@@ -171,7 +173,7 @@ def _draw_attention(given):
     backbone = networks.network(given.model)
     seen = "flow" if backbone.input_shape[-1] == 2 else "rgb"
     if seen == "flow":
-        data = records.open_data(given.data, flow=True)
+        data = records.open_data(given.data, True, given.allow_missing)
     clip, title = _read(given, data, **settings.values())
     heat = visualize.attention(backbone, clip[seen])
     shown = (clip["rgb"], heat, clip.get("flow"))
@@ -192,7 +194,7 @@ def _draw_views(given):
 
 def _draw_retrieval(given):
     queries = visualize.read_neighbours(given.neighbours)
-    data = records.open_data(given.data)
+    data = records.open_data(given.data, allow_missing=given.allow_missing)
     highest = max(row.label for query in queries for row in (query, *query.found))
     names = _class_names(given, given.neighbours, highest)
     shown = retrieval.spread(queries, given.most or retrieval.MOST_QUERIES)
