@@ -20,6 +20,7 @@ GROUPS = {
     "Plan: `mas.Plan`": {"": settings.Plan},
     "Pretext tasks: `mas.tasks`, `mas train --task=TASK`": tasks.TASKS,
     "Classification: `mas.tasks.Classify`, `mas finetune`": {"": tasks.Classify},
+    "Test of a classifier: `mas.finetune`, `mas finetune`": {"": settings.Test},
     "Stored data: `mas.prepare_videos`, `mas prepare`": {"": prepare.Storage},
     "Sampling of features: `mas.features.Sampling`, `mas evaluate`": {"": features.Sampling},
     "Protocols: `mas.evaluate`, `mas evaluate KIND`": evaluate.PROTOCOLS,

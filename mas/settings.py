@@ -11,6 +11,7 @@ MODALITIES = ("rgb", "flow")
 PRESETS = ("bgr255", "rgb", "standard")
 HEADS = ("auto", "fc", "pooled", "convolved")
 SAMPLINGS = ("auto", "consecutive", "anywhere")
+WINDOWS = ("even", "first", "random")
 LAST_BATCHES = ("drop", "keep")
 DECAYS = ("fc", "weights", "all")
 STRATEGIES = ("auto", "mirrored", "none")
@@ -169,3 +170,27 @@ class Plan(Settings):
     checkpoint_every: int = option(
         1000, "Steps between checkpoints.", least=1, free=True, advanced=True
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Test(Settings):
+    """How a classifier is tested on whole videos."""
+
+    test_clips: int = option(
+        0,
+        "Clips of a video in the test; 0: all non-overlapping ones.",
+        least=0,
+    )
+    test_windows: str = option(
+        "even",
+        "Where the test's clips lie: even, from the first frame to the last; first, every tenth "
+        "frame from the first on (VTDL's released test: two clips); random (DSM's: one clip).",
+        choices=WINDOWS,
+        advanced=True,
+    )
+
+    def __post_init__(self):
+        """Refuses windows of no number of clips."""
+        super().__post_init__()
+        if not self.test_clips and self.test_windows != "even":
+            refuse("test_windows", "even with test_clips=0", self.test_windows)

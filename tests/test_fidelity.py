@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from evaluating import write_run
 
-from mas import backbones, clips, features, files, lists, records, statistics, tasks
+from mas import backbones, clips, features, files, lists, records, statistics, tasks, training
 from mas.evaluate import report
 from mas.evaluate.inputs import Inputs
 from mas.features import extraction
@@ -108,20 +108,20 @@ def test_labels_in_other_scales(frames):
         scale: bound(tasks.Statistics(scale=scale), frames)
         for scale in ("numbers", "sixteen", "bins")
     }
-    found = {scale: each._scaled("motion", labels) for scale, each in task.items()}
+    found = {scale: each.scaled("motion", labels) for scale, each in task.items()}
     assert all(values.dtype == np.float32 for values in found.values())
     np.testing.assert_array_equal(found["numbers"], labels)
     np.testing.assert_array_equal(found["sixteen"], [*labels[:12], 15, 1])
     bins = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, frames - 1, frames - 1]
     np.testing.assert_allclose(found["bins"], labels / np.array(bins), rtol=1e-6)
     appearance = np.array([16, 8, 1, 1, 4, 8, 1, 1, 8, 8, 1, 1, 8], np.int32)
-    found = task["bins"]._scaled("appearance", appearance)
+    found = task["bins"].scaled("appearance", appearance)
     bins = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 8]
     np.testing.assert_allclose(found, appearance / np.array(bins), rtol=1e-6)
-    np.testing.assert_array_equal(task["sixteen"]._scaled("appearance", appearance), appearance)
+    np.testing.assert_array_equal(task["sixteen"].scaled("appearance", appearance), appearance)
 
 
-def test_targets_come_scaled():
+def test_targets_comescaled():
     task = bound(tasks.Statistics(scale="bins"), 5, 16)
     flow = np.random.default_rng(0).normal(0, 1, (4, 16, 16, 2)).astype(np.float32)
     rgb = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
@@ -288,3 +288,23 @@ def test_similarity_and_scenes_take_pool5_unless_told_otherwise(tuned):
         assert made.settings(features.Sampling())["sampling"]["pooling"] == pooling
         told = Inputs(tuned, None, features.Sampling(pooling="fc6"), overlapping=overlapping)
         assert told.sampling.pooling == "fc6"
+
+
+# ---- the released tests --------------------------------------------------------------------------
+
+
+def test_windows_of_the_released_tests(data):
+    """VTDL: two windows, 10 frames apart, where they fit. DSM: one, anywhere; here from a seed."""
+    two = clips.examples(data, [lists.Entry("left/left_01", 0)], 8, "first", 2)
+    assert two.starts.tolist() == [0, 10]  # of 18 frames
+    assert clips.examples(data, [lists.Entry("left/left_01", 0)], 9, "first", 2).starts == [0]
+    assert clips.examples(data, [lists.Entry("left/left_01", 0)], 20, "first", 2).starts == [0]
+    drawn = clips.examples(data, None, 8, "drawn", 3)
+    assert set(drawn.starts) == {clips.ANYWHERE} and len(drawn) == 3 * len(data.videos)
+    task = bound(tasks.Classify(3, unused=1), 8).testing()
+    geometry = clips.Geometry((44, 32), 32, random=False)
+    found = [clips.Reader(data, drawn, task, geometry, s, shuffle=False) for s in (0, 0, 1)]
+    first, again, other = (seen(each.once(12)) for each in found)
+    assert first == again != other
+    with pytest.raises(ValueError, match="test_windows.*even with test_clips=0.*'first'"):
+        training.Test(0, "first")

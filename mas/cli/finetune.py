@@ -5,7 +5,7 @@ from __future__ import annotations
 from mas import cli, networks, tasks
 from mas.cli import recipes, training
 from mas.cli.flags import Flags
-from mas.settings import Clip, Network, Optimisation, Plan
+from mas.settings import Clip, Network, Optimisation, Plan, Test
 
 SUMMARY = (
     "Trains a classifier on a pre-trained network, or from scratch without --init, and tests it on "
@@ -39,13 +39,7 @@ def flags() -> Flags:
         alias="model",
     )
     found.add(tasks.Classify, "classifier", skip=tasks.Classify.derived)
-    found.option(
-        "test_clips",
-        0,
-        "Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.",
-        group="classifier",
-        least=0,
-    )
+    found.add(Test, "classifier")
     found.add(Network, "network and clip")
     training.define(found)
     return found
@@ -75,6 +69,7 @@ def run(arguments: list[str]) -> int:
         optimisation=given.make(Optimisation),
         plan=given.make(Plan),
         test_clips=given.test_clips,
+        test_windows=given.test_windows,
         columns=given.columns,
         run=given.run or f"runs/finetune_{network.backbone if network else 'own'}",
         seed=given.seed,

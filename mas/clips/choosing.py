@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from absl import logging
 
+WINDOW = 10  # frames from one clip to the next in VTDL's released test
 ANYWHERE = -1  # start of an example whose frames the task draws
 
 
@@ -38,8 +39,10 @@ def examples(data, entries, frames, how, count=10, least=1, step=None):
         how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
             "overlapping", the same, but each begins half a clip (frames // 2) after the one before;
             "anywhere", one clip a video in each epoch, its frames drawn by the task; or
-            "uniform", `count` clips a video, evenly spaced from its first frame to its last.
-        count: of uniform clips.
+            "uniform", `count` clips a video, evenly spaced from its first frame to its last; or
+            "first", up to `count`, one every ten frames from the first on; or "drawn", `count`,
+            the frames of each drawn by the task.
+        count: of uniform, first or drawn clips.
         step: frames from the start of one consecutive clip to that of the next; None: `frames`.
         least: frames that a video must have for "anywhere" and "uniform", where one that is
             shorter than a clip may begin again; a task's `least`.
@@ -63,7 +66,7 @@ def examples(data, entries, frames, how, count=10, least=1, step=None):
             starts = [start] if start + frames <= length else []
         else:
             # Also a video that cannot be read has no frames.
-            size = count if how == "uniform" else step or frames
+            size = count if how in COUNTED else step or frames
             starts = SAMPLINGS[how](length, frames, size) if length >= least else []
         found += [(number, first, label) for first in starts]
         if not len(starts):
@@ -85,4 +88,9 @@ SAMPLINGS = {
     "uniform": lambda length, frames, count: (
         np.linspace(0, max(0, length - frames), count).round().astype(int)
     ),
+    "first": lambda length, frames, count: range(
+        0, max(1, min(length - frames + 1, count * WINDOW)), WINDOW
+    ),
+    "drawn": lambda length, frames, count: [ANYWHERE] * count,
 }
+COUNTED = ("uniform", "first", "drawn")

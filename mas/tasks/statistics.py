@@ -141,15 +141,15 @@ class Statistics(Task):
 
     def _motion(self, flow):
         choice = (self.patterns, self.global_labels, self.frames - 1)
-        return self._scaled("motion", statistics.motion(flow.numpy(), *choice))
+        return self.scaled("motion", statistics.motion(flow.numpy(), *choice))
 
     def _appearance(self, rgb):
         labels = statistics.appearance(
             rgb.numpy(), self.patterns, self.global_labels, colour=self.colour
         )
-        return self._scaled("appearance", labels)
+        return self.scaled("appearance", labels)
 
-    def _scaled(self, branch, labels):
+    def scaled(self, branch, labels):
         """Labels as they are regressed, float32; 0, no motion, stays 0 among `bins`."""
         labels = labels.astype(np.float32)
         if self.scale == "bins":

@@ -11,23 +11,14 @@ import keras
 from absl import logging
 
 from mas import accuracy, checks, clips, lists, networks, records, tasks
-from mas.checks import Settings, instance, option, refuse
-from mas.settings import Clip, Network, Optimisation, Plan
+from mas.checks import instance, refuse
+from mas.settings import Clip, Network, Optimisation, Plan, Test
 from mas.training import distribution, engine, testing
 from mas.training.engine import Experiment
 from mas.training.pretraining import Videos, examples_of
 from mas.training.runs import Run
 
-
-@dataclasses.dataclass(frozen=True)
-class Test(Settings):
-    """How a classifier is tested on whole videos."""
-
-    test_clips: int = option(
-        0,
-        "Clips of a video in the test, evenly spaced; 0: all non-overlapping ones.",
-        least=0,
-    )
+WINDOWS = {"even": "uniform", "first": "first", "random": "drawn"}  # as `clips.examples` has them
 
 
 def finetune(
@@ -43,6 +34,7 @@ def finetune(
     optimisation: Optimisation | None = None,
     plan: Plan | None = None,
     test_clips: int = 0,
+    test_windows: str = "even",
     columns: str = "video,label",
     run: str | os.PathLike | None = None,
     seed: int = 0,
@@ -66,7 +58,9 @@ def finetune(
         clip: settings; by default those of the source.
         optimisation: settings.
         plan: settings. A batch larger than an epoch is cut to it.
-        test_clips: clips of a video in the test, evenly spaced; 0: all non-overlapping ones.
+        test_clips: clips of a video in the test; 0: all non-overlapping ones.
+        test_windows: where they lie: "even", "first" or "random", as `mas finetune --helpfull`
+            says.
         columns: of the lists, or the name of a preset.
         run: folder to write, or to resume; a temporary one by default.
         seed: of weights, order and augmentation.
@@ -82,7 +76,7 @@ def finetune(
         FloatingPointError: the loss is no longer finite.
     """
     settings, own_clip, own = _resolve(source, network, clip, run)
-    plan, tested = instance("plan", plan, Plan), Test(test_clips)
+    plan, tested = instance("plan", plan, Plan), Test(test_clips, test_windows)
     chosen = instance("task", task, tasks.Classify)
     engine.check_call(seed, restart, callbacks)
     chosen.bound(own_clip, settings).check()
@@ -119,7 +113,7 @@ def finetune(
     with folder:
         made = engine.train(experiment, reader, strategy, folder, callbacks)
         if distribution.is_chief(strategy):
-            _test(experiment, data, sides[1], made[1], test_clips, folder)
+            _test(experiment, data, sides[1], made[1], tested, folder)
     return Run(folder.path, made, temporary)
 
 
@@ -180,10 +174,11 @@ def _warn_of_lists(train, test, names):
         logging.warning(message, count, first.video, first.label, names[first.label])
 
 
-def _test(experiment, data, entries, model, count, folder):
+def _test(experiment, data, entries, model, tested, folder):
     """Scores the clips of each test video; their mean decides."""
     task = experiment.task.testing()
-    how = "uniform" if count else "consecutive"
+    count = tested.test_clips
+    how = WINDOWS[tested.test_windows] if count else "consecutive"
     examples = clips.examples(data, entries, task.frames, how, count, least=task.least)
     reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
     plan, names = experiment.plan, experiment.facts["classes"]
