@@ -1,6 +1,7 @@
 """What preparing videos costs beside their optical flow, and how much all cores do.
 
     python benchmarks/prepare.py --videos=FILE_OR_FOLDER [--frames=50] [--size=171x128]
+        [--flow=tvl1] [--flow_size=auto]
 
 Prepares each video as a worker of `mas.prepare` does, in this process and on one core, and prints
 milliseconds of processor time a frame: of the flow itself, of decoding, resizing and JPEG encoding,
@@ -41,6 +42,7 @@ _VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of them.", 
 _FRAMES = flags.DEFINE_integer("frames", 50, "At most so many frames of each video.", 2)
 _SIZE = flags.DEFINE_string("size", "171x128", "Stored WIDTHxHEIGHT in pixels, or `keep`.")
 _FLOW = flags.DEFINE_enum("flow", "tvl1", flow.METHODS, "Optical flow method.")
+_FLOW_SIZE = flags.DEFINE_string("flow_size", "auto", "WIDTHxHEIGHT of flow, `stored` or `auto`.")
 
 
 @dataclasses.dataclass
@@ -153,8 +155,11 @@ def main(argv):
     cv2.setNumThreads(1)
     root = pathlib.Path(_VIDEOS.value)
     paths = [root] if root.is_file() else [*prepare.find_videos(root).values()]
-    storage = prepare.Storage(size=_SIZE.value, flow=_FLOW.value, min_frames=2)
-    print(f"Milliseconds a frame, {_FLOW.value}, {_SIZE.value}, OpenCV {cv2.__version__}")
+    storage = prepare.Storage(
+        size=_SIZE.value, flow=_FLOW.value, flow_size=_FLOW_SIZE.value, min_frames=2
+    )
+    sizes = f"{_SIZE.value}, flow_size={_FLOW_SIZE.value}"
+    print(f"Milliseconds a frame, {_FLOW.value}, {sizes}, OpenCV {cv2.__version__}")
     print(f"{'frames':>7s}{'flow':>14s}{'decode+encode':>14s}{'store':>14s}{'others':>11s}")
     total = Cost()
     with tempfile.TemporaryDirectory() as folder:
