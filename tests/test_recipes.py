@@ -318,3 +318,14 @@ def test_a_recipe_runs(name, small, monkeypatch, tmp_path):
     else:
         assert {"backbone.keras", "model.keras", "metrics.csv"} <= written
         assert ("scores.csv" in written) == name.startswith("finetune")
+
+
+def test_the_tables_of_the_papers_name_recipes_and_their_numbers():
+    """Each published number stands in docs/papers.md; each recipe of a paper is named there."""
+    text = (recipes.folder().parent / "docs" / "papers.md").read_text("utf-8")
+    named = {word.split()[0] for word in re.findall(r"`([a-z]+_[^`]+)`", text)}
+    published = {name for name in FILES if name in PUBLISHED}
+    assert published == named
+    for name, numbers in ACCURACIES.items():
+        missing = [n for n in numbers.split() if not re.search(rf"\| {re.escape(n)} \|", text)]
+        assert not missing, f"{name}: {missing}"

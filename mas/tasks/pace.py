@@ -8,15 +8,16 @@ A video may be too short for the fastest clips. `loop` says what happens then:
 
     restrict   nothing: such videos are left out, at all paces alike. Leaving out a pace where it
                does not fit would give the label away, as short videos would have slow paces alone.
-    bounce     the clip plays back from the video's last frame. Videos that are long enough are
-               sampled as by `restrict`.
+    bounce     the clip plays back from the video's last frame. Videos that are long enough for
+               every pace are sampled as by `restrict`, without a turn. In shorter ones turns tell
+               the pace, as jumps do under `wrap`: no policy keeps all videos and tells nothing.
     wrap       the clip begins again at the video's first frame, and may start anywhere, in long
                videos as in short ones: the authors' code.
 
-A jump from the last frame to the first is the likelier the faster the clip: under `wrap`, counting
-the jumps tells the pace without a look at the motion. Of the clips of T frames from a video of n
-frames, min(1, pace * (T - 1) / n) have a jump. Measured over the list of UCF101 that the authors
-ship, in percent:
+A jump from the last frame to the first, or a turn, is the likelier the faster the clip: counting
+them tells the pace without a look at the motion. Under `wrap`, of the clips of T frames from a
+video of n frames, min(1, pace * (T - 1) / n) have a jump. Measured over the list of UCF101 that the
+authors ship, in percent:
 
     clip of   pace 1   pace 2   pace 3   pace 4
     16            13       22       35       47      wrap
@@ -92,7 +93,8 @@ class Pace(Task):
     loop: str = option(
         "restrict",
         "Where a video is too short for its fastest clip: restrict leaves it out, bounce plays it "
-        "backwards from its end, wrap starts it again (the authors' code).",
+        "backwards from its end, wrap starts it again (the authors' code). Turns and jumps come "
+        "with fast clips, and can tell the pace.",
         choices=tuple(walks.LOOPS),
     )
     jitter: bool = option(True, "Change colours at random in training.")
@@ -159,7 +161,7 @@ class Pace(Task):
         if start is None:
             start = self._start(length, pace, rng)
         elif self.loop == "bounce" and length >= self._longest:
-            start = min(start, length - self._longest)  # turns would tell the pace
+            start = min(start, length - self._longest)  # no turn where none is needed
         frames = walks.indices(self.frames, pace, start, length, self.loop)
         return frames, np.array(label, np.int32)
 
