@@ -115,6 +115,7 @@ class DSM(Disturbed, MoCo):
     negative: str = views.negative("intra")
 
     name = "dsm"
+    passes = views.Views.passes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +144,7 @@ class DSMTriplet(Disturbed):
     )
 
     name = "dsm_triplet"
+    passes = (views.POSITIVE, views.NEGATIVE, views.ANCHOR)  # the authors' code
 
     def __post_init__(self):
         """Refuses a loss of nothing."""
@@ -158,7 +160,7 @@ class DSMTriplet(Disturbed):
 
     def encoders(self, model):
         """The one network, on each view for itself."""
-        return EachView(model)
+        return EachView(model, self.passes)
 
     def losses(self):
         """The two terms, those of weight 0 left out."""

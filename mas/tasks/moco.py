@@ -64,6 +64,7 @@ class MoCo(views.Views):
     )
 
     name = "moco"
+    passes = (views.NEGATIVE, views.ANCHOR, views.POSITIVE)  # the authors' code of DSM
 
     def check(self, batch=None):
         """Refuses a batch without negatives or too large for the queue, and a clash of options."""
@@ -92,6 +93,7 @@ class MoCo(views.Views):
             self.temperature,
             self.negative == "inter",
             self.key_norm,
+            self.passes,
         )
 
     def losses(self):

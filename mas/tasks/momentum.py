@@ -1,6 +1,7 @@
 """The query encoder, the momentum encoder and the queue of MoCo, VTDL and DSM."""
 
 from mas import lazy, losses, replicas
+from mas.tasks import views
 from mas.tasks.task import Encoders
 
 keras = lazy.module("keras")
@@ -27,8 +28,10 @@ class MomentumEncoder(Encoders):
         temperature: of the logits, above 0.
         inter: whether an example's negative is the one that came with another example.
         key_norm: "batch": the key encoder normalises by its batch, as the query encoder does.
-            "initial": by mean 0 and variance 1, as it was made: the MoCo baseline in the authors'
-            code of DSM, whose key encoder is in test mode and never gets statistics.
+            "initial": by mean 0 and variance 1, whatever statistics the query encoder starts with:
+            the MoCo baseline in the authors' code of DSM, whose key encoder is in test mode and
+            never gets statistics.
+        passes: numbers of the views, in the order in which the encoders see them.
 
     Attributes:
         queue: tf.Variable float32 (K, D), rows of length 1: at the start uniform in a cube, as
@@ -38,17 +41,28 @@ class MomentumEncoder(Encoders):
     """
 
     def __init__(
-        self, model, queue, momentum=0.999, temperature=0.07, inter=False, key_norm="batch"
+        self,
+        model,
+        queue,
+        momentum=0.999,
+        temperature=0.07,
+        inter=False,
+        key_norm="batch",
+        passes=views.Views.passes,
     ):
         """See the class."""
         super().__init__(model)
         self.momentum, self.temperature = momentum, temperature
-        self.inter, self.key_norm = inter, key_norm
+        self.inter, self.key_norm, self.passes = inter, key_norm, passes
         self.key_model = model
         if momentum:
             self.key_model = keras.models.clone_model(model)
             for copy, variable in zip(self.key_model.variables, model.variables, strict=True):
                 copy.assign(variable)
+        if key_norm == "initial":
+            for norm in _norms(self.key_model):
+                norm.moving_mean.assign(keras.ops.zeros_like(norm.moving_mean))
+                norm.moving_variance.assign(keras.ops.ones_like(norm.moving_variance))
         self.queue = tf.Variable(_start(queue, model.output["embedding"].shape[-1]), False)
         self.pointer = tf.Variable(0, False, dtype=tf.int64)
         self.log_mean = tf.Variable(-float("inf"), False)
@@ -68,14 +82,16 @@ class MomentumEncoder(Encoders):
             {"embedding": float32 (N, views, D), "logits": float32 (N, K + 1, or K + 2 with a
             negative), "log_mean": scalar of the first batch, or of this one outside training}.
         """
-        embed = self.model
-        query = embed(x[:, 0], training=training)["embedding"]
-        key = tf.stop_gradient(self._keys(x[:, 1], training))
-        views, negative = [query, key], None
-        if x.shape[1] > 2:
-            negative = embed(x[:, 2], training=training)["embedding"]
-            negative = replicas.of_another(negative) if self.inter else negative
-            views.append(negative)
+        found = {}
+        for view in (view for view in self.passes if view < x.shape[1]):
+            clips = x[:, view]
+            if view == views.POSITIVE:
+                found[view] = tf.stop_gradient(self._keys(clips, training))
+            else:
+                found[view] = self.model(clips, training=training)["embedding"]
+        if self.inter and views.NEGATIVE in found:
+            found[views.NEGATIVE] = replicas.of_another(found[views.NEGATIVE])
+        query, key, negative = map(found.get, range(3))
         queue = tf.convert_to_tensor(self.queue) if self.queue.shape[0] else replicas.others(key)
         logits = losses.queue_logits(query, key, queue, negative, self.temperature)
         log_mean = _log_mean(logits)
@@ -83,7 +99,8 @@ class MomentumEncoder(Encoders):
             log_mean = tf.where(tf.math.is_inf(self.log_mean), log_mean, self.log_mean)
             self.log_mean.assign(log_mean)
             self._enqueue(replicas.gathered(key))
-        return {"embedding": tf.stack(views, 1), "logits": logits, "log_mean": log_mean}
+        embeddings = tf.stack([found[view] for view in sorted(found)], 1)
+        return {"embedding": embeddings, "logits": logits, "log_mean": log_mean}
 
     def _keys(self, clips, training):
         """Embeddings of the positives (N, D).

@@ -229,9 +229,19 @@ class EachView(Encoders):
     """The model on one view after the other: each is a batch of its own to the batch norms.
 
     So the statistics of anchors do not depend on their negatives.
+
+    Args:
+        model: a network of single clips; its outputs are a dict.
+        passes: numbers of the views, in the order in which the model sees them.
     """
+
+    def __init__(self, model, passes):
+        """See the class."""
+        super().__init__(model)
+        self.passes = passes
 
     def __call__(self, x, training=False):
         """(N, views, T, H, W, C) -> {name: (N, views, ...)}."""
-        outputs = [self.model(x[:, view], training=training) for view in range(x.shape[1])]
-        return {name: tf.stack([each[name] for each in outputs], 1) for name in outputs[0]}
+        outputs = {view: self.model(x[:, view], training=training) for view in self.passes}
+        views = [outputs[view] for view in range(x.shape[1])]
+        return {name: tf.stack([view[name] for view in views], 1) for name in views[0]}

@@ -118,6 +118,7 @@ class Views(Task):
 
     whole = True
     sampling = "anywhere"
+    passes = (ANCHOR, POSITIVE, NEGATIVE)  # their order, which running means see
 
     @property
     def wraps(self):

@@ -45,6 +45,7 @@ class VTDL(MoCo):
     )
 
     name = "vtdl"
+    passes = views.Views.passes
 
     def changed(self, role, view, clip):
         """TCA on the anchor."""

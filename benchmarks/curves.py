@@ -1,0 +1,184 @@
+"""Replays a training curve that the authors' code recorded, and compares every recorded number.
+
+    python benchmarks/curves.py --golden=FILE
+
+FILE (JSON) is one of shared/golden/training; its README says what the keys mean. `inputs.py` (in
+the folder above) makes the weights, `inputs_training.py` (beside FILE) clips, targets and queue.
+
+Nothing is restated here: the settings are the flags of a recipe, over which the file's own settings
+are typed; task, heads, encoders, losses, optimiser and step are those of `mas train` and
+`mas finetune`. What is set from outside are clips, targets, weights and queue at the start.
+
+How a difference is counted, a ours and b recorded, each number on its own: |a - b| / |b|. Running
+variances are left out: PyTorch keeps the unbiased one, Keras the biased one. `TOLERANCES` says
+which differences decide the exit status: 0 within all of them, else 1; the others are printed.
+
+Arithmetic is float32, without TensorFloat-32 and XLA.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from mas.convert import names
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from recorded import Replay, command, method, place_of, read_golden  # noqa: E402
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """What of a file must agree, and how well.
+
+    Float32 has a floor of its own. Where rounding moves one activation across 0, a ReLU lets its
+    gradient through or not: on R3D-18 that changed the first gradients by 2e-2 (weights moved by
+    1e-7), and at the recipes' rates every later loss.
+
+    Attributes:
+        losses: largest relative difference of the first steps' losses, one by one; of all further
+            ones the last, unless `chaotic`.
+        chaotic: what follows those steps is chaos in float32, and so are weights and queue.
+        kernels: of the change norms of kernels, those of the key network too.
+        means: of those of running means, which see the order of the forward passes.
+        queue: of the queue's numbers, over the largest one.
+    """
+
+    losses: tuple[float, ...]
+    chaotic: bool = False
+    kernels: float = np.inf
+    means: float = np.inf
+    queue: float = np.inf
+
+    def passes(self, losses):
+        """Whether the differences of a curve's losses are within it."""
+        further = len(losses) - len(self.losses)
+        allowed = [*self.losses, *[np.inf if self.chaotic else self.losses[-1]] * further]
+        return bool((losses <= allowed[: len(losses)]).all())
+
+
+def tolerance(golden):
+    """The tolerances of a file, by its kind: those of the golden files' README, in one place."""
+    which = golden["which"]
+    if which.endswith("_recipe_rate"):
+        return Tolerance((2e-4,) if "i3d" in which else (2e-4, 5e-3), chaotic=True)
+    if which.endswith("_onestep"):
+        return Tolerance((2e-4,), kernels=1.5e-2, means=1e-4, queue=1e-3)
+    if which.startswith("finetune"):
+        return Tolerance((1e-5, 1e-4, 1.5e-2), kernels=1.5e-2, means=1.5e-2)
+    if which.startswith(("sts", "pace")):
+        return Tolerance((1e-3,), kernels=2e-3, means=1e-3)
+    return Tolerance((2e-4,), kernels=1e-2, means=1e-4, queue=1e-3)
+
+
+def relative(ours, theirs):
+    """|a - b| / |b| of each number; infinite where it is none."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"what is compared must be {theirs.shape}. Received: {ours.shape}.")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(ours == theirs, 0.0, np.abs(ours - theirs) / np.abs(theirs))
+    return np.where(np.isnan(found), np.inf, found)
+
+
+def curve_differences(found, golden, optimisation):
+    """{item: difference of each step} of losses, metrics and learning rates."""
+    theirs, ours = golden["curve"], found["curve"]
+    settings = golden["settings"]
+    known = {  # recorded as: what it is here
+        "loss": lambda: ours["loss"],
+        "motion_loss": lambda: ours["motion"],
+        "weighted_appearance_loss": lambda: settings["appearance_weight"] * ours["appearance"],
+        "accuracy": lambda: ours["pace_accuracy"],
+        "top1": lambda: ours["accuracy"],
+        "logit": lambda: ours["positive_cosine"] / settings["temperature"],
+        "learning_rates": lambda: np.transpose(rates)[:, : len(theirs["learning_rates"][0])],
+    }
+    rates = ours["learning_rate"], ours["learning_rate"] * optimisation.bias_rate
+    names = [name for name in theirs if settings.get("softmax", True) or name != "logit"]
+    each = {name: relative(known[name](), theirs[name]) for name in names}
+    return {name: value.reshape(len(value), -1).max(1) for name, value in each.items()}
+
+
+def norm_differences(found, golden):
+    """{item: ((layer, weight), difference)}: the largest of each kind of variable."""
+    target, rows = names.targets(golden["network"]), {}
+    for key in ("change_norms", "final_norms", "key_change_norms"):
+        for (name, _), recorded in zip(golden["state_dict"], golden.get(key, ()), strict=False):
+            place = target(name)
+            place = place and place_of(*place)
+            if place is None or place[1] == "moving_variance":
+                continue
+            kind = {"kernel": "kernels", "moving_mean": "means"}.get(place[1], "others")
+            each = place, float(relative(found[key][place], recorded))
+            rows[key, kind] = max(rows.get((key, kind), each), each, key=lambda row: row[1])
+    return rows
+
+
+def compare(path, most=None):
+    """Replays a file and prints every difference.
+
+    Args:
+        path: of the file.
+        most: steps to replay, of which the losses alone are compared; None for all steps.
+
+    Returns:
+        The exit status.
+    """
+    golden = read_golden(path)
+    whole = most is None or most >= golden["steps"]
+    if not whole:
+        golden["steps"] = most
+        golden["curve"] = {name: rows[:most] for name, rows in golden["curve"].items()}
+    name = "finetune" if method(golden) == "finetune" else "train"
+    print(f"mas {name} {' '.join(command(golden))}", flush=True)
+    allowed, replay = tolerance(golden), Replay(golden, path)
+    found = replay.run()
+    curves = curve_differences(found, golden, replay.optimisation)
+    for item, each in curves.items():
+        print(f"{item:26}", *(f"{value:.1e}" for value in each))
+    if "float64" in golden:
+        each = relative(golden["curve"]["loss"], golden["float64"]["loss"][: golden["steps"]])
+        print(f"{'recorded, from float64':26}", *(f"{value:.1e}" for value in each))
+    good = allowed.passes(curves["loss"]) and curves["learning_rates"].max() < 1e-6
+    if whole:
+        good &= compare_end(found, golden, allowed)
+    counted = curves["loss"][: len(allowed.losses) if allowed.chaotic else None]
+    print(f"{'within':26} {allowed}: {'yes' if good else 'no'}")
+    if len(counted) < len(curves["loss"]):
+        print(f"Chaos in float32 after step {len(counted)}; of the steps before it:")
+    print(f"largest relative loss difference: {counted.max():.1e}")
+    return 0 if good else 1
+
+
+def compare_end(found, golden, allowed):
+    """Prints the differences after the last step; whether they are within the tolerance."""
+    good = True
+    for (key, kind), (place, value) in norm_differences(found, golden).items():
+        print(f"{key + ', ' + kind:26} {value:.1e} {'/'.join(place)}")
+        bound = getattr(allowed, kind, np.inf) if "change" in key else np.inf
+        good &= allowed.chaotic or value <= bound
+    if "queue" in found:
+        first = np.asarray(golden["queue_final"])
+        value = np.abs(found["queue"][:, : first.shape[1]] - first).max() / np.abs(first).max()
+        norm = relative(np.linalg.norm(found["queue"].astype(np.float64)), golden["queue_norm"])
+        print(f"{'queue':26} {value:.1e}")
+        print(f"{'queue_norm':26} {norm:.1e}")
+        print(f"{'pointer':26} {found['pointer']}, recorded {golden['pointer']}")
+        good &= allowed.chaotic or value <= allowed.queue
+        good &= found["pointer"] == golden["pointer"]
+    return bool(good)
+
+
+def main(_):
+    """Compares; the exit status."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return compare(flags.FLAGS.golden)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("golden", None, "Recorded training (JSON).", required=True)
+    app.run(main)

@@ -1,0 +1,198 @@
+"""A training as the authors recorded it, made of the product's own parts: see `curves.py`.
+
+The settings are the flags of a recipe, over which the file's own settings are typed; task, heads,
+encoders, losses, optimiser and step are those of `mas train` and `mas finetune`. What is set from
+outside are clips, targets, weights and queue at the start.
+"""
+
+import importlib.util
+import json
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from mas import backbones, tasks
+from mas.cli import finetune, train
+from mas.convert import names
+from mas.settings import Clip, Network, Optimisation, Plan
+from mas.training import Trainer, distribution, engine, optimizers
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import parity  # noqa: E402
+
+# The recipe of each method, by the beginning of `which`: of the file's own network if there is one.
+RECIPES = {
+    "sts": "sts_ucf101_{backbone}",
+    "pace": "pace_ucf101_{backbone}",
+    "vtdl": "vtdl_ucf101_{backbone}",
+    "dsm_triplet": "dsm_triplet_ucf101_{backbone}",
+    "dsm": "dsm_ucf101_i3d",
+    "moco": "moco_ucf101_i3d",
+    "finetune": "finetune_ucf101_vtdl",
+}
+# Flags of the settings that a file has.
+FLAGS = {
+    "lr": "learning_rate",
+    "gamma": "decay_factor",
+    "weight_decay": "l2",
+    **{name: name for name in ("momentum", "temperature", "key_momentum", "margin")},
+    **{name: name for name in ("intra_weight", "inter_weight", "motion_weight")},
+    "appearance_weight": "appearance_weight",
+}
+NAMES = ("which", "seed", "network", "batch", "frames", "size", "steps", "settings", "curve")
+NORMS = ("state_dict", "change_norms", "final_norms")
+
+
+def read_golden(path):
+    """The recorded training in the JSON file `path`; ValueError names what it lacks."""
+    golden = json.loads(pathlib.Path(path).read_text())
+    missing = [key for key in NAMES + NORMS if key not in golden]
+    if missing:
+        raise ValueError(f"{path}: must have {list(NAMES + NORMS)}. Missing: {missing}.")
+    return golden
+
+
+def load(path):
+    """A module of seeded inputs."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def method(golden):
+    """The key of `RECIPES` that a file belongs to."""
+    return next(name for name in RECIPES if golden["which"].startswith(name))
+
+
+def command(golden):
+    """The words of `mas train` or `mas finetune` that train what a file records."""
+    settings, size = dict(golden["settings"]), golden["size"]
+    backbone = names.NETWORKS[golden["network"]].backbone
+    words = {
+        **{"recipe": RECIPES[method(golden)].format(backbone=backbone), "backbone": backbone},
+        **{"frames": golden["frames"], "size": size, "resize": f"{size}x{size}"},
+        "batch": golden["batch"],
+    }
+    if "queue_rows" in golden:
+        words["queue"] = golden["queue_rows"]
+    if method(golden) == "finetune":
+        words["dropout"] = 0  # as recorded
+    for name in [name for name in settings if name in FLAGS]:
+        words[FLAGS[name]] = settings.pop(name)
+    if "lr_bias" in settings:
+        words["bias_rate"] = settings.pop("lr_bias") / words["learning_rate"]
+    if "softmax" in settings:
+        words["loss"] = "softmax" if settings.pop("softmax") else "nce"
+    decays = [settings.pop("step_epochs")] if "step_epochs" in settings else None
+    words["decay_epochs"] = ",".join(map(str, decays or settings.pop("decay_after_steps")))
+    if settings.pop("other", "batch reversed") != "batch reversed":
+        raise ValueError(f"other must be 'batch reversed'. Received: {golden['settings']}.")
+    settings.pop("n_data", None)  # cancels: see `mas.losses.nce`
+    if settings:
+        raise ValueError(f"settings must be among {[*FLAGS]}. Received: {settings}.")
+    return [f"--{name}={value}" for name, value in words.items()]
+
+
+def experiment(golden):
+    """The `Experiment` that `mas train` or `mas finetune` makes of these words."""
+    words = command(golden)
+    given, kind = finetune.flags(), tasks.Classify
+    if method(golden) != "finetune":
+        given, kind = train.flags(words)
+    given.parse(words)
+    classes = {"classes": golden["classes"]} if kind is tasks.Classify else {}
+    network, clip = given.make(Network), given.make(Clip)
+    task, plan = given.make(kind, **classes).bound(clip, network), given.make(Plan)
+    task.check(plan.batch)
+    own = None
+    if method(golden) not in ("sts", "pace"):  # float clips, taken as they are
+        own = backbones.backbone(network.backbone, clip.shape())
+    return engine.Experiment(task, given.make(Optimisation), plan, model=own)
+
+
+def batches(golden, inputs):
+    """(x, y) of each step."""
+    seed, batch, shape = golden["seed"], golden["batch"], (golden["frames"], golden["size"])
+    kind = method(golden)
+    for step in range(golden["steps"]):
+        several = kind not in ("sts", "pace", "finetune")
+        x, y = inputs.clips(seed, step, batch, 3 if several else 1, *shape), {}
+        if not several:
+            x = x[:, 0]
+        if kind in ("sts", "pace"):
+            x = inputs.bytes_of(x)[..., ::-1].astype(np.uint8)
+        if kind == "sts":
+            rows = (("motion", seed, 14), ("appearance", seed + 1000, 13))
+            y = {name: inputs.labels(own, step, batch, n, 1, 9) for name, own, n in rows}
+            y = {name: values.astype(np.float32) for name, values in y.items()}
+        elif kind in ("pace", "finetune"):
+            output, classes = ("pace", 4) if kind == "pace" else ("logits", golden["classes"])
+            y = {output: inputs.labels(seed, step, batch, 1, 0, classes)[:, 0].astype(np.int32)}
+        yield tf.constant(x), {name: tf.constant(values) for name, values in y.items()}
+
+
+class Replay:
+    """One file's training, from its weights to what it records.
+
+    Args:
+        golden: of `read_golden`.
+        path: of the file.
+    """
+
+    def __init__(self, golden, path):
+        """Builds what trains, and sets it to the recorded start."""
+        self.golden = golden
+        self.inputs = load(pathlib.Path(path).resolve().with_name("inputs_training.py"))
+        made = experiment(golden)
+        self.optimisation = made.optimisation
+        _, model = made.build()
+        entries = parity.entries(golden, parity.load_inputs(path))
+        weights, _ = names.arranged(golden["network"], entries)
+        parity.assign(model, {place_of(*place): value for place, value in weights.items()})
+        optimizer = optimizers.build(made.optimisation, golden.get("steps_per_epoch", 1))
+        self.trainer = Trainer(made.task, model, optimizer, distribution.strategy("none"))
+        self.models = {"": model}
+        if "queue_rows" in golden:
+            encoders = self.trainer._encoders
+            encoders.queue.assign(self.inputs.queue(golden["seed"], golden["queue_rows"]))
+            self.models["key_"] = encoders.key_model
+            for (_, weight), variable in variables(encoders.key_model).items():
+                if weight.startswith("moving"):  # as made; the authors copy parameters alone
+                    variable.assign(np.full(variable.shape, float(weight == "moving_variance")))
+        self.start = {side: values(model) for side, model in self.models.items()}
+
+    def run(self):
+        """Trains; what the file records, under its keys, and the norms by place."""
+        step, rows, names = self.trainer.step_function(), [], self.trainer.names
+        for number, (x, y) in enumerate(batches(self.golden, self.inputs)):
+            rows.append(step(x, y).numpy().astype(np.float64))
+            steps = f"{number + 1} of {self.golden['steps']}"
+            print(f"step {steps}: loss {rows[-1][0]:.6f}", flush=True)
+        found = {"curve": dict(zip(names, np.transpose(rows), strict=True))}
+        for side, model in self.models.items():
+            end, start = values(model), self.start[side]
+            norms = {place: np.linalg.norm(value - start[place]) for place, value in end.items()}
+            found[f"{side}change_norms"] = norms
+        found["final_norms"] = {p: np.linalg.norm(v) for p, v in values(self.models[""]).items()}
+        if "queue_rows" in self.golden:
+            encoders = self.trainer._encoders
+            found |= {"queue": encoders.queue.numpy(), "pointer": int(encoders.pointer)}
+        return found
+
+
+def variables(model):
+    """{(layer, weight): variable}."""
+    return {(lay.name, v.name): v for lay in model.layers for v in lay.variables}
+
+
+def values(model):
+    """{(layer, weight): float64 array}."""
+    return {place: v.numpy().astype(np.float64) for place, v in variables(model).items()}
+
+
+def place_of(layer, weight):
+    """Where an entry belongs; the authors' head for fine-tuning is called `cp`."""
+    return ("logits" if layer == "cp" else layer), weight
