@@ -3,7 +3,8 @@
     data = prepare_videos("videos", "data")
 
 Can be killed at any moment and started again: it repeats at most the videos that were in work, and
-what it leaves is the same, byte for byte, as after an undisturbed run.
+what it leaves is the same, byte for byte, as after an undisturbed run. The bytes of flow depend on
+the version of OpenCV and on the processor: see `environment`.
 """
 
 from __future__ import annotations

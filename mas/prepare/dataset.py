@@ -21,7 +21,7 @@ from absl import logging
 
 from mas import checks, cluster, flow, lists, locks, records
 from mas.files import PathLike
-from mas.prepare import failures, plan, remote, sources, stored, workers
+from mas.prepare import environment, failures, plan, remote, sources, stored, workers
 from mas.prepare.plan import Storage
 from mas.prepare.progress import Progress
 
@@ -98,6 +98,7 @@ class _Run:
             self._write_failures()
             self.sources.write(self.plan)
             (self.root / records.UNFINISHED).touch()
+            environment.note(self.root, self.storage.flow)
         with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
             ended = self._ended(engine, jobs, progress)
             if self.storage.form == "shards":
@@ -239,6 +240,8 @@ class _Run:
             "frames": int(data.lengths.sum()),
             "failures": len(self.earlier) + len(self.failures),
         }
+        if made_with := plan.made_with(self.root):
+            description["made_with"] = made_with
         records.write_description(self.root, description)
         data.failures = self.failures
         own = set(self.paths.values())

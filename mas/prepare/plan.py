@@ -215,11 +215,24 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     if storage.form == "folders":
         _refuse_nested(plan)
     per_shard = known.get("videos_per_shard", 64)  # what it was before it was recorded
-    known = records.seal({**known, "videos_per_shard": per_shard, "videos": plan})
-    for name in (PLAN, COPY):
-        files.write(root / name, json.dumps(known, indent=1))
+    _write(root, {**known, "videos_per_shard": per_shard, "videos": plan})
     size = settings.get("flow_size") or STORED
     return plan, per_shard, dataclasses.replace(storage, flow_size=size)
+
+
+def _write(root, known):
+    for name in (PLAN, COPY):
+        files.write(root / name, json.dumps(records.seal(known), indent=1))
+
+
+def made_with(root: pathlib.Path) -> list[dict[str, str]]:
+    """What a data set's videos are computed with, as far as recorded: see `environment`."""
+    return _read(root).get("made_with", [])
+
+
+def keep_made_with(root: pathlib.Path, values: list[dict[str, str]]) -> None:
+    """Records what a data set's videos are computed with."""
+    _write(root, {**_read(root), "made_with": values})
 
 
 def _refuse_changes(root, before, now):
