@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from mas import augment, sample
-from mas.clips.reading import ACCURATE
+from mas.clips.pixels import ACCURATE
 
 STORED, SIZE, FRAMES, CLIPS = (171, 128), 112, 16, 12
 ROUNDS, STREAM = 5, 40  # clips of a function in each round

@@ -388,15 +388,17 @@ def test_shards_and_video_files_are_cached_by_their_files(sample_data):
 
 def test_the_digest_is_that_of_earlier_versions(data, tiny, monkeypatch):
     """Else every user's cache is lost: what it is made of, word for word."""
-    seen = []
-    monkeypatch.setattr(extraction.json, "dumps", lambda parts: seen.append(parts) or "")
+    seen, dumps = [], extraction.json.dumps
+    monkeypatch.setattr(
+        extraction.json, "dumps", lambda parts, **how: seen.append(parts) or dumps(parts, **how)
+    )
     chosen = sampling(clips=0, pooling="max")
     extraction._digest(
         tiny, data, None, chosen, chosen.task(networks.described(tiny).clip, "rgb"), 3
     )
     known = {"how": "consecutive", "clips": 1, "pooling": "max", "static": False, "frames": 4}
     known |= {"stride": 1, "size": SIDE, "resize": (SIDE, SIDE), "modality": "rgb"}
-    version, (_, random, _), _, lengths, rows, settings = seen[0]
+    version, (_, random, _), _, lengths, rows, settings = seen[-1]
     assert (version, random, lengths, rows) == (1, 3, [9, 4, 12], None)
     assert list(settings.items()) == list(known.items())
 
