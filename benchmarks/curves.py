@@ -10,7 +10,7 @@ are typed; task, heads, encoders, losses, optimiser and step are those of `mas t
 `mas finetune`. What is set from outside are clips, targets, weights and queue at the start.
 
 How a difference is counted, a ours and b recorded, each number on its own: |a - b| / |b|. Running
-variances are left out: PyTorch keeps the unbiased one, Keras the biased one. `TOLERANCES` says
+variances are left out: PyTorch keeps the unbiased one, Keras the biased one. `tolerance` says
 which differences decide the exit status: 0 within all of them, else 1; the others are printed.
 
 Arithmetic is float32, without TensorFloat-32 and XLA.
@@ -27,7 +27,7 @@ from absl import app, flags
 from mas.convert import names
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from recorded import Replay, command, method, place_of, read_golden  # noqa: E402
+import recorded  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,13 +107,13 @@ def norm_differences(found, golden):
     """{item: ((layer, weight), difference)}: the largest of each kind of variable."""
     target, rows = names.targets(golden["network"]), {}
     for key in ("change_norms", "final_norms", "key_change_norms"):
-        for (name, _), recorded in zip(golden["state_dict"], golden.get(key, ()), strict=False):
+        for (name, _), norm in zip(golden["state_dict"], golden.get(key, ()), strict=False):
             place = target(name)
-            place = place and place_of(*place)
+            place = place and recorded.place_of(*place)
             if place is None or place[1] == "moving_variance":
                 continue
             kind = {"kernel": "kernels", "moving_mean": "means"}.get(place[1], "others")
-            each = place, float(relative(found[key][place], recorded))
+            each = place, float(relative(found[key][place], norm))
             rows[key, kind] = max(rows.get((key, kind), each), each, key=lambda row: row[1])
     return rows
 
@@ -128,14 +128,14 @@ def compare(path, most=None):
     Returns:
         The exit status.
     """
-    golden = read_golden(path)
+    golden = recorded.read_golden(path)
     whole = most is None or most >= golden["steps"]
     if not whole:
         golden["steps"] = most
         golden["curve"] = {name: rows[:most] for name, rows in golden["curve"].items()}
-    name = "finetune" if method(golden) == "finetune" else "train"
-    print(f"mas {name} {' '.join(command(golden))}", flush=True)
-    allowed, replay = tolerance(golden), Replay(golden, path)
+    name = "finetune" if recorded.method(golden) == "finetune" else "train"
+    print(f"mas {name} {' '.join(recorded.command(golden))}", flush=True)
+    allowed, replay = tolerance(golden), recorded.Replay(golden, path)
     found = replay.run()
     curves = curve_differences(found, golden, replay.optimisation)
     for item, each in curves.items():

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from mas import backbones, tasks
-from mas.cli import finetune, train
+from mas.cli import finetune, recipes, train
 from mas.convert import names
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.training import Trainer, distribution, engine, optimizers
@@ -22,15 +22,16 @@ from mas.training import Trainer, distribution, engine, optimizers
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import parity  # noqa: E402
 
-# The recipe of each method, by the beginning of `which`: of the file's own network if there is one.
+# The recipes of each method, by the beginning of `which`: with the file's own network behind, if
+# there is one, else that.
 RECIPES = {
-    "sts": "sts_ucf101_{backbone}",
-    "pace": "pace_ucf101_{backbone}",
-    "vtdl": "vtdl_ucf101_{backbone}",
-    "dsm_triplet": "dsm_triplet_ucf101_{backbone}",
-    "dsm": "dsm_ucf101_i3d",
-    "moco": "moco_ucf101_i3d",
-    "finetune": "finetune_ucf101_vtdl",
+    "sts": ("sts_ucf101", "r3d_10"),
+    "pace": ("pace_ucf101", "r3d_10"),
+    "vtdl": ("vtdl_ucf101", "i3d"),
+    "dsm_triplet": ("dsm_triplet_ucf101", "r3d_18"),
+    "dsm": ("dsm_ucf101", "i3d"),
+    "moco": ("moco_ucf101", "i3d"),
+    "finetune": ("finetune_ucf101_dsm", ""),
 }
 # Flags of the settings that a file has.
 FLAGS = {
@@ -67,12 +68,20 @@ def method(golden):
     return next(name for name in RECIPES if golden["which"].startswith(name))
 
 
+def recipe(golden):
+    """The recipe of a file's method and network, or else of its method."""
+    stem, other = RECIPES[method(golden)]
+    found = f"{stem}_{names.NETWORKS[golden['network']].backbone}"
+    if (recipes.folder() / f"{found}.flags").is_file():
+        return found
+    return f"{stem}_{other}".rstrip("_")
+
+
 def command(golden):
     """The words of `mas train` or `mas finetune` that train what a file records."""
-    settings, size = dict(golden["settings"]), golden["size"]
-    backbone = names.NETWORKS[golden["network"]].backbone
+    left, size = dict(golden["settings"]), golden["size"]
     words = {
-        **{"recipe": RECIPES[method(golden)].format(backbone=backbone), "backbone": backbone},
+        **{"recipe": recipe(golden), "backbone": names.NETWORKS[golden["network"]].backbone},
         **{"frames": golden["frames"], "size": size, "resize": f"{size}x{size}"},
         "batch": golden["batch"],
     }
@@ -80,37 +89,43 @@ def command(golden):
         words["queue"] = golden["queue_rows"]
     if method(golden) == "finetune":
         words["dropout"] = 0  # as recorded
-    for name in [name for name in settings if name in FLAGS]:
-        words[FLAGS[name]] = settings.pop(name)
-    if "lr_bias" in settings:
-        words["bias_rate"] = settings.pop("lr_bias") / words["learning_rate"]
-    if "softmax" in settings:
-        words["loss"] = "softmax" if settings.pop("softmax") else "nce"
-    decays = [settings.pop("step_epochs")] if "step_epochs" in settings else None
-    words["decay_epochs"] = ",".join(map(str, decays or settings.pop("decay_after_steps")))
-    if settings.pop("other", "batch reversed") != "batch reversed":
+    for name in [name for name in left if name in FLAGS]:
+        words[FLAGS[name]] = left.pop(name)
+    if "lr_bias" in left:
+        words["bias_rate"] = left.pop("lr_bias") / words["learning_rate"]
+    if "softmax" in left:
+        words["loss"] = "softmax" if left.pop("softmax") else "nce"
+    decays = [left.pop("step_epochs")] if "step_epochs" in left else None
+    words["decay_epochs"] = ",".join(map(str, decays or left.pop("decay_after_steps")))
+    if left.pop("other", "batch reversed") != "batch reversed":
         raise ValueError(f"other must be 'batch reversed'. Received: {golden['settings']}.")
-    settings.pop("n_data", None)  # cancels: see `mas.losses.nce`
-    if settings:
-        raise ValueError(f"settings must be among {[*FLAGS]}. Received: {settings}.")
+    left.pop("n_data", None)  # cancels: see `mas.losses.nce`
+    if left:
+        raise ValueError(f"settings must be among {[*FLAGS]}. Received: {left}.")
     return [f"--{name}={value}" for name, value in words.items()]
 
 
-def experiment(golden):
-    """The `Experiment` that `mas train` or `mas finetune` makes of these words."""
+def settings(golden):
+    """(task, optimisation, plan) that `mas train` or `mas finetune` makes of these words."""
     words = command(golden)
     given, kind = finetune.flags(), tasks.Classify
     if method(golden) != "finetune":
         given, kind = train.flags(words)
     given.parse(words)
     classes = {"classes": golden["classes"]} if kind is tasks.Classify else {}
-    network, clip = given.make(Network), given.make(Clip)
-    task, plan = given.make(kind, **classes).bound(clip, network), given.make(Plan)
+    task = given.make(kind, **classes).bound(given.make(Clip), given.make(Network))
+    plan = given.make(Plan)
     task.check(plan.batch)
+    return task, given.make(Optimisation), plan
+
+
+def build(task, golden):
+    """The model that trains."""
     own = None
     if method(golden) not in ("sts", "pace"):  # float clips, taken as they are
-        own = backbones.backbone(network.backbone, clip.shape())
-    return engine.Experiment(task, given.make(Optimisation), plan, model=own)
+        own = backbones.backbone(task.network.backbone, task.clip.shape())
+    _, model = engine.Experiment(task, Optimisation(), Plan(), model=own).build()
+    return model
 
 
 def batches(golden, inputs):
@@ -146,14 +161,13 @@ class Replay:
         """Builds what trains, and sets it to the recorded start."""
         self.golden = golden
         self.inputs = load(pathlib.Path(path).resolve().with_name("inputs_training.py"))
-        made = experiment(golden)
-        self.optimisation = made.optimisation
-        _, model = made.build()
+        task, self.optimisation, _ = settings(golden)
+        model = build(task, golden)
         entries = parity.entries(golden, parity.load_inputs(path))
         weights, _ = names.arranged(golden["network"], entries)
         parity.assign(model, {place_of(*place): value for place, value in weights.items()})
-        optimizer = optimizers.build(made.optimisation, golden.get("steps_per_epoch", 1))
-        self.trainer = Trainer(made.task, model, optimizer, distribution.strategy("none"))
+        optimizer = optimizers.build(self.optimisation, golden.get("steps_per_epoch", 1))
+        self.trainer = Trainer(task, model, optimizer, distribution.strategy("none"))
         self.models = {"": model}
         if "queue_rows" in golden:
             encoders = self.trainer._encoders

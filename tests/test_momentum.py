@@ -136,7 +136,10 @@ def test_no_gradient_reaches_the_keys_and_one_reaches_the_negative():
 @pytest.mark.parametrize("key_norm", ["batch", "initial"])
 def test_the_key_encoders_batch_norm(key_norm):
     """By the batch as published for VTDL and DSM; by mean 0, variance 1 as DSM's MoCo baseline."""
-    encoders = MomentumEncoder(model_of(norm=False), 8, key_norm=key_norm)
+    model = model_of(norm=False)
+    model.get_layer("norm").moving_mean.assign(np.arange(6))  # as after --init
+    model.get_layer("norm").moving_variance.assign(np.full(6, 9.0))
+    encoders = MomentumEncoder(model, 8, key_norm=key_norm)
     x = clips_of(6, 2)
     for _ in range(3):
         found = encoders(x, training=True)["embedding"][:, 1]
@@ -147,6 +150,21 @@ def test_the_key_encoders_batch_norm(key_norm):
     expected = unit(key.get_layer("linear")(normed).numpy())
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.any(key.get_layer("norm").moving_mean) == (key_norm == "batch")
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [("moco", (2, 0)), ("vtdl", (0, 2)), ("dsm", (0, 2)), ("dsm_triplet", (1, 2, 0))],
+)
+def test_running_means_see_the_views_in_the_authors_order(name, passes):
+    """MoCo n, q; VTDL and DSM q, n; the triplet's one network k, n, q. Keys have their own."""
+    model, x = model_of(norm=False), clips_of(5, 3)
+    tasks.task(name, negative="intra").encoders(model)(x, training=True)
+    mean = np.zeros(6)
+    for view in passes:
+        hidden = model.get_layer("hidden")(x[:, view].reshape(5, -1)).numpy()
+        mean = 0.5 * mean + 0.5 * hidden.mean(0)
+    np.testing.assert_allclose(model.get_layer("norm").moving_mean, mean, atol=1e-6)
 
 
 def test_each_view_has_statistics_of_its_own():
