@@ -14,7 +14,7 @@ Shards (the default), written by `write_shard`:
         checksums bytes the same of `zlib.crc32` of each; earlier versions wrote none
     DATA/videos-00000.csv        video, frames, height, width, and the byte at which `lengths`,
                                  `images` and `checksums` begin in the shard, so that one clip is
-                                 one contiguous read; `crc32` of the line before it
+                                 one contiguous read; frames per second; `crc32` of all that
 
 Folders, in Feichtenhofer's layout:
 

@@ -7,6 +7,7 @@ length in it is held against what is around it before it is used.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 
@@ -19,7 +20,7 @@ _WRONG = (KeyError, IndexError, ValueError, struct.error)
 
 
 def walk(shard):
-    """Yields (place in the file, `Row`, frames per second) of each record.
+    """Yields (place in the file, `Row`) of each record.
 
     Raises:
         ValueError: the file is not what was written; names it and the byte.
@@ -28,17 +29,17 @@ def walk(shard):
         at, size = 0, os.fstat(file.fileno()).st_size
         while at < size:
             try:
-                length, row, rate = _record(file, at, size)
+                length, row = _record(file, at, size)
             except _WRONG as error:
                 raise ValueError(
                     f"{shard}: expected a video at byte {at}. Received: {error}."
                 ) from None
-            yield at, row, rate
+            yield at, row
             at += RECORD_FRAME + length
 
 
 def locate(shard, row):
-    """(place in the file, frames per second) of the record that a row of the index is about.
+    """Place in the file of the record that a row of the index is about.
 
     Raises:
         ValueError: the shard does not hold it there; names both.
@@ -48,11 +49,11 @@ def locate(shard, row):
         size = os.fstat(file.fileno()).st_size
         for at in range(first - 12, max(-1, first - HEAD), -1):
             try:
-                _, found, rate = _record(file, at, size)
+                _, found = _record(file, at, size)
             except _WRONG:
                 continue
             if found == row:
-                return at, rate
+                return at
     raise ValueError(f"{shard} must hold {row.video} around byte {first}. Received: other bytes.")
 
 
@@ -69,7 +70,7 @@ def read(shard, rows):
     for row in rows:
         example = None
         try:
-            at, _ = locate(shard, row)
+            at = locate(shard, row)
             if at == end:  # a stream is fast; behind damage it cannot be used any more
                 example = next(stream, None)
             example = _alone(tf, shard, at) if example is None else example
@@ -102,11 +103,11 @@ def _alone(tf, shard, at):
 
 
 def _record(file, at, size):
-    """(length in bytes, `Row`, frames per second) of the record at a place."""
+    """(length in bytes, `Row`) of the record at a place."""
     length = struct.unpack("<Q", _read(file, at, 8))[0]
     if length > size - at - RECORD_FRAME:
         raise ValueError(f"a record of {length} bytes, more than the file holds")
-    return length, *_row(file, _features(file, at + 12, at + 12 + length))
+    return length, _row(file, _features(file, at + 12, at + 12 + length))
 
 
 def _read(file, at, count):
@@ -158,7 +159,7 @@ def _number(data, at):
 
 
 def _row(file, found):
-    """(`Row`, frames per second) from the places of an example's features."""
+    """The `Row` of the places of an example's features."""
     (name_at, name), (lengths_at, lengths) = found["video"], found["lengths"]
     if name > MOST_NAME or lengths % PER_FRAME:
         raise ValueError(f"{name} bytes of name, {lengths} bytes of lengths")
@@ -174,4 +175,5 @@ def _row(file, found):
     video = _read(file, name_at, name).decode()
     places = (lengths_at, found["images"][0], checksums_at)
     fps = struct.unpack("<f", _read(file, rate_at, 4))[0]
-    return Row(video, lengths // PER_FRAME, height, width, *places), fps
+    fps = fps if math.isfinite(fps) and fps > 0 else 0.0
+    return Row(video, lengths // PER_FRAME, height, width, *places, fps)

@@ -35,6 +35,7 @@ class Row(NamedTuple):
     lengths_at: int
     images_at: int
     checksums_at: int = 0  # 0: an earlier version wrote none
+    rate: float = 0.0  # frames per second, 0 if unknown
 
 
 INDEX_FIELDS = (*Row._fields, "crc32")
@@ -70,7 +71,7 @@ def shard_path(data, number):
 
 def shard_numbers(data):
     """Numbers of the shards of which a file or an index is there, in order."""
-    found = (re.fullmatch(r"videos-(\d{5,9})\.(csv|tfrecord)", p.name) for p in data.iterdir())
+    found = (re.fullmatch(r"videos-([0-9]{5,9})\.(csv|tfrecord)", p.name) for p in data.iterdir())
     return sorted({int(match[1]) for match in found if match})
 
 
@@ -91,10 +92,11 @@ def read_index(index: PathLike) -> list[Row]:
 
 
 def _row(index, line, fields, count):
-    numbers = fields[1:7]
+    numbers, rate = fields[1:7], fields[7:8]
     whole = all(re.fullmatch(r"[0-9]{1,18}", number) for number in numbers)
+    whole &= all(re.fullmatch(r"[0-9]+\.[0-9]+(e[-+]?[0-9]+)?", number) for number in rate)
     if len(fields) == count and whole:
-        row = Row(fields[0], *map(int, numbers))
+        row = Row(fields[0], *map(int, numbers), *map(float, rate))
         if count == len(EARLIER_FIELDS) or fields[-1] == row_checksum(row):
             return row
     raise ValueError(

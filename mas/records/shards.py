@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import zlib
@@ -158,7 +159,7 @@ class Shards:
 
     def rate(self, number: int) -> float:
         """Frames per second of a video, 0.0 if unknown."""
-        return examples.locate(self.path(number), self._rows[number])[1]
+        return self._rows[number].rate
 
     def rows(self) -> dict[pathlib.Path, list[Row]]:
         """What each index says, by shard."""
@@ -195,20 +196,15 @@ def shard_rows(data, number, checked=False):
     if not all(row.checksums_at for row in rows):
         if checked:
             raise ValueError(f"{index} must name the checksums of each video. Received: none.")
-        for line, (row, found) in enumerate(_pairs(rows, shard), 2):
-            if row != found:
-                shown = len(EARLIER_FIELDS)
+        there, known = [row for _, row in examples.walk(shard)], len(EARLIER_FIELDS)
+        for line, (row, found) in enumerate(itertools.zip_longest(rows, there, fillvalue=()), 2):
+            if row[:known] != found[:known]:
                 raise ValueError(
-                    f"{index}:{line}: expected what {shard.name} holds there, {found[:shown]}. "
-                    f"Received: {row and row[:shown]}."
+                    f"{index}:{line}: expected what {shard.name} holds there, {found[:known]}. "
+                    f"Received: {row[:known]}."
                 )
+        return there
     return rows
-
-
-def _pairs(rows, shard):
-    there = [row for _, row, _ in examples.walk(shard)]
-    count = max(len(rows), len(there))
-    return zip(*([*part, *[()] * (count - len(part))] for part in (rows, there)), strict=True)
 
 
 def _read_at(file, start, count):

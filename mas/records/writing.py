@@ -97,7 +97,7 @@ def write_shard(
     with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
         for path, example in zip(staged, kept, strict=True):
             writer.write(_with_checksums(tf, example) if example else _example(tf, path))
-    rows = [row for _, row, _ in examples.walk(f"{shard}.tmp")]
+    rows = [row for _, row in examples.walk(f"{shard}.tmp")]
     index.unlink(missing_ok=True)
     os.replace(f"{shard}.tmp", shard)
     write_index(index, rows)
@@ -134,7 +134,7 @@ def _whole_rows(shard):
     """Rows of the records of a shard that are whole; says which are not."""
     rows = []
     try:
-        for _, row, _ in examples.walk(shard):
+        for _, row in examples.walk(shard):
             rows.append(row)
     except ValueError as error:  # what follows cannot be found
         logging.warning("%s What follows is prepared again.", error)
