@@ -18,7 +18,7 @@ from preparing import ENVIRONMENT, write_text, write_videos
 from preparing import run_noise as run
 
 from mas import prepare, records
-from mas.prepare import plan
+from mas.prepare import dataset, plan, sources
 
 PER_SHARD = 2
 
@@ -138,6 +138,70 @@ def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, before, good
         else:
             assert len(again) <= 1, (step, again)
     assert any(finished)
+
+
+@pytest.mark.parametrize("form", ["shards", pytest.param("folders", marks=pytest.mark.slow)])
+def test_killed_beside_a_damaged_video(tmp_path, monkeypatch, extracted, form):
+    """Its line in damaged.csv is there whenever the video is."""
+    videos, output = tmp_path / "videos", tmp_path / "data"
+    write_videos(videos, "a")
+    video_files.cut(video_files.write(videos / "b.avi", video_files.noise(6), "mp4v"), 0.7)
+
+    def resume():
+        return run(videos, output, form, allow_damaged=True)
+
+    assert run(videos, tmp_path / "undisturbed", form, allow_damaged=True) == {}
+    expected = video_files.tree(tmp_path / "undisturbed")
+    assert expected["damaged.csv"].count(b"b.avi") == 1
+    for step, found in killed_at_every_step(
+        monkeypatch, lambda: shutil.rmtree(output, ignore_errors=True), resume
+    ):
+        assert found == {} and video_files.tree(output) == expected, step
+
+
+def test_a_line_about_damage_goes_with_its_video(tmp_path, monkeypatch, extracted):
+    """Killed before the video has its place; then damaged videos are no longer allowed."""
+    videos, output = tmp_path / "videos", tmp_path / "data"
+    write_videos(videos, "a")
+    video_files.cut(video_files.write(videos / "b.avi", video_files.noise(30), "mp4v"), 0.5)
+    place = dataset._Run._place
+
+    def killed(self, name, part):
+        if name == "b":
+            raise Killed
+        place(self, name, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset._Run, "_place", killed)
+        with pytest.raises(Killed):
+            run(videos, output, allow_damaged=True)
+    assert "b.avi" in (output / "damaged.csv").read_text()
+    assert [*run(videos, output)] == [str(videos / "b.avi")]
+    assert not (output / "damaged.csv").exists()
+
+
+@pytest.mark.parametrize("form", ["shards", "folders"])
+def test_a_file_that_changed_while_its_run_was_dead(tmp_path, monkeypatch, extracted, caplog, form):
+    """Killed before it could say that the video is stored; in mid-work, with others to do."""
+    videos, output = tmp_path / "videos", tmp_path / "data"
+    write_videos(videos, "abc")
+
+    def killed(self, video):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources.Sources, "end", killed)
+        with pytest.raises(Killed):
+            run(videos, output, form)
+    video_files.write(videos / "a.avi", video_files.noise(4, seed=9))
+    video_files.write(videos / "b.avi", video_files.noise(4, seed=8))  # not begun: not named
+    extracted.clear()
+    run(videos, output, form)
+    named = [text for text in caplog.messages if "has changed since" in text]
+    assert named == [f"{videos / 'a.avi'} has changed since it was prepared."]
+    assert extracted == ["b", "c"] and records.open_data(output).lengths.tolist() == [2, 4, 2]
+    run(videos, output, form, update=True)
+    assert records.open_data(output).lengths.tolist() == [4, 4, 2]
 
 
 # Ended for good: a signal to the real command, whose workers must end with it.

@@ -82,8 +82,8 @@ class _Run:
     def work(self, make):
         """Runs the jobs that are left on the engine that `make` makes for them; the data set."""
         self._clean()
-        there = self._stored()
-        there -= self._changed(there)
+        self.held = self._stored()
+        there = self.held - self._changed(self.held)
         there -= self._damaged(there)
         left = [name for name in self.paths if name not in there]
         if not self.storage.allow_damaged:  # which they may be
@@ -176,9 +176,11 @@ class _Run:
             if "error" in answer:
                 self.failures[job["path"]] = answer["error"]
                 self._write_failures()
-            else:
-                self._place(job["video"], answer["part"])
+                if job["video"] not in self.held:
+                    self._note_damage(job["path"], "")
+            else:  # killed after a line, it is written again; killed before, it would be lost
                 self._note_damage(job["path"], answer["damage"])
+                self._place(job["video"], answer["part"])
                 self.sources.end(job["video"])
             yield job
 

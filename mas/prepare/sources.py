@@ -3,7 +3,7 @@
     video     its id
     file      that file below the folder of videos, by which it keeps its id when another of the
               same stem comes
-    bytes, changed    of the file as it was prepared (time in ns); empty until then
+    bytes, changed    of the file when its preparation began (time in ns); empty until then
 
 So a file that is another since then is noticed.
 """
@@ -87,13 +87,13 @@ class Sources:
             videos: {id: path}.
         """
         self._path, self._videos = root / SOURCES, videos
-        self._rows, self._now = read(root), {}
+        self._rows, self._now, self._stored = read(root), {}, set()
         for video, path in videos.items():
             self._rows.setdefault(video, (_file(video, path), "", ""))
 
     def changed(self, stored):
         """Those of the stored videos whose file is another than it was; notes the unknown."""
-        changed = []
+        changed, self._stored = [], set(stored)
         for video in self._videos:
             file, *before = self._rows[video]
             now = stamp(self._videos[video])
@@ -104,14 +104,21 @@ class Sources:
         return changed
 
     def begin(self, video):
-        """Notes what the file of a video is, before it is read."""
+        """Notes what the file of a video is, before it is read.
+
+        It is written before the work where nothing of the video is stored, so that a run that is
+        killed between storing a video and saying so leaves its row.
+        """
         self._now[video] = stamp(self._videos[video]) or ("", "")
+        if video not in self._stored:
+            self._rows[video] = (_file(video, self._videos[video]), *self._now[video])
 
     def end(self, video):
         """Writes that a video was prepared from its file as it was."""
         file = _file(video, self._videos[video])
         self._rows[video] = (file, *self._now[video])
-        with open(self._path, "a", newline="", encoding="utf-8", errors="surrogateescape") as out:
+        options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+        with files.writing(self._path), open(self._path, "a", **options) as out:
             csv.writer(out).writerow((video, *self._rows[video]))
 
     def write(self, order):
@@ -130,4 +137,6 @@ def read(root):
     except ValueError as error:  # what changed since is not noticed then
         logging.warning("%s", error)
         return {}
+    if not path.read_bytes().endswith(b"\n"):  # a full disk took a part of the last line
+        rows.pop()
     return {row[0]: tuple(row[1:]) for row in rows[1:] if len(row) == len(FIELDS)}
