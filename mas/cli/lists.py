@@ -229,7 +229,8 @@ def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
     if name == "unlabelled":
         return lists.unlabelled(names)
     if name == "fraction":
-        return lists.fraction(lists.read(given.list, given.columns), given.fraction, given.seed)
+        read = lists.read(given.list, given.columns, classes)
+        return lists.fraction(read, given.fraction, given.seed)
     if name == "hmdb51":
         entries = lists.hmdb51(given.splits, given.split, given.part, classes)
         return entries if names is None else _all_there(entries, names, given)
