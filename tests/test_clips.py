@@ -115,6 +115,22 @@ def test_videos_without_a_clip_are_named(data, caplog):
         clips.examples(data, None, 4, "some")
 
 
+@pytest.mark.parametrize("how", ["consecutive", "overlapping"])
+def test_in_a_test_every_video_gives_a_clip(data, how, caplog):
+    """Of 9, 21 and 12 frames; also behind a start that leaves no whole clip."""
+    found = clips.examples(data, None, 22, how, again=True)
+    assert (found.videos.tolist(), found.starts.tolist()) == ([0, 1, 2], [0, 0, 0])
+    assert clips.examples(data, None, 22, how, least=12, again=True).videos.tolist() == [1, 2]
+    entries = [lists.Entry("class/v0", 3, start) for start in (5, 6, 8, 9)]
+    found = clips.examples(data, entries, 4, how, again=True)
+    assert found.starts.tolist() == [5, 6, 8], "frame 9 is behind the last"
+    assert "1 of 4 list lines leave no clip" in caplog.text
+    found = clips.examples(data, entries, 4, how, least=4, again=True)
+    assert found.starts.tolist() == [5], "flow cannot begin again"
+    with pytest.raises(ValueError, match="clip of 22 frames"):
+        clips.examples(data, None, 22, how, least=22, again=True)
+
+
 def test_a_short_video_begins_again_and_a_drawn_start_reaches_first_and_last():
     frames, target = Task().sample(5, None, np.random.default_rng(0))
     assert frames.tolist() == [0, 1, 2, 3, 4] * 3 + [0] and target.size == 0

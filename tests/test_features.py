@@ -1,5 +1,7 @@
 """Features of videos: known maps of known clips, the file, the cache."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -65,9 +67,9 @@ def test_a_video_is_the_mean_of_its_clips(data, how, batch, starts):
 
 
 def test_clips_may_show_every_third_frame_or_their_middle_one(data):
-    """Frames 0, 3, 6, 9 and on; a video that is too short begins again."""
+    """Frames 0, 3, 6, 9 and on; a video that is too short begins again at frame 0."""
     found = features.extract(mirror(), data, None, sampling(stride=3, clips=1))
-    shown = {video: [3 * t % LENGTHS[video] for t in range(4)] for video in LENGTHS}
+    shown = {"a/x": [0, 3, 6, 0], "a/y": [0, 3, 0, 3], "b/z": [0, 3, 6, 9]}
     expected = [np.mean([grey(video, t) for t in shown[video]]) for video in LENGTHS]
     np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
     assert "4 frames of rgb, stride 3, centre crop" in report.describe(found.facts)
@@ -164,14 +166,24 @@ def test_a_video_that_fails_is_named_or_left_out(tmp_path, caplog, kind):
     assert "Left out: 1 video that failed." in report.describe(found.facts)
 
 
+def test_a_video_shorter_than_a_clip_begins_again(data):
+    """Also where clips lie end to end, and behind a start near the end."""
+    for how in ({}, {"clips": 0}, {"how": "overlapping"}):
+        found = features.extract(mirror(6), data, entries(), sampling(frames=6, **how))
+        assert found.videos == list(LENGTHS)
+        shown = np.mean([grey("a/y", t) for t in (0, 1, 2, 3, 0, 1)])
+        np.testing.assert_allclose(found.values[1], [shown] * 3, atol=0.5)
+    found = features.extract(mirror(), data, [lists.Entry("a/y", 0, 2)], sampling())
+    shown = np.mean([grey("a/y", t) for t in (2, 3, 0, 1)])
+    np.testing.assert_allclose(found.values[0], [shown] * 3, atol=0.5)
+
+
 def test_a_video_without_a_clip_fails_as_well(data):
-    chosen = {"clips": 0, "frames": 6}
-    with pytest.raises(ValueError, match="Received: a/y: 4 frames leave no clip of 6"):
-        features.extract(mirror(6), data, entries(), sampling(**chosen))
-    allowed = sampling(**chosen, allow_failures=True)
-    assert features.extract(mirror(6), data, entries(), allowed).videos == ["a/x", "b/z"]
-    found = features.extract(mirror(6), data, entries(), sampling(frames=6))
-    assert found.videos == list(LENGTHS), "evenly spaced clips begin again"
+    behind = [lists.Entry("a/x", 0), lists.Entry("a/y", 0, 4)]
+    with pytest.raises(ValueError, match="Received: a/y: 4 frames leave no clip of 4"):
+        features.extract(mirror(), data, behind, sampling())
+    allowed = sampling(allow_failures=True)
+    assert features.extract(mirror(), data, behind, allowed).videos == ["a/x"]
 
 
 def test_files_that_cannot_be_decoded(sample_data, tmp_path, monkeypatch):
@@ -206,6 +218,39 @@ def test_clips_that_cannot_be_are_refused(data):
     ):
         with pytest.raises(ValueError, match=words):
             features.extract(mirror(), data, None, sampling(**other))
+
+
+def test_the_clips_are_those_of_the_training(data, tiny, tmp_path):
+    """Unless others are asked for; the report says both."""
+    clip = {"frames": 4, "size": SIDE, "resize": [SIDE, SIDE]}
+    said = {"task": "vtdl", "options": {"stride": 3}, "clip": clip}
+    said["network"] = {"backbone": "c3d", "preset": "standard"}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "backbone.keras").write_bytes(tiny.read_bytes())
+
+    def extracted(**chosen):
+        (tmp_path / "run" / "run.json").write_text(json.dumps(said))
+        return features.extract(tmp_path / "run", data, None, features.Sampling(**chosen))
+
+    found = extracted()
+    assert (found.facts["stride"], found.facts["size"]) == (3, SIDE)
+    strided = features.extract(mirror(), data, None, sampling(stride=3))
+    np.testing.assert_array_equal(found.values, strided.values)
+    words = "Frames, stride, size and colours (preset standard) are those of the training."
+    assert words in report.describe(found.facts)
+    assert "training" not in report.describe(strided.facts), "nothing is known of it"
+    other = extracted(stride=1)
+    assert other.facts["stride"] == 1
+    words = "Other than in training: stride 1 (training: 3); colours (preset standard) as there."
+    assert words in report.describe(other.facts)
+    for options in ({}, None, {"paces": ["1", "2"]}):
+        said["options"] = options
+        assert extracted().facts["stride"] == 1
+    said |= {"task": "mine:Task", "options": {"stride": "x"}}  # may mean anything
+    assert extracted().facts["stride"] == 1
+    said |= {"task": "vtdl"}
+    with pytest.raises(ValueError, match="run.json must be that of a run: stride must be"):
+        extracted()
 
 
 # ---- the network ---------------------------------------------------------------------------------
@@ -367,9 +412,9 @@ def test_a_copy_that_is_damaged_or_cannot_be(data, tiny, cache, caplog, tmp_path
     np.testing.assert_array_equal(first.values, again.values)
     assert "They are made again" in caplog.text
     np.testing.assert_array_equal(features.load(copy).values, first.values)
-    lacking = sampling(clips=0, frames=6, allow_failures=True)
-    mirror(6).save(tmp_path / "six.keras")
-    assert len(features.extract(tmp_path / "six.keras", data, None, lacking).videos) == 2
+    behind = [lists.Entry("a/x", 0), lists.Entry("a/y", 0, 4)]
+    lacking = sampling(allow_failures=True)
+    assert features.extract(tiny, data, behind, lacking).videos == ["a/x"]
     assert list(cache.iterdir()) == [copy], "features that lack a video are not kept"
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

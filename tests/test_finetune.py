@@ -240,6 +240,38 @@ def test_a_network_of_the_users_own(settings, tmp_path):
     assert second.clip == clip and all(same(values(first.backbone), values(second.backbone)))
 
 
+def test_every_listed_video_is_tested(settings, tmp_path):
+    """Videos of 18 frames by clips of 24, which begin again at their first."""
+    clip = Clip(24, 32, (44, 32))
+    plan = Plan(epochs=1, batch=4, sampling="anywhere")
+    tuned = mas.finetune(
+        None, **settings | {"plan": plan}, network=NETWORK, clip=clip, run=tmp_path
+    )
+    check_report(tuned)
+    data, centre = records.open_data(settings["data"]), clips.Geometry((44, 32), 32, random=False)
+    number = data.videos.index(table(tuned.path / "scores.csv")[1][0])
+    first, again = (
+        clips.Reader(data, clips.Examples([number], [0], [0]), task, centre, shuffle=False)
+        for task in (tasks.Classify(6).bound(Clip(length, 32, (44, 32))) for length in (18, 6))
+    )
+    x = np.concatenate([part.clip(0, 0)["rgb"].numpy() for part in (first, again)])
+    logits = tuned.model(x[None])["logits"].numpy()[0]
+    row = [float(value) for value in table(tuned.path / "scores.csv")[1][3:]]
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), row, atol=2e-5)
+
+
+def test_a_test_video_without_a_clip_stops_the_command(settings, tmp_path):
+    """Before anything is trained."""
+    behind = [lists.Entry("up/up_00", 0), lists.Entry("down/down_00", 1, start=18)]
+    with pytest.raises(
+        ValueError, match="test: every video .* 1 that do not, such as down/down_00"
+    ):
+        mas.finetune(
+            None, **settings | {"test": behind}, network=NETWORK, clip=CLIP, run=tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_fine_tuning_on_flow_leaves_short_videos_out(settings, tmp_path):
     """The sample's have 18 frames."""
     more = {"network": Network("c3d", "flow", 0.02, head="pooled"), "test_clips": 2}

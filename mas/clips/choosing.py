@@ -28,7 +28,7 @@ class Examples:
         return len(self.videos)
 
 
-def examples(data, entries, frames, how, count=10, least=1, step=None):
+def examples(data, entries, frames, how, count=10, least=1, step=None, again=False):
     """Chooses the examples of an epoch.
 
     Args:
@@ -46,6 +46,8 @@ def examples(data, entries, frames, how, count=10, least=1, step=None):
         step: frames from the start of one consecutive clip to that of the next; None: `frames`.
         least: frames that a video must have for "anywhere" and "uniform", where one that is
             shorter than a clip may begin again; a task's `least`.
+        again: whether one that is shorter, or a start too near its end, gives a clip that begins
+            again with "consecutive" and "overlapping" as well: in a test every video counts.
 
     Returns:
         An `Examples`. Videos that leave no clip are left out, and named.
@@ -63,11 +65,13 @@ def examples(data, entries, frames, how, count=10, least=1, step=None):
     for number, label, start in rows:
         length = int(data.lengths[number])
         if start is not None:
-            starts = [start] if start + frames <= length else []
+            leaves = again and least < frames and start < length >= least
+            starts = [start] if start + frames <= length or leaves else []
         else:
             # Also a video that cannot be read has no frames.
             size = count if how in COUNTED else step or frames
             starts = SAMPLINGS[how](length, frames, size) if length >= least else []
+            starts = [0] if again and not len(starts) and length >= least else starts
         found += [(number, first, label) for first in starts]
         if not len(starts):
             short.append(number)

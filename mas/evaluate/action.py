@@ -135,14 +135,15 @@ def scores(
         sampling: which clips.
     """
     modality, known = features.modality_of(path)
-    task = sampling.task(known, modality)
+    task = sampling.task(known, modality, features.stride_of(path))
     extraction.check_shape(model, task)
 
     def probabilities(clips):
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
     function = extraction.compiled(probabilities, task)
-    return means.over_clips(function, data, entries, sampling, task)
+    found = means.over_clips(function, data, entries, sampling, task)
+    return dataclasses.replace(found, facts=found.facts | extraction.compared(path, task))
 
 
 def _names(classes, path, count, beside):

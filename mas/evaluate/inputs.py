@@ -127,7 +127,9 @@ class Inputs:
             if value is None:
                 refuse(name, "given with a list of videos", value)
         modality, known = features.modality_of(self.source)
-        self.sampling.task(known, modality)  # whether the clips can be
+        self.sampling.task(
+            known, modality, features.stride_of(self.source)
+        )  # whether the clips can be
         return records.opened(self._data, modality == "flow")
 
     def sides(self, **given: Videos) -> list[Side]:

@@ -192,7 +192,7 @@ def weights(facts: dict[str, Any]) -> str:
 
 
 def clips(facts: dict[str, Any]) -> str:
-    """The clips of a video, in a sentence."""
+    """The clips of a video, and whether the network was trained on such."""
     least, most = facts["clips"]
     count = f"{least}" if least == most else f"{least} to {most}"
     size, (width, height) = facts["size"], facts["resize"]
@@ -202,7 +202,9 @@ def clips(facts: dict[str, Any]) -> str:
         f"{facts['modality']}{f', stride {stride}' if stride > 1 else ''}, "
         f"centre crop {size} x {size} of {width} x {height}"
     )
-    return text + (", the middle frame repeated." if facts["static"] else ".")
+    text += ", the middle frame repeated." if facts["static"] else "."
+    trained = facts.get("trained")
+    return f"{text} {trained}" if isinstance(trained, str) else text
 
 
 def _plain(value):

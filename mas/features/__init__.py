@@ -5,7 +5,7 @@ features.values, features.videos, features.labels
 mas.features.save("test.npz", features)
 """
 
-from mas.features.extraction import extract, modality_of
+from mas.features.extraction import extract, modality_of, stride_of
 from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, check_output, load, save
 from mas.features.whitening import check_whiten, whitened, whitening
@@ -20,6 +20,7 @@ __all__ = [
     "load",
     "modality_of",
     "save",
+    "stride_of",
     "whitened",
     "whitening",
 ]

@@ -23,7 +23,7 @@ from absl import logging
 from mas import files, lazy, lists, networks, records
 from mas.checks import refuse
 from mas.features import means
-from mas.features.sampling import PlainClips, Sampling
+from mas.features.sampling import PlainClips, Sampling, beside_training
 from mas.features.storage import Features, load, save
 from mas.settings import Clip
 
@@ -34,7 +34,8 @@ else:
     keras, tf = lazy.module("keras"), lazy.module("tensorflow")
 
 GRID = (1, 2, 2)  # of "max": frames, height, width (2048 numbers of 512 channels, ECCV 2020)
-_FORMAT = 1  # another one when the same settings give other features
+# Others when the same settings give other features. Clips of a stride once began again elsewhere.
+_FORMAT, _FORMAT_OF_STRIDES = 1, 2
 # What the digest holds of a sampling and its clips, in this order.
 _KEYS = ("how", "clips", "pooling", "static", "frames", "stride", "size", "resize", "modality")
 
@@ -78,7 +79,7 @@ def extract(
     sampling = sampling or Sampling()
     sampling = dataclasses.replace(sampling, pooling=sampling.pooling or "average")
     modality, known = modality_of(source)
-    task = sampling.task(known, modality)
+    task = sampling.task(known, modality, stride_of(source))
     data = records.opened(data, modality == "flow")
     entries = lists.entries_of(videos, columns, data.videos, "videos")
     if isinstance(source, keras.Model):
@@ -89,7 +90,8 @@ def extract(
         make = _cached if cache else _fresh
         found = make(source, data, entries, sampling, task, random, seed)
     path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
-    return dataclasses.replace(found, facts=found.facts | {"data": str(data.data), "list": path})
+    facts = {"data": str(data.data), "list": path, **compared(source, task)}
+    return dataclasses.replace(found, facts=found.facts | facts)
 
 
 def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
@@ -111,6 +113,18 @@ def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
     _, frames, size, _, channels = source.input_shape
     flow = channels == 2
     return "flow" if flow else "rgb", Clip(frames + flow, size, networks.resize_for(size))
+
+
+def stride_of(source: networks.Source | keras.Model) -> int | None:
+    """Frames of the video from one of a training clip to the next; None where no run says it."""
+    return networks.described(source).stride if isinstance(source, str | os.PathLike) else None
+
+
+def compared(source: networks.Source | keras.Model, task: PlainClips) -> dict[str, str]:
+    """The fact "trained", what `beside_training` says; {} where nothing is known of a training."""
+    path = isinstance(source, str | os.PathLike)
+    text = beside_training(task, networks.described(source)) if path else ""
+    return {"trained": text} if text else {}
 
 
 def of_network(
@@ -218,14 +232,15 @@ def _cached(source, data, entries, sampling, task, random, seed):
 
 def _digest(source, data, entries, sampling, task, random):
     clip = {"modality": task.network.modality, "clips": sampling.clips or 1}
-    known = sampling.values() | task.clip.values() | clip
+    known = sampling.values() | task.clip.values() | clip | {"stride": task.stride}
     rows = [(e.video, e.label, e.start) for e in entries] if entries is not None else None
     network = [files.digest(_file(source, sampling)), random, keras.__version__]
     numbers = {video: number for number, video in enumerate(data.videos)}
     videos = data.videos if entries is None else sorted({entry.video for entry in entries})
     lengths = [int(data.lengths[numbers[video]]) for video in videos]
     chosen = {name: known[name] for name in _KEYS}
-    parts = (_FORMAT, network, _stamps(data, videos), lengths, rows, chosen)
+    version = _FORMAT if task.stride == 1 else _FORMAT_OF_STRIDES
+    parts = (version, network, _stamps(data, videos), lengths, rows, chosen)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

@@ -71,7 +71,7 @@ def over_clips(
     rows = {numbers[video]: row for row, video in enumerate(labels)}
     failures = _Failures(data, sampling.allow_failures)
     options = {"how": sampling.how, "count": sampling.clips, "least": task.least}
-    examples = clips.examples(data, entries, task.span, **options)
+    examples = clips.examples(data, entries, task.span, **options, again=True)
     for number in sorted(set(rows) - set(examples.videos.tolist())):
         length = data.lengths[number]
         reason = f"{length} frames leave no clip of {task.span}"

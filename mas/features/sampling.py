@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mas import networks
 from mas.checks import Settings, option, refuse
 from mas.forms import INTEGER, SIZE
 from mas.settings import Clip, Network
-from mas.tasks import Task
+from mas.tasks import Task, walks
 
 HOWS = ("uniform", "consecutive", "overlapping")
 POOLINGS = ("average", "max", "pool5", "fc6")
@@ -50,7 +51,12 @@ class Sampling(Settings):
     frames: int | None = option(
         None, "Length of a clip, by default the run's.", form=INTEGER, least=2
     )
-    stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
+    stride: int | None = option(
+        None,
+        "Frames of the video from one of a clip to the next, by default the run's.",
+        form=INTEGER,
+        least=1,
+    )
     size: int | None = option(
         None, "Side of the centre crop in pixels, by default the run's.", form=INTEGER, least=1
     )
@@ -77,12 +83,13 @@ class Sampling(Settings):
         if not self.clips and self.how == "uniform":
             object.__setattr__(self, "how", "consecutive")
 
-    def task(self, known: Clip, modality: str) -> PlainClips:
+    def task(self, known: Clip, modality: str, stride: int | None = None) -> PlainClips:
         """What the pipeline reads.
 
         Args:
             known: the clips of the network's run, for what is None here.
             modality: "rgb" or "flow".
+            stride: of the network's run, likewise; None: 1.
 
         Raises:
             ValueError: the crop does not fit, or a stride or static clips of flow.
@@ -90,7 +97,7 @@ class Sampling(Settings):
         own = {name: getattr(self, name) for name in ("frames", "size", "resize")}
         given = {name: value for name, value in own.items() if value is not None}
         clip = dataclasses.replace(known, **given)
-        task = PlainClips(self.static, self.stride)
+        task = PlainClips(self.static, self.stride or stride or 1)
         bound: Any = task.bound(clip, Network(modality=modality))
         bound.check()
         return bound
@@ -133,8 +140,11 @@ class PlainClips(Task):
         return self.clip.shape(self.network.modality)
 
     def sample(self, length: int, start: int | None, rng: Any = None) -> tuple:
-        """Frames (T,) from a first one on; a video shorter than the clip begins again."""
-        frames = ((start or 0) + self.stride * np.arange(self.frames)) % length
+        """Frames (T,) from a first one on; a video shorter than the clip begins again.
+
+        So it does in training: see `mas.tasks.walks`.
+        """
+        frames = walks.indices(self.frames, self.stride, start or 0, length, "wrap")
         if self.static:
             frames = np.repeat(frames[len(frames) // 2], len(frames))
         return frames, np.zeros(0, np.int32)
@@ -142,3 +152,28 @@ class PlainClips(Task):
     def example(self, clip: dict) -> tuple:
         """(rgb or flow, number of the clip's label)."""
         return clip[self.network.modality], clip["label"]
+
+
+def beside_training(task: PlainClips, known: networks.Description) -> str:
+    """Whether a network is evaluated on clips such as it was trained on, in a sentence.
+
+    Args:
+        task: of `Sampling.task`.
+        known: what the network's run says; "" where there is no run to ask.
+    """
+    if known.stride is None:
+        return ""
+    now = {**task.clip.values(), "stride": task.stride}
+    then = {**known.clip.values(), "stride": known.stride}
+    texts = {name: Clip.options()[name].form.text for name in known.clip.values()} | {"stride": str}
+    others = [
+        f"{name} {text(now[name])} (training: {text(then[name])})"
+        for name, text in texts.items()
+        if now[name] != then[name]
+    ]
+    preset = (
+        f" (preset {known.network.preset})" if known.network and known.modality == "rgb" else ""
+    )
+    if others:
+        return f"Other than in training: {', '.join(others)}; colours{preset} as there."
+    return f"Frames, stride, size and colours{preset} are those of the training."

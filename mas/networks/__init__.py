@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from absl import logging
 
 from mas import backbones, checks, files, lazy
+from mas.forms import INTEGER
 from mas.networks import archive
 from mas.networks.archive import load
 from mas.settings import MODALITIES, Clip, Network
@@ -23,6 +24,7 @@ else:
 
 BACKBONE, MODEL, RUN = "backbone.keras", "model.keras", "run.json"
 Source = str | os.PathLike
+MOST_STRIDE = 10_000
 
 
 class Description(NamedTuple):
@@ -32,11 +34,13 @@ class Description(NamedTuple):
         network: its `mas.Network`; None for one that `mas.backbones` does not know.
         clip: the `mas.Clip` that it was trained on, as far as known.
         modality: "rgb" or "flow".
+        stride: frames of the video from one of a clip to the next; None where no run says it.
     """
 
     network: Network | None
     clip: Clip
     modality: str = "rgb"
+    stride: int | None = None
 
 
 def file(source: Source, name: str = "model") -> pathlib.Path:
@@ -82,14 +86,23 @@ def _from_run(path):
     known = files.read_json(path)
     try:
         network, clip = known.get("network"), Clip.read(known.get("clip"))
+        stride = _stride(known)
         if isinstance(network, dict) and "backbone" not in network:  # a network of the user's own
             modality = network.get("modality", "rgb")
             checks.check_choice("modality", modality, MODALITIES)
-            return Description(None, clip, modality)
+            return Description(None, clip, modality, stride)
         settings = Network.read(network)
-        return Description(settings, clip, settings.modality)
+        return Description(settings, clip, settings.modality, stride)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} must be that of a run: {error}") from None
+
+
+def _stride(known):
+    """The step of a built-in task's clips, which few tasks have as a setting."""
+    options = known.get("options")
+    own = ":" in str(known.get("task"))  # of the user: its settings may mean anything
+    stride = 1 if own or not isinstance(options, dict) else options.get("stride", 1)
+    return checks.Option(form=INTEGER, least=1, most=MOST_STRIDE).convert("stride", stride)
 
 
 def _from_layers(path):

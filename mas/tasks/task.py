@@ -19,6 +19,7 @@ import numpy as np
 from mas import lazy
 from mas.checks import Settings, refuse
 from mas.settings import Clip, Network
+from mas.tasks import walks
 
 heads = lazy.module("mas.heads")
 tf = lazy.module("tensorflow")
@@ -149,7 +150,7 @@ class Task(Settings):
             clip begins again at its first frame.
         """
         first = rng.integers(0, max(0, length - self.frames) + 1) if start is None else start
-        return (first + np.arange(self.frames)) % length, np.zeros(0, np.int32)
+        return walks.indices(self.frames, 1, first, length, "wrap"), np.zeros(0, np.int32)
 
     def example(self, clip: dict) -> tuple:
         """One clip (the contract of `mas.clips`), after geometry -> (x, y) tensors."""

@@ -3,6 +3,8 @@
 restrict   it does not end: the clip stays inside
 bounce     the clip plays back from the video's last frame
 wrap       the clip begins again at the video's first frame (the authors of pace, VTDL and DSM)
+
+Every clip that leaves its video does so by one of these, in training and in evaluation.
 """
 
 import numpy as np

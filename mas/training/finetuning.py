@@ -76,7 +76,7 @@ def finetune(
         FloatingPointError: the loss is no longer finite.
     """
     settings, own_clip, own = _resolve(source, network, clip, run)
-    plan, tested = instance("plan", plan, Plan), Test(test_clips, test_windows)
+    plan, how = instance("plan", plan, Plan), Test(test_clips, test_windows)
     chosen = instance("task", task, tasks.Classify)
     engine.check_call(seed, restart, callbacks)
     chosen.bound(own_clip, settings).check()
@@ -90,6 +90,7 @@ def finetune(
     names = known or accuracy.class_names(None, highest)
     bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
     _warn_of_lists(sides[0], sides[1], known)
+    tested = _tested(data, sides[1], bound.testing(), how)
     examples = examples_of(data, sides[0], bound, plan, columns)
     named = classes if isinstance(classes, str | os.PathLike) else None
     lists_read = {"train_list": train, "test_list": test, "classes": named}
@@ -109,11 +110,11 @@ def finetune(
     read = {**lists_read, "init": source and networks.file(source, "source")}
     if isinstance(network, keras.Model):
         read["network"] = network
-    folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read, tested)
+    folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read, how)
     with folder:
         made = engine.train(experiment, reader, strategy, folder, callbacks)
         if distribution.is_chief(strategy):
-            _test(experiment, data, sides[1], made[1], tested, folder)
+            _test(experiment, data, tested, made[1], folder)
     return Run(folder.path, made, temporary)
 
 
@@ -174,12 +175,25 @@ def _warn_of_lists(train, test, names):
         logging.warning(message, count, first.video, first.label, names[first.label])
 
 
-def _test(experiment, data, entries, model, tested, folder):
+def _tested(data, entries, task, test):
+    """The clips of each test video, also of one that is shorter than a clip: it begins again."""
+    count = test.test_clips
+    how = WINDOWS[test.test_windows] if count else "consecutive"
+    found = clips.examples(data, entries, task.frames, how, count, task.least, again=True)
+    tested = {data.videos[number] for number in found.videos}
+    missing = [entry.video for entry in entries if entry.video not in tested]
+    if missing:
+        length = data.lengths[data.videos.index(missing[0])]
+        raise ValueError(
+            f"test: every video must give a clip of {task.frames} frames. Received: "
+            f"{len(missing)} that do not, such as {missing[0]} ({length} frames)."
+        )
+    return found
+
+
+def _test(experiment, data, examples, model, folder):
     """Scores the clips of each test video; their mean decides."""
     task = experiment.task.testing()
-    count = tested.test_clips
-    how = WINDOWS[tested.test_windows] if count else "consecutive"
-    examples = clips.examples(data, entries, task.frames, how, count, least=task.least)
     reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
     plan, names = experiment.plan, experiment.facts["classes"]
     with engine.reading():
