@@ -117,13 +117,13 @@ def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
 
 def stride_of(source: networks.Source | keras.Model) -> int | None:
     """Frames of the video from one of a training clip to the next; None where no run says it."""
-    return networks.described(source).stride if isinstance(source, str | os.PathLike) else None
+    return networks.stride_of(source) if isinstance(source, str | os.PathLike) else None
 
 
 def compared(source: networks.Source | keras.Model, task: PlainClips) -> dict[str, str]:
     """The fact "trained", what `beside_training` says; {} where nothing is known of a training."""
     path = isinstance(source, str | os.PathLike)
-    text = beside_training(task, networks.described(source)) if path else ""
+    text = beside_training(task, source) if path else ""
     return {"trained": text} if text else {}
 
 

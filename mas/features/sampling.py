@@ -154,17 +154,18 @@ class PlainClips(Task):
         return clip[self.network.modality], clip["label"]
 
 
-def beside_training(task: PlainClips, known: networks.Description) -> str:
+def beside_training(task: PlainClips, source: networks.Source) -> str:
     """Whether a network is evaluated on clips such as it was trained on, in a sentence.
 
     Args:
         task: of `Sampling.task`.
-        known: what the network's run says; "" where there is no run to ask.
+        source: of the network; "" where there is no run to ask.
     """
-    if known.stride is None:
+    known, stride = networks.described(source), networks.stride_of(source)
+    if stride is None:
         return ""
     now = {**task.clip.values(), "stride": task.stride}
-    then = {**known.clip.values(), "stride": known.stride}
+    then = {**known.clip.values(), "stride": stride}
     texts = {name: Clip.options()[name].form.text for name in known.clip.values()} | {"stride": str}
     others = [
         f"{name} {text(now[name])} (training: {text(then[name])})"

@@ -34,13 +34,11 @@ class Description(NamedTuple):
         network: its `mas.Network`; None for one that `mas.backbones` does not know.
         clip: the `mas.Clip` that it was trained on, as far as known.
         modality: "rgb" or "flow".
-        stride: frames of the video from one of a clip to the next; None where no run says it.
     """
 
     network: Network | None
     clip: Clip
     modality: str = "rgb"
-    stride: int | None = None
 
 
 def file(source: Source, name: str = "model") -> pathlib.Path:
@@ -74,11 +72,36 @@ def described(source: Source) -> Description:
     Raises:
         ValueError: run.json is not that of a run.
     """
+    description = _run_file(source)
+    return _from_run(description) if description else _from_layers(pathlib.Path(source))
+
+
+def _run_file(source):
+    """The run.json that says what a saved network is; None without one."""
     path = pathlib.Path(source)
-    description = (path if path.is_dir() else path.parent) / RUN
-    if description.is_file() and (path.is_dir() or path.name in (BACKBONE, MODEL)):
-        return _from_run(description)
-    return _from_layers(path)
+    found = (path if path.is_dir() else path.parent) / RUN
+    return found if found.is_file() and (path.is_dir() or path.name in (BACKBONE, MODEL)) else None
+
+
+def stride_of(source: Source) -> int | None:
+    """Frames of the video from one of a clip to the next, in a saved network's training.
+
+    1 where its task has no such setting, or is of the user's own; None without a run.json.
+
+    Raises:
+        ValueError: run.json is not that of a run.
+    """
+    path = _run_file(source)
+    if path is None:
+        return None
+    known = files.read_json(path)
+    options = known.get("options")
+    own = ":" in str(known.get("task"))  # its settings may mean anything
+    stride = 1 if own or not isinstance(options, dict) else options.get("stride", 1)
+    try:
+        return checks.Option(form=INTEGER, least=1, most=MOST_STRIDE).convert("stride", stride)
+    except ValueError as error:
+        raise ValueError(f"{path} must be that of a run: {error}") from None
 
 
 def _from_run(path):
@@ -86,23 +109,14 @@ def _from_run(path):
     known = files.read_json(path)
     try:
         network, clip = known.get("network"), Clip.read(known.get("clip"))
-        stride = _stride(known)
         if isinstance(network, dict) and "backbone" not in network:  # a network of the user's own
             modality = network.get("modality", "rgb")
             checks.check_choice("modality", modality, MODALITIES)
-            return Description(None, clip, modality, stride)
+            return Description(None, clip, modality)
         settings = Network.read(network)
-        return Description(settings, clip, settings.modality, stride)
+        return Description(settings, clip, settings.modality)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} must be that of a run: {error}") from None
-
-
-def _stride(known):
-    """The step of a built-in task's clips, which few tasks have as a setting."""
-    options = known.get("options")
-    own = ":" in str(known.get("task"))  # of the user: its settings may mean anything
-    stride = 1 if own or not isinstance(options, dict) else options.get("stride", 1)
-    return checks.Option(form=INTEGER, least=1, most=MOST_STRIDE).convert("stride", stride)
 
 
 def _from_layers(path):
