@@ -137,7 +137,7 @@ class Faults:
 
     def add_error(self, path: pathlib.Path, error: Exception) -> None:
         """Notes an error, whose text names the file."""
-        self.found.setdefault(str(path), _short(error))
+        self.found.setdefault(str(path), " ".join(str(error).split()))
 
     def names(self, path: pathlib.Path) -> bool:
         """Whether something is wrong with a file or folder."""
