@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import augment, tasks
+import mas
+from mas import augment, clips, tasks
 from mas.settings import Clip
 from mas.tasks import views
+from mas.training import engine, pretraining, testing
 
 SIZE = 24
 
@@ -276,3 +278,66 @@ def test_defaults_are_the_released_forms_and_a_test_has_no_queue():
     assert (vtdl.negative, tasks.MoCo().negative) == ("intra", "none")
     tested = vtdl.testing()
     assert (tested.queue, tested.key_momentum, tested.mixup) == (0, 0.0, 0.1)
+
+
+# ---- tests of what is compared in a batch --------------------------------------------------------
+
+
+def examples_of(*counts):
+    """So many examples of each video, their starts 100 * video + example."""
+    videos = np.repeat(np.arange(len(counts)), counts)
+    starts = np.concatenate([100 * video + np.arange(n) for video, n in enumerate(counts)])
+    return clips.Examples(videos, starts, np.full(len(videos), -1))
+
+
+@pytest.mark.parametrize(("counts", "batch"), [([1] * 3, 8), ([1] * 13, 3), ([5, 1, 2], 2)])
+def test_no_batch_of_a_test_shows_a_video_beside_itself(counts, batch):
+    """Nor is one too small to compare: every batch is full, every video is drawn ten times."""
+    found, size = testing.drawn(tasks.MoCo(), examples_of(*counts), batch)
+    assert size == min(batch, len(counts)) and len(found) % size == 0
+    for videos in found.videos.reshape(-1, size):
+        assert len(set(videos)) == size
+    assert set(np.bincount(found.videos)) <= {10, 11}
+    assert len(set(found.starts)) == sum(counts), "all examples of a video come in turn"
+
+
+def test_a_task_that_compares_nothing_is_tested_in_the_lists_order():
+    found, size = testing.drawn(tasks.Pace(), examples_of(2, 1), 8, draws=3)
+    assert size == 8 and found.starts.tolist() == [0, 1, 100] * 3
+    with pytest.raises(ValueError, match="held_out must be 2 videos or more.*vtdl.*held_out=1"):
+        testing.drawn(tasks.VTDL(), examples_of(4), 8, name="held_out")
+
+
+def test_a_queue_larger_than_the_videos_is_doubted():
+    assert tasks.MoCo(queue=50).doubts(50, 50) == []
+    (words,) = tasks.VTDL(queue=51).doubts(50, 50)
+    assert "queue=51" in words and "50 videos" in words
+    (words,) = tasks.DSMTriplet().doubts(50, 120)
+    assert "120 examples show 50 videos" in words
+    assert tasks.Pace().doubts(1, 9) == []
+
+
+def test_pretraining_warns_and_tests_whole_batches(sample_data, tmp_path, monkeypatch, caplog):
+    """Four held-out videos and batches of six: the batches of the test have four."""
+    read, tested = [], testing.PretextTest({"positive_first": 0.5})
+    monkeypatch.setattr(engine, "train", lambda *arguments: (None, None))
+    monkeypatch.setattr(pretraining, "Run", lambda path, *others: path)
+    monkeypatch.setattr(testing, "pretext", lambda task, *others: read.append(task.queue) or tested)
+    monkeypatch.setattr(
+        clips.Reader, "once", lambda own, size, *_, **__: read.append((size, own.examples.videos))
+    )
+    lines = (sample_data / "test.txt").read_text().splitlines()[:4]
+    (tmp_path / "four.txt").write_text("\n".join(lines))
+    run = mas.pretrain(
+        sample_data / "data",
+        mas.tasks.MoCo(queue=30, stride=1, negative="inter"),
+        clip=mas.Clip(frames=2, size=16, resize=(44, 32)),
+        plan=mas.Plan(epochs=1, batch=6),
+        videos=sample_data / "train.txt",
+        held_out=tmp_path / "four.txt",
+        run=tmp_path / "run",
+    )
+    (size, videos), queue = read
+    assert (size, queue, len(videos)) == (4, 0, 40) and len(set(videos[3:7])) == 4
+    assert (run / "test.csv").is_file()
+    assert "queue=30 is more than the 6 videos" in caplog.text

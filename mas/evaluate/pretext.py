@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mas import files, lazy, lists, networks, records, tasks
 from mas.checks import Settings, option, refuse
 from mas.evaluate.inputs import Inputs
@@ -17,7 +15,7 @@ from mas.evaluate.report import Result
 from mas.features import Sampling
 from mas.settings import Network, Optimisation, Plan
 
-clips, training = lazy.module("mas.clips"), lazy.module("mas.training")
+training = lazy.module("mas.training")
 engine = lazy.module("mas.training.engine")
 pretraining = lazy.module("mas.training.pretraining")
 recorded, testing = lazy.module("mas.training.recorded"), lazy.module("mas.training.testing")
@@ -72,12 +70,11 @@ class Pretext(Settings):
         found = records.opened(data, "flow" in task.inputs)
         plan, by = Plan.parsed(texts), sampling or Sampling()
         examples = pretraining.examples_of(found, videos, task, plan, columns)
-        parts = (examples.videos, examples.starts, examples.labels)
-        drawn = clips.Examples(*(np.tile(part, self.draws) for part in parts))
+        drawn, batch = testing.drawn(task, examples, by.batch, self.draws)
         experiment = engine.Experiment(task, Optimisation(), plan, seed)
         reader = experiment.reader(found, drawn, random=False)
         with engine.reading():
-            batches = reader.once(by.batch, by.threads or None, substitute=True)
+            batches = reader.once(batch, by.threads or None, substitute=True)
             test = testing.pretext(task, run.model, batches, len(drawn))
         made = Inputs(source, found, None, seed=seed, columns=columns)
         path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None

@@ -76,6 +76,16 @@ class MoCo(views.Views):
         if batch == 1 and (self.negative == "inter" or not self.queue):
             refuse("batch", "2 or more with negative=inter or queue=0", batch)
 
+    def doubts(self, videos, examples):
+        """Also a queue in which a video meets its own keys."""
+        found = super().doubts(videos, examples)
+        if self.queue > videos:
+            found.append(
+                f"queue={self.queue} is more than the {videos} videos: a video's own older keys "
+                "are among its negatives."
+            )
+        return found
+
     def testing(self):
         """Without queue and key encoder, which end with the training.
 

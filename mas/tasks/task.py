@@ -46,6 +46,8 @@ class Task(Settings):
         choice: (output, class names) of an output that chooses one of several classes, for the
             confusion matrix at the end of a run; None without one.
         negate_u: whether the flow of a mirrored clip is mirrored motion: u with the other sign.
+        contrasts: whether examples of a batch are compared, so that each should show a video of its
+            own.
         derived: settings that follow from the data, and no flag says.
         clip: the `mas.Clip` that it is bound to.
         network: the `mas.Network` that it is bound to, for its heads.
@@ -60,6 +62,7 @@ class Task(Settings):
     sampling: Any = "consecutive"
     choice: Any = None
     negate_u: Any = True
+    contrasts: Any = False
     derived: Any = ()
     clip: Clip = Clip()
     network: Network = Network()
@@ -135,6 +138,20 @@ class Task(Settings):
         if self.network.modality not in self.modalities:
             allowed = " or ".join(self.modalities)
             refuse("modality", f"{allowed} for the task {self.name}", self.network.modality)
+
+    def doubts(self, videos: int, examples: int) -> list[str]:
+        """What speaks against training on so many videos, in sentences.
+
+        Args:
+            videos: different ones.
+            examples: of an epoch.
+        """
+        if not self.contrasts or examples <= videos:
+            return []
+        return [
+            f"{examples} examples show {videos} videos: in a batch, one may have its own video as "
+            "a negative. sampling=anywhere takes one example a video."
+        ]
 
     def sample(self, length: int, start: int | None, rng: np.random.Generator) -> tuple:
         """Chooses the frames of one example, before anything is decoded.

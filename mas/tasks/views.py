@@ -117,6 +117,7 @@ class Views(Task):
     )
 
     whole = True
+    contrasts = True
     sampling = "anywhere"
     passes = (ANCHOR, POSITIVE, NEGATIVE)  # their order, which running means see
 

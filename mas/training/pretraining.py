@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -78,9 +79,11 @@ def pretrain(
     bound.check()
     data = records.opened(data, "flow" in bound.inputs)
     examples = examples_of(data, videos, bound, plan, columns)
-    tested = _tested(data, held_out, bound, plan, columns, examples)
     plan = engine.cut_batch(plan, examples)
     bound.check(plan.batch)
+    tested = _tested(data, held_out, bound, plan, columns, examples)
+    for doubt in bound.doubts(len(np.unique(examples.videos)), len(examples)):
+        logging.warning("%s", doubt)
     notes = engine.notes(data=data.data, list=videos, held_out=held_out, columns=columns)
     experiment = Experiment(
         bound, optimisation, plan, seed, own, notes=notes,
@@ -111,21 +114,23 @@ def examples_of(
 
 
 def _tested(data, held_out, task, plan, columns, trained):
-    """The examples to test on at the end, or None."""
+    """The examples to test on at the end, and their batch; or None."""
     if held_out is None:
-        return trained if task.choice else None
+        return (trained, plan.batch) if task.choice else None
     found = examples_of(data, held_out, task, plan, columns, "held_out")
-    return testing.held_out(data, found, trained)
+    testing.warn_of_both(data, found, trained)
+    return testing.drawn(task, found, plan.batch, name="held_out")
 
 
-def _test(experiment, data, examples, model, folder, held_out):
+def _test(experiment, data, tested, model, folder, held_out):
     """Tests with centre crops, unless the task crops; all draws follow from the seed alone."""
+    examples, batch = tested
     task = experiment.task.testing()
     reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
     # Of a video that broke since, another clip is tested, as it was trained on.
     plan = experiment.plan
     with engine.reading():
-        batches = reader.once(plan.batch, plan.threads or None, substitute=True)
+        batches = reader.once(batch, plan.threads or None, substitute=True)
         found = testing.pretext(task, model, batches, len(examples))
     found.write(folder.path)
     whose = "those of the training" if held_out is None else "held out"

@@ -9,17 +9,15 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from mas import accuracy, clips, files
+from mas import accuracy, checks, clips, files
 from mas.accuracy import Accuracy
 from mas.training.loop import no_word_of_tracing
 
 DRAWS = 10  # of each held-out example, since a task may draw frames and targets
 
 
-def held_out(data, examples, trained):
-    """Every held-out example `DRAWS` times: each time it draws from a stream of its own.
-
-    Says so if a video was trained on as well.
+def warn_of_both(data, examples, trained):
+    """Says so if a held-out video was trained on as well.
 
     Args:
         data: an opened data set.
@@ -30,8 +28,39 @@ def held_out(data, examples, trained):
     if len(both):
         name = data.videos[both[0]]
         logging.warning("%d held-out videos are trained on as well, such as %s.", len(both), name)
+
+
+def drawn(task, examples, batch, draws=DRAWS, name="videos"):
+    """What a test of a pretext task shows, and its batch.
+
+    Every example `draws` times: each time it draws from a stream of its own. Where the task
+    compares the examples of a batch, all batches are full and none has a video twice: the videos
+    come in turn, each with its next example, and a batch is no larger than their number.
+
+    Args:
+        task: a `tasks.Task`.
+        examples: a `clips.Examples`.
+        batch: examples in a batch, at most.
+        draws: of each example, or where the task compares them, of each video, at least.
+        name: of the list of videos, for errors.
+
+    Returns:
+        (`clips.Examples`, batch).
+
+    Raises:
+        ValueError: the task compares examples, and there is one video.
+    """
+    order = np.tile(np.arange(len(examples)), draws)
+    if task.contrasts:
+        each = [np.flatnonzero(examples.videos == video) for video in np.unique(examples.videos)]
+        if len(each) < 2:
+            checks.refuse(name, f"2 videos or more, which {task.name} compares", len(each))
+        batch = min(max(batch, 2), len(each))
+        count = -(-draws * len(each) // batch) * batch
+        turns = (divmod(place, len(each)) for place in range(count))
+        order = np.array([each[video][turn % len(each[video])] for turn, video in turns])
     parts = (examples.videos, examples.starts, examples.labels)
-    return clips.Examples(*(np.tile(part, DRAWS) for part in parts))
+    return clips.Examples(*(part[order] for part in parts)), batch
 
 
 @dataclasses.dataclass(frozen=True)
