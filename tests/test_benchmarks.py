@@ -127,3 +127,23 @@ def test_the_rate_of_workers(script, monkeypatch, tmp_path):
         monkeypatch.setattr(prepare.time, "monotonic", lambda: 2.0 * len(clock))
         paths = [tmp_path / "a.avi", tmp_path / "b.avi"]
         assert prepare.rate(paths, prepare.prepare.Storage(), 2, tmp_path) == 30 / 6
+
+
+def test_switches(script, sample_data, capsys):
+    """Shares by hand; and on generated clips, that each line is printed."""
+    data = sample_data / "data"
+    options = (f"--data={data}", "--clips=4", "--size=32", "--long=18")
+    with script("benchmarks/switches.py", *options) as switches:
+        labels = [[1, 0, 2], [3, 0, 6]]  # variances 1, 0, 4
+        assert switches.share(labels, ("a_location", "b_location", "u_frame")) == 80
+        assert switches.differing([[1, 2], [3, 4]], [[1, 3], [3, 5]]).tolist() == [0, 100]
+        switches.main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0].split(":")[0] for line in lines[:4]] == [
+        "colour=mode",
+        "  all other labels",
+        "extra_flow",
+        "negate_u=false",
+    ]
+    assert lines[1].endswith("largest 0") and len(lines) == 4 + 6
+    assert all(re.search(r"clips, scale=\w+: frames \d+$", line) for line in lines[4:])
