@@ -164,6 +164,13 @@ class Plan(Settings):
         free=True,
         advanced=True,
     )
+    peer_timeout: float = option(
+        300.0,
+        "Seconds that a host waits for the others of TF_CONFIG to come.",
+        above=0,
+        free=True,
+        advanced=True,
+    )
     log_every: int = option(
         10, "Steps between looks at the loss.", least=1, free=True, advanced=True
     )

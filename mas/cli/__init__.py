@@ -68,7 +68,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     except HelpWanted as text:
         return _say(str(text))
     except EXPECTED as error:
-        return _fail(str(error))
+        return _fail(str(error), getattr(error, "status", FAILED))
     except KeyboardInterrupt:
         return _stopped(command, INTERRUPTED)
     except _Terminated:
@@ -94,10 +94,10 @@ def _say(text, status=0):
     return status
 
 
-def _fail(text):
+def _fail(text, status=FAILED):
     """Logs an error in one line."""
     logging.error("%s", text.strip().splitlines()[0] if text.strip() else "failed")
-    return FAILED
+    return status
 
 
 def _overview():

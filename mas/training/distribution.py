@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import os
 
 import keras
@@ -11,8 +10,7 @@ from absl import logging
 
 from mas.checks import check_choice, refuse
 from mas.settings import STRATEGIES, Plan
-
-HOSTS = ("chief", "worker")  # task types of TF_CONFIG that train
+from mas.training import hosts
 
 
 @functools.cache
@@ -28,7 +26,9 @@ def strategy(name="auto"):
     """
     check_choice("strategy", name, STRATEGIES)
     if os.environ.get("TF_CONFIG"):
-        _check_host(name, json.loads(os.environ["TF_CONFIG"]))
+        if name != "auto":
+            refuse("strategy", "auto where TF_CONFIG is set", name)
+        hosts.read()  # refuses one under which two processes would write one run folder
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "mirrored" and not devices:
@@ -36,17 +36,6 @@ def strategy(name="auto"):
     if name != "none" and devices:
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.get_strategy()
-
-
-def _check_host(name, config):
-    """Refuses a TF_CONFIG under which two processes would write one run folder."""
-    if name != "auto":
-        refuse("strategy", "auto where TF_CONFIG is set", name)
-    kind = config.get("task", {}).get("type")
-    if kind not in HOSTS:
-        raise ValueError(
-            f"the task of TF_CONFIG must have one of the types {list(HOSTS)}. Received: {kind!r}."
-        )
 
 
 def is_chief(strategy):
@@ -75,7 +64,8 @@ def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
         ValueError: an arithmetic that this machine cannot do.
     """
     limit_threads(plan.threads)
-    found = strategy(plan.strategy)
+    with hosts.waiting(hosts.read(), plan.peer_timeout):
+        found = strategy(plan.strategy)
     if not is_chief(found):
         logging.set_verbosity(logging.WARNING)
     keras.utils.set_random_seed(seed)

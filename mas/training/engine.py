@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pathlib
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +20,7 @@ from mas.forms import BOOLEAN
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.tasks import Task
 from mas.training import distribution, optimizers
+from mas.training.errors import reading
 from mas.training.loop import Trainer
 from mas.training.recorded import Recorded, identity
 from mas.training.run_folder import RunFolder
@@ -208,7 +207,12 @@ def begin(
         recorded.texts["run"] = os.fspath(path)
     chief = distribution.is_chief(strategy)
     run = RunFolder(folder, recorded, identity(reader, **read), restart, chief)
-    distribution.barrier(strategy)
+    try:
+        with reading():
+            distribution.barrier(strategy)
+    except BaseException:
+        run.close()
+        raise
     logging.info(
         "%d clips; batch %d; run folder %s.",
         len(reader.examples), experiment.plan.batch, run.path,
@@ -244,19 +248,17 @@ def train(
         names = (networks.BACKBONE, networks.MODEL)
         backbone, model = (networks.load(run.path / name) for name in names)
         return backbone, model
-    with distribution.arithmetic(plan.precision):
+    with distribution.arithmetic(plan.precision), reading():
         with strategy.scope():
             backbone, model = experiment.build()
             steps = reader.steps(plan.batch)
             optimizer = optimizers.build(experiment.optimisation, steps, plan.precision)
             trainer = Trainer(experiment.task, model, optimizer, strategy)
-        with reading():
-            check_fit(reader, backbone)
+        check_fit(reader, backbone)
         if chief:
             run.describe(model, strategy, **experiment.described())
-        with reading():
-            made = [callback(reader, backbone, run, plan) for callback in callbacks if chief]
-            trainer.fit(reader, plan, run, [function for function in made if function])
+        made = [callback(reader, backbone, run, plan) for callback in callbacks if chief]
+        trainer.fit(reader, plan, run, [function for function in made if function])
         if strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None:
             final = [variable.numpy() for variable in model.variables]
             with tf.device(None):
@@ -281,15 +283,3 @@ def check_fit(reader: clips.Reader, backbone: keras.Model) -> None:
             f"task must give the network its clips, {backbone.input_shape[1:]}. Received: "
             f"{clip} from the task {reader.task.name}."
         )
-
-
-@contextlib.contextmanager
-def reading():
-    """Gives errors of the input pipeline, which TensorFlow wraps, in their own words again."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        own = re.search(r"\b(?:Value|Index|FileNotFound|Permission|OS)Error: (.+)", error.message)
-        if not own:
-            raise
-        raise ValueError(own.group(1)) from error
