@@ -142,8 +142,7 @@ def scores(
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
     function = extraction.compiled(probabilities, task)
-    found = means.over_clips(function, data, entries, sampling, task)
-    return dataclasses.replace(found, facts=found.facts | extraction.compared(path, task))
+    return means.over_clips(function, data, entries, sampling, task)
 
 
 def _names(classes, path, count, beside):

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import accuracy, checks, files, lists
+from mas import accuracy, checks, files, lists, networks
 from mas.accuracy import Accuracy
 from mas.files import PathLike
+from mas.settings import Clip
 
 _HOWS = {
     "uniform": "evenly spaced",
@@ -203,8 +204,32 @@ def clips(facts: dict[str, Any]) -> str:
         f"centre crop {size} x {size} of {width} x {height}"
     )
     text += ", the middle frame repeated." if facts["static"] else "."
-    trained = facts.get("trained")
-    return f"{text} {trained}" if isinstance(trained, str) else text
+    return " ".join(filter(None, [text, _beside_training(facts)]))
+
+
+def _beside_training(facts):
+    """Whether the clips are such as those of the training; "" where its run cannot be asked."""
+    try:
+        source = facts["model"]
+        known, stride = networks.described(source), networks.stride_of(source)
+        saved = map(networks.file(source).with_name, (networks.BACKBONE, networks.MODEL))
+        digests = [files.digest(path) for path in saved if path.is_file()]
+    except (KeyError, OSError, TypeError, ValueError):
+        return ""
+    if stride is None or facts.get("digest") not in digests:
+        return ""
+    now, then = {"stride": 1, **facts}, {**known.clip.values(), "stride": stride}
+    texts = {name: option.form.text for name, option in Clip.options().items()} | {"stride": str}
+    others = [
+        f"{name} {text(now[name])} (training: {text(then[name])})"
+        for name, text in texts.items()
+        if text(now[name]) != text(then[name])
+    ]
+    rgb = known.network and known.modality == "rgb"
+    colours = f"colours (preset {known.network.preset})" if rgb else "values"
+    if others:
+        return f"Other than in training: {', '.join(others)}; {colours} as there."
+    return f"Frames, stride, size and {colours} are those of the training."
 
 
 def _plain(value):

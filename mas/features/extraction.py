@@ -23,7 +23,7 @@ from absl import logging
 from mas import files, lazy, lists, networks, records
 from mas.checks import refuse
 from mas.features import means
-from mas.features.sampling import PlainClips, Sampling, beside_training
+from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, load, save
 from mas.settings import Clip
 
@@ -90,8 +90,7 @@ def extract(
         make = _cached if cache else _fresh
         found = make(source, data, entries, sampling, task, random, seed)
     path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
-    facts = {"data": str(data.data), "list": path, **compared(source, task)}
-    return dataclasses.replace(found, facts=found.facts | facts)
+    return dataclasses.replace(found, facts=found.facts | {"data": str(data.data), "list": path})
 
 
 def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
@@ -118,13 +117,6 @@ def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
 def stride_of(source: networks.Source | keras.Model) -> int | None:
     """Frames of the video from one of a training clip to the next; None where no run says it."""
     return networks.stride_of(source) if isinstance(source, str | os.PathLike) else None
-
-
-def compared(source: networks.Source | keras.Model, task: PlainClips) -> dict[str, str]:
-    """The fact "trained", what `beside_training` says; {} where nothing is known of a training."""
-    path = isinstance(source, str | os.PathLike)
-    text = beside_training(task, source) if path else ""
-    return {"trained": text} if text else {}
 
 
 def of_network(

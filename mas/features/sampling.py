@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mas import networks
 from mas.checks import Settings, option, refuse
 from mas.forms import INTEGER, SIZE
 from mas.settings import Clip, Network
@@ -152,29 +151,3 @@ class PlainClips(Task):
     def example(self, clip: dict) -> tuple:
         """(rgb or flow, number of the clip's label)."""
         return clip[self.network.modality], clip["label"]
-
-
-def beside_training(task: PlainClips, source: networks.Source) -> str:
-    """Whether a network is evaluated on clips such as it was trained on, in a sentence.
-
-    Args:
-        task: of `Sampling.task`.
-        source: of the network; "" where there is no run to ask.
-    """
-    known, stride = networks.described(source), networks.stride_of(source)
-    if stride is None:
-        return ""
-    now = {**task.clip.values(), "stride": task.stride}
-    then = {**known.clip.values(), "stride": stride}
-    texts = {name: Clip.options()[name].form.text for name in known.clip.values()} | {"stride": str}
-    others = [
-        f"{name} {text(now[name])} (training: {text(then[name])})"
-        for name, text in texts.items()
-        if now[name] != then[name]
-    ]
-    preset = (
-        f" (preset {known.network.preset})" if known.network and known.modality == "rgb" else ""
-    )
-    if others:
-        return f"Other than in training: {', '.join(others)}; colours{preset} as there."
-    return f"Frames, stride, size and colours{preset} are those of the training."
