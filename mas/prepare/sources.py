@@ -4,6 +4,7 @@
     file      that file below the folder of videos, by which it keeps its id when another of the
               same stem comes
     bytes, changed    of the file when its preparation began (time in ns); empty until then
+    crc32     of the line before it; earlier versions wrote none
 
 So a file that is another since then is noticed.
 """
@@ -21,7 +22,7 @@ from absl import logging
 from mas import files, lists, records
 
 SOURCES = "sources.csv"
-FIELDS = ("video", "file", "bytes", "changed")
+FIELDS = ("video", "file", "bytes", "changed", "crc32")
 
 
 def stamp(path):
@@ -119,24 +120,37 @@ class Sources:
         self._rows[video] = (file, *self._now[video])
         options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
         with files.writing(self._path), open(self._path, "a", **options) as out:
-            csv.writer(out).writerow((video, *self._rows[video]))
+            csv.writer(out).writerow(_sealed(video, self._rows[video]))
 
     def write(self, order):
         """Writes all rows, in the order of a list of ids."""
-        rows = [(video, *self._rows[video]) for video in order if video in self._rows]
+        rows = [_sealed(video, self._rows[video]) for video in order if video in self._rows]
         files.write_csv(self._path, FIELDS, rows)
 
 
+def _sealed(video, row):
+    return (video, *row, records.row_checksum((video, *row)))
+
+
 def read(root):
-    """{id: (file, bytes, changed)}; {} where an earlier version prepared."""
+    """{id: (file, bytes, changed)}; {} where an earlier version prepared.
+
+    Of a file whose line is damaged, no change is noticed.
+    """
     path = pathlib.Path(root, SOURCES)
-    if not path.is_file():
-        return {}
     try:
-        rows = records.read_table(path)
-    except ValueError as error:  # what changed since is not noticed then
+        header, *rows = (records.read_table(path) if path.is_file() else []) or [()]
+    except ValueError as error:
         logging.warning("%s", error)
         return {}
-    if not path.read_bytes().endswith(b"\n"):  # a full disk took a part of the last line
+    if rows and not path.read_bytes().endswith(b"\n"):  # a full disk took a part of the last line
         rows.pop()
-    return {row[0]: tuple(row[1:]) for row in rows[1:] if len(row) == len(FIELDS)}
+    wanted = FIELDS if tuple(header) == FIELDS else FIELDS[:-1]
+    found = {
+        row[0]: tuple(row[1:4])
+        for row in rows
+        if len(row) == len(wanted) and (wanted != FIELDS or row[4] == records.row_checksum(row[:4]))
+    }
+    if len(found) < len({tuple(row[:1]) for row in rows}):
+        logging.warning("%s has lines that are not as they were written.", path)
+    return found

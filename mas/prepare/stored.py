@@ -18,7 +18,12 @@ def opened(root: pathlib.Path, storage: Storage) -> records.Shards | records.Fol
     """The data set as it is there: without the videos at fault, which a warning names."""
     faults = records.Faults(root, True, words="Damaged")
     reader = records.Shards if storage.form == "shards" else records.Folders
-    return reader(root, True, faults, storage.recorded())
+    try:
+        sums = records.described(root).get("checksums", False)
+    except ValueError as error:
+        logging.warning("%s", error)
+        sums = False
+    return reader(root, True, faults, {**storage.recorded(), "checksums": sums})
 
 
 def damaged(data: records.Shards | records.Folders, progress: bool) -> set[str]:

@@ -47,6 +47,7 @@ from mas.records.layout import (
     read_failures,
     read_index,
     read_table,
+    row_checksum,
 )
 from mas.records.reading import READERS, Data, open_data, opened
 from mas.records.shards import Shards, read_shard
@@ -98,6 +99,7 @@ __all__ = [
     "remove",
     "remove_unfinished",
     "restore_indices",
+    "row_checksum",
     "seal",
     "settings",
     "stage",

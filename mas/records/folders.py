@@ -96,8 +96,12 @@ class Folders:
         wanted = {*self._sums, *(found if known.get("checksums") else ())}
         for video in sorted(wanted):
             folder, count = self._top / video, self._sums.get(video)
+            file = self.data / sums.FOLDER / video
             if count is None:
-                faults.add(folder, f"must have checksums in {self.data / sums.FOLDER / video}")
+                faults.add(folder, f"must have checksums in {file}. Received: no such file")
+            elif count < 0:
+                words = "must be as it was written. Received: another number of bytes."
+                faults.add_error(folder, ValueError(f"{file} {words}"))
             elif video not in found:
                 faults.add(folder, f"must hold {count} frames. Received: none")
             elif found[video][0]["rgb"][1] != count:

@@ -23,6 +23,7 @@ from mas.records.layout import (
     RGB_FOLDER,
     UNFINISHED,
     Prepared,
+    read_index,
     shard_numbers,
     shard_path,
     write_index,
@@ -118,7 +119,9 @@ def restore_indices(data: PathLike) -> None:
             continue
         if index.is_file():
             try:
-                shard_rows(data, number)
+                rows = shard_rows(data, number)
+                if rows != read_index(index):  # an earlier version's
+                    write_index(index, rows)
                 continue
             except ValueError as error:
                 logging.warning("%s It is made again from the shard.", error)
