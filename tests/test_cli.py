@@ -291,3 +291,26 @@ def test_two_hosts_equal_one_and_resume_bit_for_bit(typed, tmp_path):
     assert [status for status, _ in map(ended, hosts(*more, f"--run={killed}"))] == [0, 0]
     for a, b in zip(final(together), final(killed), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_a_host_that_dies_or_never_comes_is_one_line(typed, tmp_path):
+    """Status 3, the host by name, and no traceback; together again they resume."""
+    more = [*typed, "--epochs=300", "--checkpoint_every=1", "--threads=1", "--peer_timeout=60"]
+    more.append(f"--run={tmp_path / 'run'}")
+    first, second = hosts(*more)
+    checkpoint = tmp_path / "run" / "resume" / "checkpoint"
+    while not checkpoint.exists() and first.poll() is None:
+        time.sleep(0.05)
+    second.kill()
+    ended(second)
+    status, words = ended(first)
+    assert status == 3 and "Traceback" not in words, words
+    assert re.search("Received: no more from worker 1 at 127.0.0.1:.*the run resumes", words)
+    alone, absent = hosts(*more[:-2], "--peer_timeout=12", f"--run={tmp_path / 'alone'}")
+    absent.kill()
+    ended(absent)
+    status, words = ended(alone)
+    assert status == 3 and "Traceback" not in words, words
+    assert "Waiting for worker 1 at" in words
+    assert "within peer_timeout=12 s. Received: no word from worker 1 at 127.0.0.1:" in words

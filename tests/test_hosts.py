@@ -1,9 +1,9 @@
 """Several hosts: TF_CONFIG is checked by name, and a host that is missing is named."""
 
 import json
-import os
 import socket
 import sys
+import threading
 import time
 
 import pytest
@@ -65,33 +65,49 @@ def test_a_right_tf_config(monkeypatch):
     assert found.peers == {("worker", 0): "a:2222", ("chief", 0): "[::1]:7"}
 
 
+def free():
+    """An address where nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.fixture
 def pair(monkeypatch):
-    """A cluster of this process and one whose address nobody answers at."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    monkeypatch.setenv("TF_CONFIG", config({"worker": ["127.0.0.1:1", address]}))
-    return address
+    """A cluster of this process and another one, which is not there; its address."""
+    own, other = free(), free()
+    monkeypatch.setenv("TF_CONFIG", config({"worker": [own, other]}))
+    return other
 
 
 def test_a_host_that_never_comes_is_named(pair, monkeypatch, caplog):
-    ended = []
-    monkeypatch.setattr(os, "_exit", ended.append)
-    with hosts.waiting(hosts.read(), 0.2):
-        while not ended:
-            time.sleep(0.01)
-    assert ended == [3]
-    assert f"Waiting for worker 1 at {pair}" in caplog.text
-    assert f"within peer_timeout=0.2 s. Received: no word from worker 1 at {pair}." in caplog.text
+    monkeypatch.setattr(hosts, "PATIENCE", 0.1)
+    words = f"within peer_timeout=0.5 s. Received: no word from worker 1 at {pair}. Start the same"
+    with pytest.raises(hosts.PeerLost, match=words):
+        hosts.gather(hosts.read(), 0.5)
+    assert caplog.text.count(f"Waiting for worker 1 at {pair}.") == 1
 
 
-def test_hosts_that_come_are_not_waited_for(pair, monkeypatch, caplog):
-    monkeypatch.setattr(os, "_exit", lambda status: pytest.fail("ended"))
-    with hosts.waiting(hosts.read(), 0.05):
-        pass
-    with hosts.waiting(None, 0.05):
-        time.sleep(0.1)
-    assert not caplog.text
+def test_hosts_find_each_other_whoever_comes_first(pair):
+    """The first one listens until the second is there; the second needs it no longer."""
+    here = hosts.read()
+    there = here._replace(number=1)
+    first = threading.Thread(target=hosts.gather, args=(here, 30))
+    first.start()
+    time.sleep(0.1)
+    hosts.gather(there, 30)
+    with socket.create_server(("127.0.0.1", int(pair.rpartition(":")[2]))):  # as TensorFlow's
+        first.join(20)
+    assert not first.is_alive()
+
+
+def test_a_host_alone_and_a_port_that_is_taken(pair, monkeypatch):
+    hosts.gather(None, 0)
+    alone = hosts.read()._replace(addresses={"worker": [free()]})
+    hosts.gather(alone, 0)
+    own = hosts.read().addresses["worker"][0]
+    with socket.create_server(("127.0.0.1", int(own.rpartition(":")[2]))):
+        with pytest.raises(ValueError, match=f"port of {own}, .* must be free. Received: Address"):
+            hosts.gather(hosts.read(), 1)
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,12 @@ def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
 
     Raises:
         ValueError: an arithmetic that this machine cannot do.
+        PeerLost: a host has not come.
     """
     limit_threads(plan.threads)
-    with hosts.waiting(hosts.read(), plan.peer_timeout):
-        found = strategy(plan.strategy)
+    if not strategy.cache_info().currsize:
+        hosts.gather(hosts.read(), plan.peer_timeout)
+    found = strategy(plan.strategy)
     if not is_chief(found):
         logging.set_verbosity(logging.WARNING)
     keras.utils.set_random_seed(seed)

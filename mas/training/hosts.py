@@ -5,13 +5,11 @@ TF_CONFIG='{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worke
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import socket
-import sys
-import threading
+import time
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -79,7 +77,9 @@ def read() -> Cluster | None:
         )
     _check_addresses(cluster)
     given, count = task.get("index"), len(cluster.get(kind, ()))
-    index = int(given) if re.fullmatch(r"\d{1,9}", str(given)) else -1  # TensorFlow takes text, too
+    index = (
+        int(str(given)) if re.fullmatch(r"\d{1,9}", str(given)) else -1
+    )  # TensorFlow takes text, too
     if not 0 <= index < count:
         allowed = f"a whole number in 0..{count - 1}" if count else f"of a cluster with a {kind}"
         refuse("the index of the task of TF_CONFIG", allowed, given)
@@ -112,55 +112,59 @@ def _check_addresses(cluster):
             refuse(name, "each address once", address)
 
 
-@contextlib.contextmanager
-def waiting(cluster: Cluster | None, seconds: float):
-    """Says who is missing while the hosts come together, and ends the process after a time.
+def gather(cluster: Cluster | None, seconds: float) -> None:
+    """Waits until every host has come: TensorFlow would wait for an hour, deaf to all signals.
 
-    TensorFlow waits inside for an hour, where no exception reaches it.
+    Each listens at its own address until it has reached the others. Then TensorFlow's server takes
+    the place, so that a slower host finds somebody there as well.
 
     Args:
         cluster: the hosts; None for one alone.
-        seconds: until the process ends with `STATUS`.
+        seconds: to wait.
+
+    Raises:
+        PeerLost: one has not come; names it.
+        ValueError: the port of this process is not free.
     """
-    together = threading.Event()
+    if cluster is None or not cluster.peers:
+        return
+    began, said = time.monotonic(), False
+    with _listening(cluster.addresses[cluster.kind][cluster.number]):
+        missing = list(cluster.peers)
+        while missing := [task for task in missing if not _answers(cluster.peers[task])]:
+            waited = time.monotonic() - began
+            if waited >= seconds:
+                raise PeerLost(
+                    f"Every host must come within peer_timeout={seconds:g} s. Received: no word "
+                    f"from {cluster.named(missing)}. Start the same command on every host of "
+                    "TF_CONFIG."
+                )
+            if waited >= PATIENCE and not said:
+                logging.warning("Waiting for %s.", cluster.named(missing))
+                said = True
+            time.sleep(0.2)
 
-    def watch():
-        if together.wait(min(PATIENCE, seconds)):
-            return
-        logging.warning("Waiting for %s.", cluster.named(_missing(cluster)))
-        if together.wait(max(0, seconds - PATIENCE)):
-            return
-        _end(
-            f"Every host must come within peer_timeout={seconds:g} s. Received: no word from "
-            f"{cluster.named(_missing(cluster))}. Start the same command on every host of "
-            "TF_CONFIG."
-        )
 
-    if cluster is not None and cluster.peers:
-        threading.Thread(target=watch, daemon=True).start()
+def _listening(address):
+    port = int(address.rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        yield
-    finally:
-        together.set()
+        return socket.create_server(("", port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        raise ValueError(
+            f"the port of {address}, this process in TF_CONFIG, must be free. "
+            f"Received: {error.strerror}."
+        ) from None
 
 
-def _end(words):
-    logging.error("%s", words)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(STATUS)
-
-
-def _missing(cluster):
-    """The peers at whose addresses nobody answers."""
-    missing = []
-    for task, address in cluster.peers.items():
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-        except OSError:
-            missing.append(task)
-    return missing
+def _answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def lost(error: tf.errors.OpError) -> PeerLost | None:
@@ -172,7 +176,9 @@ def lost(error: tf.errors.OpError) -> PeerLost | None:
     if not (isinstance(error, kinds) or "Collective ops is aborted" in error.message):
         return None
     told = [(kind, int(index)) for kind, index in _TASK.findall(error.message)]
-    tasks = [task for task in dict.fromkeys(told) if task in cluster.peers] or _missing(cluster)
+    tasks = [task for task in dict.fromkeys(told) if task in cluster.peers] or [
+        task for task, address in cluster.peers.items() if not _answers(address)
+    ]
     return PeerLost(
         f"Every host must stay until the training ends. Received: no more from "
         f"{cluster.named(tasks)}, whose own last words say why. {ADVICE}"
