@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from mas import accuracy, cli, evaluate, features, lists, networks, records
+from mas import accuracy, cli, cluster, evaluate, features, lists, networks, records
 from mas.cli import recipes, training
 from mas.cli.flags import Flags, UsageError
 from mas.cli.kinds import split_kind
@@ -20,6 +20,7 @@ from mas.features import Sampling
 
 _CLIPS = tuple(name for name in Sampling.options() if name != "how")
 _NETWORK = ("random", "seed", "cache")
+_ENGINE = ("engine", "address")
 _NPZ = "or their features (.npz)"
 
 
@@ -49,7 +50,7 @@ KINDS = {
         "--model=RUN --data=DATA --output=FILE.npz",
         {"list": "Videos; without it, all of the data set."},
         ("model", "data", "output"),
-        ("columns", *_NETWORK, "whiten"),
+        ("columns", *_NETWORK, "whiten", *_ENGINE),
     ),
     "retrieval": _Kind(
         "Nearest videos of the same class.",
@@ -108,6 +109,12 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "Whiten the features to this many numbers, by a PCA of these videos; 0 leaves them.",
         {"least": 0},
     ),
+    "engine": (
+        features.ENGINES[0],
+        "Where: process, this one; ray, the cores of a Ray cluster (docs/scale.md).",
+        {"choices": features.ENGINES},
+    ),
+    "address": (None, "Of the Ray cluster: auto or HOST:PORT; by default, one made here.", {}),
     "cache": (True, "Keep features in the user's cache folder, and read them there.", {}),
 }
 
@@ -128,7 +135,7 @@ def flags(name: str) -> Flags:
     found.add(Sampling, "clips", [n for n in Sampling.options() if n not in kind.clips])
     for flag in kind.other:
         default, help, known = _OTHER[flag]
-        advanced = flag in ("columns", "cache")
+        advanced = flag in ("columns", "cache", "address")
         found.option(flag, default, help, group="run", advanced=advanced, **known)
     folder = f"Folder of the results, by default runs/evaluate_{name}_NAME."
     file = "FILE.npz, or .npy with the values alone."
@@ -157,6 +164,8 @@ def _evaluate(name, given):
     path = given.output or _folder(name, given)
     if name == "features":
         features.check_output(path)
+        if given.engine == "ray":
+            cluster.check(given.address)
     report.writable(pathlib.Path(path).parent if name == "features" else path)
     protocol = given.make(evaluate.PROTOCOLS[name]) if name in evaluate.PROTOCOLS else None
     options, call = _call(name, given, made)
@@ -233,7 +242,7 @@ def _sampling(name, given):
 
 def _call(name, given, made):
     """(keyword arguments, positional ones) of a protocol, or of `features.extract`."""
-    names = [n for n in KINDS[name].other if n in ("columns", "classes", *_NETWORK)]
+    names = [n for n in KINDS[name].other if n in ("columns", "classes", *_NETWORK, *_ENGINE)]
     options = {flag: getattr(given, flag) for flag in names} | {"sampling": _sampling(name, given)}
     first = next(iter(KINDS[name].lists))
     if name == "probe" and given.list:

@@ -27,6 +27,10 @@ class Examples:
         """The number of examples."""
         return len(self.videos)
 
+    def __getitem__(self, positions):
+        """Some of them: a slice, or an array of their positions."""
+        return Examples(self.videos[positions], self.starts[positions], self.labels[positions])
+
 
 def examples(data, entries, frames, how, count=10, least=1, step=None, again=False):
     """Chooses the examples of an epoch.

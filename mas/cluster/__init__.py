@@ -8,7 +8,7 @@ Files, which all nodes share, carry the data; an answer is a few numbers.
 """
 
 from mas.cluster.connecting import check, connected
-from mas.cluster.nodes import check_nodes, count_cores, lacks, needs
+from mas.cluster.nodes import check_nodes, count_cores, lacks, lacks_here, needs
 from mas.cluster.tasks import TRIES, Tasks
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "connected",
     "count_cores",
     "lacks",
+    "lacks_here",
     "needs",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -74,6 +76,18 @@ def _looker():
 
 
 lacks: Callable[[Mapping], str | None] = _looker()  # what the machine lacks, or None
+
+
+_looked: dict[str, str | None] = {}
+
+
+def lacks_here(needs: Mapping) -> str | None:
+    """What this node lacks, as an error: for its tasks, as nodes come after `check_nodes`, too."""
+    text = json.dumps(needs)
+    if text not in _looked:
+        _looked[text] = lacks(needs)
+    problem = _looked[text]
+    return problem and f"Ray node {socket.gethostname()} {problem}."
 
 
 def check_nodes(ray: Any, needs: Mapping) -> None:

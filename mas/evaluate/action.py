@@ -142,7 +142,8 @@ def scores(
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
     function = extraction.compiled(probabilities, task)
-    return means.over_clips(function, data, entries, sampling, task)
+    source = means.values_here(function, data, sampling, task)
+    return means.over_clips(source, data, entries, sampling, task)
 
 
 def _names(classes, path, count, beside):

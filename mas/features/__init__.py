@@ -5,12 +5,13 @@ features.values, features.videos, features.labels
 mas.features.save("test.npz", features)
 """
 
-from mas.features.extraction import extract, modality_of, stride_of
+from mas.features.extraction import ENGINES, extract, modality_of, stride_of
 from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, check_output, load, save
 from mas.features.whitening import check_whiten, whitened, whitening
 
 __all__ = [
+    "ENGINES",
     "Features",
     "PlainClips",
     "Sampling",

@@ -9,6 +9,7 @@ which a video is left out are not kept.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from mas import files, lazy, lists, networks, records
-from mas.checks import refuse
+from mas import cluster, files, lazy, lists, networks, records
+from mas.checks import check_choice, refuse
 from mas.features import means
 from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, load, save
@@ -34,6 +35,7 @@ else:
     keras, tf = lazy.module("keras"), lazy.module("tensorflow")
 
 GRID = (1, 2, 2)  # of "max": frames, height, width (2048 numbers of 512 channels, ECCV 2020)
+ENGINES = ("process", "ray")
 # Others when the same settings give other features. Clips of a stride once began again elsewhere.
 _FORMAT, _FORMAT_OF_STRIDES = 1, 2
 # What the digest holds of a sampling and its clips, in this order.
@@ -50,6 +52,8 @@ def extract(
     seed: int = 0,
     columns: str = "video,label",
     cache: bool = True,
+    engine: str = ENGINES[0],
+    address: str | None = None,
 ) -> Features:
     """Features of videos: the mean over a video's clips of the pooled map.
 
@@ -67,6 +71,8 @@ def extract(
         seed: of those.
         columns: of the list, or the name of a preset.
         cache: keep the features in the user's cache folder, and read them there if nothing changed.
+        engine: "process", this one, or "ray", the cores of a Ray cluster (docs/scale.md).
+        address: of that cluster; see `mas.prepare_videos`.
 
     Returns:
         A `Features`, one row a video in the list's order. Its facts: network, pooling, those of
@@ -74,8 +80,14 @@ def extract(
 
     Raises:
         FileNotFoundError: there are no such source, data or list.
-        ValueError: the source is no backbone, or takes other clips; a video cannot be decoded.
+        ValueError: the source is no backbone, or takes other clips; a video cannot be decoded; a
+            network in memory is to go to a cluster.
     """
+    check_choice("engine", engine, ENGINES)
+    if engine == "ray":
+        cluster.check(address)
+        if not isinstance(source, str | os.PathLike):
+            refuse("source", "a run or a .keras file with engine='ray'", source)
     sampling = sampling or Sampling()
     sampling = dataclasses.replace(sampling, pooling=sampling.pooling or "average")
     modality, known = modality_of(source)
@@ -85,10 +97,12 @@ def extract(
     if isinstance(source, keras.Model):
         keras.utils.set_random_seed(seed)
         network = keras.models.clone_model(source) if random else source
-        found = of_network(network, data, entries, sampling, task)
+        values = means.values_here(function_of(network, sampling, task), data, sampling, task)
+        found = _over_clips(values, network.name, data, entries, sampling, task)
     else:
         make = _cached if cache else _fresh
-        found = make(source, data, entries, sampling, task, random, seed)
+        there = (address,) if engine == "ray" else None
+        found = make(source, data, entries, sampling, task, random, seed, there)
     path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
     return dataclasses.replace(found, facts=found.facts | {"data": str(data.data), "list": path})
 
@@ -119,14 +133,12 @@ def stride_of(source: networks.Source | keras.Model) -> int | None:
     return networks.stride_of(source) if isinstance(source, str | os.PathLike) else None
 
 
-def of_network(
-    network: keras.Model,
-    data: Any,
-    entries: Sequence[lists.Entry] | None,
-    sampling: Sampling,
-    task: PlainClips,
-) -> Features:
-    """Features through a network that is at hand: see `extract` and `means.over_clips`."""
+def function_of(network: keras.Model, sampling: Sampling, task: PlainClips) -> Callable[[Any], Any]:
+    """What `sampling` keeps of clips that go through a network, as a graph.
+
+    Raises:
+        ValueError: the network takes other clips, or has not what is to be kept.
+    """
     check_shape(network, task)
     if sampling.pooling == "fc6" and len(network.output_shape) != 2:
         refuse("pooling", "another one for a network without heads", "fc6")
@@ -135,9 +147,7 @@ def of_network(
         found = tf.cast(network(batch, training=False), tf.float32)
         return found if sampling.pooling == "fc6" else pooled(found, sampling.pooling)
 
-    found = means.over_clips(compiled(features, task), data, entries, sampling, task)
-    facts = {"network": network.name, "pooling": sampling.pooling, **found.facts}
-    return Features(found.values.astype(np.float32), found.videos, found.labels, facts)
+    return compiled(features, task)
 
 
 def compiled(function: Callable[[Any], Any], task: PlainClips) -> Callable[[Any], Any]:
@@ -180,13 +190,32 @@ def pooled(maps: tf.Tensor, pooling: str) -> tf.Tensor:
     return tf.reshape(maps, (-1, np.prod(maps.shape[1:])))
 
 
-def _fresh(source, data, entries, sampling, task, random, seed):
-    """Features through a saved network, with facts on its weights."""
+def load_network(source, sampling, task, random, seed):
+    """The network of a run or file that gives what `sampling` keeps."""
     if sampling.pooling == "fc6":
-        network = networks.fc6(source, random, seed)
-    else:
-        network = networks.network(source, random, seed, task.shape)
-    found = of_network(network, data, entries, sampling, task)
+        return networks.fc6(source, random, seed)
+    return networks.network(source, random, seed, task.shape)
+
+
+def _over_clips(values, name, data, entries, sampling, task):
+    found = means.over_clips(values, data, entries, sampling, task)
+    facts = {"network": name, "pooling": sampling.pooling, **found.facts}
+    return Features(found.values.astype(np.float32), found.videos, found.labels, facts)
+
+
+def _fresh(source, data, entries, sampling, task, random, seed, there):
+    """Features through a saved network, with facts on its weights; `there` on a cluster."""
+    network = load_network(source, sampling, task, random, seed)
+    function = function_of(network, sampling, task)
+    with contextlib.ExitStack() as stack:
+        if there:
+            from mas.features import remote  # which imports this module
+
+            known = (source, data, sampling, random, seed)
+            values = stack.enter_context(remote.values_there(*known, *there))
+        else:
+            values = means.values_here(function, data, sampling, task)
+        found = _over_clips(values, network.name, data, entries, sampling, task)
     facts = {
         "model": os.fspath(source),
         "digest": files.digest(_file(source, sampling)),
@@ -201,7 +230,7 @@ def _file(source, sampling):
     return (networks.with_heads if sampling.pooling == "fc6" else networks.file)(source)
 
 
-def _cached(source, data, entries, sampling, task, random, seed):
+def _cached(source, data, entries, sampling, task, random, seed, there):
     """`_fresh`, or what was made before."""
     digest = _digest(source, data, entries, sampling, task, random and seed + 1)
     path = records.index_path(data.data).parent / "features" / f"{digest}.npz"
@@ -213,7 +242,7 @@ def _cached(source, data, entries, sampling, task, random, seed):
         pass
     except ValueError as error:
         logging.warning("%s They are made again.", error)
-    found = _fresh(source, data, entries, sampling, task, random, seed)
+    found = _fresh(source, data, entries, sampling, task, random, seed, there)
     try:
         if not found.facts["failures"]:
             save(path, found)

@@ -5,9 +5,10 @@ Nothing but running sums is kept, so memory does not grow with the number of cli
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tqdm
@@ -42,8 +43,19 @@ class Means:
     facts: dict[str, Any]
 
 
+class Failure(NamedTuple):
+    """A video that fails: its number in the data set, and why."""
+
+    number: int
+    reason: str
+
+
+# From clips.Examples to arrays (clips, D) in their order; after the first `Failure`, nothing.
+Source: TypeAlias = "Callable[[clips.Examples], Generator[np.ndarray | Failure, None, None]]"
+
+
 def over_clips(
-    function: Callable[[Any], Any],
+    source: Source,
     data: Any,
     entries: Sequence[lists.Entry] | None,
     sampling: Sampling,
@@ -52,7 +64,7 @@ def over_clips(
     """Mean over the clips of each video of what a function makes of a clip.
 
     Args:
-        function: from a batch of clips to a tensor (batch, D).
+        source: where the values come from: `values_here`, or `remote.values_there`.
         data: an opened data set.
         entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
             Where lines name starts, those clips of a video are taken.
@@ -78,8 +90,7 @@ def over_clips(
         failures.add(number, reason if length else "the file cannot be decoded")
     sums, counts = None, np.zeros(len(rows), int)
     with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
-        for of, batch in _batches(data, examples, sampling, task, failures):
-            values = function(batch).numpy()
+        for of, values in _values(source, examples, failures):
             sums = np.zeros((len(rows), values.shape[1])) if sums is None else sums
             places = [rows[number] for number in of]
             np.add.at(sums, places, values)
@@ -148,38 +159,64 @@ class _Failures:
         self.reasons[number] = reason
 
 
-def _batches(data, examples, sampling, task, failures):
-    """(numbers of the clips' videos, clips) in order; resumes behind a video that fails."""
+def values_here(
+    function: Callable[[Any], Any], data: Any, sampling: Sampling, task: PlainClips
+) -> Source:
+    """What a function makes of clips, in this process: for `over_clips`.
+
+    Args:
+        function: from a batch of clips to a tensor (batch, D).
+        data: an opened data set.
+        sampling: which clips.
+        task: of `sampling`.
+    """
     geometry = clips.Geometry(task.clip.resize, task.clip.size, random=False)
-    left = np.flatnonzero(~np.isin(examples.videos, list(failures.reasons)))
-    while len(left):
-        parts = (examples.videos[left], examples.starts[left], examples.labels[left])
-        reader = clips.Reader(data, clips.Examples(*parts), task, geometry, shuffle=False)
+
+    def values(examples):
+        reader = clips.Reader(data, examples, task, geometry, shuffle=False)
         done = 0
         try:
             for batch, _ in reader.once(sampling.batch, sampling.threads or None):
-                yield parts[0][done : done + len(batch)].tolist(), batch
+                yield function(batch).numpy()
                 done += len(batch)
-            return
         except (OSError, ValueError, tf.errors.OpError) as error:
-            number, reason = _culprit(reader, range(done, min(done + sampling.batch, len(left))))
-            if number is None:
+            failure = _culprit(reader, range(done, min(done + sampling.batch, len(examples))))
+            if failure is None:
                 raise error
-            failures.add(number, reason)
+            yield failure
+
+    return values
+
+
+def _values(source, examples, failures):
+    """(numbers of the clips' videos, values) in order; resumes behind a video that fails."""
+    left = np.flatnonzero(~np.isin(examples.videos, list(failures.reasons)))
+    while len(left):
+        part, done, failure = examples[left], 0, None
+        with contextlib.closing(source(part)) as found:
+            for values in found:
+                if isinstance(values, Failure):
+                    failure = values
+                    break
+                yield part.videos[done : done + len(values)].tolist(), values
+                done += len(values)
+        if failure is None:
+            return
+        failures.add(*failure)
         left = left[done:]
-        left = left[examples.videos[left] != number]
+        left = left[examples.videos[left] != failure.number]
 
 
 def _culprit(reader, positions):
-    """(number, reason) of the first video that fails among some examples; (None, "") without."""
+    """The `Failure` of the first video that fails among some examples; None without."""
     for position in positions:
         number = int(reader.examples.videos[position])
         try:
             reader.load(0, position, substitute=False)
         except (OSError, ValueError) as error:
-            return number, str(error).rstrip(".")
+            return Failure(number, str(error).rstrip("."))
         try:
             reader.clip(0, position, substitute=False)
         except tf.errors.OpError as error:
-            return number, error.message.splitlines()[0]
-    return None, ""
+            return Failure(number, error.message.splitlines()[0])
+    return None

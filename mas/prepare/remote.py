@@ -9,25 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import socket
 
 from mas import cluster
 from mas.prepare import workers
 
 MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # of one version everywhere
 _worker: workers.Worker | None = None  # of a Ray worker; it stays from task to task
-_checked: dict | None = None
 
 
 def carry_out(item):
     """What runs on a node: yields for one (job, needs) what `cluster.Tasks` knows."""
-    global _worker, _checked
+    global _worker
     job, needs = item
-    if _checked != needs:  # the node may have come after `cluster.check_nodes`
-        problem = cluster.lacks(needs)
-        if problem:
-            yield {"failed": f"Ray node {socket.gethostname()} {problem}."}
-        _checked = needs
+    problem = cluster.lacks_here(needs)
+    if problem:
+        yield {"failed": problem}
+        return
     _worker = _worker or workers.Worker()
     try:
         yield from _worker.ask(job)
