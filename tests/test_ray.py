@@ -3,13 +3,18 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 
+import evaluating
+import numpy as np
 import preparing
 import pytest
 import video_files
-from test_prepare_resume import alive, needs_proc
+from test_prepare_resume import alive, needs_proc, wait_for
 
-from mas import cluster
+from mas import cluster, features
+from mas.features import remote
 from mas.prepare import progress
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'mas-video[cluster]'")
@@ -118,7 +123,7 @@ def videos(tmp_path_factory):
     """A long video among short ones, and one that is none."""
     folder = films(tmp_path_factory.mktemp("films"))
     images = video_files.moving(40, (1, 0), (64, 48))
-    video_files.write(folder / "long.avi", video_files.np.tile(images, (50, 1, 1, 1)))
+    video_files.write(folder / "long.avi", np.tile(images, (50, 1, 1, 1)))
     return folder
 
 
@@ -144,7 +149,9 @@ def processes(words):
 
 
 @needs_proc
-@pytest.mark.parametrize("victim", ["ray::carry_out", "extract.main()"])
+@pytest.mark.parametrize(
+    "victim", ["ray::carry_out", pytest.param("extract.main()", marks=pytest.mark.slow)]
+)
 def test_a_worker_that_is_killed_in_mid_work(ray, videos, expected, tmp_path, monkeypatch, victim):
     """The Ray worker, or the process that decodes for it: the bytes are the pool's all the same."""
     killed, note = [], progress.Progress.note
@@ -160,3 +167,93 @@ def test_a_worker_that_is_killed_in_mid_work(ray, videos, expected, tmp_path, mo
     failed = preparing.run(videos, tmp_path / "data", engine="ray", **OPTIONS)
     assert killed and list(failed) == [str(videos / "bad.avi")]
     assert video_files.tree(tmp_path / "data") == expected
+
+
+COMMAND = """
+import sys
+from mas import cli
+from mas.prepare import progress
+progress.MEASURED = 1e9
+sys.exit(cli.main("prepare", *sys.argv[1:]))
+"""
+
+
+def start(videos, output, address):
+    """The command, in a process group of its own as in a terminal; the file of its words."""
+    size = "x".join(map(str, SIZE))
+    words = [f"--videos={videos}", f"--output={output}", "--flow=dis", f"--size={size}"]
+    words += ["--min_frames=2", "--engine=ray", f"--address={address}"]
+    log = output.with_name("log")
+    with open(log, "w") as file:
+        command = [sys.executable, "-c", COMMAND, *words]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": preparing.ENVIRONMENT["PYTHONPATH"],
+        }  # with the token of this Ray
+        options = {"stderr": file, "stdout": file, "start_new_session": True}
+        return subprocess.Popen(command, env=environment, **options), log
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_ends_in_mid_work(ray, videos, expected, tmp_path, number):
+    """On a cluster that stays: its workers end, and the same command ends in the same bytes."""
+    address, output = ray.get_runtime_context().gcs_address, tmp_path / "data"
+    process, log = start(videos, output, address)
+    wait_for(lambda: any(output.glob("staging/*.npz")) or process.poll() is not None)
+    os.killpg(process.pid, number)
+    status = process.wait(30)
+    wait_for(lambda: not processes("ray::carry_out"), 20)
+    words = log.read_text()
+    assert "6 to do" not in words and "7 videos: 0 ready, 7 to do.\nRay " in words
+    if number == signal.SIGINT:
+        assert status == 130
+        last = words.replace("\r", "\n").splitlines()[-1]
+        assert last == "stopped; the same command resumes" and "Traceback" not in words
+    process, log = start(videos, output, address)
+    assert process.wait(120) == 1
+    left = [line for line in log.read_text().replace("\r", "\n").splitlines() if line]
+    shown = [line for line in left if not line.startswith("prepare:")]
+    assert len(shown) == 6 and "(raylet)" not in log.read_text(), shown
+    assert video_files.tree(output) == expected
+
+
+@needs_proc
+@pytest.mark.slow
+def test_an_interruption_ends_a_ray_that_was_started_for_it(videos, expected, tmp_path):
+    output, before = tmp_path / "data", processes("raylet")
+    process, log = start(videos, output, "local")
+    wait_for(lambda: any(output.glob("staging/*.npz")) or process.poll() is not None)
+    assert set(processes("raylet")) - set(before)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130
+    assert log.read_text().endswith("stopped; the same command resumes\n")
+    wait_for(lambda: not set(processes("raylet")) - set(before), 20)
+    assert not [line for line in os.listdir(output / "staging") if line.endswith(".tmp")]
+
+
+# Features.
+
+
+@pytest.mark.slow
+def test_features_are_those_of_one_process(ray, tmp_path, monkeypatch):
+    """Parts of a batch each, of which a video ends one: what comes behind it is taken again."""
+    monkeypatch.setattr(remote, "MOST", 1)
+    run, data = evaluating.write_run(tmp_path / "run"), evaluating.store(tmp_path / "data")
+    (tmp_path / "data" / "jpegs_256" / "a" / "y" / "frame000003.jpg").write_bytes(b"no picture")
+    chosen = features.Sampling(clips=5, batch=3, allow_failures=True)
+    options = {"sampling": chosen, "cache": False}
+    here = features.extract(run, data, evaluating.entries(), **options)
+    there = features.extract(run, data, evaluating.entries(), **options, engine="ray")
+    assert there.facts == here.facts and "a/y" in here.facts["failures"]
+    assert there.videos == here.videos == ["a/x", "b/z"]
+    assert there.values.tobytes() == here.values.tobytes()
+    with pytest.raises(ValueError, match="allow_failures is true. Received: a/y"):
+        chosen = features.Sampling(clips=5, batch=3)
+        features.extract(run, data, sampling=chosen, cache=False, engine="ray")
+
+
+def test_a_network_in_memory_goes_to_no_cluster(ray):
+    with pytest.raises(ValueError, match="source must be a run or a .keras file with engine='ray'"):
+        features.extract(evaluating.mirror(), "data", engine="ray")

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,8 @@ def connected(address: str | None = None, cores: int | None = None) -> Iterator[
     if address == "local":
         options |= {"num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False}
     try:
-        with _own_signals():
+        with _own_signals(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what later versions of Ray will do
             ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
         with contextlib.suppress(
             AttributeError
@@ -99,8 +101,9 @@ def _knock(address):
     else:
         if not tried.returncode:
             return
-        found = (tried.stderr.strip().splitlines() or ["?"])[-1]
-    raise ConnectionError(f"No Ray cluster answers at {address}. Received: {found}.")
+        found = (tried.stderr.strip().splitlines() or ["?"])[-1].rstrip(".")
+    hint = "" if "RAY_AUTH_MODE" in os.environ else ", or it wants a token (RAY_AUTH_MODE=token)"
+    raise ConnectionError(f"No Ray cluster answers at {address}{hint}. Received: {found}.")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mas import cluster, lazy, networks
 from mas.features import extraction, means
 from mas.features.sampling import Sampling
+from mas.prepare import workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -57,7 +58,7 @@ def values_there(
     needs = cluster.needs(MODULES, reads)
     threads = sampling.threads or 1
     known = json.dumps([uuid.uuid4().hex, source, sampling.values(), random, seed, threads])
-    with cluster.connected(address) as ray:
+    with cluster.connected(address, workers.cores()) as ray:
         cluster.check_nodes(ray, needs)
         shared = ray.put((os.getcwd(), data))
 
