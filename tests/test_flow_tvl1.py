@@ -5,6 +5,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import threading
 
 import cv2
 import numpy as np
@@ -193,3 +194,19 @@ def test_processes_that_start_at_once_may_keep_the_same(tmp_path):
     for process in [start() for _ in range(3)]:
         assert process.communicate()[0] in ("0\n", "1\n") and not process.returncode
     assert start().communicate()[0] == "1\n"
+
+
+def test_one_process_compiles_while_others_wait(tmp_path):
+    order = []
+
+    def second():
+        with compiled._alone_in(str(tmp_path)):
+            order.append("second")
+
+    with compiled._alone_in(str(tmp_path)):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.1)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]

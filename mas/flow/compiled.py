@@ -9,6 +9,7 @@ nothing can be written, or what is there cannot be read, a process compiles for 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -70,7 +71,7 @@ def entry(function, signature: str):
         folder = _folder()
         if folder:
             try:
-                with _kept_in(folder):
+                with _alone_in(folder), _kept_in(folder):
                     return numba.njit(signature, cache=True, **_OPTIONS)(function)
             except Exception:  # a damaged file, a full disk: whatever it is, compiling still works
                 pass
@@ -96,6 +97,15 @@ def _folder() -> str | None:
     except (OSError, RuntimeError):  # RuntimeError: there is no home
         return None
     return folder
+
+
+@contextlib.contextmanager
+def _alone_in(folder: str) -> Iterator[None]:
+    """Lets one process compile while others wait, to load what it leaves: a node has many."""
+    with open(os.path.join(folder, "lock"), "w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
