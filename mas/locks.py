@@ -47,3 +47,9 @@ def lock(folder, what) -> IO[str]:
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return file
+
+
+def check(folder, what) -> None:
+    """Raises what `lock` does where another process holds a folder's lock, and makes none."""
+    if pathlib.Path(folder, NAME).exists():
+        lock(folder, what).close()

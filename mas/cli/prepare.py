@@ -6,7 +6,7 @@ import os
 
 from absl import logging
 
-from mas import cli, cluster, lists, prepare, records
+from mas import cli, cluster, lists, locks, prepare, records
 from mas.checks import refuse
 from mas.cli.flags import Flags
 from mas.forms import INTEGER
@@ -75,6 +75,7 @@ def run(arguments: list[str]) -> int:
         return _check(given)
     given.require("videos", "output")
     lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
+    locks.check(given.output, "mas.prepare")
     if given.engine == "ray":
         cluster.check(given.address)
     cli.load_frameworks()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from mas import lists, records
+from mas import lists, locks, records
 from mas.checks import check_choice, check_range
 from mas.files import PathLike
 from mas.prepare import dataset, plan, sources
@@ -91,6 +91,8 @@ def prepare_videos(
             folders because one's id is a folder of others.
         RuntimeError: another process is at work in the folder, a result cannot be stored, or this
             OpenCV has no TV-L1.
+        OSError: the disk is full or the folder cannot be written to; names the path and what it
+            needs. The same call resumes.
 
     >>> import tempfile
     >>> from mas import sample
@@ -117,6 +119,7 @@ def prepare_videos(
     check_choice("engine", engine, ENGINES)
     if workers is not None:
         check_range("workers", workers, least=1)
+    locks.check(output, "mas.prepare")  # before a long list of files is looked for
     found = sources.keep_ids(output, plan.videos(output), find_videos(videos))
     entries = lists.entries_of(list, columns, found)
     if entries is not None:

@@ -19,7 +19,7 @@ import shutil
 
 from absl import logging
 
-from mas import checks, cluster, flow, lists, locks, records
+from mas import checks, cluster, files, flow, lists, locks, records
 from mas.files import PathLike
 from mas.prepare import environment, failures, plan, remote, sources, stored, workers
 from mas.prepare.plan import Storage
@@ -46,7 +46,10 @@ def prepare(
             logging.info("Compiling the flow for this machine: some ten seconds, once.")
         flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
     root = checks.path("output", output)
-    root.mkdir(parents=True, exist_ok=True)
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"output must be a folder. Received: {root}, which is none.")
+    with files.writing(root):
+        root.mkdir(parents=True, exist_ok=True)
     with locks.lock(root, "mas.prepare"):
         make = functools.partial(_engine, engine, address, count, root)
         return _Run(root, storage, videos, progress).work(make)
@@ -81,7 +84,8 @@ class _Run:
 
     def work(self, make):
         """Runs the jobs that are left on the engine that `make` makes for them; the data set."""
-        self._clean()
+        with files.writing(self.staging):
+            self._clean()
         self.held = self._stored()
         there = self.held - self._changed(self.held)
         there -= self._damaged(there)
@@ -97,7 +101,8 @@ class _Run:
         if jobs:
             self._write_failures()
             self.sources.write(self.plan)
-            (self.root / records.UNFINISHED).touch()
+            with files.writing(self.root / records.UNFINISHED):
+                (self.root / records.UNFINISHED).touch()
             environment.note(self.root, self.storage.flow)
         with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
             ended = self._ended(engine, jobs, progress)
@@ -186,13 +191,16 @@ class _Run:
 
     def _place(self, name, part):
         """Gives what a worker stored its lasting name."""
+        shards = self.storage.form == "shards"
+        place = self._staged(name) if shards else self.root / records.RGB_FOLDER / name
         try:
-            if self.storage.form == "shards":
-                os.replace(part, self._staged(name))
-            else:
-                records.place_folders(self.root, name, part)
+            with files.writing(place):
+                if shards:
+                    os.replace(part, place)
+                else:
+                    records.place_folders(self.root, name, part)
         except OSError as error:
-            raise RuntimeError(f"{self.paths[name]} cannot be stored: {error}.") from None
+            raise RuntimeError(f"{self.paths[name]} cannot be stored: {error}") from None
 
     def _write_failures(self):
         failures.write(self.root, {**self.earlier, **self.failures})

@@ -19,7 +19,7 @@ import uuid
 import cv2
 import numpy as np
 
-from mas import flow, lists, records, video
+from mas import files, flow, lists, records, video
 from mas.prepare.plan import STORED, Storage
 
 # A video is one protocol buffer in its shard, and those end at 2 GiB (2**31 - 1 bytes, serialised).
@@ -54,10 +54,10 @@ def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
     rate = storage.fps or video.frame_rate(path)
     result = records.Prepared(name, 0, 0, rate, [], [], [])
     stored, frames = 0, _decoded(path, storage, damaged)
-    for (result.height, result.width), files in _encoded(frames, storage):
-        for part, file in files.items():
-            getattr(result, part).append(file)
-        stored += BYTES_PER_FRAME + sum(map(len, files.values()))
+    for (result.height, result.width), images in _encoded(frames, storage):
+        for part, image in images.items():
+            getattr(result, part).append(image)
+        stored += BYTES_PER_FRAME + sum(map(len, images.values()))
         if most_bytes is not None and stored > most_bytes:
             raise video.VideoError(
                 f"too large: more than the {most_bytes} bytes that a shard holds of one video, at "
@@ -139,7 +139,8 @@ def run(job, tell=None):
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     part = f"{job['output']}.{uuid.uuid4().hex}.part"  # nobody else's, on this machine or another
     stage = records.stage if storage.form == "shards" else records.stage_folders
-    stage(prepared, part)
+    with files.writing(part, sum(map(len, (*prepared.rgb, *prepared.u, *prepared.v)))):
+        stage(prepared, part)
     return {"frames": prepared.frames, "damage": "; ".join(damage), "part": part}
 
 
@@ -192,7 +193,10 @@ def _work(jobs, answers):
     try:
         while True:
             job = jobs.get()
-            send(foresee(job) if "ask" in job else run(job, tell))
+            try:
+                send(foresee(job) if "ask" in job else run(job, tell))
+            except files.WriteError as error:
+                send({"unwritten": (error.errno, error.strerror, error.filename, error.need)})
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()

@@ -148,7 +148,7 @@ def _read(root, say=True):
     path, copy = root / PLAN, root / COPY
     try:
         return _checked(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         reason = f"{path} must be there."
     except ValueError as error:
         reason = str(error)

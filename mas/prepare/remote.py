@@ -10,7 +10,7 @@ import contextlib
 import os
 import pathlib
 
-from mas import cluster
+from mas import cluster, files
 from mas.prepare import workers
 
 MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # of one version everywhere
@@ -32,7 +32,7 @@ def carry_out(item):
         _worker.end()
         _worker = None
         yield {"error" if str(death).startswith(workers.HUNG) else "died": str(death)}
-    except RuntimeError as error:
+    except (files.WriteError, RuntimeError) as error:
         yield {"failed": str(error)}
 
 

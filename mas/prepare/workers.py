@@ -9,6 +9,8 @@ import sys
 import tempfile
 import threading
 
+from mas import files
+
 CRASHED, HUNG, DIED = "the decoder crashed", "the decoder hung", "the worker died"
 PATIENCE = 600  # seconds without news of a video: noise of 4096 x 2160 takes tvl1 32, OpenCV's 213
 
@@ -102,6 +104,7 @@ class Worker:
 
         Raises:
             Died: the process ended; this worker is of no more use.
+            files.WriteError: it could not store the result.
             RuntimeError: it could not do its own part; holds its last words.
         """
         with contextlib.suppress(BrokenPipeError):
@@ -109,6 +112,8 @@ class Worker:
             self._process.stdin.flush()
         for line in iter(self._line, ""):
             answer = json.loads(line)
+            if "unwritten" in answer:
+                raise files.WriteError(*answer["unwritten"])
             yield answer
             if "done" not in answer:
                 return

@@ -61,8 +61,9 @@ def _removed_on_error(path):
     """A full disk keeps no part of what did not fit."""
     try:
         yield
-    except OSError:
-        remove(path)
+    except Exception:  # TensorFlow has errors of its own
+        with contextlib.suppress(OSError):
+            remove(path)
         raise
 
 
@@ -95,12 +96,14 @@ def write_shard(
 
     shard, index = shard_path(data, number), shard_path(data, number).with_suffix(".csv")
     kept = list(kept) or [None] * len(staged)
-    with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
-        for path, example in zip(staged, kept, strict=True):
-            writer.write(_with_checksums(tf, example) if example else _example(tf, path))
-    rows = [row for _, row in examples.walk(f"{shard}.tmp")]
-    index.unlink(missing_ok=True)
-    os.replace(f"{shard}.tmp", shard)
+    need = sum(len(e) if e else os.path.getsize(p) for p, e in zip(staged, kept, strict=True))
+    with files.writing(shard, need), _removed_on_error(f"{shard}.tmp"):
+        with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
+            for path, example in zip(staged, kept, strict=True):
+                writer.write(_with_checksums(tf, example) if example else _example(tf, path))
+        rows = [row for _, row in examples.walk(f"{shard}.tmp")]
+        index.unlink(missing_ok=True)
+        os.replace(f"{shard}.tmp", shard)
     write_index(index, rows)
 
 
