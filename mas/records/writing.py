@@ -96,7 +96,8 @@ def write_shard(
 
     shard, index = shard_path(data, number), shard_path(data, number).with_suffix(".csv")
     kept = list(kept) or [None] * len(staged)
-    need = sum(len(e) if e else os.path.getsize(p) for p, e in zip(staged, kept, strict=True))
+    need = sum(len(example) for example in kept if example)
+    need += sum(os.path.getsize(path) for path in staged if path)
     with files.writing(shard, need), _removed_on_error(f"{shard}.tmp"):
         with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
             for path, example in zip(staged, kept, strict=True):
