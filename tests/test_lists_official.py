@@ -82,6 +82,12 @@ def test_other_data_sets_in_the_form_of_ucf101(tmp_path):
                             "counted from 0. Received: 2.")  # fmt: skip
 
 
+def test_a_split_file_of_hmdb51_is_no_list(tmp_path):
+    path = written(tmp_path / "wave_test_split1.txt", "a.avi 1\nb.avi 2\n")
+    assert "wave_test_split1.txt: expected labels" in refused(lists.read, path)
+    assert lists.read_names(path) == ["a.avi", "b.avi"]
+
+
 def test_official_files_are_the_input_of_the_builder(tmp_path, monkeypatch):
     """`--names` may be an official list, `--classes` classInd.txt."""
     monkeypatch.chdir(tmp_path)

@@ -213,3 +213,14 @@ def test_a_folder_one_level_too_high_is_said(tmp_path, monkeypatch, caplog):
     written(tmp_path / "names.txt", "UCF/run/a.avi\nUCF/walk/b.avi\n")
     assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0
     assert "in the one class 'UCF', which has 2 folders" in caplog.text
+
+
+def test_other_files_among_names_are_ignored_and_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "names.txt", "run/a.mp4\nrun/b.mp4\nrun/readme.txt\n")
+    assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0
+    assert (tmp_path / "x.txt").read_text() == "run/a 0\nrun/b 0\n"
+    assert "ignored 1 file without a video extension: run/readme.txt" in caplog.text
+    written(tmp_path / "names.txt", "run/a\nrun/b.v2\nrun/c.mp4\n")  # ids, most of them
+    assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0
+    assert (tmp_path / "x.txt").read_text() == "run/a 0\nrun/b.v2 0\nrun/c 0\n"

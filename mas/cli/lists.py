@@ -13,7 +13,7 @@ from absl import logging
 from mas import files, forms, lists
 from mas.cli.flags import Flags, UsageError
 from mas.cli.kinds import split_kind
-from mas.lists.entries import of_names, some
+from mas.lists.entries import is_film, of_names, some
 from mas.lists.text import shown_name
 
 PARTS = ("train", "test")
@@ -185,7 +185,12 @@ def _names(kind, given) -> dict[str, str] | None:
             f"--videos and --names. Received: {' and '.join(sources) or 'neither'}."
         )
     if given.names:
-        read = of_names(lists.read_names(given.names))
+        listed = lists.read_names(given.names)
+        films = [name for name in listed if is_film(name)]
+        if 2 * len(films) > len(listed):  # else they are ids, or folders of frames
+            _say_ignored([name for name in listed if not is_film(name)])
+            listed = films
+        read = of_names(listed)
         if not read:
             raise ValueError(f"{given.names} must name videos. Received: none.")
         names = sorted(entry.file or entry.video for entry in read)
@@ -194,10 +199,14 @@ def _names(kind, given) -> dict[str, str] | None:
         return None
     videos, ignored = lists.find_videos(given.videos)
     logging.info("%s: %s", given.videos, lists.counted(len(videos), "video"))
-    if ignored:
-        count = lists.counted(len(ignored), "file")
-        logging.info("ignored %s without a video extension: %s", count, some(ignored))
+    _say_ignored(ignored)
     return videos
+
+
+def _say_ignored(names):
+    if names:
+        count = lists.counted(len(names), "file")
+        logging.info("ignored %s without a video extension: %s", count, some(names))
 
 
 def _classes(name, given, names) -> list[str] | None:

@@ -69,6 +69,11 @@ def of_names(names: Iterable[str]) -> list[Entry]:
     ]
 
 
+def is_film(path: str) -> bool:
+    """Whether a name ends in a video extension."""
+    return posixpath.splitext(path)[1].lower() in VIDEO_EXTENSIONS
+
+
 def left_by_mac(path: str) -> bool:
     """Whether a file is what a Mac puts beside others and into archives: no video, no class.
 

@@ -20,6 +20,7 @@ from mas.lists.entries import (
     Entry,
     canonical,
     counted,
+    is_film,
     left_by_mac,
     refuse_repeats,
     some,
@@ -47,7 +48,7 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
         raise ValueError(f"videos must be an existing folder. Received: {str(folder)!r}.")
     alike, ignored = collections.defaultdict(list), []
     for name in sorted(_files(folder)):
-        if posixpath.splitext(name)[1].lower() in VIDEO_EXTENSIONS:
+        if is_film(name):
             alike[video_id(name)].append(name)
         else:
             ignored.append(name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 
 from mas import files
 from mas.files import PathLike
 from mas.lists import text, ucf101
 from mas.lists.classes import check_labels, encoded
-from mas.lists.entries import VIDEO_EXTENSIONS, Entry, refuse_repeats, video_id
+from mas.lists.entries import Entry, is_film, refuse_repeats, video_id
 
 # The column orders of the lists that the methods' authors ship.
 PRESETS = {
@@ -23,6 +24,7 @@ PRESETS = {
 # Smallest value of each number as it stands in a file, and the largest.
 _LOWEST = {"label": 0, "start": 1, "frames": 1}
 _MOST = 2**31 - 1
+_HMDB51_SPLIT = re.compile(r"_test_split[123]\.txt$")
 _MEANING = {
     "label": "an integer label >= 0",
     "start": "an integer start >= 1",
@@ -79,6 +81,11 @@ def read(
     """
     columns = parse_columns(columns)
     lines = _lines(text.read(path), columns, path)
+    if _HMDB51_SPLIT.search(str(path)) and "label" in columns:
+        raise ValueError(
+            f"{path}: expected labels. Received: a split file of HMDB51, whose numbers are parts: "
+            "mas lists hmdb51 makes a list of all of them."
+        )
     tested = ucf101.official_test(lines, classes, path) if columns == ("video", "label") else None
     entries = tested or _parse(lines, columns, path)
     if "label" in columns and not tested:
@@ -98,7 +105,7 @@ def read_names(path: PathLike) -> list[str]:
     """
     entries = _parse(_lines(text.read(path), ("video",), path), ("video",), path)
     split = [_split(entry) for entry in entries]
-    if all(numbers and _is_file(name) for name, numbers in split):
+    if all(numbers and is_film(name) for name, numbers in split):
         return [name for name, _ in split]
     refuse_repeats(entries, path)
     return [entry.file or entry.video for entry in entries]
@@ -195,16 +202,12 @@ def _number(digits, column, path, number):
 def _refuse_more_numbers(entries, columns, path):
     """Refuses lines such as `a.avi 300 70` where one number was expected."""
     split = (_split(entry) for entry in entries)
-    if all(numbers and _is_file(name) for name, numbers in split):
+    if all(numbers and is_film(name) for name, numbers in split):
         received = text.shown(entries[0].file or entries[0].video)
         raise ValueError(
             f'{path}:{entries[0].line}: expected "{" ".join(columns)}". '
             f"Received: more numbers, behind {received}.{advice(entries)}"
         )
-
-
-def _is_file(name):
-    return posixpath.splitext(name)[1].lower() in VIDEO_EXTENSIONS
 
 
 def _split(entry):
