@@ -5,8 +5,8 @@
 
 On clips of prepared videos, cropped at random as in training (seed 0), in percent:
 
-* labels that change with colour=mode, for each of the seven colours; with extra_flow; and, of
-  mirrored clips, with negate_u=false;
+* labels that change with colour=mode, for each of the seven colours; with journal beside it; with
+  extra_flow; and, of mirrored clips, with negate_u=false;
 * of the motion loss of a network that gives each label's mean, the share of the two frames of
   largest motion, for each `scale`, in clips of 16 frames and of --long frames.
 """
@@ -61,6 +61,9 @@ def changed(found):
     names = np.array(statistics.appearance_names())[colours]
     print_line(f"colour=mode, {len(found)} clips", zip(names, parts[colours], strict=True))
     print_line("  all other labels", [("largest", parts[~colours].max())])
+    odd = [statistics.appearance(rgb, colour="mode", journal=True) for rgb, _ in found]
+    parts, rings = differing(by["mode"], odd)[colours], [name[:2] == "p2" for name in names]
+    print_line("journal, beside it", zip(names[rings], parts[rings], strict=True))
     fields = len(found[0][0]) - 1
     plain = [statistics.motion(flow[:fields]) for _, flow in found]
     more = [statistics.motion(flow, fields=fields) for _, flow in found]

@@ -139,11 +139,12 @@ def test_switches(script, sample_data, capsys):
         assert switches.differing([[1, 2], [3, 4]], [[1, 3], [3, 5]]).tolist() == [0, 100]
         switches.main([])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0].split(":")[0] for line in lines[:4]] == [
+    assert [line.split(",")[0].split(":")[0] for line in lines[:5]] == [
         "colour=mode",
         "  all other labels",
+        "journal",
         "extra_flow",
         "negate_u=false",
     ]
-    assert lines[1].endswith("largest 0") and len(lines) == 4 + 6
-    assert all(re.search(r"clips, scale=\w+: frames \d+$", line) for line in lines[4:])
+    assert lines[1].endswith("largest 0") and len(lines) == 5 + 6
+    assert all(re.search(r"clips, scale=\w+: frames \d+$", line) for line in lines[5:])

@@ -15,6 +15,7 @@ from mas.evaluate import report
 from mas.evaluate.inputs import Inputs
 from mas.features import extraction
 from mas.settings import Clip, Network
+from mas.statistics import regions
 
 NAMES = statistics.motion_names() + statistics.appearance_names()
 
@@ -40,6 +41,9 @@ def test_colours_by_mode_equal_the_journal_code_in_312_of_312(shared, golden_inp
         for colour in statistics.COLOURS
     }
     assert recorded.size == 312 == (found["mode"] == recorded).sum()
+    clips_of = [golden_inputs.clip(row["seed"])[0] for row in golden[:6]]
+    whole = [statistics.appearance(rgb, colour="mode", journal=True) for rgb in clips_of]
+    np.testing.assert_array_equal(whole, recorded[:6])
     colours = ["colour" in name for name in statistics.appearance_names()]
     same = (found["octants"] == recorded).mean(0)
     assert (same[np.logical_not(colours)] == 1).all() and sum(colours) == 7
@@ -130,6 +134,43 @@ def test_targets_comescaled():
     largest = statistics.largest(NAMES, 4)
     both = np.concatenate([y["motion"], y["appearance"]])
     np.testing.assert_allclose(both, np.concatenate(labels) / largest, rtol=1e-6)
+
+
+def test_the_second_ring_of_the_journal_code():
+    """Its strips but for the lowest, and all of the first frames with a black centre: by hand."""
+    rng = np.random.default_rng(0)
+    rgb = np.full((16, 32, 32, 3), 200, np.uint8)
+    second = regions.masks(2, 32)[1]
+    rgb[:, second] = rng.integers(150, 160, (16, second.sum(), 3))  # the one that changes
+    plain = statistics.appearance(rgb, colour="mode")
+    odd = statistics.appearance(rgb, colour="mode", journal=True)
+    assert plain[4] == odd[4] == 2 and (plain[5], odd[5]) == (4, 5)  # white, black
+    np.testing.assert_array_equal(np.delete(plain, 5), np.delete(odd, 5))
+    rgb[:, 8:12, 8:24] = (250, 0, 0)  # the strip at the top: 64 red pixels of 16 frames
+    rgb[0, 8:12, 8:24] = (0, 0, 250)  # so that the ring still changes most
+    counts = {7: 15 * 64 + 1 * 64, 5: 2 * 64, 1: 2 * 64}  # and frame 1 of the first two again
+    assert max(counts, key=counts.get) == 7
+    assert statistics.appearance(rgb, (2,), False, "mode", True)[:2].tolist() == [2, 7]
+    rgb[:, 8:12, 8:24] = rgb[:, 12:16, 8:12].repeat(4, 2)
+    rgb[:, 20:24, 8:24] = (250, 0, 0)  # the strip at the bottom, which it sees in two frames alone
+    rgb[3, 20:24, 8:24] = (0, 0, 250)
+    assert statistics.appearance(rgb, (2,), False, "mode")[:2].tolist() == [2, 7]
+    assert statistics.appearance(rgb, (2,), False, "mode", True)[:2].tolist() == [2, 5]
+    with pytest.raises(ValueError, match="colour must be 'mode' with journal.*'octants'"):
+        statistics.appearance(rgb, journal=True)
+    with pytest.raises(ValueError, match="colour must be mode with journal.*'octants'"):
+        tasks.Statistics(journal=True)
+
+
+def test_clips_without_motion_in_the_journal_code():
+    flow = np.zeros((15, 16, 16, 2), np.float32)
+    assert statistics.motion(flow).tolist() == [0] * 14
+    expected = [0, 0, 0, 0] + [1] * 10
+    assert statistics.motion(flow, journal=True).tolist() == expected
+    flow[..., 0] = np.arange(16) ** 2  # u alone
+    found, plain = statistics.motion(flow, journal=True), statistics.motion(flow)
+    np.testing.assert_array_equal(found[plain > 0], plain[plain > 0])
+    assert found[[2, 3, 6, 7, 10, 11, 13]].tolist() == [0, 0, 1, 1, 1, 1, 1]
 
 
 # ---- frames of MoCo, VTDL and DSM ----------------------------------------------------------------

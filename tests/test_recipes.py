@@ -27,7 +27,7 @@ WHOLE = f"{CLIP}sampling=consecutive preset=bgr255 task=mas "
 # STS (T-PAMI 2021) and pace (ECCV 2020): the authors' code; pace's epoch has every video ten times.
 STS = "batch=4 epochs=18 learning_rate=0.0005 decay_epochs=6 decay_factor=0.1 momentum=0.9 "
 STS += "l2=0.005 decay=all head=pooled appearance_weight=0.1 last_batch=keep "
-STS += "colour=mode scale=numbers extra_flow=true negate_u=false "
+STS += "colour=mode scale=numbers extra_flow=true negate_u=false journal=true "
 LONG = "frames=64 resize=256x256 size=224 "
 PACE = "epochs=180 learning_rate=0.001 decay_epochs=60 decay_factor=0.1 batch=30 momentum=0.9 "
 PACE += "l2=0.005 decay=all bias_rate=1 head=pooled preset=bgr255 sampling=anywhere task=pace "

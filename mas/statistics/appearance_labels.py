@@ -11,9 +11,10 @@ from mas.statistics.names import COLOURS, OCTANTS
 
 CHANNELS = 3
 LEVELS = 256
+_STRIP = 14  # pixels of a strip, which the journal's code once takes for frames
 
 
-def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):
+def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants", journal=False):
     """The appearance labels of a clip.
 
     Args:
@@ -23,6 +24,8 @@ def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):
         colour: "octants", the octant of the RGB cube that holds most pixels of all frames (the
             paper); or "mode", the octant of the most frequent 24-bit value, smallest B, G, R on
             ties (the journal version's code).
+        journal: whether the colour of pattern 2's second region is that of the pixels which the
+            journal version's code takes for it (`_stray_ring`); with "mode" alone.
 
     Returns:
         int32 (4 * patterns + global_labels,), in the order of `appearance_names`, counted from 1.
@@ -31,21 +34,24 @@ def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants"):
         are 1 blue, 2 cyan, 3 magenta, 4 white, 5 black, 6 green, 7 red, 8 yellow.
 
     Raises:
-        ValueError: another type or shape, unknown patterns or colour.
+        ValueError: another type or shape, unknown patterns or colour, or `journal` without "mode".
 
-    Source: section 3.3, equation 2. The journal version's code takes wrong pixels for the colour of
-    pattern 2's second region; that is not repeated here.
+    Source: section 3.3, equation 2.
     """
     patterns = regions.check_patterns(patterns)
     if colour not in COLOURS:
         raise ValueError(f"colour must be one of {list(COLOURS)}. Received: colour={colour!r}.")
+    if journal and colour != "mode":
+        raise ValueError(f"colour must be 'mode' with journal. Received: colour={colour!r}.")
     rgb, parts = _checked(rgb, patterns)
     overlaps, octants = _count(rgb, parts)
     find_colour = _fullest_octant(octants) if colour == "octants" else _octant_of_mode(rgb, parts)
     labels = []
-    for rows in parts.rows:
+    for pattern, rows in zip(patterns, parts.rows, strict=True):
         for location in (overlaps[rows].argmin(), overlaps[rows].argmax()):
-            labels += [1 + location, find_colour(parts.members[rows][location])]
+            stray = journal and pattern == 2 and location == 1
+            found = _stray_ring(rgb) if stray else find_colour(parts.members[rows][location])
+            labels += [1 + location, found]
     if global_labels:
         labels.append(find_colour(np.ones(parts.members.shape[1], bool)))
     return np.array(labels, np.int32)
@@ -102,14 +108,34 @@ def _fullest_octant(octants):
 
 def _octant_of_mode(rgb, parts):
     """A function of some pieces: the octant, from 1, of their most frequent 24-bit value."""
+    values = _values(rgb)
+    return lambda members: _octant_of(values[:, members[parts.map]].ravel())
+
+
+def _values(rgb):
+    """24-bit values of pixels; the smallest wins a tie in the journal's code."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
-    values = (blue << 16) + (green << 8) + red  # the smallest wins a tie in the journal's code
+    return (blue << 16) + (green << 8) + red
 
-    def find(members):
-        value = _most_frequent(np.sort(values[:, members[parts.map]], axis=None))
-        return 1 + _octant(value & 255, value >> 8 & 255, value >> 16)
 
-    return find
+def _octant_of(values):
+    """The octant, from 1, of the most frequent of some 24-bit values."""
+    value = _most_frequent(np.sort(values))
+    return 1 + _octant(value & 255, value >> 8 & 255, value >> 16)
+
+
+def _stray_ring(rgb):
+    """The colour that the journal's code finds in the second ring (56 pixels of 112).
+
+    There the strip at the bottom is a cut in time, by mistake: the whole square of all but the last
+    14 frames, in which the centre is black. So it is mostly black, 5.
+    """
+    unit = rgb.shape[1] // regions.UNIT
+    square = rgb[:, 2 * unit : 6 * unit, 2 * unit : 6 * unit].copy()
+    square[:, unit : 3 * unit, unit : 3 * unit] = 0
+    left, right = square[:, unit : 3 * unit, :unit], square[:, unit : 3 * unit, 3 * unit :]
+    taken = (square[:, :unit], left, right, square[:-_STRIP])
+    return _octant_of(np.concatenate([_values(part).ravel() for part in taken]))
 
 
 @loop

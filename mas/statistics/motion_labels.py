@@ -13,7 +13,7 @@ from mas.statistics.names import COMPONENTS
 from mas.statistics.names import DIRECTIONS as BINS
 
 
-def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None):
+def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None, journal=False):
     """The motion labels of a clip.
 
     Args:
@@ -23,6 +23,8 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None):
         global_labels: whether to add the frames of largest motion.
         fields: the frames of largest motion are sought among the first so many; None: among all.
             The journal version's code sums 16 fields and seeks among 15.
+        journal: what the journal version's code says of a component without motion boundaries: 1,
+            and in pattern 1 alone 0.
 
     Returns:
         int32 (4 * patterns + 2 * global_labels,), in the order of `motion_names`, counted from 1.
@@ -30,7 +32,8 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None):
         boundaries summed over time, first on ties (1..regions), and the direction in it (1..8; bin
         n holds angles from 45 (n - 1) degrees, y down). Of each component: the flow field with the
         largest magnitude of its own (1..fields). A component without motion boundaries has 0 for
-        these: for location and direction when they sum to 0, for the frame when all fields do.
+        these, unless `journal`: for location and direction when they sum to 0, for the frame when
+        all fields do.
 
     Raises:
         ValueError: another type or shape, flow that is not finite, unknown patterns, or `fields`
@@ -48,12 +51,15 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None):
     histograms = [_region_histograms(*boundary, parts) for boundary in boundaries]
     labels = [
         label
-        for rows in parts.rows
+        for pattern, rows in zip(patterns, parts.rows, strict=True)
         for magnitude, direction in histograms
-        for label in _location_and_direction(magnitude[rows], direction[rows])
+        for label in _location_and_direction(
+            magnitude[rows], direction[rows], int(journal and pattern > 1)
+        )
     ]
     if global_labels:
-        labels += [1 + frames.argmax() if frames.any() else 0 for frames in energy[:, :fields]]
+        still = int(journal)
+        labels += [1 + part.argmax() if part.any() else still for part in energy[:, :fields]]
     return np.array(labels, np.int32)
 
 
@@ -105,10 +111,10 @@ def _region_histograms(x, y, parts):
     return parts.members @ totals / parts.areas, parts.members @ histograms
 
 
-def _location_and_direction(magnitude, direction):
+def _location_and_direction(magnitude, direction, still):
     """Labels of one pattern and component from its regions' means and histograms."""
     if not magnitude.any():
-        return 0, 0
+        return still, still
     location = magnitude.argmax()
     return 1 + location, 1 + direction[location].argmax()
 

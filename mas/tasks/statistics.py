@@ -69,6 +69,13 @@ class Statistics(Task):
         "Negate u in mirrored clips, as mirrored motion has it; the journal's code does not.",
         advanced=True,
     )
+    journal: bool = option(
+        False,
+        "What else is odd in the journal's code: the colour of the second ring, which takes other "
+        "pixels and is mostly black, and labels of 1, not 0, where nothing moves. With "
+        "colour=mode.",
+        advanced=True,
+    )
 
     name = "mas"
     modalities = ("rgb", "flow")
@@ -80,6 +87,8 @@ class Statistics(Task):
         for name in ("branches", "patterns"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 refuse(name, "different ones", getattr(self, name))
+        if self.journal and self.colour != "mode":
+            refuse("colour", "mode with journal", self.colour)
         if not self.branches:
             refuse("branches", f"one or both of {list(BRANCHES)}", self.branches)
         if not (self.patterns or self.global_labels):
@@ -140,13 +149,12 @@ class Statistics(Task):
         return x if self.network.modality == "rgb" else x[: self.frames - 1], targets
 
     def _motion(self, flow):
-        choice = (self.patterns, self.global_labels, self.frames - 1)
+        choice = (self.patterns, self.global_labels, self.frames - 1, self.journal)
         return self.scaled("motion", statistics.motion(flow.numpy(), *choice))
 
     def _appearance(self, rgb):
-        labels = statistics.appearance(
-            rgb.numpy(), self.patterns, self.global_labels, colour=self.colour
-        )
+        choice = (self.patterns, self.global_labels, self.colour, self.journal)
+        labels = statistics.appearance(rgb.numpy(), *choice)
         return self.scaled("appearance", labels)
 
     def scaled(self, branch, labels):
