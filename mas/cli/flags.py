@@ -155,8 +155,9 @@ class Flags:
             if words.startswith("("):  # absl's own words on a boolean
                 words = f"--{name} must be true or false. Received: {flag}."
             raise UsageError(f"{self._place(name, text)}{words}") from None
-        except absl.Error as error:
-            raise UsageError(str(error)) from None
+        except absl.Error as error:  # a flag without a value
+            name = re.search(r"--(\w+)", str(error))
+            raise UsageError(f"{self._place(name[1]) if name else ''}{error}.") from None
         if self.help or self.helpfull:
             raise HelpWanted(self.help_text(self.helpfull))
         named = [(n, self._values[n].value) for n in self._flags if n != "address"]
