@@ -1,6 +1,6 @@
 """Replays a training curve that the authors' code recorded, and compares every recorded number.
 
-    python benchmarks/curves.py --golden=FILE
+    python benchmarks/curves.py --golden=FILE [--nudge=1e-7]
 
 FILE (JSON) is one of shared/golden/training; its README says what the keys mean. `inputs.py` (in
 the folder above) makes the weights, `inputs_training.py` (beside FILE) clips, targets and queue.
@@ -13,7 +13,9 @@ How a difference is counted, a ours and b recorded, each number on its own: |a -
 variances are left out: PyTorch keeps the unbiased one, Keras the biased one. `tolerance` says
 which differences decide the exit status: 0 within all of them, else 1; the others are printed.
 
-Arithmetic is float32, without TensorFloat-32 and XLA.
+Arithmetic is float32, without TensorFloat-32 and XLA. Where rounding moves one activation across 0,
+a ReLU lets its gradient through or not: `--nudge` changes the weights at the start by that share,
+which shows what rounding alone does to a curve.
 """
 
 import dataclasses
@@ -33,10 +35,6 @@ import recorded  # noqa: E402
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
     """What of a file must agree, and how well.
-
-    Float32 has a floor of its own. Where rounding moves one activation across 0, a ReLU lets its
-    gradient through or not: on R3D-18 that changed the first gradients by 2e-2 (weights moved by
-    1e-7), and at the recipes' rates every later loss.
 
     Attributes:
         losses: largest relative difference of the first steps' losses, one by one; of all further
@@ -118,12 +116,13 @@ def norm_differences(found, golden):
     return rows
 
 
-def compare(path, most=None):
+def compare(path, most=None, nudge=0.0):
     """Replays a file and prints every difference.
 
     Args:
         path: of the file.
         most: steps to replay, of which the losses alone are compared; None for all steps.
+        nudge: relative change of the weights at the start.
 
     Returns:
         The exit status.
@@ -135,7 +134,7 @@ def compare(path, most=None):
         golden["curve"] = {name: rows[:most] for name, rows in golden["curve"].items()}
     name = "finetune" if recorded.method(golden) == "finetune" else "train"
     print(f"mas {name} {' '.join(recorded.command(golden))}", flush=True)
-    allowed, replay = tolerance(golden), recorded.Replay(golden, path)
+    allowed, replay = tolerance(golden), recorded.Replay(golden, path, nudge)
     found = replay.run()
     curves = curve_differences(found, golden, replay.optimisation)
     for item, each in curves.items():
@@ -176,9 +175,10 @@ def compare_end(found, golden, allowed):
 def main(_):
     """Compares; the exit status."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    return compare(flags.FLAGS.golden)
+    return compare(flags.FLAGS.golden, nudge=flags.FLAGS.nudge)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("golden", None, "Recorded training (JSON).", required=True)
+    flags.DEFINE_float("nudge", 0.0, "Relative change of the weights at the start.")
     app.run(main)

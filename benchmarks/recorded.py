@@ -155,9 +155,10 @@ class Replay:
     Args:
         golden: of `read_golden`.
         path: of the file.
+        nudge: relative change of the weights at the start.
     """
 
-    def __init__(self, golden, path):
+    def __init__(self, golden, path, nudge=0.0):
         """Builds what trains, and sets it to the recorded start."""
         self.golden = golden
         self.inputs = load(pathlib.Path(path).resolve().with_name("inputs_training.py"))
@@ -166,6 +167,10 @@ class Replay:
         entries = parity.entries(golden, parity.load_inputs(path))
         weights, _ = names.arranged(golden["network"], entries)
         parity.assign(model, {place_of(*place): value for place, value in weights.items()})
+        rng = np.random.default_rng(golden["seed"])
+        for variable in model.trainable_variables if nudge else ():
+            change = 1 + nudge * rng.standard_normal(variable.shape)
+            variable.assign(variable.numpy() * change.astype(np.float32))
         optimizer = optimizers.build(self.optimisation, golden.get("steps_per_epoch", 1))
         self.trainer = Trainer(task, model, optimizer, distribution.strategy("none"))
         self.models = {"": model}

@@ -71,9 +71,9 @@ def test_a_setting_without_a_flag_is_refused(curves, folder):
 class Recorded:
     """What the file says, in the place of a training."""
 
-    def __init__(self, golden, path, spoil=()):
+    def __init__(self, golden, path, nudge, spoil=()):
         """See the class."""
-        del path
+        del path, nudge
         self.golden, self.spoil = golden, dict(spoil)
         self.optimisation = type("", (), {"bias_rate": 1.0})
 
@@ -120,7 +120,7 @@ MEAN = "layer1.0.bn1.running_mean"
 )
 def test_what_decides_the_exit_status(spoil, status, curves, folder, monkeypatch, capsys):
     monkeypatch.setattr(Recorded, "curves", curves, raising=False)
-    monkeypatch.setattr(curves.recorded, "Replay", lambda *both: Recorded(*both, spoil))
+    monkeypatch.setattr(curves.recorded, "Replay", lambda *given: Recorded(*given, spoil))
     assert curves.compare(folder / "vtdl_r3d18_seed0.json") == status
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"largest relative loss difference: {spoil.get('loss', 0):.1e}"
