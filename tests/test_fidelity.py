@@ -10,7 +10,18 @@ import pytest
 import tensorflow as tf
 from evaluating import write_run
 
-from mas import backbones, clips, features, files, lists, records, statistics, tasks, training
+from mas import (
+    augment,
+    backbones,
+    clips,
+    features,
+    files,
+    lists,
+    records,
+    statistics,
+    tasks,
+    training,
+)
 from mas.evaluate import report
 from mas.evaluate.inputs import Inputs
 from mas.features import extraction
@@ -171,6 +182,23 @@ def test_clips_without_motion_in_the_journal_code():
     found, plain = statistics.motion(flow, journal=True), statistics.motion(flow)
     np.testing.assert_array_equal(found[plain > 0], plain[plain > 0])
     assert found[[2, 3, 6, 7, 10, 11, 13]].tolist() == [0, 0, 1, 1, 1, 1, 1]
+
+
+# ---- colours of pace prediction ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [tasks.Pace, tasks.PaceContrast])
+def test_colours_can_change_as_if_blue_were_red(kind):
+    """What colour_jitter makes of the clip read backwards, read backwards; grey is grey."""
+    views = () if kind is tasks.Pace else (2,)
+    rgb = np.random.default_rng(0).integers(0, 256, (*views, 3, 8, 8, 3)).astype(np.uint8)
+    clip = {"rgb": tf.constant(rgb), "seed": tf.constant([3, 4], tf.int32), "video": b"x"}
+    clip["target"] = tf.zeros(views, tf.int32)
+    plain, odd = (kind(jitter_bgr=odd).example(clip)[0].numpy() for odd in (False, True))
+    np.testing.assert_array_equal(plain, augment.colour_jitter(rgb, clip["seed"]))
+    backwards = augment.colour_jitter(rgb[..., ::-1], clip["seed"]).numpy()
+    np.testing.assert_array_equal(odd, backwards[..., ::-1])
+    assert (plain != odd).any()
 
 
 # ---- frames of MoCo, VTDL and DSM ----------------------------------------------------------------

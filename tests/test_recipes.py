@@ -31,7 +31,7 @@ STS += "colour=mode scale=numbers extra_flow=true negate_u=false journal=true "
 LONG = "frames=64 resize=256x256 size=224 "
 PACE = "epochs=180 learning_rate=0.001 decay_epochs=60 decay_factor=0.1 batch=30 momentum=0.9 "
 PACE += "l2=0.005 decay=all bias_rate=1 head=pooled preset=bgr255 sampling=anywhere task=pace "
-PACE += "paces=1,2,3,4 loop=wrap jitter=true jitter_per_frame=true last_batch=keep "
+PACE += "paces=1,2,3,4 loop=wrap jitter=true jitter_per_frame=true jitter_bgr=true last_batch=keep "
 # VTDL (arXiv 2008.02129) and DSM (AAAI 2021): the authors' code, options and scripts.
 WIDE = "resize=340x256 size=224 sampling=anywhere flip=false "
 VIEWS = f"{WIDE}frames=16 stride=4 window=128 loop=wrap min_offset=2 rotation=10 colours=one "

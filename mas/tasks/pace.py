@@ -104,6 +104,12 @@ class Pace(Task):
         "motion away; or those of a clip alike.",
         advanced=True,
     )
+    jitter_bgr: bool = option(
+        False,
+        "Take B G R for R G B as colours change, as the authors' code: red and blue exchange their "
+        "weights in grey, and hues turn the other way.",
+        advanced=True,
+    )
 
     name = "pace"
     sampling = "anywhere"
@@ -182,7 +188,10 @@ class Pace(Task):
     def _coloured(self, clip):
         if not self.jitter:
             return clip["rgb"]
-        return augment.colour_jitter(clip["rgb"], clip["seed"], per_frame=self.jitter_per_frame)
+        backwards = slice(None, None, -1 if self.jitter_bgr else 1)
+        rgb = clip["rgb"][..., backwards]
+        changed = augment.colour_jitter(rgb, clip["seed"], per_frame=self.jitter_per_frame)
+        return changed[..., backwards]
 
     def outputs(self, backbone):
         """{"pace": one logit for each pace}."""
