@@ -9,12 +9,12 @@ folder of the videos: it may be shared, or not writable.
         frames, height, width, times, keys, lead    its `video.Facts`; 0 frames where it cannot be
                                read
         reason                 why it cannot
+        crc32                  of the line before it
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import csv
 import dataclasses
 import hashlib
 import os
@@ -28,10 +28,10 @@ from absl import logging
 
 from mas import files, video
 from mas.files import PathLike
-from mas.records.layout import check_frames
+from mas.records.layout import check_frames, read_table, row_checksum
 
 FACTS = tuple(field.name for field in dataclasses.fields(video.Facts))
-FIELDS = ("file", "bytes", "changed", *FACTS, "reason")
+FIELDS = ("file", "bytes", "changed", *FACTS, "reason", "crc32")
 UNREADABLE = video.Facts(frames=0, height=0, width=0)
 SAVE_EVERY = 30  # seconds; what a killed run has measured since is measured again
 MOST_NAMED = 10  # of the unreadable files; the csv file names all
@@ -152,14 +152,19 @@ def _read(path):
     """Yields ((file, bytes, changed), (facts, reason)) of a file that `_write` wrote."""
     if not path.is_file():
         return
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        reader = csv.reader(file)
-        if tuple(next(reader, ())) != FIELDS:  # of another version
+    try:
+        header, *rows = read_table(path) or [()]
+        if tuple(header) != FIELDS:  # of another version
             return
-        for name, size, changed, frames, height, width, times, keys, lead, reason in reader:
+        for *row, checksum in rows:
+            name, size, changed, frames, height, width, times, keys, lead, reason = row
+            if checksum != row_checksum(row):
+                raise ValueError(f"{name} has another checksum.")
             numbers = map(int, (frames, height, width))
             facts = video.Facts(*numbers, times=times, keys=keys, lead=int(lead))
             yield (name, int(size), int(changed)), (facts, reason)
+    except (OSError, ValueError) as error:
+        logging.warning("%s is damaged, and is made again: %s", path, error)
 
 
 def _write(path, stamps, known):
@@ -171,7 +176,7 @@ def _write(path, stamps, known):
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_csv(path, FIELDS, rows)
+        files.write_csv(path, FIELDS, [(*row, row_checksum(row)) for row in rows])
     except OSError as error:
         logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
 
