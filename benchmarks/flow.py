@@ -1,12 +1,15 @@
 """Seconds a pair of frames for every method of `mas.flow`, on one core.
 
-    python benchmarks/flow.py --videos=FILE_OR_FOLDER [--pairs=8]
+    python benchmarks/flow.py --videos=FILE_OR_FOLDER [--pairs=8] [--keep=FILE.npz]
 
 Takes two frames in a row from the middle of each of as many videos, evenly chosen, at 171 x 128 and
 at 340 x 256. The methods take turns, pair by pair and round by round, and the best round of each
 pair counts: processor time, so that other work on the machine has little influence. How far flow is
 from OpenCV's own TV-L1 stands beside: in pixels, the mean, and the mean of the pairs' 95 %
 quantiles. Compilation comes before.
+
+With --keep, OpenCV's own TV-L1 at 171 x 128 is kept in a file; where that is there already, of
+another version of OpenCV, how far they are from each other is printed, and nothing is timed.
 
 Required is that `tvl1` is OpenCV's, bit for bit, and at least 6 times as fast, at both sizes. Exit
 status: 0 where it is, else 1.
@@ -31,6 +34,7 @@ LEAST_RATIO = 6
 REFERENCE = "tvl1_opencv"
 
 _VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of them.", required=True)
+_KEEP = flags.DEFINE_string("keep", None, "File for OpenCV's flow, to compare versions.")
 _PAIRS = flags.DEFINE_integer("pairs", 8, "At most so many videos.", 1)
 
 
@@ -67,6 +71,23 @@ def measure(pairs):
     return {method: (*row[:3], bool(row[3] == 1)) for method, row in means.items()}
 
 
+def compare(pairs, path):
+    """Keeps OpenCV's TV-L1 of some pairs, or holds it against what another version kept."""
+    estimate = flow.estimator(REFERENCE)
+    fields = np.stack([estimate(*pair) for pair in pairs])
+    if not path.exists():
+        np.savez(path, version=cv2.__version__, fields=fields)
+        return
+    with np.load(path) as kept:
+        before, version = kept["fields"], str(kept["version"])
+    far, codes = np.abs(fields - before), flow.encode(fields) != flow.encode(before)
+    quantile = np.mean([np.quantile(each, 0.95) for each in far])
+    print(
+        f"OpenCV {cv2.__version__} from {version}, {len(pairs)} pairs: mean {far.mean():.4f} px, "
+        f"95 % {quantile:.4f} px, {codes.mean():.1%} of the bytes"
+    )
+
+
 def missed(size, found):
     """What `tvl1` fails to keep at a size, from what `measure` returns."""
     at = f"at {size[0]} x {size[1]}"
@@ -84,6 +105,10 @@ def main(argv):
     root = pathlib.Path(_VIDEOS.value)
     paths = [root] if root.is_file() else [*prepare.find_videos(root).values()]
     chosen = np.unique(np.linspace(0, len(paths) - 1, _PAIRS.value).round().astype(int))
+    if _KEEP.value:
+        pairs = [pair for k in chosen if (pair := middle(paths[k], SIZES[0]))]
+        compare(pairs, pathlib.Path(_KEEP.value))
+        return 0
     flow.estimator("tvl1")
     wrong = []
     for size in SIZES:

@@ -1,5 +1,6 @@
 """Benchmarks run, fail where their targets are missed, and say so last; nothing is timed here."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -98,6 +99,36 @@ def test_flow(script, sample_data, monkeypatch, capsys):
     assert title.startswith("44 x 32, 2 pairs, OpenCV ")
     assert [row.split()[0] for row in rows] == [*flow.flow.METHODS]
     assert last.startswith("MISSED: ")
+
+
+def test_flow_of_two_versions(script, sample_data, tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "flow.npz"
+    options = [f"--videos={sample_data / 'videos'}", "--pairs=2", f"--keep={kept}"]
+    with script("benchmarks/flow.py", *options) as flow:
+        constants(monkeypatch, flow, SIZES=((44, 32),))
+        assert flow.main([]) == 0
+        with np.load(kept) as found:
+            fields = found["fields"]
+        np.savez(kept, version="4.x", fields=fields + np.float32(0.25))  # 1.6 codes
+        assert flow.main([]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    start = f"OpenCV {flow.cv2.__version__} from 4.x, 2 pairs: mean 0.2500 px, 95 % 0.2500 px, 100"
+    assert line.startswith(start)
+
+
+def test_flow_sizes(script, sample_data, monkeypatch, capsys):
+    with script("benchmarks/flow_size.py", f"--videos={sample_data / 'videos'}") as sizes:
+        ways = {name: way for name, way in sizes.WAYS.items() if name != "flow_size=stored"}
+        ways = {name: dataclasses.replace(way, flow="dis") for name, way in ways.items()}
+        reference = dataclasses.replace(sizes.REFERENCE, flow="dis")
+        constants(monkeypatch, sizes, WAYS=ways, REFERENCE=reference)
+        names = [*sizes.prepare.find_videos(sample_data / "videos").values()][:2]
+        monkeypatch.setattr(sizes.prepare, "find_videos", lambda root: dict(enumerate(names)))
+        assert sizes.main([]) == 0
+    first, _, faithful, again, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("2 clips of 2 videos, OpenCV ")
+    assert re.match(r"flow_size=340x256 +100\.0 +100\.0 +100\.0 +100\.0 ", faithful)
+    assert again.startswith("the same, flow as JPEG ")
 
 
 def test_the_rate_of_workers(script, monkeypatch, tmp_path):

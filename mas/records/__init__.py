@@ -9,7 +9,8 @@ Shards (the default), written by `write_shard`:
         video   bytes   its id: the path below the video folder without extension
         size    int64   height, width in pixels
         rate    float   frames per second, 0 if unknown
-        images  bytes   the JPEG files of frame 0 (rgb, u, v), frame 1 (rgb, u, v), ... end to end
+        images  bytes   the image files of frame 0 (rgb, u, v), frame 1 (rgb, u, v), ... end to end:
+                        JPEG; u and v PNG where flow was computed at a larger size
         lengths bytes   uint32, little endian, (frames, 3): their lengths; 0 where there is no flow
         checksums bytes the same of `zlib.crc32` of each; earlier versions wrote none
     DATA/videos-00000.csv        video, frames, height, width, and the byte at which `lengths`,

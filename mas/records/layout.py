@@ -48,7 +48,7 @@ class DamagedError(ValueError):
 
 @dataclasses.dataclass
 class Prepared:
-    """One decoded video: JPEG files in memory. `u`, `v`: one less than `rgb`, or none."""
+    """One decoded video: image files in memory. `u`, `v`: one less than `rgb`, or none."""
 
     video: str
     height: int

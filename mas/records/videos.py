@@ -70,8 +70,8 @@ class Videos:
             number: of the video in `videos`.
             frames: indices, counted from 0, in any order.
             size: (width, height) that they are resized to, bilinear, aspect ignored: as
-                `mas.prepare` does, so the pixels are those of a data set prepared in this size,
-                before the loss of JPEG.
+                `mas.prepare` does, so the pixels are those of a data set prepared in this size
+                with flow of the same size or none, before the loss of JPEG.
 
         Returns:
             uint8 (len(frames), height, width, 3), R G B.
