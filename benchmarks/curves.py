@@ -3,7 +3,8 @@
     python benchmarks/curves.py --golden=FILE [--nudge=1e-7]
 
 FILE (JSON) is one of shared/golden/training; its README says what the keys mean. `inputs.py` (in
-the folder above) makes the weights, `inputs_training.py` (beside FILE) clips, targets and queue.
+the folder above) makes the weights, `inputs_training.py` (beside FILE) clips, targets and queue; of
+a file elsewhere those of shared/golden.
 
 Nothing is restated here: the settings are the flags of a recipe, over which the file's own settings
 are typed; task, heads, encoders, losses, optimiser and step are those of `mas train` and

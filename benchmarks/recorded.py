@@ -55,8 +55,14 @@ def read_golden(path):
     return golden
 
 
-def load(path):
-    """A module of seeded inputs."""
+def load(name, golden_path):
+    """A module of seeded inputs: beside the golden file, above it, or in shared/golden."""
+    folder = pathlib.Path(golden_path).resolve().parent
+    shared = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
+    places = [place / name for place in (folder, folder.parent, shared, shared / "training")]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"{name} must be one of {list(map(str, places))}. None is there.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -65,7 +71,10 @@ def load(path):
 
 def method(golden):
     """The key of `RECIPES` that a file belongs to."""
-    return next(name for name in RECIPES if golden["which"].startswith(name))
+    found = [name for name in RECIPES if golden["which"].startswith(name)]
+    if not found:
+        raise ValueError(f"which must begin with one of {[*RECIPES]}. Received: {golden['which']}.")
+    return found[0]
 
 
 def recipe(golden):
@@ -161,10 +170,10 @@ class Replay:
     def __init__(self, golden, path, nudge=0.0):
         """Builds what trains, and sets it to the recorded start."""
         self.golden = golden
-        self.inputs = load(pathlib.Path(path).resolve().with_name("inputs_training.py"))
+        self.inputs = load("inputs_training.py", path)
         task, self.optimisation, _ = settings(golden)
         model = build(task, golden)
-        entries = parity.entries(golden, parity.load_inputs(path))
+        entries = parity.entries(golden, load("inputs.py", path))
         weights, _ = names.arranged(golden["network"], entries)
         parity.assign(model, {place_of(*place): value for place, value in weights.items()})
         rng = np.random.default_rng(golden["seed"])

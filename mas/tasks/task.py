@@ -250,16 +250,17 @@ class EachView(Encoders):
 
     Args:
         model: a network of single clips; its outputs are a dict.
-        passes: numbers of the views, in the order in which the model sees them.
+        passes: numbers of the views, in the order in which the model sees them; None: their own.
     """
 
-    def __init__(self, model, passes):
+    def __init__(self, model, passes=None):
         """See the class."""
         super().__init__(model)
         self.passes = passes
 
     def __call__(self, x, training=False):
         """(N, views, T, H, W, C) -> {name: (N, views, ...)}."""
-        outputs = {view: self.model(x[:, view], training=training) for view in self.passes}
-        views = [outputs[view] for view in range(x.shape[1])]
+        passes = range(x.shape[1]) if self.passes is None else self.passes
+        outputs = {view: self.model(x[:, view], training=training) for view in passes}
+        views = [outputs[view] for view in sorted(outputs)]
         return {name: tf.stack([view[name] for view in views], 1) for name in views[0]}
