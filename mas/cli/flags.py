@@ -156,8 +156,8 @@ class Flags:
                 words = f"--{name} must be true or false. Received: {flag}."
             raise UsageError(f"{self._place(name, text)}{words}") from None
         except absl.Error as error:  # a flag without a value
-            name = re.search(r"--(\w+)", str(error))
-            raise UsageError(f"{self._place(name[1]) if name else ''}{error}.") from None
+            flags = re.findall(r"--(\w+)", str(error)) or [""]
+            raise UsageError(f"{self._place(flags[0])}{error}.") from None
         if self.help or self.helpfull:
             raise HelpWanted(self.help_text(self.helpfull))
         named = [(n, self._values[n].value) for n in self._flags if n != "address"]

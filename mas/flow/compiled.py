@@ -3,7 +3,7 @@
 Numba keeps machine code in `$XDG_CACHE_HOME/mas` (or `~/.cache/mas`), in a folder of its own for
 each source, processor and version of Numba: so whatever several processes write at once is the same
 code, and a home that different machines share holds the code of each. `NUMBA_CACHE_DIR` wins. Where
-nothing can be written, or what is there cannot be read, a process compiles for itself.
+nothing can be written, a process compiles for itself; what is there and damaged is made again.
 """
 
 from __future__ import annotations
@@ -69,13 +69,22 @@ def entry(function, signature: str):
     """
     with _LOCK:
         folder = _folder()
-        if folder:
+        for _ in range(2):
+            if folder is None:
+                break
             try:
                 with _alone_in(folder), _kept_in(folder):
                     return numba.njit(signature, cache=True, **_OPTIONS)(function)
             except Exception:  # a damaged file, a full disk: whatever it is, compiling still works
-                pass
+                _forget(folder, function)
         return numba.njit(signature, **_OPTIONS)(function)
+
+
+def _forget(folder, function):
+    """Removes what is kept of a function, so that it is made again."""
+    for path in pathlib.Path(folder).rglob(f"*.{function.__name__}-*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def is_kept() -> bool:
