@@ -230,7 +230,7 @@ def test_data_stay_open_while_more_are_prepared(tmp_path, extracted, form, monke
     videos, output, before = finished(tmp_path, form)
     write_videos(videos, "e", frames=3)
     monkeypatch.setattr(records, "place_folders", broken)
-    monkeypatch.setattr(records, "write_shard", broken)
+    monkeypatch.setattr(records, "place_shard", broken)
     with pytest.raises(RuntimeError, match="broken|cannot be stored"):
         run(videos, output, form)
     assert (output / "dataset.json").read_bytes() == before["dataset.json"]

@@ -6,7 +6,7 @@ import av
 import cv2
 import numpy as np
 
-from mas.prepare import extract
+from mas.prepare import extract, workers
 
 SIZE = (48, 32)  # width, height
 
@@ -145,16 +145,13 @@ def tree(folder):
     }
 
 
-class Inline:
+class Inline(workers.Engine):
     """A stand-in for `workers.Pool` that works in this process, quickly and in order."""
 
     def __init__(self, count):
         self.count = count
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
+    def cancel(self):
         pass
 
     def run(self, jobs):

@@ -17,6 +17,27 @@ AHEAD = 2  # tasks that are handed out, for each core
 WAIT = 5.0  # seconds between two looks at how many cores there are
 
 
+class Call:
+    """A call on a node."""
+
+    def __init__(self, ray: Any, answer: Any):
+        """Of Ray, and the reference of its answer."""
+        self._ray, self._answer = ray, answer
+
+    def done(self) -> bool:
+        """Whether `result` is there."""
+        return bool(self._ray.wait([self._answer], timeout=0)[0])
+
+    def result(self) -> Any:
+        """What the function returned; raises what it raised."""
+        try:
+            return self._ray.get(self._answer)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except self._ray.exceptions.RayError:
+            raise RuntimeError(f"A worker died {TRIES} times.") from None
+
+
 class Tasks:
     """Carries out a function of one item on the cluster, each item at least once.
 
@@ -68,6 +89,11 @@ class Tasks:
                     self._queue.append((item, tries + 1))
                 else:
                     yield item, answer
+
+    def call(self, function: Callable, *arguments: Any) -> Call:
+        """Begins a call that leaves the same if it is carried out twice."""
+        task = self._ray.remote(num_cpus=1, max_retries=TRIES - 1)(function)
+        return Call(self._ray, task.remote(*arguments))
 
     def cancel(self) -> None:
         """Ends the tasks in work, and their workers."""

@@ -78,6 +78,7 @@ class _Run:
             for first in range(0, len(self.plan), self.per_shard)
         ]
         self.positions = {name: position for position, name in enumerate(self.plan)}
+        self.written = {}  # {number of a shard: (call that writes it, what is staged for it)}
         self.failures, self.earlier = {}, failures.others(root, set(self.paths.values()))
         self.damaged = records.read_failures(root, records.DAMAGED)
         self.sources = sources.Sources(root, self.paths)
@@ -107,7 +108,7 @@ class _Run:
         with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
             ended = self._ended(engine, jobs, progress)
             if self.storage.form == "shards":
-                self._write_shards(jobs, ended)
+                self._write_shards(engine, jobs, ended)
             else:
                 collections.deque(ended, maxlen=0)
         return self._finish()
@@ -212,31 +213,37 @@ class _Run:
         if damage != before:
             failures.write(self.root, self.damaged, records.DAMAGED)
 
-    def _write_shards(self, jobs, ended):
+    def _write_shards(self, engine, jobs, ended):
         """Writes each shard when the last of its videos has ended."""
         left = collections.Counter(self._number(job) for job in jobs)
         for number in range(len(self.shards)):
             if not left[number]:
-                self._write_shard(number)
+                self._write_shard(number, engine)
         for job in ended:
             number = self._number(job)
             left[number] -= 1
             if not left[number]:
-                self._write_shard(number)
+                self._write_shard(number, engine)
+            self._place_shards()
+        self._place_shards(wait=True)
 
-    def _write_shard(self, number):
-        """Writes a shard of everything that is there, unless nothing new is."""
-        staged = {n: self._staged(n) for n in self.shards[number] if self._staged(n).is_file()}
-        if not staged:
-            return
-        kept, _ = records.read_shard(self.root, number)
-        names = [n for n in self.shards[number] if n in staged or n in kept]
-        records.write_shard(
-            *(self.root, number, [staged.get(n) for n in names]),
-            [None if n in staged else kept.get(n) for n in names],
-        )
-        for path in staged.values():
-            path.unlink()
+    def _write_shard(self, number, engine):
+        """Lets the engine write a shard of everything that is there, unless nothing new is."""
+        paths = {name: os.path.abspath(self._staged(name)) for name in self.shards[number]}
+        staged = {name: path for name, path in paths.items() if os.path.isfile(path)}
+        if staged:
+            parts = (self.shards[number], staged, os.path.abspath(self.staging))
+            call = engine.call(stored.build_shard, os.path.abspath(self.root), number, *parts)
+            self.written[number] = call, staged
+
+    def _place_shards(self, wait=False):
+        """Gives the shards that are written their names."""
+        for number, (call, staged) in [*self.written.items()]:
+            if wait or call.done():
+                records.place_shard(self.root, number, *call.result())
+                for path in staged.values():
+                    os.unlink(path)
+                del self.written[number]
 
     def _finish(self):
         self._write_failures()

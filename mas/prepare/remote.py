@@ -13,7 +13,12 @@ import pathlib
 from mas import cluster, files
 from mas.prepare import workers
 
-MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # of one version everywhere
+MODULES = {
+    "mas": "mas",
+    "OpenCV": "cv2",
+    "PyAV": "av",
+    "TensorFlow": "tensorflow",
+}  # of one version everywhere
 _worker: workers.Worker | None = None  # of a Ray worker; it stays from task to task
 
 
@@ -34,6 +39,13 @@ def carry_out(item):
         yield {"error" if str(death).startswith(workers.HUNG) else "died": str(death)}
     except (files.WriteError, RuntimeError) as error:
         yield {"failed": str(error)}
+
+
+def _checked(needs, function, arguments):
+    problem = cluster.lacks_here(needs)
+    if problem:
+        raise RuntimeError(problem)
+    return function(*arguments)
 
 
 class Ray(workers.Engine):
@@ -79,6 +91,10 @@ class Ray(workers.Engine):
             if how and not how.startswith(workers.CRASHED):
                 how = f"{workers.DIED} {cluster.TRIES} times: {how}"
             yield job, {"error": how} if how else answer
+
+    def call(self, function, *arguments):
+        """Begins a call on a node; a worker that dies is replaced three times."""
+        return self._tasks.call(_checked, self._needs, function, arguments)
 
     def cancel(self):
         """Ends the tasks in work; Ray ends their workers, and those their processes."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import uuid
 import zipfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from absl import logging
 
@@ -41,6 +43,28 @@ def damaged_beside(root: pathlib.Path, numbers: Iterable[int]) -> set[str]:
     for number in numbers:
         found.update(records.read_shard(root, number)[1])
     return _named(found)
+
+
+def build_shard(
+    root: str, number: int, names: Sequence[str], staged: Mapping[str, str], folder: str
+) -> tuple[str, list[records.Row]]:
+    """Writes a shard of what is staged and of what it held before, under a name of its own.
+
+    Args:
+        root: folder of the data set.
+        number: of the shard.
+        names: ids of the shard's videos, in their order.
+        staged: {id: file that `records.stage` wrote}.
+        folder: where to write.
+
+    Returns:
+        The file and the rows of its index, for `records.place_shard`.
+    """
+    kept, _ = records.read_shard(root, number)
+    there = [name for name in names if name in staged or name in kept]
+    part = os.path.join(folder, f"{number:05d}.{uuid.uuid4().hex}.part")
+    old = [None if name in staged else kept[name] for name in there]
+    return part, records.build_shard(part, [staged.get(name) for name in there], old)
 
 
 def _named(found: dict[str, str]) -> set[str]:

@@ -44,6 +44,7 @@ from mas.records.layout import (
     UNFINISHED,
     DamagedError,
     Prepared,
+    Row,
     damaged,
     read_failures,
     read_index,
@@ -54,7 +55,9 @@ from mas.records.reading import READERS, Data, open_data, opened
 from mas.records.shards import Shards, read_shard
 from mas.records.videos import Videos, index_path
 from mas.records.writing import (
+    build_shard,
     place_folders,
+    place_shard,
     remove,
     remove_unfinished,
     restore_indices,
@@ -72,6 +75,7 @@ __all__ = [
     "FRAME_FILE",
     "INDEX_FIELDS",
     "READERS",
+    "Row",
     "RGB_FOLDER",
     "UNFINISHED",
     "Checked",
@@ -83,6 +87,7 @@ __all__ = [
     "Prepared",
     "Shards",
     "Videos",
+    "build_shard",
     "check_data",
     "damaged",
     "decode",
@@ -91,6 +96,7 @@ __all__ = [
     "open_data",
     "opened",
     "place_folders",
+    "place_shard",
     "read_failures",
     "read_index",
     "read_sealed",

@@ -23,6 +23,7 @@ from mas.records.layout import (
     RGB_FOLDER,
     UNFINISHED,
     Prepared,
+    Row,
     read_index,
     shard_numbers,
     shard_path,
@@ -81,10 +82,7 @@ def write_shard(
     staged: Sequence[PathLike | None],
     kept: Sequence[bytes | None] = (),
 ) -> None:
-    """Writes one shard and its index; an earlier form of the same shard is replaced.
-
-    At every moment either the shard's earlier form is whole or its new one is, so that a killed
-    writer loses nothing: `restore_indices` makes an index that is missing.
+    """Writes one shard and its index: `build_shard` and `place_shard`.
 
     Args:
         data: the folder of the data set.
@@ -92,19 +90,41 @@ def write_shard(
         staged: files written by `stage`, in their order.
         kept: serialised examples of the earlier form, by position in that order (or None each).
     """
+    part = f"{shard_path(data, number)}.tmp"
+    place_shard(data, number, part, build_shard(part, staged, kept))
+
+
+def build_shard(
+    part: PathLike, staged: Sequence[PathLike | None], kept: Sequence[bytes | None] = ()
+) -> list[Row]:
+    """Writes a shard under another name, for `place_shard`; `staged`, `kept`: see `write_shard`.
+
+    Returns:
+        Rows of its index.
+    """
     import tensorflow as tf  # here, because the decoding workers do without it
 
-    shard, index = shard_path(data, number), shard_path(data, number).with_suffix(".csv")
     kept = list(kept) or [None] * len(staged)
     need = sum(len(example) for example in kept if example)
     need += sum(os.path.getsize(path) for path in staged if path)
-    with files.writing(shard, need), _removed_on_error(f"{shard}.tmp"):
-        with tf.io.TFRecordWriter(f"{shard}.tmp") as writer:
+    with files.writing(part, need), _removed_on_error(part):
+        with tf.io.TFRecordWriter(os.fspath(part)) as writer:
             for path, example in zip(staged, kept, strict=True):
                 writer.write(_with_checksums(tf, example) if example else _example(tf, path))
-        rows = [row for _, row in examples.walk(f"{shard}.tmp")]
+        return [row for _, row in examples.walk(part)]
+
+
+def place_shard(data: PathLike, number: int, part: PathLike, rows: Sequence[Row]) -> None:
+    """Makes what `build_shard` wrote a shard; an earlier form of the same shard is replaced.
+
+    At every moment either the shard's earlier form is whole or its new one is, so that a killed
+    writer loses nothing: `restore_indices` makes an index that is missing.
+    """
+    shard = shard_path(data, number)
+    index = shard.with_suffix(".csv")
+    with files.writing(shard), _removed_on_error(part):
         index.unlink(missing_ok=True)
-        os.replace(f"{shard}.tmp", shard)
+        os.replace(part, shard)
     write_index(index, rows)
 
 
