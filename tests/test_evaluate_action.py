@@ -8,7 +8,7 @@ import pytest
 from evaluating import CLIP, NETWORK, rows_of
 
 import mas
-from mas import clips, features, lists, records
+from mas import cli, clips, features, lists, records
 from mas.evaluate import Action, Pretext, pretext
 from mas.training import export
 
@@ -167,3 +167,48 @@ def test_only_a_pretext_task_is_tested_so(run, sample_data, tmp_path):
     (tmp_path / "flags.txt").touch()
     with pytest.raises(ValueError, match="source.*a pre-trained run"):
         Pretext()(tmp_path, sample_data / "data")
+
+
+def test_classifiers_are_fused_by_the_mean_of_their_scores(run, sample_data, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    write_tuned(other)
+    model = keras.models.load_model(other / "model.keras")
+    model.set_weights([-weights for weights in model.get_weights()])
+    model.save(other / "model.keras")
+    data, listed = sample_data / "data", sample_data / "test.txt"
+    chosen = {"sampling": features.Sampling(clips=1)}
+    alone = [Action()(source, data, listed, **chosen) for source in (run, other)]
+    both = Action(static=True)([run, other], data, listed, **chosen)
+    values = [
+        np.array([row[3:] for row in result.tables["scores.csv"][1]], float)
+        for result in (*alone, both)
+    ]
+    np.testing.assert_allclose(values[2], (values[0] + values[1]) / 2, atol=1e-5)
+    assert list(both.alone.values()) == [result.accuracy for result in alone]
+    shares = " and ".join(f"{result.accuracy:.1%}" for result in alone).replace(" and ", ", ")
+    assert f"scores are averaged; alone, they reach {shares}." in both.text
+    assert [fact["model"] for fact in both.facts] == [str(run), str(other)]
+    five = tmp_path / "five"
+    five.mkdir()
+    write_tuned(five, classes=5)
+    with pytest.raises(ValueError, match="source must be classifiers of the same 6 classes.*five"):
+        Action()([run, five], data, listed, **chosen)
+    with pytest.raises(ValueError, match="source must be a classifier, or several"):
+        Action()([], data, listed)
+
+
+def test_two_models_are_typed_one_after_the_other(run, sample_data, tmp_path):
+    given = [
+        f"--model={run}",
+        f"--data={sample_data / 'data'}",
+        f"--list={sample_data / 'test.txt'}",
+    ]
+    output = tmp_path / "out"
+    assert (
+        cli.main("evaluate", "action", *given, f"--model={run}", "--clips=1", f"--output={output}")
+        == 0
+    )
+    told = json.loads((output / "action.json").read_text())
+    assert len(told["facts"]) == 2 and told["settings"]["model"] == [str(run)] * 2
+    assert cli.main("evaluate", "features", *given, f"--model={run}", "--output=x.npz") == 2

@@ -19,8 +19,10 @@ from evaluating import (
 )
 
 from mas import clips, features, lists, networks, records
+from mas import video as films
 from mas.evaluate import report
 from mas.features import extraction
+from mas.settings import Clip
 
 
 @pytest.fixture(scope="module")
@@ -431,8 +433,8 @@ def test_shards_and_video_files_are_cached_by_their_files(sample_data):
     assert [name for name, *_ in stamps[1][1:]] == ["up_00.avi", "down_01.avi"]
 
 
-def test_the_digest_is_that_of_earlier_versions(data, tiny, monkeypatch):
-    """Else every user's cache is lost: what it is made of, word for word."""
+def test_the_digest_is_of_what_decides_features(data, tiny, monkeypatch):
+    """Whoever changes it changes the version, and every user's features are made again."""
     seen, dumps = [], extraction.json.dumps
     monkeypatch.setattr(
         extraction.json, "dumps", lambda parts, **how: seen.append(parts) or dumps(parts, **how)
@@ -442,9 +444,9 @@ def test_the_digest_is_that_of_earlier_versions(data, tiny, monkeypatch):
         tiny, data, None, chosen, chosen.task(networks.described(tiny).clip, "rgb"), 3
     )
     known = {"how": "consecutive", "clips": 1, "pooling": "max", "static": False, "frames": 4}
-    known |= {"stride": 1, "size": SIDE, "resize": (SIDE, SIDE), "modality": "rgb"}
+    known |= {"stride": 1, "size": SIDE, "resize": (SIDE, SIDE), "modality": "rgb", "crops": 1}
     version, (_, random, _), _, lengths, rows, settings = seen[-1]
-    assert (version, random, lengths, rows) == (1, 3, [9, 4, 12], None)
+    assert (version, random, lengths, rows) == (3, 3, [9, 4, 12], None)
     assert list(settings.items()) == list(known.items())
 
 
@@ -469,3 +471,46 @@ def test_no_more_numbers_than_the_features_vary_in():
     for count, allowed in ((2, "at most 1, the directions"), (5, "at most 4"), (9, "below 9")):
         with pytest.raises(ValueError, match=rf"whiten must be {allowed}.*whiten={count}"):
             features.whitened(of(flat, [0] * 9), count)
+
+
+# ---- crops ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resize", "crops", "places"),
+    [
+        ((85, 64), 1, [(4, 14)]),
+        ((85, 64), 3, [(4, 0), (4, 14), (4, 29)]),
+        ((64, 85), 3, [(0, 4), (14, 4), (29, 4)]),
+        ((85, 64), 5, [(4, 14), (0, 0), (0, 29), (8, 0), (8, 29)]),
+    ],
+)
+def test_crops_lie_in_the_centre_along_the_longer_side_and_in_the_corners(resize, crops, places):
+    task = features.Sampling(crops=crops).task(Clip(8, 56, resize), "rgb")
+    assert task.places == places
+
+
+def test_features_are_the_mean_over_the_crops(tmp_path):
+    """Of a picture whose columns rise from left to right: the mean of the crops' means."""
+    ramp = np.tile((np.arange(48) ** 2 // 10).astype(np.uint8)[None, :, None], (24, 1, 3))
+    path = tmp_path / "videos" / "a" / "x.avi"
+    path.parent.mkdir(parents=True)
+    films.write(path, np.repeat(ramp[None], 4, 0))
+    data = records.open_data(tmp_path / "videos")
+    shown = {}
+    for crops in (1, 3, 5):
+        chosen = features.Sampling(
+            crops=crops, resize=(48, 24), size=16, clips=1, pooling="average"
+        )
+        found = features.extract(mirror(4, 16), data, None, chosen)
+        shown[crops] = found.values[0, 0]
+        assert found.facts["crops"] == crops
+    column = ramp[0, :, 0].astype(float)
+    means = {left: column[left : left + 16].mean() for left in (0, 16, 32)}
+    expected = {1: means[16], 3: np.mean([*means.values()])}
+    expected[5] = (means[16] + 2 * means[0] + 2 * means[32]) / 5
+    for crops, value in expected.items():
+        assert shown[crops] == pytest.approx(value, abs=4), crops
+    assert "three crops along the longer side 16 x 16 of 48 x 24" in report.describe(
+        found.facts | {"crops": 3}
+    )

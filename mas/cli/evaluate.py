@@ -38,12 +38,12 @@ class _Kind:
 
 KINDS = {
     "action": _Kind(
-        "A fine-tuned network on whole videos.",
-        "--model=RUN --data=DATA --list=LIST",
+        "A fine-tuned network on whole videos; of several, each a --model, the mean of the scores.",
+        "--model=RUN [--model=RUN] --data=DATA --list=LIST",
         {"list": "Labelled videos."},
         ("model", "data", "list"),
         ("columns", "classes"),
-        ("clips", "resize", "batch", "threads", "allow_failures"),
+        ("clips", "crops", "resize", "batch", "threads", "allow_failures"),
     ),
     "features": _Kind(
         "One vector a video, as a file.",
@@ -153,11 +153,14 @@ def run(arguments: list[str]) -> int:
         given.elsewhere(theirs, f"mas evaluate {other}")
     given.parse(arguments)
     given.require(*KINDS[name].needed)
-    _evaluate(name, given)
+    models = given.typed(arguments, "model")
+    if len(models) > 1 and name != "action":
+        raise UsageError(f"mas evaluate {name} takes one --model. Received: {', '.join(models)}.")
+    _evaluate(name, given, models)
     return 0
 
 
-def _evaluate(name, given):
+def _evaluate(name, given, models):
     """Refuses what can be refused without TensorFlow, then calls the library."""
     _check_lists(name, given)
     made = _inputs(name, given)
@@ -169,6 +172,9 @@ def _evaluate(name, given):
     report.writable(pathlib.Path(path).parent if name == "features" else path)
     protocol = given.make(evaluate.PROTOCOLS[name]) if name in evaluate.PROTOCOLS else None
     options, call = _call(name, given, made)
+    if len(models) > 1:
+        flow = any(features.modality_of(model)[0] == "flow" for model in models)
+        call = (models, records.open_data(given.data, flow, given.allow_missing), call[2])
     if name == "pretext":
         sys.path.append(os.getcwd())  # for a task of the user's own
     cli.load_frameworks()

@@ -216,6 +216,16 @@ class Flags:
                 found = text if mark else (words[place + 1 : place + 2] or [default])[0]
         return found
 
+    @staticmethod
+    def typed(arguments: Sequence[str], name: str) -> list[str]:
+        """What a command line says of one flag each time that it stands there."""
+        found, words = [], list(arguments)
+        for place, word in enumerate(words):
+            given, mark, text = word.lstrip("-").partition("=")
+            if word.startswith("-") and given == name:
+                found += [text] if mark else words[place + 1 : place + 2]
+        return found
+
     def __getattr__(self, name: str) -> Any:
         """The value of a flag."""
         if name.startswith("_") or name not in self._flags:

@@ -1,4 +1,4 @@
-"""Action recognition: a fine-tuned network on whole videos, and on clips without motion."""
+"""Action recognition: fine-tuned networks on whole videos, and on clips without motion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from mas import accuracy, features, files, lazy, lists, networks
 from mas.checks import Settings, option, refuse
@@ -24,6 +26,10 @@ class Action(Settings):
 
         mas.evaluate.Action(static=True)(tuned, data, "test.txt").static.top1
 
+    Several classifiers, such as one of RGB and one of flow, are fused: the mean of their scores.
+
+        mas.evaluate.Action()([rgb, flow], data, "test.txt").alone
+
     >>> Action(static=True).static
     True
     """
@@ -34,7 +40,7 @@ class Action(Settings):
 
     def __call__(
         self,
-        source: networks.Source,
+        source: networks.Source | Sequence[networks.Source],
         data: Any,
         videos: str | os.PathLike | Sequence[lists.Entry],
         *,
@@ -46,7 +52,7 @@ class Action(Settings):
 
         Args:
             source: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras
-                file with the output "logits".
+                file with the output "logits"; or several of them.
             data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
             videos: labelled videos: a list's path, or `lists.Entry`.
             sampling: which clips of a video; ten by default.
@@ -56,42 +62,105 @@ class Action(Settings):
 
         Returns:
             A `Result` whose accuracy is top-1, with `normal` (a `mas.accuracy.Accuracy`), `static`
-            likewise where that is tested, `classes` and `facts`.
+            likewise where that is tested, `classes` and `facts`; of several sources also `alone`
+            ({source: top-1}), and `facts` is a list.
 
         Raises:
             FileNotFoundError: there are no such source, data or list.
-            ValueError: the source is no classifier, or a label none of its classes.
+            ValueError: a source is no classifier, a label none of its classes, or the sources know
+                other classes.
         """
-        made = Inputs(source, data, sampling, columns=columns)
         if videos is None:
             refuse("videos", "a list of labelled videos", videos)
-        entries = lists.entries_of(videos, columns, made.data.videos, "videos") or []
-        path, model = classifier(source)
-        path_of_list = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
-        names = _names(classes, path, model.output["logits"].shape[-1], path_of_list)
-        _check_labels(path_of_list or "videos", entries, names)
-        results: dict[str, Any] = {}
-        tables: dict[str, Any] = {}
-        facts: dict[str, Any] = {}
-        for static in (False, True)[: 1 + self.static]:
-            chosen = dataclasses.replace(made.sampling, static=static or made.sampling.static)
-            found = scores(model, path, made.data, entries, chosen)
-            results["static" if static else "normal"] = accuracy.of_scores(
-                found.values, found.labels
+        sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+        if not sources:
+            refuse("source", "a classifier, or several", source)
+        path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
+        members = [_member(one, data, sampling, columns, classes, path) for one in sources]
+        names = members[0].names
+        for member in members:
+            if member.names != names:
+                allowed = f"classifiers of the same {len(names)} classes"
+                refuse("source", allowed, [str(one) for one in sources])
+        found = {
+            static: [_scored(member, videos, columns, static) for member in members]
+            for static in (False, True)[: 1 + self.static]
+        }
+        return self._result(found, members, videos, path)
+
+    def _result(self, found, members, videos, path):
+        fused = {kind: _fused(parts) for kind, parts in found.items()}
+        results: dict[str, Any] = {
+            "static" if static else "normal": accuracy.of_scores(part.values, part.labels)
+            for static, part in fused.items()
+        }
+        tables = {
+            "static/scores.csv" if static else "scores.csv": accuracy.score_table(
+                part.videos, part.labels, part.values
             )
-            name = "static/scores.csv" if static else "scores.csv"
-            tables[name] = accuracy.score_table(found.videos, found.labels, found.values)
-            facts = facts or found.facts
-        network = networks.described(path).network
-        facts |= {"network": network.backbone if network else model.name}
-        facts |= {"model": os.fspath(source), "weights": "loaded", "digest": files.digest(path)}
-        text = _paragraph(results, facts, path_of_list)
-        numbers: dict[str, Any] = {**results, "classes": names, "list": path_of_list}
-        numbers |= {"data": str(made.data.data), "facts": facts}
+            for static, part in fused.items()
+        }
+        facts = [
+            part.facts | member.facts() for part, member in zip(found[False], members, strict=True)
+        ]
+        names, made = members[0].names, members[0].made
+        numbers: dict[str, Any] = {**results, "classes": names, "list": path}
+        numbers |= {"data": str(made.data.data), "facts": facts if len(facts) > 1 else facts[0]}
         numbers["settings"] = made.settings(self, videos=videos)
+        if len(members) > 1:
+            numbers["settings"]["model"] = [fact["model"] for fact in facts]
+            numbers["alone"] = {
+                fact["model"]: accuracy.of_scores(part.values, part.labels).top1
+                for fact, part in zip(facts, found[False], strict=True)
+            }
+        text = _paragraph(results, facts, path, numbers.get("alone"))
         matrices = {"": (results["normal"], names)}
         matrices |= {"static": (results["static"], names)} if self.static else {}
         return Result("action", results["normal"].top1, text, numbers, matrices, tables)
+
+
+class _Member(NamedTuple):
+    """One classifier, its file, its class names, and what it is shown."""
+
+    source: networks.Source
+    path: pathlib.Path
+    model: Any
+    names: list[str]
+    made: Inputs
+
+    def facts(self):
+        """Of its weights."""
+        network = networks.described(self.path).network
+        known = {"network": network.backbone if network else self.model.name}
+        known |= {"model": os.fspath(self.source), "weights": "loaded"}
+        return known | {"digest": files.digest(self.path)}
+
+
+def _member(source, data, sampling, columns, classes, beside):
+    made = Inputs(source, data, sampling, columns=columns)
+    path, model = classifier(source)
+    names = _names(classes, path, model.output["logits"].shape[-1], beside)
+    return _Member(source, path, model, names, made)
+
+
+def _scored(member, videos, columns, static):
+    data, name = member.made.data, videos if isinstance(videos, str | os.PathLike) else "videos"
+    entries = lists.entries_of(videos, columns, data.videos, "videos") or []
+    _check_labels(os.fspath(name), entries, member.names)
+    chosen = member.made.sampling
+    chosen = dataclasses.replace(chosen, static=static or chosen.static)
+    return scores(member.model, member.path, data, entries, chosen)
+
+
+def _fused(parts: Sequence[means.Means]) -> means.Means:
+    """The mean of several classifiers' scores of each video that all of them scored."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = [{video: row for row, video in enumerate(part.videos)} for part in parts]
+    videos = [video for video in parts[0].videos if all(video in known for known in rows)]
+    values = [p.values[[known[v] for v in videos]] for p, known in zip(parts, rows, strict=True)]
+    labels = parts[0].labels[[rows[0][video] for video in videos]]
+    return means.Means(videos, labels, np.mean(values, 0), parts[0].facts)
 
 
 def classifier(source: networks.Source) -> tuple[pathlib.Path, Any]:
@@ -168,15 +237,16 @@ def _check_labels(name, entries, names):
             )
 
 
-def _paragraph(results, facts, path):
-    count = lists.counted(facts["videos"], "video")
-    texts = [
-        f"Action recognition: {count}{f' ({path})' if path else ''}. Network: {facts['network']}, "
-        f"{report.weights(facts)}.",
-        report.clips(facts),
-        "A video's score is the mean of its clips' class probabilities.",
-        *report.failures(facts),
-    ]
+def _paragraph(results, facts, path, alone):
+    count = lists.counted(min(fact["videos"] for fact in facts), "video")
+    texts = [f"Action recognition: {count}{f' ({path})' if path else ''}."]
+    for fact in facts:
+        texts += [f"Network: {fact['network']}, {report.weights(fact)}.", report.clips(fact)]
+    texts.append("A video's score is the mean of its clips' class probabilities.")
+    if alone:
+        top1 = ", ".join(f"{share:.1%}" for share in alone.values())
+        texts.append(f"The networks' scores are averaged; alone, they reach {top1}.")
+    texts += dict.fromkeys(text for fact in facts for text in report.failures(fact))
     for kind, result in results.items():
         name = "With the middle frame of each clip repeated: " if kind == "static" else ""
         top5 = f"top-5 {result.top5:.1%}, " if len(result.per_class) > 5 else ""

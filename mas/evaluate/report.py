@@ -22,6 +22,11 @@ _HOWS = {
     "consecutive": "all non-overlapping ones",
     "overlapping": "each half a clip after the one before",
 }
+_CROPS = {
+    1: "centre crop",
+    3: "three crops along the longer side",
+    5: "five crops, the centre and the corners,",
+}
 _POOLINGS = {
     "average": "the mean over frames and space of the last convolution's map",
     "max": "the maximum in each of 1 x 2 x 2 parts (frames, height, width) of the last "
@@ -201,7 +206,7 @@ def clips(facts: dict[str, Any]) -> str:
     text = (
         f"Clips: {count} of each video, {_HOWS[facts['how']]}, {facts['frames']} frames of "
         f"{facts['modality']}{f', stride {stride}' if stride > 1 else ''}, "
-        f"centre crop {size} x {size} of {width} x {height}"
+        f"{_CROPS[facts.get('crops', 1)]} {size} x {size} of {width} x {height}"
     )
     text += ", the middle frame repeated." if facts["static"] else "."
     return " ".join(filter(None, [text, _beside_training(facts)]))

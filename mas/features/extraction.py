@@ -36,10 +36,10 @@ else:
 
 GRID = (1, 2, 2)  # of "max": frames, height, width (2048 numbers of 512 channels, ECCV 2020)
 ENGINES = ("process", "ray")
-# Others when the same settings give other features. Clips of a stride once began again elsewhere.
-_FORMAT, _FORMAT_OF_STRIDES = 1, 2
+_FORMAT = 3  # another one when the same settings give other features
 # What the digest holds of a sampling and its clips, in this order.
-_KEYS = ("how", "clips", "pooling", "static", "frames", "stride", "size", "resize", "modality")
+_KEYS: tuple[str, ...] = ("how", "clips", "pooling", "static", "frames", "stride")
+_KEYS += ("size", "resize", "modality", "crops")
 
 
 def extract(
@@ -151,10 +151,25 @@ def function_of(network: keras.Model, sampling: Sampling, task: PlainClips) -> C
 
 
 def compiled(function: Callable[[Any], Any], task: PlainClips) -> Callable[[Any], Any]:
-    """A function of batches of clips, of any size, as a graph that is traced once."""
+    """A function of batches of clips, of any size, as a graph that is traced once.
+
+    Of several crops, its mean over them; the batches then hold whole frames.
+    """
     kind = tf.uint8 if task.network.modality == "rgb" else tf.float32
-    clips = tf.TensorSpec((None, *task.shape), kind)
-    return tf.function(function).get_concrete_function(clips)
+    frames, size, _, channels = task.shape
+
+    def mean(whole):
+        parts = [
+            function(whole[:, :, top : top + size, left : left + size]) for top, left in task.places
+        ]
+        return tf.add_n(parts) / len(parts)
+
+    if task.crops == 1:
+        clips = tf.TensorSpec((None, *task.shape), kind)
+        return tf.function(function).get_concrete_function(clips)
+    width, height = task.clip.resize
+    clips = tf.TensorSpec((None, frames, height, width, channels), kind)
+    return tf.function(mean).get_concrete_function(clips)
 
 
 def check_shape(network: keras.Model, task: PlainClips) -> None:
@@ -260,8 +275,7 @@ def _digest(source, data, entries, sampling, task, random):
     videos = data.videos if entries is None else sorted({entry.video for entry in entries})
     lengths = [int(data.lengths[numbers[video]]) for video in videos]
     chosen = {name: known[name] for name in _KEYS}
-    version = _FORMAT if task.stride == 1 else _FORMAT_OF_STRIDES
-    parts = (version, network, _stamps(data, videos), lengths, rows, chosen)
+    parts = (_FORMAT, network, _stamps(data, videos), lengths, rows, chosen)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

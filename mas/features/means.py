@@ -34,7 +34,7 @@ class Means:
         labels: int64 (videos,).
         values: float64 (videos, D).
         facts: how they were made, as JSON can hold it: how, clips (least and most of a video),
-            resize, static, frames, stride, size, modality, videos, failures ({id: reason}).
+            resize, static, frames, stride, size, crops, modality, videos, failures ({id: reason}).
     """
 
     videos: list[str]
@@ -136,6 +136,7 @@ def _facts(sampling, task, counts, failures):
         "frames": task.frames,
         "stride": task.stride,
         "size": task.clip.size,
+        "crops": task.crops,
         "modality": task.network.modality,
         "videos": len(counts),
         "failures": failures,

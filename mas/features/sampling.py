@@ -13,6 +13,7 @@ from mas.settings import Clip, Network
 from mas.tasks import Task, walks
 
 HOWS = ("uniform", "consecutive", "overlapping")
+CROPS = (1, 3, 5)
 POOLINGS = ("average", "max", "pool5", "fc6")
 
 
@@ -57,7 +58,13 @@ class Sampling(Settings):
         least=1,
     )
     size: int | None = option(
-        None, "Side of the centre crop in pixels, by default the run's.", form=INTEGER, least=1
+        None, "Side of the crop in pixels, by default the run's.", form=INTEGER, least=1
+    )
+    crops: int = option(
+        1,
+        "Crops of each clip, of which the mean is taken: 1, the centre; 3, along the longer side, "
+        "the field's 10 x 3 with clips=10; 5, the centre and the corners.",
+        choices=CROPS,
     )
     resize: tuple[int, int] | None = option(
         None, "WIDTHxHEIGHT before the crop in pixels, by default the run's.", form=SIZE
@@ -96,7 +103,7 @@ class Sampling(Settings):
         own = {name: getattr(self, name) for name in ("frames", "size", "resize")}
         given = {name: value for name, value in own.items() if value is not None}
         clip = dataclasses.replace(known, **given)
-        task = PlainClips(self.static, self.stride or stride or 1)
+        task = PlainClips(self.static, self.stride or stride or 1, self.crops)
         bound: Any = task.bound(clip, Network(modality=modality))
         bound.check()
         return bound
@@ -108,6 +115,7 @@ class PlainClips(Task):
 
     static: bool = option(False, "Repeat the middle frame.")
     stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
+    crops: int = option(1, "Crops of each clip.", choices=CROPS)
 
     name = "clips"
     modalities = ("rgb", "flow")
@@ -137,6 +145,30 @@ class PlainClips(Task):
     def shape(self) -> tuple[int, ...]:
         """(frames, height, width, channels) of what the network sees."""
         return self.clip.shape(self.network.modality)
+
+    @property
+    def whole(self) -> bool:  # type: ignore[override]
+        """Several crops are cut beside the network."""
+        return self.crops > 1
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """(top, left) of each crop in the resized frame, in pixels.
+
+        >>> task = Sampling(crops=3).task(Clip(8, 56, (85, 64)), "rgb")
+        >>> task.places
+        [(4, 0), (4, 14), (4, 29)]
+        """
+        width, height = self.clip.resize
+        below, beside = height - self.clip.size, width - self.clip.size
+        centre = (below // 2, beside // 2)
+        if self.crops == 5:
+            return [centre, *((top, left) for top in (0, below) for left in (0, beside))]
+        if self.crops == 3 and width >= height:
+            return [(centre[0], left) for left in (0, centre[1], beside)]
+        if self.crops == 3:
+            return [(top, centre[1]) for top in (0, centre[0], below)]
+        return [centre]
 
     def sample(self, length: int, start: int | None, rng: Any = None) -> tuple:
         """Frames (T,) from a first one on; a video shorter than the clip begins again.
