@@ -89,7 +89,7 @@ class _Run:
             self._clean()
         self.held = self._stored()
         there = self.held - self._changed(self.held)
-        there -= self._damaged(there)
+        there -= self._named(self._damaged(there))
         left = [name for name in self.paths if name not in there]
         if not self.storage.allow_damaged:  # which they may be
             self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
@@ -137,17 +137,24 @@ class _Run:
         The same call on a finished data set reads it through; another one, what it writes again.
         """
         finished = (self.root / records.DESCRIPTION).is_file()
-        if (
-            finished
-            and not (self.root / records.UNFINISHED).exists()
-            and {*self.paths} <= self.known
-        ):
+        finished &= not (self.root / records.UNFINISHED).exists()
+        if finished and {*self.paths} <= self.known:
             logging.info("Reading what is stored, against its checksums.")
             return stored.damaged(self.opened, self.progress)
         left = [name for name in self.paths if name not in there]
         numbers = sorted({self.positions[name] // self.per_shard for name in left})
         shards = numbers if self.storage.form == "shards" else ()
         return stored.damaged_beside(self.root, shards)
+
+    def _named(self, damaged):
+        """Those of the damaged videos that this call prepares again; says of how many it does."""
+        own = damaged & self.paths.keys()
+        if own:
+            logging.warning("%s prepared again.", lists.counted(len(own), "damaged video"))
+        if damaged - own:
+            others = lists.counted(len(damaged - own), "damaged video")
+            logging.warning("%s left as they are: this call does not name their files.", others)
+        return own
 
     def _changed(self, stored):
         """Names the stored videos whose file has changed; those of them to prepare again."""

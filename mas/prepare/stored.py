@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from absl import logging
 
-from mas import lists, records
+from mas import records
 from mas.prepare.plan import Storage
 
 MOST_NAMED = 10  # faults
@@ -70,9 +70,6 @@ def build_shard(
 def _named(found: dict[str, str]) -> set[str]:
     for line in list(found.values())[:MOST_NAMED]:
         logging.warning("%s", line)
-    if found:
-        videos = lists.counted(len(found), "damaged video")
-        logging.warning("%s: prepared again, if this call names their files.", videos)
     return set(found)
 
 
