@@ -84,10 +84,10 @@ class Storage(Settings):
     )
     flow_size: tuple[int, int] | str = option(
         AUTO,
-        "WIDTHxHEIGHT in pixels at which flow is computed; frames and flow are then resized to the "
-        "stored size, as the authors' code does, or stay so with form=folders, as the authors' "
-        f"folders. {STORED} is the stored size: cheaper, other labels. {AUTO} takes 340x256 for "
-        f"tvl1 where the stored size is smaller, else {STORED}.",
+        f"WIDTHxHEIGHT in pixels at which flow is computed, or {STORED}: at the stored size, "
+        "cheaper, with other labels. Frames and flow are resized from it to the stored size, as in "
+        "the authors' code; with form=folders they stay as large, as in the authors' folders. "
+        f"{AUTO} takes 340x256 for tvl1 where the stored size is smaller, else {STORED}.",
         form=_FLOW_SIZE,
     )
     allow_damaged: bool = option(
