@@ -159,6 +159,26 @@ def test_the_task_of_a_run_of_an_earlier_version(tmp_path):
     assert mas.Plan.parsed(texts).epochs == 9
 
 
+def test_a_module_that_a_run_names_is_imported_for_the_caller_alone(tmp_path, monkeypatch):
+    """Whoever made the run may have named any module, and importing one runs it."""
+    (tmp_path / "theirs.py").write_text(
+        "import pathlib, mas\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
+        "class Own(mas.tasks.Pace): name = 'own'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    described = {"task": "theirs:Own", "network": NETWORK, "clip": CLIP}
+    (tmp_path / "run.json").write_text(json.dumps(described))
+    run = mas.open_run(tmp_path)
+    with pytest.raises(
+        ValueError, match=f"{tmp_path} was .*'theirs:Own' alone. Received: task=None"
+    ):
+        pretext.task_of(run, {})
+    with pytest.raises(ValueError, match="task must be that of the run .*task='pace'"):
+        pretext.task_of(run, {}, "pace")
+    assert not (tmp_path / "theirs.ran").exists()
+    assert pretext.task_of(run, {}, "theirs:Own").name == "own"
+
+
 def test_only_a_pretext_task_is_tested_so(run, sample_data, tmp_path):
     with pytest.raises(FileNotFoundError, match="run.json"):
         Pretext()(tmp_path, sample_data / "data")

@@ -90,7 +90,7 @@ KINDS = {
         "--model=RUN --data=DATA --list=LIST",
         {"list": "Videos; without it, all of the data set."},
         ("model", "data"),
-        ("columns", "seed"),
+        ("columns", "seed", "task"),
         ("batch", "threads"),
     ),
 }
@@ -102,6 +102,7 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "Class names, one a line, by default those beside the list or in the run.",
         {},
     ),
+    "task": (None, "Task of your own that the run was trained on, as module:Class.", {}),
     "random": (False, "The same network with random weights.", {}),
     "seed": (0, "Of random weights, draws and the SVM's solver.", {"least": 0}),
     "whiten": (
@@ -248,7 +249,8 @@ def _sampling(name, given):
 
 def _call(name, given, made):
     """(keyword arguments, positional ones) of a protocol, or of `features.extract`."""
-    names = [n for n in KINDS[name].other if n in ("columns", "classes", *_NETWORK, *_ENGINE)]
+    known = ("columns", "classes", "task", *_NETWORK, *_ENGINE)
+    names = [n for n in KINDS[name].other if n in known]
     options = {flag: getattr(given, flag) for flag in names} | {"sampling": _sampling(name, given)}
     first = next(iter(KINDS[name].lists))
     if name == "probe" and given.list:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,7 @@ class Pretext(Settings):
         sampling: Sampling | None = None,
         seed: int = 0,
         columns: str = "video,label",
+        task: str | None = None,
     ) -> Result:
         """Tests with centre crops, unless the task crops for itself.
 
@@ -54,6 +56,8 @@ class Pretext(Settings):
             sampling: its batch and threads; the clips are those of the task.
             seed: of the draws.
             columns: of the list, or the name of a preset.
+            task: module:Class, where the run's task is one of your own: the run's word alone
+                imports nothing.
 
         Returns:
             A `Result` with `means` ({metric: mean}) and `chance`. Its accuracy is that of the class
@@ -66,16 +70,16 @@ class Pretext(Settings):
         run = training.open_run(source)
         networks.file(run.path, "source")
         texts = settings_of(run.path)
-        task = task_of(run, texts)
-        found = records.opened(data, "flow" in task.inputs)
+        bound = task_of(run, texts, task)
+        found = records.opened(data, "flow" in bound.inputs)
         plan, by = Plan.parsed(texts), sampling or Sampling()
-        examples = pretraining.examples_of(found, videos, task, plan, columns)
-        drawn, batch = testing.drawn(task, examples, by.batch, self.draws)
-        experiment = engine.Experiment(task, Optimisation(), plan, seed)
+        examples = pretraining.examples_of(found, videos, bound, plan, columns)
+        drawn, batch = testing.drawn(bound, examples, by.batch, self.draws)
+        experiment = engine.Experiment(bound, Optimisation(), plan, seed)
         reader = experiment.reader(found, drawn, random=False)
         with engine.reading():
             batches = reader.once(batch, by.threads or None, substitute=True)
-            test = testing.pretext(task, run.model, batches, len(drawn))
+            test = testing.pretext(bound, run.model, batches, len(drawn))
         made = Inputs(source, found, None, seed=seed, columns=columns)
         path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
         return _result(test, run, made.settings(self, videos=videos), path, len(drawn))
@@ -89,12 +93,25 @@ def settings_of(path: pathlib.Path) -> dict[str, str]:
     return {name: texts[-1] for name, texts in found.items()} | own
 
 
-def task_of(run: Any, texts: dict[str, str]) -> tasks.Task:
+def task_of(run: Any, texts: dict[str, str], told: str | None = None) -> tasks.Task:
     """The task of a run as it is tested, with the settings that it was trained with.
 
+    Args:
+        run: a `mas.Run`.
+        texts: of `settings_of`.
+        told: the task's name by the caller, who may name a module that is not imported yet.
+
     Raises:
-        ValueError: it is no pretext task, or there is no such task.
+        ValueError: it is no pretext task, there is no such task, or the run alone names a module.
     """
+    if told not in (None, run.task):
+        refuse("task", f"that of the run {run.path}, {run.task}", told)
+    module, own, _ = run.task.partition(":")
+    if own and told is None and module not in sys.modules:
+        raise ValueError(
+            f"{run.path} was trained on a task of a module, which is imported for "
+            f"task={run.task!r} alone. Received: task=None."
+        )
     if run.task == tasks.Classify.name:
         refuse("source", "a pre-trained run", str(run.path))
     known = networks.described(run.path)
