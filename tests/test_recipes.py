@@ -11,7 +11,7 @@ import scipy.io
 
 from mas import cli, tasks
 from mas.cli import evaluate, finetune, recipes, train
-from mas.cli.flags import HelpWanted
+from mas.cli.flags import HelpWanted, UsageError
 from mas.evaluate import PROTOCOLS, pairs
 from mas.features import Sampling
 from mas.settings import Clip, Network, Optimisation, Plan
@@ -246,6 +246,21 @@ def test_the_command_lists_recipes_and_prints_one(capsys):
     assert capsys.readouterr().out == FILES["sample"].read_text("utf-8")
     with pytest.raises(ValueError, match="recipe.*mas_ucf101_c3d.*='mas_ucf101'"):
         recipes.path("mas_ucf101")
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe", "whose"),
+    [
+        ("train", "retrieval_ucf101_dsm", "mas train; this one is of mas evaluate retrieval"),
+        ("finetune", "mas_ucf101_c3d", "mas finetune; this one is of mas train"),
+        ("evaluate scenes", "similarity_aslan_mas", "mas evaluate scenes; .*evaluate similarity"),
+    ],
+)
+def test_a_recipe_of_another_command_is_refused(command, recipe, whose):
+    name, *kind = command.split()
+    module = importlib.import_module(f"mas.cli.{name}")
+    with pytest.raises(UsageError, match=f"recipe must be one of {whose}.*{recipe}"):
+        module.run([*kind, f"--recipe={recipe}", "--data=x"])
 
 
 def test_a_head_without_a_fact_is_refused(tmp_path):

@@ -123,7 +123,8 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
 def flags(name: str) -> Flags:
     """The flags of a kind."""
     kind, protocol = KINDS[name], evaluate.PROTOCOLS.get(name)
-    found = Flags(f"mas evaluate {name}", kind.summary, kind.usage, recipes.path)
+    command = f"mas evaluate {name}"
+    found = Flags(command, kind.summary, kind.usage, recipes.of(command))
     found.option("model", None, "Run folder, or .keras file.", group="network and data")
     found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
     training.define_missing(found, "network and data")

@@ -27,6 +27,7 @@ import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 
 from mas import checks
 from mas.cli.flags import Flags, UsageError
@@ -83,6 +84,24 @@ def path(name: str) -> pathlib.Path:
         near = difflib.get_close_matches(name, names, 3, 0.5) or ["mas_small_c3d"]
         allowed = f"one that mas recipes lists, such as {' or '.join(near)}"
         checks.refuse("recipe", allowed, name)
+    return found
+
+
+def of(command: str) -> Callable[[str], pathlib.Path]:
+    """`path` of the recipes of one command, such as "mas train".
+
+    Raises:
+        ValueError: the recipe is that of another command; says which.
+    """
+
+    def found(name: str) -> pathlib.Path:
+        file = path(name)
+        last = read(file).commands[-1]
+        if not last.startswith(f"{command} --"):
+            words = last.partition(" --")[0]
+            checks.refuse("recipe", f"one of {command}; this one is of {words}", name)
+        return file
+
     return found
 
 
