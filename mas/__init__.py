@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mas import training as training
     from mas import visualize as visualize
     from mas.prepare import prepare_videos as prepare_videos
+    from mas.records import check_data as check_data
     from mas.records import open_data as open_data
     from mas.settings import Clip as Clip
     from mas.settings import Network as Network
@@ -51,6 +52,7 @@ _PLACES = {
     "Optimisation": "mas.settings",
     "Plan": "mas.settings",
     "Run": "mas.training",
+    "check_data": "mas.records",
     "dataset": "mas.training",
     "finetune": "mas.training",
     "open_data": "mas.records",

@@ -285,7 +285,8 @@ def _stamps(data, videos):
     if isinstance(data, records.Shards):
         paths = sorted(root.glob("videos-*.*"))
     elif isinstance(data, records.Folders):
-        paths = [root / records.RGB_FOLDER / video for video in videos]
+        numbers = {video: number for number, video in enumerate(data.videos)}
+        paths = [data.path(numbers[video]).parent for video in videos]
         paths += [root / records.FLOW_FOLDER / part / video for part in "uv" for video in videos]
     else:
         named = lists.find_videos(root)[0]
