@@ -76,6 +76,9 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
     Raises:
         ValueError: a name is none of those known, or a frame is missing; names it.
     """
+    alone = _alone(folder, names)
+    if alone:
+        return {"rgb": alone}
     # by part, and what stands before and behind: names by number
     found: dict[tuple, dict[int, str]] = collections.defaultdict(dict)
     for name in sorted(names):
@@ -92,6 +95,26 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
     if len({naming.first for naming, _ in parts.values()}) > 1:
         raise ValueError(f"{folder} must count flow from the number of its first frame on.")
     return parts
+
+
+def _alone(folder, names):
+    """(Naming, count) of r g b frames alone whose names are all as long, the common case: fast."""
+    first, last = min(names, default=""), max(names, default="")
+    ends = [IMAGE.fullmatch(name) for name in (first, last)]
+    if not all(ends) or ends[0].group(1, 3) != ends[1].group(1, 3):
+        return None
+    before, digits, behind = ends[0].groups()
+    numbers = "".join(name[len(before) : -len(behind)] for name in names)
+    alike = all(
+        len(name) == len(first) and name.startswith(before) and name.endswith(behind)
+        for name in names
+    )
+    begin, whole = int(digits), len(digits) < MOST_DIGITS and numbers.isascii()
+    count = int(ends[1][2]) + 1 - begin
+    whole &= alike and numbers.isdigit() and count == len(set(names)) == len(names) and begin < 2
+    if not whole or _part(before, folder.name) != "rgb":
+        return None
+    return Naming(before, len(digits), begin, behind), count
 
 
 def _part(before, video):

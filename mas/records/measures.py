@@ -47,9 +47,8 @@ def measure(root: pathlib.Path, folders: dict[str, list[str]]) -> dict[str, tupl
         return known
     with concurrent.futures.ThreadPoolExecutor() as pool:
         found = pool.map(lambda name: _measure(root / name, folders[name]), left)
-        bar = tqdm.tqdm(
-            zip(left, found, strict=True), total=len(left), unit="video", desc="measure"
-        )
+        options = {"total": len(left), "unit": "video", "desc": "measure", "delay": 2}
+        bar = tqdm.tqdm(zip(left, found, strict=True), **options)
         for name, odd in bar:
             known[name] = odd
     try:
