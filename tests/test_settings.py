@@ -97,7 +97,7 @@ def test_the_settings_of_a_training(make, words):
 
 
 def flags(*arguments):
-    found = Flags("mas try", "Tries.", recipes=lambda name: f"{name}.flags")
+    found = Flags("mas try", "Tries.", recipes=lambda name, command: f"{name}.flags")
     found.add(Some, "some", whole=5)
     found.option("list", None, "A list.", group="data", alias="names")
     found.elsewhere(["jitter"], "--task=pace")

@@ -123,8 +123,7 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
 def flags(name: str) -> Flags:
     """The flags of a kind."""
     kind, protocol = KINDS[name], evaluate.PROTOCOLS.get(name)
-    command = f"mas evaluate {name}"
-    found = Flags(command, kind.summary, kind.usage, recipes.of(command))
+    found = Flags(f"mas evaluate {name}", kind.summary, kind.usage, recipes.of)
     found.option("model", None, "Run folder, or .keras file.", group="network and data")
     found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
     training.define_missing(found, "network and data")

@@ -19,7 +19,7 @@ def flags() -> Flags:
         "mas finetune",
         SUMMARY,
         "--init=RUN --data=DATA --train_list=LIST --test_list=LIST ...",
-        recipes.of("mas finetune"),
+        recipes.of,
     )
     training.define_data(found)
     found.option("train_list", None, "Labelled videos to train on.", group="data")

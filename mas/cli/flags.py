@@ -67,7 +67,8 @@ class Flags:
         command: as it is typed, for the help.
         summary: what it does, in a sentence or two.
         usage: what stands behind the command, such as "KIND --model=RUN ...".
-        recipes: function from a recipe's name to its file; None where the command has none.
+        recipes: function from a recipe's name and the command to its file; None where the command
+            has none.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Flags:
         command: str,
         summary: str,
         usage: str = "--FLAG=VALUE ...",
-        recipes: Callable[[str], pathlib.Path] | None = None,
+        recipes: Callable[[str, str], pathlib.Path] | None = None,
     ):
         """See the class."""
         self.command, self.summary, self.usage = command, summary, usage
@@ -202,7 +203,7 @@ class Flags:
     def _recipe(self, name):
         assert self._recipes
         try:
-            return self._recipes(name)
+            return self._recipes(name, self.command)
         except ValueError as error:
             raise UsageError(str(error)) from None
 

@@ -27,7 +27,6 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
 
 from mas import checks
 from mas.cli.flags import Flags, UsageError
@@ -87,22 +86,18 @@ def path(name: str) -> pathlib.Path:
     return found
 
 
-def of(command: str) -> Callable[[str], pathlib.Path]:
-    """`path` of the recipes of one command, such as "mas train".
+def of(name: str, command: str) -> pathlib.Path:
+    """`path` of a recipe of one command, such as "mas train".
 
     Raises:
-        ValueError: the recipe is that of another command; says which.
+        ValueError: it is that of another command; says which.
     """
-
-    def found(name: str) -> pathlib.Path:
-        file = path(name)
-        last = read(file).commands[-1]
-        if not last.startswith(f"{command} --"):
-            words = last.partition(" --")[0]
-            checks.refuse("recipe", f"one of {command}; this one is of {words}", name)
-        return file
-
-    return found
+    file = path(name)
+    last = read(file).commands[-1]
+    if not last.startswith(f"{command} --"):
+        words = last.partition(" --")[0]
+        checks.refuse("recipe", f"one of {command}; this one is of {words}", name)
+    return file
 
 
 def read(file: pathlib.Path) -> Recipe:

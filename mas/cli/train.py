@@ -22,7 +22,7 @@ SAMPLE = pathlib.Path("data", "sample")
 
 def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
     """The flags of the task that the arguments name, and its class."""
-    found = Flags("mas train", SUMMARY, "--data=DATA --task=TASK ...", recipes.of("mas train"))
+    found = Flags("mas train", SUMMARY, "--data=DATA --task=TASK ...", recipes.of)
     name = found.last(arguments, "task", "mas")
     sys.path.append(os.getcwd())  # for a module of the user's own
     try:
