@@ -157,7 +157,11 @@ def test_results_are_named_after_the_network(folder):
         (["probe", "--list=x.txt", "--groups=x"], "needs --model and --data"),
         (["similarity", "--aslan=x", "--list=x.txt"], "--list must be an .npz file"),
         (["similarity", "--aslan=x", "--list={npz}"], "aslan must be a folder that holds View2"),
-        (["features", "{all}", "--model=gone"], "model must be a finished run folder"),
+        (["features", "{all}", "--model=gone"], "mas evaluate features takes one --model"),
+        (
+            ["features", "--model=gone", "--data=x", "--output=some.npz"],
+            "model must be a finished run folder",
+        ),
         (["features", "{all}", "--data=gone"], "data must be a folder that"),
         (["features", "{all}", "--list=gone.txt"], "gone.txt"),
         (["features", "{all}", "--list=some.npz"], "--list must be a list of videos"),
