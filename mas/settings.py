@@ -177,6 +177,14 @@ class Plan(Settings):
     checkpoint_every: int = option(
         1000, "Steps between checkpoints.", least=1, free=True, advanced=True
     )
+    keep_every: int = option(
+        0,
+        "Epochs between networks that are kept as RUN/epochs/EPOCH, which stands wherever a run "
+        "folder does, as in --init=RUN/epochs/045; 0: none.",
+        least=0,
+        free=True,
+        advanced=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

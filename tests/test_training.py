@@ -86,8 +86,9 @@ def train(folder, strategy=None, epochs=3, task=None, stop=None, dropout=True, *
     identity = {"clips": len(reader.values)}
     with run_folder.RunFolder(folder, Recorded(seed="1"), identity) as run:
         run.describe(model, strategy)
+        made = options.get("before_saving", lambda *_: [])(model, strategy, run)
         with contextlib.suppress(KeyboardInterrupt):
-            trainer.fit(reader, plan, run)
+            trainer.fit(reader, plan, run, before_saving=made)
     return np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
 
 

@@ -276,6 +276,8 @@ def _folder(name, given):
     if path.name in ("backbone.keras", "model.keras"):
         path = path.absolute().parent
     stem = path.resolve().name if path.is_dir() else path.stem
+    if path.is_dir() and path.resolve().parent.name == networks.EPOCHS:
+        stem = f"{path.resolve().parents[1].name}_epoch_{stem}"
     random = "_random" if "random" in given.defined and given.random else ""
     return f"runs/evaluate_{name}_{stem}{random}"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     keras = lazy.module("keras")
 
-BACKBONE, MODEL, RUN = "backbone.keras", "model.keras", "run.json"
+BACKBONE, MODEL, RUN, EPOCHS = "backbone.keras", "model.keras", "run.json", "epochs"
 Source = str | os.PathLike
 MOST_STRIDE = 10_000
 

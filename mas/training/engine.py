@@ -19,7 +19,7 @@ from mas.checks import Option, check_seed, instance, refuse
 from mas.forms import BOOLEAN
 from mas.settings import Clip, Network, Optimisation, Plan
 from mas.tasks import Task
-from mas.training import distribution, optimizers
+from mas.training import distribution, kept, optimizers
 from mas.training.errors import reading
 from mas.training.loop import Trainer
 from mas.training.recorded import Recorded, identity
@@ -258,13 +258,10 @@ def train(
         if chief:
             run.describe(model, strategy, **experiment.described())
         made = [callback(reader, backbone, run, plan) for callback in callbacks if chief]
-        trainer.fit(reader, plan, run, [function for function in made if function])
-        if strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None:
-            final = [variable.numpy() for variable in model.variables]
-            with tf.device(None):
-                backbone, model = experiment.build()
-            for variable, value in zip(model.variables, final, strict=True):
-                variable.assign(value)
+        current = kept.Current(backbone, model, strategy, replaced(experiment, init=None).build)
+        keeping = [kept.Keeper(current, run, plan.keep_every)] if plan.keep_every else []
+        trainer.fit(reader, plan, run, [function for function in made if function], keeping)
+        backbone, model = current()
     if chief:
         run.finish(backbone, model, plan.epochs)
     return backbone, model

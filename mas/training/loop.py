@@ -97,7 +97,7 @@ class Trainer:
 
         return self.strategy.distribute_datasets_from_function(local)
 
-    def fit(self, reader, plan, run, after_epoch=()):
+    def fit(self, reader, plan, run, after_epoch=(), before_saving=()):
         """Trains to the end of the plan, from where the run folder's checkpoint stands.
 
         Args:
@@ -105,6 +105,9 @@ class Trainer:
             plan: a `mas.Plan`.
             run: a `run_folder.RunFolder`.
             after_epoch: functions of (epoch, counted from 1; step) that the chief calls after each.
+            before_saving: functions of the epoch that the chief calls at the end of each, before
+                its checkpoint: what they write is there in every run that has come so far. Each
+                returns further metrics of the epoch, {name: number}.
 
         Raises:
             FloatingPointError: the loss is no longer finite; says at which step.
@@ -112,7 +115,7 @@ class Trainer:
                 further than the plan.
         """
         per_epoch = reader.steps(plan.batch)
-        progress = _Progress(self, plan, run, per_epoch)
+        progress = _Progress(self, plan, run, per_epoch, before_saving)
         progress.restore()
         last = plan.epochs * per_epoch
         if progress.step > last:
@@ -149,8 +152,9 @@ def no_word_of_tracing():
 class _Progress:
     """Counts steps, watches the loss, and decides when to log and to save."""
 
-    def __init__(self, trainer, plan, run, per_epoch):
+    def __init__(self, trainer, plan, run, per_epoch, before_saving):
         self.trainer, self.plan, self.run, self.per_epoch = trainer, plan, run, per_epoch
+        self.before_saving = before_saving
         self.step, self.pending, self.bar = 0, [], None
         self.compiled = False
         self.sums = np.zeros(len(trainer.names))
@@ -281,4 +285,6 @@ class _Progress:
         }
         if hasattr(optimizer, "decay_loss"):
             row["decay"] = float(optimizer.decay_loss(self.trainer.model.trainable_variables))
+        for function in self.before_saving:
+            row |= function(self.epoch)
         self.run.add_metrics(row)

@@ -8,6 +8,7 @@ events.*           TensorBoard
 resume/            checkpoints, see `mas.training.checkpoints`
 backbone.keras     from uint8 R G B clips to the last convolution's map
 model.keras        the same with the task's heads
+epochs/045/        both after 45 epochs, with a run.json of their own, see `mas.training.kept`
 export/            SavedModel, see `mas.training.export`
 test.csv           where there was a test; per_class.csv, confusion.csv and confusion.png of a task
                    that chooses one of several classes
@@ -265,17 +266,24 @@ class RunFolder:
     def finish(self, backbone, model, epochs):
         """Writes the networks, each whole or not at all, and marks the run as finished."""
         for name, network in (("backbone.keras", backbone), ("model.keras", model)):
-            self._put(name, network.save, 4 * network.count_params())
+            self.put(name, network.save, 4 * network.count_params())
         save = functools.partial(export.saved_model, backbone, model)
-        self._put("export", save, 4 * model.count_params())
+        self.put("export", save, 4 * model.count_params())
         marks = {"finished": now(), "finished_epochs": epochs}
         self._write_described(self._described() | marks)
 
-    def _put(self, name, save, need):
-        """Writes a file or folder under another name, and then in its place."""
-        temporary, final = self.path / f"unfinished.{name}", self.path / name
+    def put(self, name, save, need):
+        """Writes a file or folder under another name, and then in its place.
+
+        Args:
+            name: of it, below the run folder.
+            save: function of a path that writes it there.
+            need: bytes that it takes.
+        """
+        temporary, final = self.path / f"unfinished.{name.replace('/', '.')}", self.path / name
         with files.writing(final, need):
             try:
+                final.parent.mkdir(exist_ok=True)
                 _remove(temporary)
                 save(temporary)
                 if final.is_dir():

@@ -1,0 +1,99 @@
+"""Networks on the way: of some epochs of a run, each in a folder that stands where a run's does.
+
+RUN/epochs/045/    after 45 epochs: backbone.keras, model.keras, and what says what they are,
+                   run.json and flags.txt
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from mas import files, networks
+from mas.training.origin import now
+from mas.training.run_folder import FLAGS, RunFolder
+
+
+class Current:
+    """The network as it stands while it trains, outside any strategy.
+
+    One device: the network itself. Several: a copy, made once.
+
+    Args:
+        backbone: in training.
+        model: the same with heads.
+        strategy: under which both were made.
+        build: function that returns another (backbone, model).
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        build: Callable[[], tuple[keras.Model, keras.Model]],
+    ):
+        """See the class."""
+        self._model, self._build = model, build
+        several = strategy.num_replicas_in_sync > 1 or strategy.cluster_resolver is not None
+        self._outside = None if several else (backbone, model)
+
+    def __call__(self) -> tuple[keras.Model, keras.Model]:
+        """(backbone, model)."""
+        if self._outside is None:
+            with tf.device(None):
+                self._outside = self._build()
+        backbone, model = self._outside
+        if model is not self._model:
+            for variable, value in zip(model.variables, self._model.variables, strict=True):
+                variable.assign(value.numpy())
+        return backbone, model
+
+
+class Keeper:
+    """Keeps the network of every so many epochs.
+
+    Args:
+        current: the `Current` network.
+        run: the folder.
+        every: epochs from one to the next.
+    """
+
+    def __init__(self, current: Current, run: RunFolder, every: int):
+        """See the class."""
+        self._current, self._run, self._every = current, run, every
+
+    def __call__(self, epoch: int) -> dict[str, float]:
+        """Keeps that of this epoch, if it is one of them; no metrics."""
+        if not epoch % self._every:
+            name = f"{networks.EPOCHS}/{epoch:03d}"
+            keep(self._run, name, *self._current(), epoch)
+            logging.info("Kept %s.", self._run.path / name)
+        return {}
+
+
+def keep(run: RunFolder, name: str, backbone: keras.Model, model: keras.Model, epoch: int) -> None:
+    """Writes a network as a folder RUN/NAME, whole or not at all.
+
+    Args:
+        run: the folder.
+        name: below it.
+        backbone: the network.
+        model: the same with heads.
+        epoch: after which it is that.
+    """
+
+    def save(folder):
+        folder.mkdir()
+        backbone.save(folder / networks.BACKBONE)
+        model.save(folder / networks.MODEL)
+        known = files.read_json(run.path / networks.RUN)
+        marks = {"finished": now(), "finished_epochs": epoch}
+        files.write_json(folder / networks.RUN, known | marks)
+        shutil.copy(run.path / FLAGS, folder / FLAGS)
+
+    run.put(name, save, 4 * (backbone.count_params() + model.count_params()))
