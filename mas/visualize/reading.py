@@ -141,6 +141,9 @@ def middle_frame(data: Source, video: str) -> np.ndarray:
         height, width = stored.sizes[place]
         return stored.frames(place, [middle], (int(width), int(height)))[0]
     (file,), _, _ = stored.read(place, [middle])
+    if records.decode(file, 3) is None:
+        path = stored.path(place, "rgb", middle)
+        raise records.damaged(path, stored.videos[place], middle, file)
     return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
 
 
