@@ -1,5 +1,6 @@
 """Frames that others extracted: their names are recognised, and what is wrong is named."""
 
+import os
 import re
 
 import cv2
@@ -111,6 +112,12 @@ def break_size(folder):
     return "img_00002.png must be of 16x12 pixels like the other frames. Received: 8x8"
 
 
+def break_fifo(folder):
+    (folder / "img_00003.png").unlink()
+    os.mkfifo(folder / "img_00003.png")
+    return "img_00003.png must be there: 5 frames are counted"
+
+
 def break_all(folder):
     for path in folder.iterdir():
         path.unlink()
@@ -136,6 +143,13 @@ def test_what_is_wrong_is_found_on_opening_and_may_be_left_out(tmp_path, change,
     data = records.open_data(tmp_path, allow_missing=True)
     assert data.videos == ["w"] and re.search(words, caplog.text)
     assert list(data.failures) == [str(folder)]
+
+
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    folder = fill(tmp_path / "jpegs_256" / "class" / "v", "img_{:05d}")
+    (folder / "loop").symlink_to(tmp_path / "jpegs_256", target_is_directory=True)
+    (tmp_path / "jpegs_256" / "w").symlink_to(folder, target_is_directory=True)
+    assert records.open_data(tmp_path).videos == ["class/v", "w"]
 
 
 def test_no_frames_at_all(tmp_path):

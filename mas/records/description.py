@@ -87,7 +87,7 @@ def _check(path, known):
     shards = known.get("shards", {})
     sizes = known.get("size")
     rules = {
-        "method": known.get("method", "none") in ("none", *flow.METHODS),
+        "method": known.get("method") in ("none", *flow.METHODS),
         "size": sizes is None or (isinstance(sizes, list) and [*map(_counts, sizes)] == [True] * 2),
         "shards": isinstance(shards, dict)
         and all(re.fullmatch(r"videos-\d{5,9}", n) and _counts(c) for n, c in shards.items()),

@@ -35,32 +35,39 @@ def listed(top: pathlib.Path) -> Iterator[tuple[str, list[str], str]]:
     """Yields (id, names of images, another file) of every folder of frames below one.
 
     A folder without images and without folders is one, too. What a Mac puts beside files is
-    passed over, and so is what a killed process left.
+    passed over, and so are what a killed process left and links to a folder above.
     """
-    yield from _listed(top, "")
+    yield from _listed(top, "", (os.path.realpath(top),))
 
 
-def _listed(folder, prefix):
+def _listed(folder, prefix, above):
     images, other, below = [], "", []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
                 unfinished = entry.name.startswith(".") and entry.name.endswith(".tmp")
-                if not unfinished and entry.name != "__MACOSX":
+                loop = entry.is_symlink() and os.path.realpath(entry.path) in above
+                if not (unfinished or loop or entry.name == "__MACOSX"):
                     below.append(entry.name)
-            elif entry.name.lower().endswith(ENDINGS) and not entry.name.startswith("._"):
+            elif _is_image(entry.name) and entry.is_file():
                 images.append(entry.name)
             elif not entry.name.startswith("."):
                 other = min(filter(None, (other, entry.name)))
     if prefix and (images or not below):
         yield prefix, images, other
     for name in sorted(below):
-        yield from _listed(pathlib.Path(folder, name), f"{prefix}/{name}".lstrip("/"))
+        path = os.path.join(folder, name)
+        yield from _listed(path, f"{prefix}/{name}".lstrip("/"), (*above, os.path.realpath(path)))
+
+
+def _is_image(name):
+    return name.lower().endswith(ENDINGS) and not name.startswith("._")
 
 
 def image_names(folder: pathlib.Path) -> list[str]:
     """Names of the images of a folder."""
-    return [n for n in os.listdir(folder) if n.lower().endswith(ENDINGS) and n[:2] != "._"]
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if _is_image(entry.name) and entry.is_file()]
 
 
 def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Naming, int]]:
