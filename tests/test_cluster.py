@@ -15,10 +15,16 @@ NO_RAY = "needs Ray: pip install 'mas-video[cluster]'"
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=NO_RAY)
 
 
-@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:port", "", "head:1 2"])
-def test_other_addresses_are_refused(address):
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:port", "head:1 2"])
+def test_other_addresses_are_refused(address, monkeypatch):
     with pytest.raises(ValueError, match=f"address must be auto, local or .*{address!r}"):
-        cluster.check(address)
+        cluster.check("ray", address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ValueError, match=f"address must be auto, local or .*{address!r}"):
+        cluster.check("ray", None)
+    with pytest.raises(ValueError, match="engine must be ray with an address. .*'pool'"):
+        cluster.check("pool", "auto")
+    cluster.check("pool", None)
 
 
 def test_without_ray_a_command_says_what_to_install(monkeypatch, caplog, tmp_path):

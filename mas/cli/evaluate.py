@@ -168,8 +168,7 @@ def _evaluate(name, given, models):
     path = given.output or _folder(name, given)
     if name == "features":
         features.check_output(path)
-        if given.engine == "ray":
-            cluster.check(given.address)
+        cluster.check(given.engine, given.address)
     report.writable(pathlib.Path(path).parent if name == "features" else path)
     protocol = given.make(evaluate.PROTOCOLS[name]) if name in evaluate.PROTOCOLS else None
     options, call = _call(name, given, made)

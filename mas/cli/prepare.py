@@ -76,8 +76,7 @@ def run(arguments: list[str]) -> int:
     given.require("videos", "output")
     lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
     locks.check(given.output, "mas.prepare")
-    if given.engine == "ray":
-        cluster.check(given.address)
+    cluster.check(given.engine, given.address)
     cli.load_frameworks()
     data = prepare.prepare_videos(
         given.videos,

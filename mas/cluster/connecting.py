@@ -27,13 +27,22 @@ ANSWERS = 30  # seconds in which a cluster must answer
 OBJECTS = 80 * 2**20  # bytes of Ray's object store where it is started here: little goes through
 
 
-def check(address: str | None) -> None:
-    """Refuses an address that is none, and a machine without Ray, before anything heavy is loaded.
+def check(engine: str, address: str | None) -> None:
+    """Refuses what cannot be, before anything heavy is loaded.
+
+    Args:
+        engine: "ray", or one that needs no address.
+        address: see `connected`.
 
     Raises:
-        ValueError: the address has another form.
+        ValueError: the address has another form, or is another engine's.
         ImportError: Ray is not installed.
     """
+    if engine != "ray":
+        if address is not None:
+            refuse("engine", "ray with an address", engine)
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or None
     if address is not None and not re.fullmatch(r"auto|local|[^\s/:]+:\d{1,5}", address):
         refuse("address", ADDRESSES, address)
     if importlib.util.find_spec("ray") is None:
@@ -57,7 +66,7 @@ def connected(address: str | None = None, cores: int | None = None) -> Iterator[
         ValueError, ImportError: see `check`.
         ConnectionError: nobody answers at the address, within `ANSWERS` seconds.
     """
-    check(address)
+    check("ray", address)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
     import ray

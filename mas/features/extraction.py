@@ -84,10 +84,9 @@ def extract(
             network in memory is to go to a cluster.
     """
     check_choice("engine", engine, ENGINES)
-    if engine == "ray":
-        cluster.check(address)
-        if not isinstance(source, str | os.PathLike):
-            refuse("source", "a run or a .keras file with engine='ray'", source)
+    cluster.check(engine, address)
+    if engine == "ray" and not isinstance(source, str | os.PathLike):
+        refuse("source", "a run or a .keras file with engine='ray'", source)
     sampling = sampling or Sampling()
     sampling = dataclasses.replace(sampling, pooling=sampling.pooling or "average")
     modality, known = modality_of(source)

@@ -39,8 +39,7 @@ def prepare(
     address: str | None = None,
 ) -> records.Data:
     """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
-    if engine == "ray":
-        cluster.check(address)
+    cluster.check(engine, address)
     if storage.flow != "none":
         if flow.compiles(storage.flow):
             logging.info("Compiling the flow for this machine: some ten seconds, once.")
