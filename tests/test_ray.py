@@ -15,7 +15,8 @@ from test_prepare_resume import alive, needs_proc, wait_for
 
 from mas import cluster, features
 from mas.features import remote
-from mas.prepare import progress
+from mas.prepare import environment, plan, progress
+from mas.prepare import remote as engine
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'mas-video[cluster]'")
 
@@ -167,6 +168,19 @@ def test_a_worker_that_is_killed_in_mid_work(ray, videos, expected, tmp_path, mo
     failed = preparing.run(videos, tmp_path / "data", engine="ray", **OPTIONS)
     assert killed and list(failed) == [str(videos / "bad.avi")]
     assert video_files.tree(tmp_path / "data") == expected
+
+
+def test_what_nodes_compute_with_is_recorded(tmp_path, monkeypatch, caplog):
+    known = {"opencv": "5.0", "instructions": "x86_64 AVX2"}
+    answers = [("a", known), ("b", {**known, "instructions": "x86_64"}), ("c", TimeoutError())]
+    monkeypatch.setattr(environment, "current", lambda method: known)
+    monkeypatch.setattr(cluster, "on_each", lambda *arguments: answers)
+    plan.keep(tmp_path, plan.Storage(), [])
+    plan.keep_made_with(tmp_path, [known])
+    (tmp_path / "mark").write_text("")
+    engine.Ray(None, None, tmp_path / "mark", [], "dis")._note(None)
+    assert plan.made_with(tmp_path) == [known, answers[1][1]]
+    assert "begun with instructions=x86_64 AVX2. This call has instructions=x86_64:" in caplog.text
 
 
 COMMAND = """

@@ -8,7 +8,7 @@ Files, which all nodes share, carry the data; an answer is a few numbers.
 """
 
 from mas.cluster.connecting import check, connected
-from mas.cluster.nodes import check_nodes, count_cores, lacks, lacks_here, needs
+from mas.cluster.nodes import check_nodes, count_cores, lacks, lacks_here, needs, on_each
 from mas.cluster.tasks import TRIES, Tasks
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "lacks",
     "lacks_here",
     "needs",
+    "on_each",
 ]

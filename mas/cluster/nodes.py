@@ -100,25 +100,38 @@ def check_nodes(ray: Any, needs: Mapping) -> None:
     Raises:
         RuntimeError: a node lacks something; names both.
     """
+    answers = on_each(ray, _looker(), needs)
+    found = [(node, problem) for node, problem in answers if problem]
+    if found:
+        node, problem = found[0]
+        if isinstance(problem, Exception):
+            problem = f"cannot look ({problem})"
+        count = f"{len(found)} of {len(answers)}"
+        raise RuntimeError(f"{count} Ray nodes cannot take part: {node} {problem}.")
+
+
+def on_each(ray: Any, function: Callable, *arguments: Any) -> list[tuple[str, Any]]:
+    """Calls a function on every node; (address, what it returned or raised) of each.
+
+    Nodes that leave meanwhile are not among them.
+    """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-    look = ray.remote(num_cpus=0, max_retries=0)(_looker())
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
     asked = {
-        look.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(needs): node
+        task.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(*arguments): node
         for node in alive(ray)
     }
-    done, late = ray.wait([*asked], num_returns=len(asked), timeout=LOOKS)
-    found = {task: "does not answer" for task in late}
-    for task in done:
+    ray.wait([*asked], num_returns=len(asked), timeout=LOOKS)
+    found = []
+    for answer, node in asked.items():
         try:
-            problem = ray.get(task)
+            value = ray.get(answer, timeout=0)
+        except ray.exceptions.GetTimeoutError:
+            value = TimeoutError(f"no answer within {LOOKS} seconds")
         except ray.exceptions.RayTaskError as error:
-            problem = f"cannot look ({error.cause})"
-        except ray.exceptions.RayError:  # it has left
-            problem = None
-        if problem:
-            found[task] = problem
-    if found:
-        task, problem = next(iter(found.items()))
-        node, count = asked[task]["NodeManagerAddress"], f"{len(found)} of {len(asked)}"
-        raise RuntimeError(f"{count} Ray nodes cannot take part: {node} {problem}.")
+            value = error.cause
+        except ray.exceptions.RayError:
+            continue
+        found.append((node["NodeManagerAddress"], value))
+    return found

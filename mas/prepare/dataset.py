@@ -59,7 +59,8 @@ def _engine(engine, address, count, root, jobs):
     if engine == "pool" or not jobs:
         return workers.Pool(count or workers.cores())
     there = [job["path"] for job in jobs if os.path.exists(job["path"])]
-    return remote.Ray(address, count, root / locks.NAME, there[:1])
+    method = jobs[0]["storage"]["flow"]
+    return remote.Ray(address, count, root / locks.NAME, there[:1], method)
 
 
 class _Run:
@@ -103,7 +104,7 @@ class _Run:
             self.sources.write(self.plan)
             with files.writing(self.root / records.UNFINISHED):
                 (self.root / records.UNFINISHED).touch()
-            environment.note(self.root, self.storage.flow)
+            environment.note(self.root, environment.current(self.storage.flow))
         with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
             ended = self._ended(engine, jobs, progress)
             if self.storage.form == "shards":

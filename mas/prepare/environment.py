@@ -42,17 +42,17 @@ def instructions() -> str:
     return " ".join([platform.machine(), *sets])
 
 
-def note(root: pathlib.Path, method: str) -> list[dict[str, str]]:
-    """Records what the videos of this call are computed with; warns where earlier ones differ.
+def note(root: pathlib.Path, now: dict[str, str]) -> list[dict[str, str]]:
+    """Records what videos of this call are computed with; warns where others are with other.
 
     Args:
         root: folder of a data set that has a plan.
-        method: of flow, or none.
+        now: what `current` gives, here or on another machine.
 
     Returns:
         All that the data set's videos are computed with.
     """
-    known, now = plan.made_with(root), current(method)
+    known = plan.made_with(root)
     for before in known:
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if names:

@@ -11,14 +11,10 @@ import os
 import pathlib
 
 from mas import cluster, files
-from mas.prepare import workers
+from mas.prepare import environment, workers
 
-MODULES = {
-    "mas": "mas",
-    "OpenCV": "cv2",
-    "PyAV": "av",
-    "TensorFlow": "tensorflow",
-}  # of one version everywhere
+# Of one version everywhere.
+MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av", "TensorFlow": "tensorflow"}
 _worker: workers.Worker | None = None  # of a Ray worker; it stays from task to task
 
 
@@ -51,7 +47,7 @@ def _checked(needs, function, arguments):
 class Ray(workers.Engine):
     """The engine of a Ray cluster; a job whose worker dies is tried three times more."""
 
-    def __init__(self, address, count, mark, reads):
+    def __init__(self, address, count, mark, reads, method):
         """Prepares to connect.
 
         Args:
@@ -59,8 +55,10 @@ class Ray(workers.Engine):
             count: jobs at a time, or None.
             mark: the lock of the shared folder, by which nodes know it; see `cluster.needs`.
             reads: files that nodes must see.
+            method: of flow.
         """
-        self._address, self._most = address, count
+        self._address, self._most, self._method = address, count, method
+        files.sync(mark)  # what is not closed need not be seen elsewhere
         token = pathlib.Path(mark).read_text("utf-8")
         self._needs = cluster.needs(MODULES, reads, os.path.abspath(mark), token)
 
@@ -70,10 +68,18 @@ class Ray(workers.Engine):
             connected = cluster.connected(self._address, self._most or workers.cores())
             ray = stack.enter_context(connected)
             cluster.check_nodes(ray, self._needs)
+            self._note(ray)
             self._tasks = cluster.Tasks(ray, carry_out, self._most)
             self._connection = stack.pop_all()
         self.count = self._most or max(1, cluster.count_cores(ray))
         return self
+
+    def _note(self, ray):
+        """Records what nodes compute with, where this machine computes with other."""
+        here = environment.current(self._method)
+        for _, there in cluster.on_each(ray, environment.current, self._method):
+            if isinstance(there, dict) and there != here:
+                environment.note(pathlib.Path(self._needs["mark"]).parent, there)
 
     def __exit__(self, *error):
         """Cancels what is in work, and leaves the cluster."""
