@@ -16,7 +16,7 @@ import video_files
 from preparing import run_noise as run
 
 from mas import cli, files, locks, records
-from mas.prepare import plan, workers
+from mas.prepare import plan, sources, workers
 
 LINE = r"[^\n]* cannot be written: No space left on device\.[^\n]*"
 
@@ -91,6 +91,15 @@ def test_the_line_names_path_and_need(tmp_path, monkeypatch, caplog):
     (line,) = [text for text in caplog.messages if "cannot be written" in text]
     assert line.startswith(f"{output}/staging/0000000.npz.") and " It needs " in line
     assert " are free: make room, and call again." in line
+
+
+def test_a_line_that_a_full_disk_cut(tmp_path):
+    """A part of a row still has four fields, and would tell of a file that has changed."""
+    whole = "video,file,bytes,changed\na,a.avi,12,1700000000000000001\n"
+    path = tmp_path / sources.SOURCES
+    for text in (whole, whole + "a,a.avi,12,17000", whole + "a,a.a"):
+        path.write_text(text)
+        assert sources.read(tmp_path) == {"a": ("a.avi", "12", "1700000000000000001")}
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
