@@ -97,11 +97,7 @@ KINDS = {
 # name: (default, help, other arguments of `mas.checks.option`)
 _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "columns": ("video,label", "Columns of the lists, or a preset: mas, sts, pace, vtdl.", {}),
-    "classes": (
-        None,
-        "Class names, one a line, by default those beside the list or in the run.",
-        {},
-    ),
+    "classes": (None, "Class names, one a line, by default the list's or the run's.", {}),
     "task": (None, "Task of your own that the run was trained on, as module:Class.", {}),
     "random": (False, "The same network with random weights.", {}),
     "seed": (0, "Of random weights, draws and the SVM's solver.", {"least": 0}),
