@@ -227,9 +227,8 @@ def _inputs(name, given):
     given.require("model", "data")
     networks.file(given.model, "model")
     columns = given.columns if "columns" in given.defined else "video,label"
-    data = given.data
-    if given.allow_missing:
-        data = records.open_data(data, features.modality_of(given.model)[0] == "flow", True)
+    flow = given.allow_missing and features.modality_of(given.model)[0] == "flow"
+    data = records.open_data(given.data, flow, True) if given.allow_missing else given.data
     made = Inputs(given.model, data, _sampling(name, given), columns=columns)
     for path in paths:
         if not is_features(path):
