@@ -153,7 +153,9 @@ def processes(words):
 @pytest.mark.parametrize(
     "victim", ["ray::carry_out", pytest.param("extract.main()", marks=pytest.mark.slow)]
 )
-def test_a_worker_that_is_killed_in_mid_work(ray, videos, expected, tmp_path, monkeypatch, victim):
+def test_a_worker_that_is_killed_in_mid_work(
+    ray, videos, expected, tmp_path, monkeypatch, capfd, victim
+):
     """The Ray worker, or the process that decodes for it: the bytes are the pool's all the same."""
     killed, note = [], progress.Progress.note
 
@@ -167,6 +169,7 @@ def test_a_worker_that_is_killed_in_mid_work(ray, videos, expected, tmp_path, mo
     monkeypatch.setattr(progress.Progress, "note", watch)
     failed = preparing.run(videos, tmp_path / "data", engine="ray", **OPTIONS)
     assert killed and list(failed) == [str(videos / "bad.avi")]
+    assert "ray" not in "".join(capfd.readouterr())  # it says nothing of the worker
     assert video_files.tree(tmp_path / "data") == expected
 
 

@@ -131,5 +131,5 @@ def _own_signals():
 def _say(ray, address):
     count, cores = len(nodes.alive(ray)), nodes.count_cores(ray)
     where = "started here" if address == "local" else f"at {ray.get_runtime_context().gcs_address}"
-    text = f"Ray {ray.__version__}, {where}: {count} node{'s' * (count > 1)}, {cores} cores."
-    absl_logging.info("%s", text)
+    parts = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((count, "node"), (cores, "core"))]
+    absl_logging.info("Ray %s, %s: %s.", ray.__version__, where, ", ".join(parts))
