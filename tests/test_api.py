@@ -357,4 +357,5 @@ def test_a_classifier_and_features_of_the_first_version_open(earlier):
     known, sampling = mas.features.load("features.npz"), mas.features.Sampling(clips=2)
     found = mas.features.extract("runs/mas", "data/shards", "data/test.txt", sampling)
     np.testing.assert_allclose(found.values, known.values, rtol=1e-4, atol=1e-5)
-    assert list(found.videos) == list(known.videos) and found.facts == known.facts
+    assert list(found.videos) == list(known.videos)
+    assert found.facts == {**known.facts, "crops": 1}  # which were not told then
