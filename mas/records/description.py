@@ -137,6 +137,8 @@ class Faults:
 
     def add_error(self, path: pathlib.Path, error: Exception) -> None:
         """Notes an error, whose text names the file."""
+        if isinstance(error, OSError):
+            error = ValueError(f"{error.filename}: {error.strerror}.")
         self.found.setdefault(str(path), " ".join(str(error).split()))
 
     def names(self, path: pathlib.Path) -> bool:

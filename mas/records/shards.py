@@ -80,8 +80,9 @@ class Shards:
         for name in sorted({*numbers, *(wanted or ())}):
             shard = self.data / f"{name}.tfrecord"
             index = shard.with_suffix(".csv")
-            if name not in numbers or not shard.is_file():
-                faults.add(shard, "must be there. Received: no such file")
+            gone = [path for path in (shard, index) if not path.is_file()]
+            if gone or name not in numbers:
+                faults.add((gone or [shard])[0], "must be there. Received: no such file")
                 continue
             if wanted is not None and name not in wanted and not unfinished:
                 faults.add(shard, f"must not be there: {DESCRIPTION} does not name it")
