@@ -232,3 +232,22 @@ def test_no_container_is_read_for_ever_or_raises(whole, tmp_path):
                 changed[rng.randrange(min(len(changed), 600))] = rng.choice([0, 1, 127, 128, 255])
             (tmp_path / "x").write_bytes(changed)
             assert containers.check(tmp_path / "x").missing >= 0, name
+
+
+def test_a_fragment_of_an_mp4_that_is_lost(tmp_path):
+    """Its name is damaged, or its head; without a jump in their numbers nothing would tell."""
+    path = encode(tmp_path / "x.mp4", film(coded(FRAMES), g="10"), movflags="frag_keyframe")
+    assert read(path) == (list(range(FRAMES)), "")
+    data = path.read_bytes()
+    heads = [match.start() for match in re.finditer(b"moof", data)]
+    assert len(heads) == 4
+    for place in heads[1:]:
+        path.write_bytes(data[:place] + b"mooF" + data[place + 4 :])
+        found, reason = read(path)
+        assert "no part of the container begins" in reason and len(found) < FRAMES
+        path.write_bytes(data[: place - 4] + bytes(512) + data[place + 508 :])
+        assert "no part of the container begins" in read(path)[1]
+    end = int.from_bytes(data[heads[1] - 4 : heads[1]], "big") + heads[1] - 4
+    length = int.from_bytes(data[end : end + 4], "big")
+    path.write_bytes(data[: heads[1] - 4] + data[end + length :])
+    assert "no part of the container begins" in read(path)[1]

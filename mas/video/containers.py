@@ -5,8 +5,7 @@ where no part begins at the place at which the one before ends, bytes in between
 decoder passes over both in silence.
 
 Understood are RIFF (avi), ISO base media (mp4, mov, m4v, 3gp), EBML (mkv, webm), FLV, ASF (wmv),
-GIF, Ogg and the two streams of MPEG (mpg, and ts, mts, m2ts). What stands behind the pictures,
-such as an index for players, may be missing.
+GIF, Ogg and MPEG (mpg, ts, mts, m2ts). What stands behind the pictures, an index, may be missing.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 # What may stand in a segment beside clusters, in a cluster, and anywhere.
 EBML_PARTS = {0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1254C367, 0x1043A770, 0x1941A469}
 CLUSTER_PARTS = {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF}
+ISO_PARTS = b"moof mdat styp sidx ssix emsg prft mfra uuid ftyp moov free skip wide udta meta pdin"
 EBML_HEADER, EBML_FILLERS = 0x1A45DFA3, {0xEC, 0xBF}
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -60,10 +60,7 @@ def check(path: PathLike) -> Flaw:
 
 
 def missing_bytes(path: PathLike) -> int:
-    """Bytes that a file's container declares but the file does not hold: 0 if whole or unknown.
-
-    Those behind the pictures do not count.
-    """
+    """Bytes that a container declares before the end of its pictures and the file lacks."""
     return check(path).missing
 
 
@@ -96,8 +93,11 @@ def _riff(file, size):
 
 
 def _iso(file, size):
-    """Boxes; the pictures are in `mdat`, where they are is in `moov` and `moof`."""
-    position, index = 0, False
+    """Boxes; the pictures are in `mdat`, where they are is in `moov` and `moof`.
+
+    Fragments, each of which has a `moof`, are numbered, and only known boxes stand among them.
+    """
+    position, index, fragment = 0, False, 0
     while position < size:
         header = _at(file, position, 16)
         if len(header) < 8:
@@ -107,8 +107,13 @@ def _iso(file, size):
             length = struct.unpack(">Q", header[8:])[0]
         elif length == 0:  # the box runs to the end of the file
             length = size - position
-        if length < 8:
-            break
+        if length < 8 or (fragment and name not in ISO_PARTS.split()):
+            return WHOLE if index and not fragment else Flaw(place=position)
+        if name == b"moof":
+            number = int.from_bytes(_at(file, position + 20, 4), "big")
+            if number > fragment + 1 and fragment:
+                return Flaw(place=position)
+            fragment = number
         index = index or name in (b"moov", b"moof")
         position += length
         if position > size and (name in (b"mdat", b"moov", b"moof") or not index):

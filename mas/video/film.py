@@ -198,8 +198,8 @@ class Film:
     def _expected(self, structure):
         """How many packets the container's index lists; 0 where it has none."""
         if "mp4" in self._container.format.name:
-            whole = self.stream.frames or not structure.missing  # each fragment has an index
-            return self._indexed if whole else 0
+            whole = not structure or (self.stream.frames and structure.place is None)
+            return self._indexed if whole else 0  # each fragment has an index
         if not self._is_avi:
             return 0
         # Its index may be cut off; the number in its header is not always right.
