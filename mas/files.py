@@ -217,6 +217,21 @@ def check_archive(archive):
             raise ValueError(f"{member.filename} of {size}, which unpacks to {unpacked}")
 
 
+def read_bytes(path, most=MOST_TEXT):
+    """The bytes of a file of a size that can be.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is no file, or larger; names it.
+    """
+    check_regular(path)
+    size = os.stat(path).st_size
+    if size > most:
+        allowed = f"at most {size_text(most)}"
+        raise ValueError(f"{os.fspath(path)} must have {allowed}. Received: {size_text(size)}.")
+    return pathlib.Path(path).read_bytes()
+
+
 def read_text(path, errors="strict", most=MOST_TEXT):
     """The text of a UTF-8 file.
 
@@ -229,13 +244,8 @@ def read_text(path, errors="strict", most=MOST_TEXT):
         OSError: it is not there, or cannot be read.
         ValueError: it is no file, larger, or no UTF-8; names it.
     """
-    check_regular(path)
-    size = os.stat(path).st_size
-    if size > most:
-        allowed = f"at most {size_text(most)}"
-        raise ValueError(f"{os.fspath(path)} must have {allowed}. Received: {size_text(size)}.")
     try:
-        return pathlib.Path(path).read_bytes().decode("utf-8", errors)
+        return read_bytes(path, most).decode("utf-8", errors)
     except UnicodeDecodeError as error:
         raise ValueError(f"{os.fspath(path)} must be text in UTF-8. Received: {error}.") from None
 
@@ -247,9 +257,10 @@ def read_json(path):
         OSError: it is not there, or cannot be read.
         ValueError: it holds something else; names it.
     """
+    text = read_text(path)
     try:
-        known = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        known = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
         raise ValueError(f"{os.fspath(path)} must be JSON. Received: {error}.") from None
     if not isinstance(known, dict):
         kind = type(known).__name__

@@ -169,6 +169,8 @@ def _prefix_in(folder):
 
 
 def _tensorflow(prefix):
+    for path in glob.glob(f"{glob.escape(prefix)}.*"):
+        files.check_regular(path)  # TensorFlow waits for a FIFO
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = reader.get_variable_to_shape_map()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from mas import files
 from mas.files import PathLike
 from mas.records import measures, sums
 from mas.records.description import MOST_NAMED, Faults, described
@@ -190,9 +191,11 @@ class Folders:
             for frame in indices:
                 path = folder / naming.name(frame)
                 try:
-                    image = path.read_bytes()
+                    image = files.read_bytes(path)
                 except OSError as error:
                     raise damaged(path, video, frame, error.strerror) from error
+                except ValueError as error:
+                    raise DamagedError(str(error)) from error
                 if table is not None:
                     length, checksum = table[frame, place]
                     if len(image) != length or zlib.crc32(image) != checksum:

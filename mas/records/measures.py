@@ -4,13 +4,13 @@ $XDG_CACHE_HOME/mas/frames-DIGEST.csv   (~/.cache where that is not set)
     folder, stamp          a folder whose files have others by name, size or time is read again
     unreadable             the first file whose header is none of an image
     odd                    what is wrong with the first frame of another size
+    crc32                  of the line before it; a damaged line is measured again
 """
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
-import csv
 import os
 import pathlib
 import zlib
@@ -20,9 +20,10 @@ from absl import logging
 
 from mas import files
 from mas.records.images import HEADER, image_size
+from mas.records.layout import read_table, row_checksum
 from mas.records.videos import index_path
 
-FIELDS = ("folder", "stamp", "unreadable", "odd")
+FIELDS = ("folder", "stamp", "unreadable", "odd", "crc32")
 FIRST = 2048  # bytes of a file that mostly hold its size
 
 
@@ -54,6 +55,7 @@ def measure(root: pathlib.Path, folders: dict[str, list[str]]) -> dict[str, tupl
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [(name, stamps[name], *known[name]) for name in sorted(known)]
+        rows = [(*row, row_checksum(row)) for row in rows]
         files.write_csv(path, FIELDS, rows)
     except OSError as error:
         logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
@@ -91,6 +93,8 @@ def _measure(folder, names):
 
 def _size(path):
     try:
+        if files.special(path):  # to open it may wait for ever
+            return None
         with open(path, "rb", buffering=0) as file:
             head = file.read(FIRST)
             return image_size(head) or image_size(head + file.read(HEADER))
@@ -101,9 +105,8 @@ def _size(path):
 def _read(path):
     """{folder: (stamp, unreadable, odd)}; {} where a damaged file tells nothing."""
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = list(csv.reader(file))
-    except (OSError, csv.Error):
+        rows = read_table(path)
+    except (OSError, ValueError):
         return {}
-    whole = [row for row in rows if len(row) == len(FIELDS)]
-    return {row[0]: tuple(row[1:]) for row in whole}
+    rows = [row for row in rows if len(row) == len(FIELDS) and row[-1] == row_checksum(row[:-1])]
+    return {row[0]: tuple(row[1:-1]) for row in rows}

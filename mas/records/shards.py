@@ -132,7 +132,7 @@ class Shards:
             for frame in indices:
                 place = 3 * (frame - first) + part
                 image = block[starts[place] : ends[place]]
-                if sums is not None and zlib.crc32(image) != sums[place]:
+                if not image or (sums is not None and zlib.crc32(image) != sums[place]):
                     raise damaged(self.path(number), row.video, frame, image)
                 images.append(image)
             return images

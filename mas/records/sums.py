@@ -12,6 +12,7 @@ import zlib
 
 import numpy as np
 
+from mas import files
 from mas.records.layout import DamagedError
 
 FOLDER = "checksums"
@@ -51,9 +52,11 @@ def read(root: pathlib.Path, video: str) -> np.ndarray:
     """
     path = root / FOLDER / video
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
     except OSError as error:
         raise DamagedError(f"{path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
     if len(data) % 24 != END or data[-END:] != _end(video, data[:-END]):
         raise DamagedError(f"{path} must be as it was written. Received: other bytes.")
     return np.frombuffer(data[:-END], "<u4").reshape(-1, 3, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
 import pathlib
 import resource
@@ -102,8 +101,7 @@ def _rows(path):
     """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    header, *rows = files.read_csv(path) or [[]]
     if tuple(header) != FIELDS or any(len(row) != len(FIELDS) for row in rows):
         raise ValueError(f"{path} must have the columns {', '.join(FIELDS)}. Received: others.")
     return [dict(zip(FIELDS, row, strict=True)) for row in rows]

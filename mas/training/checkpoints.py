@@ -69,6 +69,8 @@ class Checkpoints:
 
     def _check(self, path):
         """Holds the shapes of an index against those of the variables, before any is read."""
+        for file in self.folder.glob(f"{path.name}.*"):
+            files.check_regular(file)  # TensorFlow waits for a FIFO
         held = tf.train.load_checkpoint(str(path)).get_variable_to_shape_map()
         for name, shape in self._shapes.items():
             if tuple(held.get(name, ())) != shape or name not in held:

@@ -17,7 +17,7 @@ def read(path):
         header, *rows = files.read_csv(path) or [[]]
         for row in rows:
             if len(row) != len(header):
-                raise ValueError(f"{len(row)} values for {len(header)} names in {row[:3]}")
+                raise ValueError(f"{len(row)} values for {len(header)} names in {str(row)[:60]}")
             for value in row:
                 float(value)
     except ValueError as error:

@@ -89,7 +89,8 @@ def read_neighbours(path: PathLike) -> list[Query]:
         header = tuple(next(reader, ()))
         if header != FIELDS:
             raise ValueError(
-                f"{path}:1: expected the columns {','.join(FIELDS)}. Received: {','.join(header)}."
+                f"{path}:1: expected the columns {','.join(FIELDS)}. "
+                f"Received: {','.join(header)[:100]!r}."
             )
         for row in reader:
             (query, label, rank), neighbour = _parsed(row, f"{path}:{reader.line_num}")
@@ -115,7 +116,8 @@ def _parsed(row, place):
         found = Neighbour(video, int(neighbour_label), float(similarity))
         return (query, int(label), int(rank)), found
     except ValueError:
-        raise ValueError(f"{place}: expected {','.join(FIELDS)}. Received: {row}.") from None
+        received = repr(",".join(row))[:100]
+        raise ValueError(f"{place}: expected {','.join(FIELDS)}. Received: {received}.") from None
 
 
 def spread(queries: Sequence[Query], most: int = MOST_QUERIES) -> list[Query]:
