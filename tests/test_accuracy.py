@@ -63,7 +63,7 @@ def test_a_video_scores_the_mean_of_its_clips():
         return {"logits": clips}
 
     batches = tf.data.Dataset.from_tensor_slices((logits, np.zeros(5))).batch(2)
-    scores = testing.clip_scores(model, batches, 5)
+    scores = testing.clip_scores(testing.predictor(model), batches, 5)
     np.testing.assert_allclose(scores, np.exp(logits) / np.exp(logits).sum(1)[:, None], rtol=1e-5)
     assert set(seen) == {False}
     numbers, means = testing.video_scores(scores, np.array([7, 2, 7, 7, 2]))

@@ -25,6 +25,13 @@ def flags() -> Flags:
     found.option("train_list", None, "Labelled videos to train on.", group="data")
     found.option("test_list", None, "Labelled videos to test on.", group="data")
     found.option(
+        "validation_list",
+        None,
+        "Labelled videos that choose the epoch: the network that is best on them is tested and "
+        "saved; by default the last.",
+        group="data",
+    )
+    found.option(
         "classes",
         None,
         "Class names, one a line, in the labels' order; by default the file that mas lists wrote "
@@ -62,6 +69,7 @@ def run(arguments: list[str]) -> int:
         data,
         train=given.train_list,
         test=given.test_list,
+        validation=given.validation_list,
         classes=given.classes,
         task=given.make(tasks.Classify),
         network=network,

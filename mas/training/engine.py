@@ -226,6 +226,7 @@ def train(
     strategy: tf.distribute.Strategy,
     run: RunFolder,
     callbacks: Sequence[Callable] = (),
+    validation: Any = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Trains, and leaves the finished run folder behind.
 
@@ -236,6 +237,7 @@ def train(
         run: the folder.
         callbacks: functions of (reader, backbone, run folder, plan); each returns a function of
             (epoch, step) that is called after each epoch, or None.
+        validation: a `validation.Validation` that chooses the epoch; None for the last.
 
     Returns:
         (backbone, model) outside any strategy, with the final weights.
@@ -259,11 +261,12 @@ def train(
             run.describe(model, strategy, **experiment.described())
         made = [callback(reader, backbone, run, plan) for callback in callbacks if chief]
         current = kept.Current(backbone, model, strategy, replaced(experiment, init=None).build)
-        keeping = [kept.Keeper(current, run, plan.keep_every)] if plan.keep_every else []
+        keeping: list = [kept.Keeper(current, run, plan.keep_every)] if plan.keep_every else []
+        keeping += [validation.begin(current, run)] if validation and chief else []
         trainer.fit(reader, plan, run, [function for function in made if function], keeping)
-        backbone, model = current()
+        backbone, model, facts = validation.chosen(run.path) if validation else (*current(), {})
     if chief:
-        run.finish(backbone, model, plan.epochs)
+        run.finish(backbone, model, plan.epochs, **facts)
     return backbone, model
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import keras
 from absl import logging
 
-from mas import accuracy, checks, clips, lists, networks, records, tasks
+from mas import accuracy, checks, clips, files, lists, networks, records, tasks
 from mas.checks import instance, refuse
 from mas.settings import Clip, Network, Optimisation, Plan, Test
 from mas.training import distribution, engine, testing
+from mas.training import validation as validating
 from mas.training.engine import Experiment
 from mas.training.pretraining import Videos, examples_of
 from mas.training.runs import Run
@@ -27,6 +28,7 @@ def finetune(
     *,
     train: Videos,
     test: Videos,
+    validation: Videos = None,
     classes: Sequence[str] | str | os.PathLike | None = None,
     task: tasks.Classify | None = None,
     network: Network | keras.Model | None = None,
@@ -51,6 +53,9 @@ def finetune(
         data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
         train: list of labelled videos to train on: its path, or `lists.Entry`.
         test: list of labelled videos to test on.
+        validation: list of labelled videos that choose the epoch: they are tested after each, as
+            the test is, and the network of the best, of ties the earlier, is tested and saved.
+            `Run.validation` says which; None takes the last.
         classes: names in the labels' order, or a file of them, one a line; by default those of the
             file beside the list of training videos (`lists.class_names_beside`), else numbers.
         task: a `mas.tasks.Classify` with settings of its own.
@@ -82,20 +87,22 @@ def finetune(
     chosen.bound(own_clip, settings).check()
     data = records.opened(data, settings.modality == "flow")
     known = _known_names(classes, train)
-    sides = [
-        _labelled(data, side, columns, name, known)
-        for name, side in (("train", train), ("test", test))
-    ]
-    highest = max(entry.label for side in sides for entry in side)
+    given = {"train": train, "test": test}
+    given |= {} if validation is None else {"validation": validation}
+    sides = {n: _labelled(data, side, columns, n, known) for n, side in given.items()}
+    highest = max(entry.label for side in sides.values() for entry in side)
     names = known or accuracy.class_names(None, highest)
     bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
-    _warn_of_lists(sides[0], sides[1], known)
-    tested = _tested(data, sides[1], bound.testing(), how)
-    examples = examples_of(data, sides[0], bound, plan, columns)
+    _warn_of_lists(sides["train"], sides["test"], known)
+    tested = _tested(data, sides["test"], bound.testing(), how)
+    examples = examples_of(data, sides["train"], bound, plan, columns)
     named = classes if isinstance(classes, str | os.PathLike) else None
-    lists_read = {"train_list": train, "test_list": test, "classes": named}
+    lists_read = {"train_list": train, "test_list": test, "validation_list": validation}
+    lists_read["classes"] = named
     notes = engine.notes(data=data.data, **lists_read, init=source, columns=columns)
-    facts = {name: notes.get(name) for name in ("init", "train_list", "test_list")}
+    facts = {
+        name: notes.get(name) for name in ("init", "train_list", "test_list", "validation_list")
+    }
     experiment = Experiment(
         bound,
         instance("optimisation", optimisation, Optimisation),
@@ -110,9 +117,10 @@ def finetune(
     read = {**lists_read, "init": source and networks.file(source, "source")}
     if isinstance(network, keras.Model):
         read["network"] = network
+    chooses = _validation(experiment, data, sides, how) if validation is not None else None
     folder, strategy, temporary = engine.begin(experiment, reader, run, restart, read, how)
     with folder:
-        made = engine.train(experiment, reader, strategy, folder, callbacks)
+        made = engine.train(experiment, reader, strategy, folder, callbacks, chooses)
         if distribution.is_chief(strategy):
             _test(experiment, data, tested, made[1], folder)
     return Run(folder.path, made, temporary)
@@ -175,7 +183,15 @@ def _warn_of_lists(train, test, names):
         logging.warning(message, count, first.video, first.label, names[first.label])
 
 
-def _tested(data, entries, task, test):
+def _validation(experiment, data, sides, how):
+    """What chooses the epoch."""
+    train, test, own = (sides[name] for name in ("train", "test", "validation"))
+    shared = validating.warn(train, own, test)
+    found = _tested(data, own, experiment.task.testing(), how, "validation")
+    return validating.Validation(experiment, data, found, shared)
+
+
+def _tested(data, entries, task, test, name="test"):
     """The clips of each test video, also of one that is shorter than a clip: it begins again."""
     count = test.test_clips
     how = WINDOWS[test.test_windows] if count else "consecutive"
@@ -185,7 +201,7 @@ def _tested(data, entries, task, test):
     if missing:
         length = data.lengths[data.videos.index(missing[0])]
         raise ValueError(
-            f"test: every video must give a clip of {task.frames} frames. Received: "
+            f"{name}: every video must give a clip of {task.frames} frames. Received: "
             f"{len(missing)} that do not, such as {missing[0]} ({length} frames)."
         )
     return found
@@ -198,8 +214,11 @@ def _test(experiment, data, examples, model, folder):
     plan, names = experiment.plan, experiment.facts["classes"]
     with engine.reading():
         batches = reader.once(plan.batch, plan.threads or None)
-        scores = testing.clip_scores(model, batches, len(examples))
+        scores = testing.clip_scores(testing.predictor(model), batches, len(examples))
     result = testing.write_scores(scores, examples, data, names, folder.path)
+    known = files.read_json(folder.path / networks.RUN).get("validation")
+    if known:
+        logging.info("%s", validating.text(known, experiment.plan.epochs))
     logging.info("%s", accuracy.text(result, names))
     written = "per_class.csv, confusion.csv, confusion.png, scores.csv, model.keras, export/"
     logging.info("Wrote %s: %s.", folder.path, written)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -76,7 +77,14 @@ class Keeper:
         return {}
 
 
-def keep(run: RunFolder, name: str, backbone: keras.Model, model: keras.Model, epoch: int) -> None:
+def keep(
+    run: RunFolder,
+    name: str,
+    backbone: keras.Model,
+    model: keras.Model,
+    epoch: int,
+    **facts: Any,
+) -> None:
     """Writes a network as a folder RUN/NAME, whole or not at all.
 
     Args:
@@ -85,6 +93,7 @@ def keep(run: RunFolder, name: str, backbone: keras.Model, model: keras.Model, e
         backbone: the network.
         model: the same with heads.
         epoch: after which it is that.
+        **facts: for its run.json.
     """
 
     def save(folder):
@@ -92,8 +101,9 @@ def keep(run: RunFolder, name: str, backbone: keras.Model, model: keras.Model, e
         backbone.save(folder / networks.BACKBONE)
         model.save(folder / networks.MODEL)
         known = files.read_json(run.path / networks.RUN)
+        known.pop("validation", None)  # of a finished run that trains on
         marks = {"finished": now(), "finished_epochs": epoch}
-        files.write_json(folder / networks.RUN, known | marks)
+        files.write_json(folder / networks.RUN, known | marks | facts)
         shutil.copy(run.path / FLAGS, folder / FLAGS)
 
     run.put(name, save, 4 * (backbone.count_params() + model.count_params()))

@@ -8,7 +8,7 @@ events.*           TensorBoard
 resume/            checkpoints, see `mas.training.checkpoints`
 backbone.keras     from uint8 R G B clips to the last convolution's map
 model.keras        the same with the task's heads
-epochs/045/        both after 45 epochs, with a run.json of their own, see `mas.training.kept`
+epochs/, best/     both after some epochs, see `mas.training.kept` and `mas.training.validation`
 export/            SavedModel, see `mas.training.export`
 test.csv           where there was a test; per_class.csv, confusion.csv and confusion.png of a task
                    that chooses one of several classes
@@ -263,14 +263,14 @@ class RunFolder:
                 yield
             self._writer.flush()
 
-    def finish(self, backbone, model, epochs):
+    def finish(self, backbone, model, epochs, **facts):
         """Writes the networks, each whole or not at all, and marks the run as finished."""
         for name, network in (("backbone.keras", backbone), ("model.keras", model)):
             self.put(name, network.save, 4 * network.count_params())
         save = functools.partial(export.saved_model, backbone, model)
         self.put("export", save, 4 * model.count_params())
         marks = {"finished": now(), "finished_epochs": epochs}
-        self._write_described(self._described() | marks)
+        self._write_described(self._described() | marks | facts)
 
     def put(self, name, save, need):
         """Writes a file or folder under another name, and then in its place.

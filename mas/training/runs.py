@@ -76,6 +76,15 @@ class Run:
         """The settings of its clips."""
         return networks.described(self.path).clip
 
+    @property
+    def validation(self) -> dict[str, Any] | None:
+        """Which epoch's network this is, where it is the best on validation videos; else None.
+
+        "epoch", counted from 1, and "top1", its accuracy on so many "videos", of which so many are
+        "tested" at the end, too.
+        """
+        return self.description.get("validation")
+
     @functools.cached_property
     def backbone(self) -> keras.Model:
         """The network without heads: from clips to the last convolution's map.

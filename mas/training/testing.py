@@ -136,24 +136,34 @@ def pretext(task, model, batches, total):
     return PretextTest(means, accuracy.of_scores(scores, labels), task.choice)
 
 
-def clip_scores(model, batches, total):
-    """Class probabilities of every clip.
-
-    Args:
-        model: with the output "logits".
-        batches: data set of (clips, _).
-        total: how many clips come, for the progress bar.
+def predictor(model):
+    """A compiled function from clips to class probabilities, of a model with the output "logits".
 
     Returns:
-        float32 (clips, classes).
+        Function of clips (batch, ...) to float32 (batch, classes).
     """
 
     @tf.function(reduce_retracing=True)
     def predict(clips):
         return tf.nn.softmax(model(clips, training=False)["logits"])
 
+    return predict
+
+
+def clip_scores(predict, batches, total, name="test"):
+    """Class probabilities of every clip.
+
+    Args:
+        predict: as of `predictor`.
+        batches: data set of (clips, _).
+        total: how many clips come, for the progress bar.
+        name: of the bar.
+
+    Returns:
+        float32 (clips, classes).
+    """
     scores = []
-    with tqdm.tqdm(total=total, desc="test", unit="clip") as bar, no_word_of_tracing():
+    with tqdm.tqdm(total=total, desc=name, unit="clip") as bar, no_word_of_tracing():
         for clips, _ in batches:
             scores.append(predict(clips).numpy())
             bar.update(len(scores[-1]))
@@ -176,6 +186,20 @@ def video_scores(scores, videos):
     return numbers, sums / counts[:, None]
 
 
+def of_videos(scores, examples):
+    """Scores and labels of videos, from those of their clips.
+
+    Args:
+        scores: float (clips, classes).
+        examples: the `clips.Examples` that were scored.
+
+    Returns:
+        (numbers, means, labels): of the videos, as `video_scores`; int (videos,).
+    """
+    numbers, means = video_scores(scores, examples.videos)
+    return numbers, means, examples.labels[np.unique(examples.videos, return_index=True)[1]]
+
+
 def write_scores(scores, examples, data, names, folder):
     """Writes what a classifier found on videos: their scores, accuracies and confusion matrix.
 
@@ -189,8 +213,7 @@ def write_scores(scores, examples, data, names, folder):
     Returns:
         An `Accuracy`.
     """
-    videos, means = video_scores(scores, examples.videos)
-    truth = examples.labels[np.unique(examples.videos, return_index=True)[1]]
+    videos, means, truth = of_videos(scores, examples)
     result = accuracy.of_scores(means, truth)
     accuracy.write(result, names, folder)
     named = [data.videos[number] for number in videos]

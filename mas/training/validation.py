@@ -1,0 +1,183 @@
+"""Validation: the epoch whose network a fine-tuning ends with is the best on other videos.
+
+RUN/best/003/    the network after epoch 3, the best so far; of the last few checkpoints each has
+                 the best of its time, so that a run resumes from any of them with that
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from absl import logging
+
+from mas import accuracy, clips, files, lists, networks
+from mas.training import engine, kept, testing
+from mas.training.checkpoints import ADVICE
+from mas.training.run_folder import RunFolder
+
+BEST, METRIC = "best", "validation_top1"
+
+
+class Best(NamedTuple):
+    """The best network of the epochs so far.
+
+    Attributes:
+        epoch: after which it was that, counted from 1.
+        top1: share of the validation videos that it got right.
+    """
+
+    epoch: int
+    top1: float
+
+
+class Validation:
+    """Tests the classifier after each epoch as at the end, and keeps the best; of ties the earlier.
+
+    Args:
+        experiment: the `engine.Experiment`.
+        data: an opened data set.
+        examples: the `clips.Examples` of the validation videos.
+        tested: how many of these videos are tested at the end, too.
+    """
+
+    def __init__(
+        self, experiment: engine.Experiment, data: Any, examples: clips.Examples, tested: int = 0
+    ):
+        """See the class."""
+        self._plan, self._examples = experiment.plan, examples
+        shown = engine.replaced(experiment, task=experiment.task.testing())
+        self._reader = shown.reader(data, examples, random=False)
+        self._videos, self._tested = len(np.unique(examples.videos)), tested
+        self._current: Any = None
+        self._run: Any = None
+        self._predict: Any = None
+
+    def begin(self, current: kept.Current, run: RunFolder) -> Validation:
+        """Itself, once it has the network in training and the folder.
+
+        Raises:
+            ValueError: what an earlier call kept there is damaged.
+        """
+        self._current, self._run = current, run
+        for best in held(run.path, self._plan.epochs):
+            try:
+                networks.load(_folder(run.path, best.epoch) / networks.MODEL)
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{error} {ADVICE}") from None
+        return self
+
+    def __call__(self, epoch: int) -> dict[str, float]:
+        """Tests the network after an epoch, keeps it if it is the best; {metric: its top-1}."""
+        path = self._run.path
+        before = held(path, epoch - 1)
+        if epoch > 1 and not before:
+            allowed = f"the best network of the epochs before {epoch}"
+            raise ValueError(f"{path / BEST} must hold {allowed}. Received: none. {ADVICE}")
+        # Of an epoch that no checkpoint has, or that none will go back to: the last two remain.
+        first = next((best.epoch for best in reversed(before) if best.epoch <= epoch - 2), 0)
+        for folder in _folders(path):
+            if not first <= int(folder.name) < epoch:
+                shutil.rmtree(folder)
+        top1 = self._top1()
+        if not before or top1 > before[-1].top1:
+            facts, (backbone, model) = self._facts(Best(epoch, top1)), self._current()
+            name = f"{BEST}/{epoch:03d}"
+            kept.keep(self._run, name, backbone, model, epoch, validation=facts)
+        best = before[-1] if before and top1 <= before[-1].top1 else Best(epoch, top1)
+        logging.info(
+            "Validation: top-1 %.4f after epoch %d; the best so far %.4f, after epoch %d.",
+            top1, epoch, best.top1, best.epoch,
+        )  # fmt: skip
+        return {METRIC: top1}
+
+    def _top1(self):
+        _, model = self._current()
+        self._predict = self._predict or testing.predictor(model)
+        plan, examples = self._plan, self._examples
+        with engine.reading():
+            batches = self._reader.once(plan.batch, plan.threads or None)
+            scores = testing.clip_scores(self._predict, batches, len(examples), "validation")
+        _, means, truth = testing.of_videos(scores, examples)
+        return accuracy.of_scores(means, truth).top1
+
+    def chosen(self, path: pathlib.Path) -> tuple[keras.Model, keras.Model, dict[str, Any]]:
+        """The best of all epochs: backbone, model, and {"validation": what run.json says}."""
+        best = held(path, self._plan.epochs)[-1]
+        folder = _folder(path, best.epoch)
+        backbone, model = (
+            networks.load(folder / name) for name in (networks.BACKBONE, networks.MODEL)
+        )
+        return backbone, model, {"validation": self._facts(best)}
+
+    def _facts(self, best):
+        return {**best._asdict(), "videos": self._videos, "tested": self._tested}
+
+
+def held(path: pathlib.Path, epoch: int) -> list[Best]:
+    """The networks that a run has kept up to an epoch, each better than the one before.
+
+    Raises:
+        ValueError: what says so is damaged; names it.
+    """
+    found = []
+    for folder in _folders(path):
+        if int(folder.name) > epoch:
+            continue
+        known = files.read_json(folder / networks.RUN)
+        try:
+            facts = known["validation"]
+            found.append(Best(int(facts["epoch"]), float(facts["top1"])))
+        except (KeyError, TypeError, ValueError):
+            received = json.dumps(known.get("validation"))[:60]
+            file = folder / networks.RUN
+            raise ValueError(
+                f"{file} must say how good its network is. Received: validation={received}. "
+                f"{ADVICE}"
+            ) from None
+    return found
+
+
+def _folders(path):
+    found = [folder for folder in (path / BEST).glob("*") if folder.name.isdecimal()]
+    return sorted(found, key=lambda folder: int(folder.name))
+
+
+def _folder(path, epoch):
+    return path / BEST / f"{epoch:03d}"
+
+
+def text(known: dict[str, Any], epochs: int) -> str:
+    """Whose network is tested and saved, in words.
+
+    >>> text({"epoch": 3, "top1": 0.5, "videos": 8, "tested": 0}, 5)
+    'The network is that of epoch 3 of 5, the best on 8 validation videos (top-1 0.5000).'
+    """
+    on = lists.counted(known["videos"], "validation video")
+    also = f", of which {known['tested']} tested, too" if known["tested"] else ""
+    return (
+        f"The network is that of epoch {known['epoch']} of {epochs}, the best on {on}{also} "
+        f"(top-1 {known['top1']:.4f})."
+    )
+
+
+def warn(
+    train: Sequence[lists.Entry], validation: Sequence[lists.Entry], test: Sequence[lists.Entry]
+) -> int:
+    """Says which validation videos are no others; returns how many of them are tested, too."""
+    trained, tested, own = ({entry.video for entry in side} for side in (train, test, validation))
+    if trained & own:
+        count = lists.counted(len(trained & own), "validation video")
+        logging.warning("%s trained on as well, such as %s.", count, min(trained & own))
+    if tested & own:
+        count = lists.counted(len(tested & own), "validation video")
+        logging.warning(
+            "%s of %d tested as well, such as %s: the epoch is chosen on the test, whose number is "
+            "too good.", count, len(own), min(tested & own),
+        )  # fmt: skip
+    return len(tested & own)
