@@ -39,7 +39,7 @@ class WriteError(OSError):
 
     def __str__(self):
         """One line."""
-        need = "" if self.need is None else f" It needs {size_text(self.need)}."
+        need = "" if self.need is None else f" It needs about {size_text(self.need)}."
         return f"{self.filename} cannot be written: {self.strerror}.{need}{_free(self)}"
 
 
@@ -250,14 +250,14 @@ def read_text(path, errors="strict", most=MOST_TEXT):
         raise ValueError(f"{os.fspath(path)} must be text in UTF-8. Received: {error}.") from None
 
 
-def read_json(path):
-    """The dict that a JSON file holds.
+def read_json(path, most=MOST_TEXT):
+    """The dict that a JSON file of at most so many bytes holds.
 
     Raises:
         OSError: it is not there, or cannot be read.
         ValueError: it holds something else; names it.
     """
-    text = read_text(path)
+    text = read_text(path, most=most)
     try:
         known = json.loads(text)
     except (ValueError, RecursionError) as error:  # also for a number of thousands of digits

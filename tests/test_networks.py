@@ -91,9 +91,11 @@ def test_a_run_json_sets_network_and_clip_and_nothing_else(tmp_path, saved, part
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", "null", "{", "[" * 100_000, '{"clip": 1e999}', "{}", "<html>", "\x00"]
+    "text",
+    ["", "[]", "3", "null", "{", "[" * 100_000, '{"clip": 1e999}', "{}", "<html>", "\x00", None],
 )
 def test_a_run_json_of_something_else_is_one_line(tmp_path, saved, text):
+    text = "[" * 17 * 2**20 if text is None else text
     (tmp_path / "backbone.keras").write_bytes(saved.read_bytes())
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match="run.json must .*Received: ") as found:

@@ -207,7 +207,7 @@ def test_lines_without_numbers_are_no_rows(trained, stopped):
 # ---- a disk that is full, a folder that is read-only ---------------------------------------------
 
 SENTENCE = {
-    errno.ENOSPC: "No space left on device.*It needs .* are free: make room",
+    errno.ENOSPC: "No space left on device.*It needs about .* are free: make room",
     errno.EROFS: "Read-only file system",
     errno.EACCES: "Permission denied",
 }

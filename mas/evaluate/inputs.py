@@ -235,7 +235,7 @@ def known_names(source: Any) -> list[str] | None:
     described = (path if path.is_dir() else path.parent) / networks.RUN
     if not described.is_file():
         return None
-    known = files.read_json(described).get("classes")
+    known = files.read_json(described, networks.MOST_RUN).get("classes")
     if known is not None and not (
         isinstance(known, list) and all(isinstance(name, str) for name in known)
     ):

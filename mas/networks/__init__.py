@@ -24,7 +24,7 @@ else:
 
 BACKBONE, MODEL, RUN, EPOCHS = "backbone.keras", "model.keras", "run.json", "epochs"
 Source = str | os.PathLike
-MOST_STRIDE = 10_000
+MOST_STRIDE, MOST_RUN = 10_000, 16 * 2**20  # the latter: bytes of a run.json
 
 
 class Description(NamedTuple):
@@ -94,7 +94,7 @@ def stride_of(source: Source) -> int | None:
     path = _run_file(source)
     if path is None:
         return None
-    known = files.read_json(path)
+    known = files.read_json(path, MOST_RUN)
     options = known.get("options")
     own = ":" in str(known.get("task"))  # its settings may mean anything
     stride = 1 if own or not isinstance(options, dict) else options.get("stride", 1)
@@ -106,7 +106,7 @@ def stride_of(source: Source) -> int | None:
 
 def _from_run(path):
     """Settings of network and clip alone: whatever else stands in a run.json is nothing to obey."""
-    known = files.read_json(path)
+    known = files.read_json(path, MOST_RUN)
     try:
         network, clip = known.get("network"), Clip.read(known.get("clip"))
         if isinstance(network, dict) and "backbone" not in network:  # a network of the user's own

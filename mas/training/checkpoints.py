@@ -39,7 +39,9 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**state)
         _ = self._checkpoint.save_counter  # made now: checkpoints of earlier versions have it
         self._shapes = {f"{name}{_VALUE}": tuple(value.shape) for name, value in state.items()}
-        self._size = sum(value.dtype.size * value.shape.num_elements() for value in state.values())
+        # What a checkpoint needs: the values, and about 1 kB of each for the index.
+        sizes = [value.dtype.size * value.shape.num_elements() for value in state.values()]
+        self._size = sum(sizes) + 1000 * len(sizes)
         self._whole = []  # steps of the last two, the newest last
 
     def restore(self):

@@ -26,7 +26,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from mas import files, locks
+from mas import files, locks, networks
 from mas.checks import refuse
 from mas.training import checkpoints, export, metrics
 from mas.training.checkpoints import ADVICE
@@ -187,7 +187,7 @@ class RunFolder:
                 raise ValueError(f"{path} must be there to resume. Received: none. {ADVICE}")
             return {}
         try:
-            known = files.read_json(path)
+            known = files.read_json(path, networks.MOST_RUN)
         except ValueError as error:
             raise ValueError(f"{error} {ADVICE}") from None
         for name, kind in _DESCRIBED.items():

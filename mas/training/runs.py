@@ -46,7 +46,7 @@ class Run:
             raise FileNotFoundError(
                 f"run must be a run folder, which holds {networks.RUN}. Received: run='{path}'."
             )
-        self.description: dict[str, Any] = files.read_json(file)
+        self.description: dict[str, Any] = files.read_json(file, networks.MOST_RUN)
         task = self.description.get("task")
         if not isinstance(task, str):
             raise ValueError(f"{file} must be that of a run. Received: task={task!r}.")

@@ -94,6 +94,6 @@ def _names_at(place):
 def _json(path):
     """What a file of JSON holds; {} where there is none."""
     try:
-        return files.read_json(path)
+        return files.read_json(path, networks.MOST_RUN)
     except (OSError, ValueError):
         return {}
