@@ -1,5 +1,6 @@
 """On a Ray of this machine: tasks whose workers die; preparation, byte for byte the pool's."""
 
+import functools
 import os
 import pathlib
 import signal
@@ -130,23 +131,37 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(videos, tmp_path_factory):
-    """What the pool makes of them."""
-    output = tmp_path_factory.mktemp("pool") / "data"
-    preparing.run(videos, output, **OPTIONS)
-    return video_files.tree(output)
+    """What the pool makes of them, in a form."""
+
+    @functools.cache
+    def of(form):
+        output = tmp_path_factory.mktemp("pool") / form
+        preparing.run(videos, output, form=form, **OPTIONS)
+        return video_files.tree(output)
+
+    return of
 
 
-def processes(words):
-    """Ids of the living processes whose command line holds some words."""
+def processes(words, below=None):
+    """Ids of the living processes whose command line holds some words; `below`: of one alone."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        process = int(path.parent.name)
         try:
             line = path.read_bytes().decode(errors="replace")
-        except OSError:
+            if words in line and alive(process) and (below is None or below in above(process)):
+                found.append(process)
+        except OSError:  # it has ended
             continue
-        if words in line and alive(int(path.parent.name)):
-            found.append(int(path.parent.name))
     return found
+
+
+def above(process):
+    """Ids of a process's parent, of that one's, and so on."""
+    while process > 1:
+        stat = pathlib.Path(f"/proc/{process}/stat").read_text()
+        process = int(stat.rpartition(")")[2].split()[1])
+        yield process
 
 
 @needs_proc
@@ -162,15 +177,16 @@ def test_a_worker_that_is_killed_in_mid_work(
     def watch(self, job, answer):
         note(self, job, answer)
         if "done" in answer and not killed:
-            killed.extend(processes(victim))
+            killed.extend(processes(victim, below=os.getpid()))
             for process in killed:
                 os.kill(process, signal.SIGKILL)
 
     monkeypatch.setattr(progress.Progress, "note", watch)
-    failed = preparing.run(videos, tmp_path / "data", engine="ray", **OPTIONS)
+    options = {"form": "folders", "engine": "ray", **OPTIONS}
+    failed = preparing.run(videos, tmp_path / "data", **options)
     assert killed and list(failed) == [str(videos / "bad.avi")]
     assert "ray" not in "".join(capfd.readouterr())  # it says nothing of the worker
-    assert video_files.tree(tmp_path / "data") == expected
+    assert video_files.tree(tmp_path / "data") == expected("folders")
 
 
 def test_what_nodes_compute_with_is_recorded(tmp_path, monkeypatch, caplog):
@@ -203,12 +219,9 @@ def start(videos, output, address):
     log = output.with_name("log")
     with open(log, "w") as file:
         command = [sys.executable, "-c", COMMAND, *words]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": preparing.ENVIRONMENT["PYTHONPATH"],
-        }  # with the token of this Ray
         options = {"stderr": file, "stdout": file, "start_new_session": True}
-        return subprocess.Popen(command, env=environment, **options), log
+        options["env"] = {**os.environ, "PYTHONPATH": str(preparing.ROOT)}  # with Ray's token
+        return subprocess.Popen(command, **options), log
 
 
 @needs_proc
@@ -221,7 +234,7 @@ def test_a_driver_that_ends_in_mid_work(ray, videos, expected, tmp_path, number)
     wait_for(lambda: any(output.glob("staging/*.npz")) or process.poll() is not None)
     os.killpg(process.pid, number)
     status = process.wait(30)
-    wait_for(lambda: not processes("ray::carry_out"), 20)
+    wait_for(lambda: not processes("ray::carry_out", below=os.getpid()), 20)
     words = log.read_text()
     assert "6 to do" not in words and "7 videos: 0 ready, 7 to do.\nRay " in words
     if number == signal.SIGINT:
@@ -233,12 +246,12 @@ def test_a_driver_that_ends_in_mid_work(ray, videos, expected, tmp_path, number)
     left = [line for line in log.read_text().replace("\r", "\n").splitlines() if line]
     shown = [line for line in left if not line.startswith("prepare:")]
     assert len(shown) == 6 and "(raylet)" not in log.read_text(), shown
-    assert video_files.tree(output) == expected
+    assert video_files.tree(output) == expected("shards")
 
 
 @needs_proc
 @pytest.mark.slow
-def test_an_interruption_ends_a_ray_that_was_started_for_it(videos, expected, tmp_path):
+def test_an_interruption_ends_a_ray_that_was_started_for_it(videos, tmp_path):
     output, before = tmp_path / "data", processes("raylet")
     process, log = start(videos, output, "local")
     wait_for(lambda: any(output.glob("staging/*.npz")) or process.poll() is not None)

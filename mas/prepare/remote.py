@@ -13,8 +13,7 @@ import pathlib
 from mas import cluster, files
 from mas.prepare import environment, workers
 
-# Of one version everywhere.
-MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av", "TensorFlow": "tensorflow"}
+MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # of one version everywhere
 _worker: workers.Worker | None = None  # of a Ray worker; it stays from task to task
 
 
