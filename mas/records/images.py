@@ -57,4 +57,4 @@ def decode(image: bytes, channels: int) -> np.ndarray | None:
         return None
     if pixels is None or pixels.shape[:2] != size:
         return None
-    return pixels[..., ::-1] if channels == 3 else pixels[..., None]
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels[..., None]
