@@ -12,6 +12,7 @@ from absl import logging
 
 from mas import files, flow
 from mas.files import PathLike
+from mas.records import sums
 from mas.records.layout import (
     DESCRIPTION,
     RGB_FOLDER,
@@ -63,7 +64,7 @@ def described(root: pathlib.Path) -> dict[str, Any]:
         ValueError: it did, and it has been damaged since; names the file.
     """
     path = root / DESCRIPTION
-    ours = (root / "plan.json").exists() or shard_numbers(root)
+    ours = any((root / name).exists() for name in ("plan.json", sums.FOLDER)) or shard_numbers(root)
     try:
         known = read_sealed(path)
         if "form" not in known and not ours:

@@ -132,6 +132,7 @@ class Shards:
             for frame in indices:
                 place = 3 * (frame - first) + part
                 image = block[starts[place] : ends[place]]
+                # Where zeros took the place of a whole record, both are 0.
                 if not image or (sums is not None and zlib.crc32(image) != sums[place]):
                     raise damaged(self.path(number), row.video, frame, image)
                 images.append(image)
