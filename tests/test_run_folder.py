@@ -313,10 +313,12 @@ def test_networks_are_put_in_place_whole(tmp_path, monkeypatch):
         pathlib.Path(path).write_text("half")
         raise OSError("Can't write data (errno = 28, error message = 'No space left on device')")
 
-    with pytest.raises(OSError, match="run/backbone.keras cannot be written: No space.*9.0 kB"):
-        run.put("backbone.keras", save, 9000)
+    with pytest.raises(
+        OSError, match="run/backbone.keras cannot be written: No space.*about 2.0 MB"
+    ):
+        run.put("backbone.keras", save, 10**6)
     assert {path.name for path in run.path.iterdir()} == {"flags.txt", ".lock"}
-    run.put("backbone.keras", lambda path: pathlib.Path(path).write_text("whole"), 9000)
+    run.put("backbone.keras", lambda path: pathlib.Path(path).write_text("whole"), 10**6)
     assert (run.path / "backbone.keras").read_text() == "whole"
 
 

@@ -34,6 +34,7 @@ from mas.training.origin import commit, now, versions
 from mas.training.recorded import read_flags
 
 FLAGS = "flags.txt"
+DESCRIPTION = 10**6  # bytes of a saved network beside its weights, about
 # What is read of a run.json when its run is resumed.
 _DESCRIBED = {"identity": dict, "resumed": list, "finished_epochs": int}
 
@@ -278,10 +279,10 @@ class RunFolder:
         Args:
             name: of it, below the run folder.
             save: function of a path that writes it there.
-            need: bytes that it takes.
+            need: bytes of the weights in it; what describes the layers comes on top.
         """
         temporary, final = self.path / f"unfinished.{name.replace('/', '.')}", self.path / name
-        with files.writing(final, need):
+        with files.writing(final, need + DESCRIPTION):
             try:
                 final.parent.mkdir(exist_ok=True)
                 _remove(temporary)
