@@ -50,7 +50,7 @@ def test_reads_neighbours(tmp_path):
     ("old", "new", "words"),
     [
         ("similarity", "distance", ":1: .*distance"),
-        ("0.800000", "near", ":3: .*'near'"),
+        ("0.800000", "near", ":3: .*,near'"),
         ("5,2,turn", "5,3,turn", ":3: .*rank 3"),
         ("up_00,4,2", "up_00,5,2", ":5: .*label 5"),
         (ROWS[ROWS.index("turn/") :], "", "Received: none"),
