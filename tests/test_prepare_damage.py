@@ -266,3 +266,21 @@ def test_the_command_repairs(tmp_path, extracted, monkeypatch, caplog):
     assert cli.main("prepare", *same, f"--size={width}x{height}") == 0
     assert cli.main("prepare", "--check", f"--output={output}") == 0
     assert video_files.tree(output) == before
+
+
+def test_a_shard_of_another_data_set_is_named_and_prepared_again(tmp_path, caplog):
+    """It is whole, with an index of as many videos of the same names."""
+    for name, frames in (("one", 6), ("two", 6)):
+        preparing.write_videos(tmp_path / name, ["x/a"], frames)
+        path = tmp_path / name / "x" / "b.avi"
+        video_files.write(path, video_files.noise(frames, seed=len(name) + ord(name[0])))
+        preparing.run_noise(tmp_path / name, tmp_path / f"{name}-data")
+    one, two = tmp_path / "one-data", tmp_path / "two-data"
+    whole = video_files.tree(one)
+    for path in two.glob("videos-*"):
+        (one / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=r"one-data/videos-00000.csv must be that of which"):
+        records.open_data(one)
+    assert records.check_data(one).faults
+    preparing.run_noise(tmp_path / "one", one)
+    assert video_files.tree(one) == whole and "videos-00000.csv" in caplog.text

@@ -281,3 +281,12 @@ def test_a_test_takes_no_substitutes(folder):
         found.load(0, 2, substitute=False)
     with pytest.raises(tf.errors.OpError, match="Received: walk/a: No such file"):
         list(found.once(4))
+
+
+def test_a_file_that_changes_while_it_is_open_is_named(folder):
+    data = records.open_data(folder)
+    number = data.videos.index("run/c")
+    assert len(data.frames(number, [0], SIZE)) == 1
+    video_files.write(folder / "run/c.avi", video_files.noise(40, seed=9))
+    with pytest.raises(video.VideoError, match="has changed since it was measured"):
+        data.frames(number, [0], SIZE)

@@ -21,11 +21,13 @@ def opened(root: pathlib.Path, storage: Storage) -> records.Shards | records.Fol
     faults = records.Faults(root, True, words="Damaged")
     reader = records.Shards if storage.form == "shards" else records.Folders
     try:
-        sums = records.described(root).get("checksums", False)
+        known = records.described(root)
     except ValueError as error:
         logging.warning("%s", error)
-        sums = False
-    return reader(root, True, faults, {**storage.recorded(), "checksums": sums})
+        known = {}
+    indices = {} if known.get("unfinished") else known.get("indices", {})
+    kept = {"indices": indices, "checksums": known.get("checksums", False)}
+    return reader(root, True, faults, {**storage.recorded(), **kept})
 
 
 def damaged(data: records.Shards | records.Folders, progress: bool) -> set[str]:
@@ -96,5 +98,7 @@ def table(data: records.Shards | records.Folders) -> dict:
     """What dataset.json says of the images: whether all have checksums, and of which shards."""
     found: dict[str, object] = {"checksums": data.verified}
     if isinstance(data, records.Shards):
-        found["shards"] = {shard.stem: len(rows) for shard, rows in data.rows().items()}
+        rows = data.rows()
+        found["shards"] = {shard.stem: len(held) for shard, held in rows.items()}
+        found["indices"] = {shard.stem: records.index_checksum(r) for shard, r in rows.items()}
     return found

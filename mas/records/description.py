@@ -58,7 +58,8 @@ def _short(value):
 def described(root: pathlib.Path) -> dict[str, Any]:
     """What mas.prepare wrote about a data set; {} if it did not, or something else did.
 
-    `shards` is {name: videos}; where preparation is unfinished, `unfinished` is true.
+    `shards` is {name: videos}, `indices` {name: checksum of the shard's index}; where preparation
+    is unfinished, `unfinished` is true.
 
     Raises:
         ValueError: it did, and it has been damaged since; names the file.
@@ -93,6 +94,7 @@ def _check(path, known):
         "shards": isinstance(shards, dict)
         and all(re.fullmatch(r"videos-\d{5,9}", n) and _counts(c) for n, c in shards.items()),
     }
+    rules["indices"] = isinstance(known.get("indices", {}), dict)
     rules |= {name: _counts(known.get(name, 0)) for name in ("videos", "frames", "failures")}
     for name, right in rules.items():
         if not right:

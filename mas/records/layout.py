@@ -108,6 +108,11 @@ def row_checksum(row):
     return f"{zlib.crc32(','.join(map(str, row)).encode('utf-8', 'surrogateescape')):08x}"
 
 
+def index_checksum(rows):
+    """Checksum of an index: tells a shard from that of another data set."""
+    return f"{zlib.crc32(''.join(map(row_checksum, rows)).encode()):08x}"
+
+
 def write_index(index, rows):
     """Writes a shard's index from its rows."""
     files.write_csv(index, INDEX_FIELDS, [(*row, row_checksum(row)) for row in rows])

@@ -24,6 +24,7 @@ from mas.records.layout import (
     check_frames,
     check_rows,
     damaged,
+    index_checksum,
     read_failures,
     read_index,
     shard_numbers,
@@ -77,6 +78,7 @@ class Shards:
         """Yields (number, rows) of each shard that is whole, as far as its index tells."""
         numbers = {shard_path("", n).stem: n for n in shard_numbers(self.data)}
         wanted, unfinished = known.get("shards"), known.get("unfinished")
+        sums = known.get("indices", {})
         for name in sorted({*numbers, *(wanted or ())}):
             shard = self.data / f"{name}.tfrecord"
             index = shard.with_suffix(".csv")
@@ -96,6 +98,9 @@ class Shards:
             if len(rows) < least or (len(rows) > least and not unfinished):
                 words = f"must have {lists.counted(least, 'line')}, as {DESCRIPTION} says"
                 faults.add(index, f"{words}. Received: {len(rows)}")
+            elif not unfinished and sums.get(name) not in (None, index_checksum(rows)):
+                words = f"must be that of which {DESCRIPTION} has the checksum"
+                faults.add(index, f"{words}. Received: of other data")
             else:
                 yield numbers[name], rows
 

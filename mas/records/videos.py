@@ -55,6 +55,7 @@ class Videos:
         self.data = pathlib.Path(data)
         self.videos, self._files = list(files), list(files.values())
         found = _index(self.data, self._files)
+        self._stamps = [_stamp(self.data / file) for file in self._files]
         self._facts = [found[file][0] for file in self._files]
         self.lengths = np.array([facts.frames for facts in self._facts], np.int64)
         self.sizes = np.array([(facts.height, facts.width) for facts in self._facts], np.int64)
@@ -82,6 +83,8 @@ class Videos:
         """
         check_frames(self, number, frames)
         path = self.data / self._files[number]
+        if _stamp(path) not in (self._stamps[number], None):
+            raise video.VideoError("has changed since it was measured")
         try:
             return video.pick(path, frames, size, self._facts[number])
         except OSError as error:
