@@ -163,7 +163,8 @@ def _arrays(value):
 
     if isinstance(value, torch.Tensor):
         value = value.detach()
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        need = value.numel() * value.element_size()
+        if value.layout == torch.strided and need > value.untyped_storage().nbytes():
             raise TypeError(f"a tensor {tuple(value.shape)} of fewer numbers")
         return (value.float() if value.is_floating_point() else value).numpy()
     if isinstance(value, dict):
