@@ -146,6 +146,15 @@ def test_it_resumes_where_it_stopped_and_a_finished_run_is_left_alone(data, run,
     np.testing.assert_array_equal(weights(again), weights(whole))
 
 
+def test_a_damaged_network_of_a_finished_run_is_written_again(data, run, tmp_path, caplog):
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    (copy / "model.keras").write_bytes((copy / "model.keras").read_bytes()[:-100])
+    again = mas.pretrain(data.data, "mas", **SMALL, run=copy)
+    assert f"{copy}/model.keras must be a .keras file" in caplog.text
+    for found in (again, mas.open_run(copy)):
+        np.testing.assert_array_equal(weights(found), weights(run))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -244,12 +244,16 @@ def train(
     """
     plan, chief = experiment.plan, distribution.is_chief(strategy)
     if run.finished_epochs == plan.epochs:
-        logging.info("%s is finished.", run.path)
-        if chief:
-            run.keep_settings()
-        names = (networks.BACKBONE, networks.MODEL)
-        backbone, model = (networks.load(run.path / name) for name in names)
-        return backbone, model
+        try:
+            names = (networks.BACKBONE, networks.MODEL)
+            backbone, model = (networks.load(run.path / name) for name in names)
+        except (FileNotFoundError, ValueError) as error:
+            logging.warning("%s It is written again, from the last checkpoint.", error)
+        else:
+            logging.info("%s is finished.", run.path)
+            if chief:
+                run.keep_settings()
+            return backbone, model
     with distribution.arithmetic(plan.precision), reading():
         with strategy.scope():
             backbone, model = experiment.build()
