@@ -281,7 +281,7 @@ def flat():
         ({"network": "c3d"}, "network.*mas.Network.*network='c3d'"),
         ({"network": flat()}, "network.*map.*24576"),
         ({"network": own(40)}, r"clip.*40, 40.*size=32"),
-        ({"network": own(channels=2), "task": "pace"}, "modality.*rgb.*modality='flow'"),
+        ({"network": own(channels=2), "task": Brightness()}, "modality.*rgb.*modality='flow'"),
         ({"clip": mas.Clip(8, 36, (48, 36))}, "size.*8.*size=36"),
         ({"clip": 16}, "clip.*mas.Clip.*clip=16"),
         ({"plan": {"epochs": 3}}, "plan.*mas.Plan.*plan=.*epochs"),

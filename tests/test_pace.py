@@ -8,7 +8,7 @@ import pytest
 
 from mas import augment, clips, losses, records, tasks
 from mas.settings import Clip
-from mas.tasks import pace, walks
+from mas.tasks import pace, pace_contrast, walks
 
 PACES = ("1/3", "1/2", "1", "2", "3", "4")
 LENGTHS = (1, 2, 3, 5, 8, 15, 16, 17, 31, 46, 61, 100)
@@ -240,7 +240,7 @@ def test_two_clips_of_a_video_have_paces_and_places_of_their_own():
     assert {start for start, _ in given} == {4} and len({start for _, start in given}) > 5
 
 
-@pytest.mark.parametrize("kind", pace.CONTRASTS)
+@pytest.mark.parametrize("kind", pace_contrast.CONTRASTS)
 def test_groups_are_videos_or_paces(data, kind):
     task = short(tasks.PaceContrast, paces=("1", "2"), contrast=kind, jitter=False)
     found = reader(data, task)

@@ -1,10 +1,12 @@
-"""Augmentations of clips: RGB only, after geometry and after labels that come from the pixels.
+"""Augmentations of clips, after geometry and after labels that come from the pixels.
 
 The contract. A clip is uint8 (T, H, W, 3), R G B; so is the result, of as many frames and, but for
-`rotate_and_crop`, of the same size. `seed` is int32 (2,): the same seed, the same result, inside
-tf.data and outside. All parameters are drawn once for a clip and hold for all its frames; only
-`colour_jitter`, by default, and the scale of `flow_warp` are drawn for each frame. A caller that
-wants one draw for a whole batch, as the authors of DSM warp, gives all its clips one seed.
+`rotate_and_crop`, of the same size. `basic`, `rotate_and_crop`, `intra_mixup` and the warps that
+all frames share take flow, too: float32 (T, H, W, 2), u right and v down. `seed` is int32 (2,): the
+same seed, the same result, inside tf.data and outside. All parameters are drawn once for a clip and
+hold for all its frames; only `colour_jitter`, by default, and the scale of `flow_warp` are drawn
+for each frame. A caller that wants one draw for a whole batch, as the authors of DSM warp, gives
+all its clips one seed.
 
 Every function draws uniform numbers from its seed and nothing else. Two that get the same seed draw
 the same numbers, so a clip that passes through several needs a seed for each:

@@ -15,17 +15,18 @@ def basic(clip, seed, size, rotation=10.0, colours="one"):
     four, one after another.
 
     Args:
-        clip: uint8 (T, H, W, 3), resized and not cropped.
+        clip: uint8 (T, H, W, 3), resized and not cropped; or flow, float32 (T, H, W, 2), whose
+            vectors turn with the frames, and which has no colours.
         seed: int32 (2,).
         size: side of the crop, in pixels.
         rotation: in degrees, at most, either way.
         colours: one of `COLOURS`.
 
     Returns:
-        uint8 (T, size, size, 3).
+        (T, size, size, 3 or 2), of the clip's type.
     """
     clip = rotate_and_crop(clip, fold(seed, 0), size, rotation)
-    if colours == "none":
+    if colours == "none" or clip.shape[-1] == 2:
         return clip
     jitter = BASIC_JITTER | {"last_only": colours == "one"}
     return colour_jitter(clip, fold(seed, 1), **jitter)

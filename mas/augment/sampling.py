@@ -16,33 +16,33 @@ def nearest(clip, places):
     """Whole pixels from other places, the same for all frames.
 
     Args:
-        clip: uint8 (T, H, W, 3).
+        clip: uint8 (T, H, W, 3), or flow, float32 (T, H, W, 2).
         places: int32 (h, w); row * W + column of the pixel that comes to each place, or BLACK.
 
     Returns:
-        uint8 (T, h, w, 3).
+        (T, h, w, 3 or 2), of the clip's type.
     """
-    frames, height, width, _ = clip.shape
-    pixels = tf.reshape(clip, (frames, height * width, 3))
+    frames, height, width, channels = clip.shape
+    pixels = tf.reshape(clip, (frames, height * width, channels))
     found = tf.gather(pixels, tf.maximum(places, 0), axis=1)
-    return tf.where((places == BLACK)[:, :, None], tf.constant(0, tf.uint8), found)
+    return tf.where((places == BLACK)[:, :, None], tf.constant(0, clip.dtype), found)
 
 
 @tf.function(jit_compile=True)
 def bilinear(clip, rows, columns):
-    """Values between the pixels, rounded to nearest; pixels outside the frame are black.
+    """Values between the pixels, of colours rounded to nearest; 0 outside the frame.
 
     Args:
-        clip: uint8 (T, H, W, 3).
+        clip: uint8 (T, H, W, 3), or flow, float32 (T, H, W, 2).
         rows: float32 (h, w), the same for all frames, or (T, h, w): where the value of each place
             comes from, 0 at the centres of the first row and H - 1 at those of the last.
         columns: likewise, of rows' shape.
 
     Returns:
-        uint8 (T, h, w, 3).
+        (T, h, w, 3 or 2), of the clip's type.
     """
-    frames, height, width, _ = clip.shape
-    pixels = tf.reshape(clip, (frames, height * width, 3))
+    frames, height, width, channels = clip.shape
+    pixels = tf.reshape(clip, (frames, height * width, channels))
     above, left = tf.floor(rows), tf.floor(columns)
     total = 0.0
     for row, row_weight in ((above, above + 1 - rows), (above + 1, rows - above)):
@@ -52,17 +52,23 @@ def bilinear(clip, rows, columns):
             values = tf.gather(pixels, place, axis=1, batch_dims=place.shape.rank - 2)
             weight = tf.where(inside, row_weight * weight, 0.0)
             total += weight[..., None] * tf.cast(values, tf.float32)
-    return tf.cast(tf.round(total), tf.uint8)
+    return total if clip.dtype == tf.float32 else tf.cast(tf.round(total), tf.uint8)
 
 
-def check_clip(clip):
+def check_clip(clip, flow=False):
     """Returns the clip as a tensor.
+
+    Args:
+        clip: of the contract.
+        flow: whether it may be flow, float32 (T, H, W, 2), as well.
 
     Raises:
         ValueError: it is not uint8 (T, H, W, 3) with T, H and W known.
     """
     clip = tf.convert_to_tensor(clip)
     known = clip.shape.rank == 4 and clip.shape.is_fully_defined()
+    if flow and known and clip.dtype == tf.float32 and clip.shape[-1] == 2:
+        return clip
     if clip.dtype != tf.uint8 or not known or clip.shape[-1] != 3:
         raise ValueError(
             "clip must be uint8 (frames, height, width, 3), all of them known. "

@@ -21,13 +21,14 @@ def rotate_and_crop(clip, seed, size, degrees=10.0):
     """Turns all frames by one random angle and cuts one random square out of them.
 
     Args:
-        clip: uint8 (T, H, W, 3), before any crop.
+        clip: uint8 (T, H, W, 3), before any crop; or flow, float32 (T, H, W, 2), whose vectors turn
+            with the frames.
         seed: int32 (2,); the same seed, the same result.
         size: side of the square in pixels, at most the shorter side of the frames.
         degrees: the angle is drawn from [-degrees, degrees], counter-clockwise; at most 180.
 
     Returns:
-        uint8 (T, size, size, 3): what Pillow's `Image.rotate` (nearest neighbour, the size kept,
+        (T, size, size, 3 or 2): what Pillow's `Image.rotate` (nearest neighbour, the size kept,
         black corners) and then a crop give, to the pixel. Pixels outside the crop are not touched.
 
     Raises:
@@ -39,7 +40,7 @@ def rotate_and_crop(clip, seed, size, degrees=10.0):
     places: what differs is the grain, as nearest neighbours are whole pixels of the small frame,
     and, where the resizing changes the aspect, in which of the two frames the turn is rigid.
     """
-    clip = check_clip(clip)
+    clip = check_clip(clip, flow=True)
     height, width = clip.shape[1:3]
     if not 0 < size <= min(height, width):
         raise ValueError(
@@ -64,7 +65,7 @@ def draw_rotation(seed, shape, size, degrees=10.0):
 
 
 def apply_rotation(clip, angle, top, left, size):
-    """A crop of the turned clip: uint8 (T, H, W, 3) -> (T, size, size, 3), as `draw_rotation`."""
+    """A crop of the turned clip: (T, H, W, 3 or 2) -> (T, size, size, ...), as `draw_rotation`."""
     height, width = clip.shape[1:3]
     angle = tf.cast(angle, tf.float64) * (math.pi / 180)
     cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -76,7 +77,10 @@ def apply_rotation(clip, angle, top, left, size):
     row += _fixed(sine) * columns + _fixed(cosine) * rows
     column, row = column // FIXED, row // FIXED
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    return sampling.nearest(clip, tf.where(inside, row * width + column, sampling.BLACK))
+    found = sampling.nearest(clip, tf.where(inside, row * width + column, sampling.BLACK))
+    if clip.shape[-1] == 2:  # u right, v down; the turn is counter-clockwise
+        found = tf.linalg.matvec(tf.cast([[cosine, sine], [-sine, cosine]], tf.float32), found)
+    return found
 
 
 def _fixed(value):
@@ -87,7 +91,7 @@ def affine(clip, seed, kind="scale"):
     """Maps all frames by one random affine map of a kind: bilinear, black outside.
 
     Args:
-        clip: uint8 (T, H, W, 3).
+        clip: uint8 (T, H, W, 3); or flow, float32 (T, H, W, 2), whose vectors stay as they are.
         seed: int32 (2,); the same seed, the same result.
         kind: of AFFINE. Coordinates run from -1 to 1 between the centres of the outermost pixels,
             and the map leads from a place of the result to its source:
@@ -101,7 +105,7 @@ def affine(clip, seed, kind="scale"):
             "reflection", each axis mirrored with probability 1/2.
 
     Returns:
-        uint8, of the clip's shape.
+        Of the clip's type and shape.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -109,7 +113,7 @@ def affine(clip, seed, kind="scale"):
     Source: the spatial transformer in the authors' code of DSM (AAAI 2021), where only the scale
     has a call, in a branch that never runs. What a reflection draws is chosen here.
     """
-    clip = check_clip(clip)
+    clip = check_clip(clip, flow=True)
     check_choice("kind", kind, AFFINE)
     return apply_affine(clip, draw_affine(seed, kind))
 

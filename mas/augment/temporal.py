@@ -19,14 +19,15 @@ def intra_mixup(clip, seed, weight_seed, most=0.1):
     """Mixes one frame of the clip into all of them: derivatives along time are scaled alone.
 
     Args:
-        clip: uint8 (T, H, W, 3).
+        clip: uint8 (T, H, W, 3); or flow, float32 (T, H, W, 2), whose fields are mixed.
         seed: int32 (2,), of the frame; the same seeds, the same result.
         weight_seed: int32 (2,), of the frame's weight: one for a whole batch as the authors have
             it, or the clip's own; it may be `seed`.
         most: the weight is drawn from [0, most); at most 1.
 
     Returns:
-        uint8, of the clip's shape: (1 - weight) x_t + weight x_frame, rounded to nearest.
+        Of the clip's type and shape: (1 - weight) x_t + weight x_frame, of colours rounded to
+        nearest.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -34,7 +35,7 @@ def intra_mixup(clip, seed, weight_seed, most=0.1):
     Source: the temporal consistent augmentation of VTDL (arXiv 2008.02129), authors' code. There
     values are normalised and not rounded; mixing and normalising can change places.
     """
-    clip = check_clip(clip)
+    clip = check_clip(clip, flow=True)
     check_range("most", most, 0, 1)
     return apply_mixup(clip, *draw_mixup(seed, weight_seed, clip.shape[0], most))
 
@@ -50,7 +51,8 @@ def draw_mixup(seed, weight_seed, frames, most=0.1):
 def apply_mixup(clip, frame, weight):
     """The clip with a share of one of its frames, as `draw_mixup` returns them."""
     values = tf.cast(clip, tf.float32)
-    return tf.cast(tf.round((1 - weight) * values + weight * values[frame]), tf.uint8)
+    mixed = (1 - weight) * values + weight * values[frame]
+    return mixed if clip.dtype == tf.float32 else tf.cast(tf.round(mixed), tf.uint8)
 
 
 def insert_frames(clip, seed):

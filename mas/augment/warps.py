@@ -20,12 +20,12 @@ def push_warp(clip, seed, most=3):
     """Pushes the contents of one to three windows to the right and down, in all frames alike.
 
     Args:
-        clip: uint8 (T, H, W, 3).
+        clip: uint8 (T, H, W, 3); or flow, float32 (T, H, W, 2), whose vectors stay as they are.
         seed: int32 (2,); the same seed, the same result.
         most: the number of pushes, one after another, is drawn from 1..most.
 
     Returns:
-        uint8, of the clip's shape; whole pixels, moved by at most half a push.
+        Of the clip's type and shape; whole pixels, moved by at most half a push.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -38,7 +38,7 @@ def push_warp(clip, seed, most=3):
     bounds 60, 140 and 10, 20 (exclusive) are scaled by the height for rows and the width for
     columns, and rounded. The authors warp normalised values, with one draw for a whole batch.
     """
-    clip = check_clip(clip)
+    clip = check_clip(clip, flow=True)
     check_range("most", most, 1)
     return apply_pushes(clip, draw_pushes(seed, clip.shape[1:3], most))
 
@@ -95,14 +95,14 @@ def thin_plate_warp(clip, seed, points=5, reach=0.1):
     """Bends all frames alike, as a thin plate whose control points are moved at random.
 
     Args:
-        clip: uint8 (T, H, W, 3).
+        clip: uint8 (T, H, W, 3); or flow, float32 (T, H, W, 2), whose vectors stay as they are.
         seed: int32 (2,); the same seed, the same result.
         points: control points along each axis, on a regular grid from border to border.
         reach: each control point's source is moved by U(-reach, reach) along both axes, as a share
             of half the frame.
 
     Returns:
-        uint8, of the clip's shape; bilinear, black where the source lies outside.
+        Of the clip's type and shape; bilinear, black where the source lies outside.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -112,7 +112,7 @@ def thin_plate_warp(clip, seed, points=5, reach=0.1):
     the centres of the outermost pixels. There zero is the mean colour, for values are normalised
     before; here, as in the figures, it is black.
     """
-    clip = check_clip(clip)
+    clip = check_clip(clip, flow=True)
     check_range("points", points, 2)
     check_range("reach", reach, 0)
     return apply_thin_plate(clip, draw_thin_plate(seed, points, reach))

@@ -98,7 +98,7 @@ class Sampling(Settings):
             stride: of the network's run, likewise; None: 1.
 
         Raises:
-            ValueError: the crop does not fit, or a stride or static clips of flow.
+            ValueError: the crop does not fit, or static clips of flow.
         """
         own = {name: getattr(self, name) for name in ("frames", "size", "resize")}
         given = {name: value for name, value in own.items() if value is not None}
@@ -121,10 +121,10 @@ class PlainClips(Task):
     modalities = ("rgb", "flow")
 
     def check(self, batch: int | None = None) -> None:
-        """Refuses flow of frames that are no neighbours."""
+        """Refuses flow of one frame. With a stride fields are those from each frame to the next."""
         super().check(batch)
-        if self.network.modality != "rgb" and (self.static or self.stride > 1):
-            refuse("modality", "rgb with static or stride", self.network.modality)
+        if self.network.modality != "rgb" and self.static:
+            refuse("modality", "rgb with static", self.network.modality)
 
     @property
     def inputs(self) -> tuple[str]:

@@ -8,7 +8,8 @@ from mas.checks import check_choice, refuse
 from mas.tasks.classify import Classify
 from mas.tasks.dsm import DSM, DSMTriplet
 from mas.tasks.moco import MoCo
-from mas.tasks.pace import Pace, PaceContrast
+from mas.tasks.pace import Pace
+from mas.tasks.pace_contrast import PaceContrast
 from mas.tasks.statistics import Statistics
 from mas.tasks.task import Task
 from mas.tasks.vtdl import VTDL

@@ -75,7 +75,13 @@ class Disturbed(views.Views):
     @property
     def inputs(self):
         """Flow, too, where frames are warped along it."""
-        return ("rgb", "flow") if self.temporal == "flow" else ("rgb",)
+        return ("rgb", "flow") if self.temporal == "flow" else super().inputs
+
+    def check(self, batch=None):
+        """Refuses what changes frames and not their flow."""
+        super().check(batch)
+        if self.network.modality == "flow" and self.temporal != "shift":
+            refuse("temporal", "shift with modality=flow", self.temporal)
 
     @property
     def views(self):

@@ -24,6 +24,9 @@ authors ship, in percent:
     64            48       80       92       97      wrap
     any            0        0        0        0      restrict
 
+Of flow a clip shows the fields from its frames to the next ones of the video: a clip of pace 3 has
+every third field. So the pace is how fast fields change, not how large they are.
+
 The starts of clips carry no label either: all paces start alike under `wrap`, and under `restrict`
 a stretch of the fastest clip's length is drawn first and the clip lies anywhere in it, so that slow
 clips reach the video's ends like fast ones.
@@ -44,11 +47,8 @@ from mas.tasks import walks
 from mas.tasks.task import Task
 
 augment = lazy.module("mas.augment")
-heads = lazy.module("mas.heads")
 keras = lazy.module("keras")
 tf = lazy.module("tensorflow")
-
-CONTRASTS = ("same_context", "same_pace")
 
 
 def parse_pace(text):
@@ -97,7 +97,7 @@ class Pace(Task):
         "with fast clips, and can tell the pace.",
         choices=tuple(walks.LOOPS),
     )
-    jitter: bool = option(True, "Change colours at random in training.")
+    jitter: bool = option(True, "Change colours at random in training; flow has none.")
     jitter_per_frame: bool = option(
         True,
         "Change each frame's colours on its own, as published, so that colours do not give the "
@@ -112,6 +112,7 @@ class Pace(Task):
     )
 
     name = "pace"
+    modalities = ("rgb", "flow")
     sampling = "anywhere"
 
     def __post_init__(self):
@@ -132,9 +133,28 @@ class Pace(Task):
         return max(span(self.frames, pace) for pace in self._paces)
 
     @property
+    def inputs(self):
+        """What the network sees, and nothing else."""
+        return (self.network.modality,)
+
+    @property
     def wraps(self):
         """Whether a video shorter than the fastest clip will do."""
         return self.loop != "restrict"
+
+    @property
+    def least(self):
+        """Frames that a video must have; its last one has no flow."""
+        return 1 + self._unused if self.wraps else self.span
+
+    @property
+    def _unused(self):
+        return int(self.network.modality == "flow")
+
+    def check(self, batch=None):
+        """Refuses to play flow backwards."""
+        super().check(batch)
+        walks.check_flow(self.loop, self.network.modality)
 
     @property
     def choice(self):
@@ -144,7 +164,7 @@ class Pace(Task):
     @property
     def span(self):
         """Frames that a video must have: under `restrict`, those of the fastest clip."""
-        return self.frames if self.wraps else self._longest
+        return (self.frames if self.wraps else self._longest) + self._unused
 
     def testing(self):
         """Without changes of colour."""
@@ -156,6 +176,7 @@ class Pace(Task):
         A start that is given is the clip's first frame; under `bounce` the clip stays inside a
         video that is long enough, and begins earlier.
         """
+        length -= self._unused
         needed = 1 if self.wraps else self._longest
         if not 0 <= (start or 0) <= length - needed:
             raise ValueError(
@@ -179,15 +200,16 @@ class Pace(Task):
         return int(stretch + rng.integers(self._longest - span(self.frames, pace) + 1))
 
     def example(self, clip):
-        """(rgb, {"pace": label}), the colours changed."""
-        return self._coloured(clip), {"pace": self._labels(clip)}
+        """(rgb or flow, {"pace": label}), colours changed."""
+        return self._seen(clip), {"pace": self._labels(clip)}
 
     def _labels(self, clip):
         return tf.ensure_shape(clip["target"], () if self.views is None else (self.views,))
 
-    def _coloured(self, clip):
-        if not self.jitter:
-            return clip["rgb"]
+    def _seen(self, clip):
+        modality = self.network.modality
+        if modality == "flow" or not self.jitter:
+            return clip[modality]
         backwards = slice(None, None, -1 if self.jitter_bgr else 1)
         rgb = clip["rgb"][..., backwards]
         changed = augment.colour_jitter(rgb, clip["seed"], per_frame=self.jitter_per_frame)
@@ -208,71 +230,6 @@ class Pace(Task):
     def metrics(self):
         """Share of clips whose largest logit is the pace's."""
         return {"pace_accuracy": _accuracy}
-
-
-@dataclasses.dataclass(frozen=True)
-class PaceContrast(Pace):
-    """Pace prediction with a contrastive loss on two clips of each video (section 3.3).
-
-    loss = class_weight * cross-entropy + contrast_weight * contrast. The paces of the two clips are
-    drawn independently; a start that is given is the first one's. Both have the same crop and flip.
-
-    Source: the authors released no code for it. The paper's formula has plain dot products; they
-    overflow its exponentials, so the default scales embeddings to length 1 and has a temperature:
-    normalise=false and temperature=1 are the paper's. The weights 1 and 0.1 are a reader's notes.
-
-    >>> PaceContrast(contrast="same_pace").views
-    2
-    """
-
-    contrast: str = option(
-        "same_context",
-        "Positives of a clip: those of its video (same_context), or those of its pace (same_pace).",
-        choices=CONTRASTS,
-    )
-    class_weight: float = option(1.0, "Weight of the cross-entropy.", least=0)
-    contrast_weight: float = option(0.1, "Weight of the contrastive loss.", least=0)
-    temperature: float = option(0.1, "What similarities are divided by.", above=0)
-    normalise: bool = option(True, "Scale embeddings to length 1.", advanced=True)
-    projection: int = option(
-        0,
-        "Numbers of an embedding, from two layers on the mean of the map; 0: the mean itself.",
-        least=0,
-    )
-
-    name = "pace_contrast"
-    views = 2
-
-    def sample(self, length, start, rng):
-        """Frames (2, T) and labels (2,)."""
-        pairs = [super(PaceContrast, self).sample(length, first, rng) for first in (start, None)]
-        clips, labels = zip(*pairs, strict=True)
-        return np.stack(clips), np.stack(labels)
-
-    def example(self, clip):
-        """(rgb (2, T, H, W, 3), {"pace": labels (2,), "embedding": groups (2,)})."""
-        labels = self._labels(clip)
-        groups = tf.cast(labels, tf.int64)
-        if self.contrast == "same_context":
-            video = tf.strings.to_hash_bucket_fast(clip["video"], 2**62)
-            groups = tf.fill((self.views,), video)
-        return self._coloured(clip), {"pace": labels, "embedding": groups}
-
-    def outputs(self, backbone):
-        """The logits, and the embedding that is contrasted."""
-        embedding = heads.projected(backbone.output, self.projection)
-        return {**super().outputs(backbone), "embedding": embedding}
-
-    def losses(self):
-        """Cross-entropy and contrast."""
-        return {
-            "pace": (_cross_entropy, self.class_weight),
-            "embedding": (self._contrast, self.contrast_weight),
-        }
-
-    def _contrast(self, y, outputs):
-        groups, embeddings = y["embedding"], outputs["embedding"]
-        return losses.contrast(embeddings, groups, self.temperature, self.normalise)
 
 
 def _cross_entropy(y, outputs):

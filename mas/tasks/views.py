@@ -10,6 +10,9 @@ closer than `min_offset`, the negative's moves on by N // 3, around the end (cou
 where 0 becomes 1: from 0, the last becomes the first). With negative=inter nothing is moved: this
 clip is another example's negative, and nobody compares it with its own anchor.
 
+Of flow a clip shows the fields from its frames to the next ones of the video, whatever the stride,
+as the authors' code reads them.
+
 Each view is augmented for itself, with parameters that all its frames share (BA): rotation, random
 crop, colours. What a method adds stands in the method's own file.
 """
@@ -105,7 +108,8 @@ class Views(Task):
     )
     colours: str = option(
         "one",
-        "Changes of a view's colours: one of four (the authors' code), all four, or none.",
+        "Changes of a view's colours: one of four (the authors' code), all four, or none. Flow has "
+        "no colours.",
         choices=COLOURS,
         advanced=True,
     )
@@ -116,10 +120,26 @@ class Views(Task):
         advanced=True,
     )
 
+    modalities = ("rgb", "flow")
     whole = True
     contrasts = True
     sampling = "anywhere"
     passes = (ANCHOR, POSITIVE, NEGATIVE)  # their order, which running means see
+
+    @property
+    def inputs(self):
+        """What the network sees."""
+        return (self.network.modality,)
+
+    @property
+    def _unused(self):
+        """Last frames that no clip has; the very last has no flow."""
+        return max(self.unused, int("flow" in self.inputs))
+
+    def check(self, batch=None):
+        """Refuses to play flow backwards."""
+        super().check(batch)
+        walks.check_flow(self.loop, self.network.modality)
 
     @property
     def wraps(self):
@@ -144,14 +164,14 @@ class Views(Task):
     @property
     def span(self):
         """Frames of a video that a clip inside it needs; with a negative, for two first frames."""
-        inside = (self.frames - 1) * self.stride + 1 + self.unused
+        inside = (self.frames - 1) * self.stride + 1 + self._unused
         return inside + 2 * self.min_offset - 1 if self._apart else inside
 
     @property
     def least(self):
         """Frames that a video must have: for a negative, two first frames far enough apart."""
         apart = 2 * self.min_offset if self._apart else 1
-        return apart + self.unused if self.wraps else self.span
+        return apart + self._unused if self.wraps else self.span
 
     def sample(self, length, start, rng):
         """Frames (views, T) of the anchor and of another clip.
@@ -161,7 +181,7 @@ class Views(Task):
         """
         if length < self.least:
             raise ValueError(f"a video must have {self.least} frames. Received: {length}.")
-        length -= self.unused
+        length -= self._unused
         clip = (self.frames - 1) * self.stride + 1
         places, window = length, self.window or self.frames * self.stride
         if not self.wraps:  # only where a clip fits
@@ -177,7 +197,7 @@ class Views(Task):
         return np.stack(frames), np.zeros(0, np.int32)
 
     def example(self, clip):
-        """(rgb (views, T, size, size, 3), {}): there is nothing to predict but who is who."""
+        """(views of rgb or flow, {}): there is nothing to predict but who is who."""
         views = []
         for role in range(len(self.roles)):
             seed = augment.fold(clip["seed"], role)
@@ -187,11 +207,11 @@ class Views(Task):
         return tf.stack(views), {}
 
     def source(self, role, clip):
-        """The whole clip that a view is made of, uint8 (T, H, W, 3)."""
-        return clip["rgb"][-1 if role == NEGATIVE else 0]
+        """The whole clip that a view is made of: uint8 (T, H, W, 3), or flow."""
+        return clip[self.network.modality][-1 if role == NEGATIVE else 0]
 
     def changed(self, role, view, clip):
-        """What the method does to a view, uint8 (T, size, size, 3), after BA."""
+        """What the method does to a view, (T, size, size, 3 or 2), after BA."""
         del role, clip
         return view
 

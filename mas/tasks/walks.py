@@ -9,6 +9,8 @@ Every clip that leaves its video does so by one of these, in training and in eva
 
 import numpy as np
 
+from mas.checks import refuse
+
 
 def indices(frames, pace, start, length, loop):
     """The frames of a clip, counted from 0.
@@ -47,3 +49,13 @@ def _bounce(counts, step, start, length):
 
 
 LOOPS = {"restrict": _restrict, "wrap": _wrap, "bounce": _bounce}
+
+
+def check_flow(loop, modality):
+    """Refuses clips of flow that turn round: fields would point forwards in a film run backwards.
+
+    Raises:
+        ValueError: they may.
+    """
+    if modality == "flow" and loop == "bounce":
+        refuse("loop", "wrap or restrict with modality=flow", loop)
