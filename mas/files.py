@@ -142,7 +142,13 @@ def replace(new, old):
     """Puts a file, or a folder with all in it, in the place of another, once it is on the disk.
 
     A folder must not be there already.
+
+    Raises:
+        WriteError: a device, FIFO or socket has the name, such as /dev/null.
     """
+    kind = special(old) if os.path.exists(old) else None
+    if kind not in (None, "a folder"):
+        raise WriteError(errno.EEXIST, f"it is {kind}", old)
     sync(new)
     os.replace(new, old)
     sync_folder(pathlib.Path(old).parent)

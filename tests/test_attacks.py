@@ -11,6 +11,7 @@ import json
 import random
 import sys
 
+import attacks
 import cv2
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ from list_sources import DIVING48, KINETICS, SOMETHING
 from test_damage import everything
 from test_records import write
 
-from mas import features, lists, networks, records, training, visualize
+from mas import features, files, lists, networks, records, training, visualize
 from mas.cli import flag_files
 from mas.convert import checkpoints as converted
 from mas.evaluate import inputs
@@ -351,3 +352,13 @@ def attack(make, folder, seeds):
 def test_damage_is_named_or_harmless(tmp_path, make, seeds):
     counts, wrong = attack(make, tmp_path / "x", seeds)
     assert not wrong
+
+
+@pytest.mark.parametrize("write", [files.write, lambda p, text: files.write_csv(p, (text,), ())])
+def test_a_device_or_fifo_is_no_place_for_a_file(tmp_path, write):
+    """Else root would lose /dev/null to `--output=/dev/null`."""
+    path = tmp_path / "x"
+    attacks.fifo(path)
+    with pytest.raises(OSError, match="x cannot be written: it is a FIFO"):
+        write(path, "a")
+    assert path.is_fifo() and [*tmp_path.iterdir()] == [path]
