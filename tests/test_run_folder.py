@@ -330,3 +330,11 @@ def test_metrics_of_a_damaged_run_are_named(stopped):
     (stopped / "run.json").write_text(json.dumps({"task": 7}))
     with pytest.raises(ValueError, match="run.json must be that of a run. Received: task=7"):
         training.open_run(stopped)
+
+
+def test_a_folder_that_is_gone_ends_the_training(tmp_path):
+    run = opened(tmp_path / "run")
+    run.add_metrics({"epoch": 1, "loss": 0.5})
+    (tmp_path / "run" / "flags.txt").unlink()
+    with pytest.raises(RuntimeError, match="run must stay where it is .*no flags.txt"):
+        run.add_metrics({"epoch": 2, "loss": 0.5})

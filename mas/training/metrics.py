@@ -51,8 +51,21 @@ class Metrics:
         if self._header:
             files.write_csv(self._path, self._header, self._rows)
 
-    def add(self, row):
-        """Adds an epoch: {name: number}."""
+    def add(self, row, beside=None):
+        """Adds an epoch.
+
+        Args:
+            row: {name: number}.
+            beside: name of a file that stays beside this one as long as the run folder does.
+
+        Raises:
+            RuntimeError: the folder was moved or deleted meanwhile.
+        """
+        folder = self._path.parent
+        if beside and not (folder / beside).is_file():
+            raise RuntimeError(
+                f"{folder} must stay where it is while it is trained in. Received: no {beside}."
+            )
         self._header = self._header or list(row)
         texts = [f"{value:.8g}" if isinstance(value, float) else value for value in row.values()]
         self._rows.append(texts)

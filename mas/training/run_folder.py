@@ -240,7 +240,7 @@ class RunFolder:
 
     def add_metrics(self, row):
         """Adds one epoch's row to metrics.csv and TensorBoard."""
-        self._metrics.add(row)
+        self._metrics.add(row, beside=FLAGS)
         self.scalars("epoch", {n: v for n, v in row.items() if n != "epoch"}, row["epoch"])
 
     def scalars(self, group, values, step):
