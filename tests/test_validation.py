@@ -4,15 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from test_kept import Killed, values
 from test_run_folder import flip
-from test_training import Regress, metrics, model_of, train
+from test_training import metrics, train
 
 import mas
 from mas import lists, networks
 from mas.cli import finetune as command
 from mas.settings import Plan
-from mas.training import checkpoints, export, kept, validation
+from mas.training import checkpoints, kept, validation
 
 TOPS = {1: 0.2, 2: 0.5, 3: 0.5, 4: 0.4, 5: 0.3}
 
@@ -33,14 +34,14 @@ class Told(validation.Validation):
 
 def chosen(folder, tops=TOPS, epochs=4, **options):
     """Trains; (epoch, weights) of what was chosen."""
-    told = Told(tops, epochs)
+    told, current = Told(tops, epochs), []
 
     def made(model, strategy, run):
-        another = lambda: (model_of(Regress()),) * 2  # noqa: E731
-        return [told.begin(kept.Current(model, model, strategy, another), run)]
+        current.append(kept.Current(model, model, strategy, None))
+        return [told.begin(*current, run)]
 
     train(folder, epochs=epochs, before_saving=made, **options)
-    _, model, facts = told.chosen(folder)
+    _, model, facts = told.chosen(folder, *current)
     return facts["validation"]["epoch"], values(model)
 
 
@@ -132,9 +133,8 @@ def test_a_best_network_that_is_gone_or_damaged_is_named(tmp_path):
 
 
 @pytest.fixture
-def tune(sample_data, monkeypatch):
+def tune(sample_data):
     """`tune(run, **changes)`: fine-tunes a tiny network from scratch for three epochs."""
-    monkeypatch.setattr(export, "saved_model", lambda backbone, model, path: path.mkdir())
     sides = {"train": sample_data / "train.txt", "test": sample_data / "test.txt"}
     small = {
         "network": mas.Network("c3d", width=0.02, preset="rgb", initializer="he"),
@@ -146,10 +146,10 @@ def tune(sample_data, monkeypatch):
     return lambda run, **changes: mas.finetune(None, data, **sides, **small | changes, run=run)
 
 
-def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, caplog):
+def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, caplog, monkeypatch):
     """Here on the test's own videos, so that its number is the best of the column."""
-    caplog.set_level("INFO", logger="absl")
-    plain = tune(tmp_path / "plain")
+    plain, said, text = tune(tmp_path / "plain"), [], validation.text
+    monkeypatch.setattr(validation, "text", lambda *known: said.append(text(*known)))
     run = tune(tmp_path / "run", validation=sample_data / "test.txt")
     assert plain.validation is None and "validation_top1" not in plain.metrics
     assert run.metrics["loss"] == plain.metrics["loss"], "training is the same"
@@ -165,8 +165,18 @@ def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, ca
     best = networks.load(plain.path / "epochs" / f"{known['epoch']:03d}" / networks.MODEL)
     for found in (run.model, mas.open_run(run.path).model):
         np.testing.assert_array_equal(values(found), values(best))
+    backbone = values(mas.open_run(run.path).backbone)
+    np.testing.assert_array_equal(backbone, values(run.backbone))
+    exported = tf.saved_model.load(run.path / "export").signatures["serving_default"]
+    clip = np.random.default_rng(0).integers(0, 256, (1, 8, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(
+        exported(clips=tf.constant(clip))["logits"], best(clip)["logits"], rtol=1e-4, atol=1e-6
+    )
     assert run.description["validation_list"] == str(sample_data / "test.txt")
-    assert f"epoch {known['epoch']} of 3, the best on 6 validation videos, of which" in caplog.text
+    assert said == [
+        f"The network is that of epoch {known['epoch']} of 3, the best on 6 validation videos, of "
+        f"which 6 tested, too (top-1 {run.test.top1:.4f})."
+    ]
     assert (
         "6 validation videos of 6 tested as well, such as down/down_00: the epoch is" in caplog.text
     )

@@ -268,7 +268,9 @@ def train(
         keeping: list = [kept.Keeper(current, run, plan.keep_every)] if plan.keep_every else []
         keeping += [validation.begin(current, run)] if validation and chief else []
         trainer.fit(reader, plan, run, [function for function in made if function], keeping)
-        backbone, model, facts = validation.chosen(run.path) if validation else (*current(), {})
+        backbone, model, facts = (
+            validation.chosen(run.path, current) if validation else (*current(), {})
+        )
     if chief:
         run.finish(backbone, model, plan.epochs, **facts)
     return backbone, model

@@ -106,13 +106,19 @@ class Validation:
         _, means, truth = testing.of_videos(scores, examples)
         return accuracy.of_scores(means, truth).top1
 
-    def chosen(self, path: pathlib.Path) -> tuple[keras.Model, keras.Model, dict[str, Any]]:
-        """The best of all epochs: backbone, model, and {"validation": what run.json says}."""
+    def chosen(
+        self, path: pathlib.Path, current: kept.Current
+    ) -> tuple[keras.Model, keras.Model, dict[str, Any]]:
+        """The best of all epochs: backbone, model, and {"validation": what run.json says}.
+
+        Args:
+            path: of the run folder.
+            current: the network in training, which takes over the weights.
+        """
         best = held(path, self._plan.epochs)[-1]
-        folder = _folder(path, best.epoch)
-        backbone, model = (
-            networks.load(folder / name) for name in (networks.BACKBONE, networks.MODEL)
-        )
+        backbone, model = current()
+        saved = networks.load(_folder(path, best.epoch) / networks.MODEL)
+        model.set_weights(saved.get_weights())
         return backbone, model, {"validation": self._facts(best)}
 
     def _facts(self, best):
