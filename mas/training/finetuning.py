@@ -86,23 +86,15 @@ def finetune(
     engine.check_call(seed, restart, callbacks)
     chosen.bound(own_clip, settings).check()
     data = records.opened(data, settings.modality == "flow")
-    known = _known_names(classes, train)
-    given = {"train": train, "test": test}
-    given |= {} if validation is None else {"validation": validation}
-    sides = {n: _labelled(data, side, columns, n, known) for n, side in given.items()}
-    highest = max(entry.label for side in sides.values() for entry in side)
-    names = known or accuracy.class_names(None, highest)
+    sides, names = _sides(data, train, test, validation, classes, columns)
     bound = dataclasses.replace(chosen, classes=len(names)).bound(own_clip, settings)
-    _warn_of_lists(sides["train"], sides["test"], known)
     tested = _tested(data, sides["test"], bound.testing(), how)
     examples = examples_of(data, sides["train"], bound, plan, columns)
     named = classes if isinstance(classes, str | os.PathLike) else None
     lists_read = {"train_list": train, "test_list": test, "validation_list": validation}
     lists_read["classes"] = named
     notes = engine.notes(data=data.data, **lists_read, init=source, columns=columns)
-    facts = {
-        name: notes.get(name) for name in ("init", "train_list", "test_list", "validation_list")
-    }
+    facts = {name: notes.get(name) for name in ("init", *lists_read) if name != "classes"}
     experiment = Experiment(
         bound,
         instance("optimisation", optimisation, Optimisation),
@@ -141,6 +133,17 @@ def _resolve(source, network, clip, run):
     # The head is that of the classifier, not of the pretext task.
     network = network or dataclasses.replace(known.network, head="auto")
     return network, clip or known.clip, None
+
+
+def _sides(data, train, test, validation, classes, columns):
+    """({name: entries} of the lists that are given, class names)."""
+    known = _known_names(classes, train)
+    given = {"train": train, "test": test}
+    given |= {} if validation is None else {"validation": validation}
+    sides = {n: _labelled(data, side, columns, n, known) for n, side in given.items()}
+    highest = max(entry.label for side in sides.values() for entry in side)
+    _warn_of_lists(sides["train"], sides["test"], known)
+    return sides, known or accuracy.class_names(None, highest)
 
 
 def _known_names(classes, train):
