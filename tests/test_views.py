@@ -96,6 +96,18 @@ def test_the_negative_is_never_too_close(places):
     assert abs(anchor - negative) >= 16
 
 
+def test_a_shuffled_negative_has_the_anchor_s_frames_in_another_order():
+    task, found = tasks.VTDL(negative="shuffled"), set()
+    assert task.roles == ("anchor", "positive", "negative") and task.span == tasks.MoCo().span
+    for seed in range(20):
+        anchor, negative = task.sample(90, None, np.random.default_rng(seed))[0]
+        assert sorted(negative) == sorted(anchor) and (negative != anchor).any()
+        found.add(tuple(negative - anchor))
+    assert len(found) == 20
+    orders = {tuple(views.shuffled(2, np.random.default_rng(seed))) for seed in range(9)}
+    assert orders == {(1, 0)}
+
+
 def test_the_last_frame_can_stay_unused():
     """DSM's code takes one frame less than there are."""
     seen = set()

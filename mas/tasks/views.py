@@ -8,7 +8,8 @@ Frames (VTDL's code, which DSM's descends from): every `stride`-th one, T of the
 anchor and negative are drawn from 0..max(0, N - window), N the frames of the video. If they are
 closer than `min_offset`, the negative's moves on by N // 3, around the end (counted from 1 there,
 where 0 becomes 1: from 0, the last becomes the first). With negative=inter nothing is moved: this
-clip is another example's negative, and nobody compares it with its own anchor.
+clip is another example's negative, and nobody compares it with its own anchor. With
+negative=shuffled it shows the anchor's frames in another order.
 
 Of flow a clip shows the fields from its frames to the next ones of the video, whatever the stride,
 as the authors' code reads them.
@@ -35,7 +36,7 @@ tf = lazy.module("tensorflow")
 
 ANCHOR, POSITIVE, NEGATIVE = range(3)
 ROLES = ("anchor", "positive", "negative")
-NEGATIVES = ("none", "intra", "inter")
+NEGATIVES = ("none", "intra", "inter", "shuffled")
 COLOURS = ("one", "all", "none")
 
 
@@ -60,12 +61,29 @@ def apart(anchor, negative, places, min_offset):
     return negative
 
 
+def shuffled(count, rng):
+    """The numbers 0..count - 1 in any order but their own: int (count,).
+
+    >>> shuffled(2, np.random.default_rng(0)).tolist()
+    [1, 0]
+
+    Args:
+        count: 2 or more.
+        rng: generator of the draw.
+    """
+    order = rng.permutation(count)
+    while (order == np.arange(count)).all():
+        order = rng.permutation(count)
+    return order
+
+
 def negative(default):
     """The setting `negative`, whose default is each method's own."""
     return option(
         default,
-        "Negative of a query's own: none, intra (another clip of its video) or inter (the one of "
-        "the next example: of another video with sampling=anywhere).",
+        "Negative of a query's own: none, intra (another clip of its video), inter (the one of the "
+        "next example: of another video with sampling=anywhere) or shuffled (the query's own "
+        "frames in another order).",
         choices=NEGATIVES,
     )
 
@@ -194,6 +212,8 @@ class Views(Task):
         starts = [anchor, negative][: self.views]
         walk = (self.frames, self.stride)
         frames = [walks.indices(*walk, first, length, self.loop) for first in starts]
+        if self.negative == "shuffled":
+            frames[1] = frames[0][shuffled(self.frames, rng)]
         return np.stack(frames), np.zeros(0, np.int32)
 
     def example(self, clip):
