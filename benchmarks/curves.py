@@ -60,14 +60,19 @@ class Tolerance:
 
 
 def tolerance(golden):
-    """The tolerances of a file, by its kind: those of the golden files' README, in one place."""
+    """The tolerances of a file, by its kind.
+
+    The README of the golden files gives those of losses, and of the kernels of STS, pace and single
+    steps of I3D. It gives none for the second step of chaotic R3D-18 files and for all others here:
+    those are ours.
+    """
     which = golden["which"]
     if which.endswith("_recipe_rate"):
         return Tolerance((2e-4,) if "i3d" in which else (2e-4, 5e-3), chaotic=True)
     if which.endswith("_onestep"):
         return Tolerance((2e-4,), kernels=1.5e-2, means=1e-4, queue=1e-3)
     if which.startswith("finetune"):
-        return Tolerance((1e-5, 1e-4, 1.5e-2), kernels=1.5e-2, means=1.5e-2)
+        return Tolerance((1e-5, 1e-5, 1.5e-2), kernels=1.5e-2, means=1.5e-2)
     if which.startswith(("sts", "pace")):
         return Tolerance((1e-3,), kernels=2e-3, means=1e-3)
     return Tolerance((2e-4,), kernels=1e-2, means=1e-4, queue=1e-3)

@@ -1,4 +1,4 @@
-"""Files of flags, one a line: those that a user writes, recipes, and flags.txt of a run.
+"""Files of flags, one a line: written by a user, recipes, and flags.txt of a run.
 
 A line may be empty, a comment (# or //), or name another file, whose flags then stand in its place.
 """

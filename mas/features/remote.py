@@ -1,7 +1,7 @@
 """Features on a Ray cluster: a list in parts, whose values come back in the list's order.
 
-A part is some whole batches, so that each clip goes through the network beside those that it would
-meet in one process: the features are the same, byte for byte.
+A part holds whole batches, so each clip meets the same clips in its batch as in one process: the
+features are the same, byte for byte.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def instructions() -> str:
     >>> instructions().split()[0] == platform.machine()
     True
     """
-    # "*" marks those that it chooses when it runs, "?" those that the processor lacks.
+    # "*" marks sets chosen at run time, "?" sets that the processor lacks.
     sets = [name.lstrip("*") for name in cv2.getCPUFeaturesLine().split() if name[-1] != "?"]
     return " ".join([platform.machine(), *sets])
 

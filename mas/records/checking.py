@@ -152,7 +152,7 @@ def _check_shards(data: Shards, progress: bool) -> Iterator[tuple[int, list[Faul
 
 
 def _check_example(shard, text):
-    """(images, faults) of an example whose bytes are those that were written."""
+    """(images, faults) of an example whose record passed its checksum."""
     import tensorflow as tf
 
     feature = tf.train.Example.FromString(text).features.feature

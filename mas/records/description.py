@@ -135,7 +135,7 @@ class Faults:
         self.found: dict[str, str] = {}  # {path: the fault, in a line}
 
     def add(self, path: pathlib.Path, reason: str) -> None:
-        """Notes what is wrong with a file or folder; the reason goes on behind its path."""
+        """Notes a fault of a file or folder: its path and `reason` make one sentence."""
         self.found.setdefault(str(path), f"{path} {reason}.")
 
     def add_error(self, path: pathlib.Path, error: Exception) -> None:

@@ -81,7 +81,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
         {"rgb": (Naming, frames)}, and "u" and "v" where flow lies beside them.
 
     Raises:
-        ValueError: a name is none of those known, or a frame is missing; names it.
+        ValueError: a name is unknown, or a frame is missing; names it.
     """
     alone = _alone(folder, names)
     if alone:

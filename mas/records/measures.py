@@ -2,7 +2,7 @@
 
 $XDG_CACHE_HOME/mas/frames-DIGEST.csv   (~/.cache where that is not set)
     folder, stamp          a folder whose files have others by name, size or time is read again
-    unreadable             the first file whose header is none of an image
+    unreadable             the first file without the header of an image
     odd                    what is wrong with the first frame of another size
     crc32                  of the line before it; a damaged line is measured again
 """

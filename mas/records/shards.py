@@ -155,8 +155,8 @@ class Shards:
             count = int(lengths.sum(dtype=np.int64))
             if row.images_at + skipped + count > row.lengths_at:
                 raise DamagedError(
-                    f"{file.name}: the lengths of the images of {row.video} must be those that "
-                    f"were written. Received: {skipped + count} bytes."
+                    f"{file.name}: the images of {row.video} must end before byte "
+                    f"{row.lengths_at}. Received: {skipped + count} bytes of images."
                 )
             sums, at = None, row.checksums_at
             if at:
