@@ -134,7 +134,8 @@ def test_tolerances_by_kind_and_step(curves, folder):
     assert chaotic.passes(np.array([1e-4, 1e-3, 9.0])) and not chaotic.passes(np.array([1e-3, 0]))
     assert of("dsm_i3d_recipe_rate").passes(np.array([1e-4, 9.0]))
     tuned = of("finetune_r3d18")
-    assert tuned.passes(np.array([0, 5e-5, 1e-2, 1e-2]))
+    assert tuned.passes(np.array([0, 5e-6, 1e-2, 1e-2]))
+    assert not tuned.passes(np.array([0, 2e-5, 1e-2, 1e-2]))
     assert not tuned.passes(np.array([0, 2e-4, 0])) and not tuned.passes(np.array([0, 0, 0, 0.1]))
     assert curves.relative([1.0, 0.0, 2.0], [2.0, 0.0, 0.0]).tolist() == [0.5, 0.0, np.inf]
     assert np.isinf(curves.relative([np.nan], [1.0]))

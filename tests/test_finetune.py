@@ -300,7 +300,7 @@ def test_other_weights_at_the_same_path_are_another_start(pretrained, settings, 
         (
             {"classes": ["up", "down"]},
             ValueError,
-            "train\.txt:3: expected a label in 0\.\.1, .* 2\.",
+            r"train\.txt:3: expected a label in 0\.\.1, .* 2\.",
         ),
         ({"classes": [0, 1, 2, 3, 4, 5]}, ValueError, "classes.*names.*classes="),
         ({"classes": "gone.txt"}, FileNotFoundError, "gone.txt"),
