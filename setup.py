@@ -8,14 +8,34 @@ from setuptools import find_packages, setup
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mas" / "__init__.py").read_text()).group(1)
 
+# Where the project is published, such as https://github.com/OWNER/mas-video: to be filled in.
+ADDRESS = ""
+
 RAY = "ray>=2.52"  # the first that browsers cannot reach: CVE-2025-62593
+
+
+def page(text, address):
+    """README for readers elsewhere, as on PyPI, where relative links lead nowhere.
+
+    They get the project's address. As long as there is none, links become their text, and
+    pictures are left out.
+    """
+    if not address:
+        text = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]+\)", "", text)
+        return re.sub(r"\[([^]]*)\]\((?!https?:|#)[^)]+\)", r"\1", text)
+    text = re.sub(r"(!\[[^]]*\]\()(?!https?:)", rf"\1{address}/raw/main/", text)
+    return re.sub(r"(\]\()(?!https?:|#)", rf"\1{address}/blob/main/", text)
+
 
 setup(
     name="mas-video",
     version=VERSION,
     description="Self-supervised video learning in Keras: raw video in, a pre-trained 3D CNN out",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=page((ROOT / "README.md").read_text(encoding="utf-8"), ADDRESS),
     long_description_content_type="text/markdown",
+    project_urls={"Source": ADDRESS, "Changes": f"{ADDRESS}/blob/main/CHANGELOG.md"}
+    if ADDRESS
+    else {},
     license="MIT",
     # Class names and recipes go into the package: `mas` needs them without a checkout. The class
     # names one by one, as users keep lists of their own in that folder.

@@ -1,28 +1,75 @@
-"""What the documents show runs as it stands, and the tables in them are those of the code."""
+"""What the documents show runs as it stands, tables are those of the code."""
 
-import importlib.util
-import pathlib
 import re
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+import documents
+import pytest
+from documents import ROOT
+
+# In the order in which a reader meets them: each finds what those before it left.
+PAGES: tuple[str, ...] = ()
+# README's Python, at little cost.
+SMALLER = (
+    ("size=(85, 64)", "size=(44, 32)"),
+    ("frames=16, size=56, resize=(85, 64)", "frames=8, size=32, resize=(44, 32)"),
+    ("width=0.25", "width=0.125"),
+    ("epochs=5", "epochs=1"),
+)
 
 
-def blocks(path):
-    """The Python blocks of a document."""
-    return re.findall(r"^```python\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder with videos, as a reader of the pages has it."""
+    folder = tmp_path_factory.mktemp("reader")
+    documents.write_videos(folder)
+    return folder
+
+
+@pytest.fixture
+def reader(workspace, monkeypatch):
+    """The current folder, and a cache of its own."""
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace / "cache"))
+    return workspace
+
+
+def test_the_commands_for_ones_own_videos_fit_each_other(reader):
+    text = next(text for _, text in documents.blocks(ROOT / "README.md") if "finetune" in text)
+    documents.run_commands(text, "README.md")
+    assert (reader / "runs" / "actions" / "confusion.png").is_file()
+
+
+@pytest.mark.slow
+def test_all_of_the_readme_runs(reader):
+    documents.run(ROOT / "README.md", SMALLER)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_runs(reader, name):
+    documents.run(ROOT / "docs" / f"{name}.md")
 
 
 def test_the_page_of_the_api_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    names = {"__name__": "api"}
-    for number, block in enumerate(blocks(ROOT / "docs" / "api.md")):
-        exec(compile(block, f"docs/api.md, block {number}", "exec"), names)
+    names = documents.run(ROOT / "docs" / "api.md")
     assert "Received: size=200" in str(names["refused"])
 
 
 def test_the_page_of_the_settings_is_that_of_the_code():
-    spec = importlib.util.spec_from_file_location("settings", ROOT / "docs" / "settings.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = documents.load(ROOT / "docs" / "settings.py")
     assert module.PAGE.read_text("utf-8") == module.page()  # else run docs/settings.py
+
+
+def test_the_page_of_the_package_has_whole_addresses(monkeypatch):
+    monkeypatch.setattr("setuptools.setup", lambda **_: None)
+    setup = documents.load(ROOT / "setup.py")
+    text = setup.page("[a](docs/start.md) ![b](docs/b.png) [c](https://c) [d](#d)", "https://x/y")
+    assert text == (
+        "[a](https://x/y/blob/main/docs/start.md) ![b](https://x/y/raw/main/docs/b.png) "
+        "[c](https://c) [d](#d)"
+    )
+    assert setup.page("see [a `b`](docs/start.md).\n\n![c](docs/c.png)\n", "") == "see a `b`.\n\n\n"
+    whole = setup.page((ROOT / "README.md").read_text("utf-8"), "https://x/y")
+    assert not re.findall(r"\]\((?!https?://|#)", whole)

@@ -1,0 +1,117 @@
+"""Runs what the documents show: commands in this process, Python as it stands, all at little cost.
+
+A page is run in a folder that holds `videos/CLASS/ACTOR_CLASS.avi`, generated, and what the pages
+before it left. To each command a few flags are added that make it cheap; what a page prints is
+never taken away, except that added flags count more than a recipe's.
+"""
+
+import importlib.util
+import pathlib
+import re
+import shlex
+
+from mas import cli, sample, video
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CLASSES = {"bend": "turn", "run": "left", "walk": "right"}  # and how they move here
+ACTORS = ("daria", "denis", "eli", "ido")
+FRAMES, SIZE = 20, (44, 32)
+
+# What installs, serves or needs a cluster is not run.
+ELSEWHERE = ("git", "pip", "pytest", "python", "source", "tensorboard")
+
+_CLIP = ("--frames=8", "--size=32", "--resize=44x32")
+_TRAINING = ("--epochs=1", "--batch=4", "--tensorboard_clips=0", "--threads=2")
+# command, or command and kind: flags that are added
+CHEAP = {
+    "prepare": ("--size=44x32", "--flow_size=stored", "--workers=1"),
+    "train": (*_TRAINING, *_CLIP, "--width=0.125"),
+    "finetune": (*_TRAINING, "--test_clips=1"),
+    "evaluate": ("--clips=1",),
+    "evaluate pretext": ("--draws=1",),
+    "visualize clip": _CLIP,
+    "visualize statistics": _CLIP,
+    "visualize views": (*_CLIP, "--stride=1"),
+}
+
+
+def blocks(path):
+    """(language, text) of the fenced blocks of a page that are to be run."""
+    text = path.read_text("utf-8")
+    return re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text):
+    """The commands of a block, as words; a backslash joins lines."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def write_videos(folder):
+    """videos/CLASS/ACTOR_CLASS.avi: what the pages take for one's own videos."""
+    for name, motion in CLASSES.items():
+        (folder / "videos" / name).mkdir(parents=True)
+        for seed, actor in enumerate(ACTORS):
+            path = folder / "videos" / name / f"{actor}_{name}.avi"
+            video.write(path, sample.clip(motion, seed, FRAMES, SIZE))
+
+
+def run(path, replaced=()):
+    """Runs the blocks of a page, in order, in the current folder.
+
+    Args:
+        path: the page.
+        replaced: (old, new) parts of its Python, which make it cheap.
+
+    Returns:
+        The names that its Python defined.
+    """
+    names = {"__name__": path.stem}
+    for number, (language, text) in enumerate(blocks(path), 1):
+        place = f"{path.name}, block {number}"
+        if language == "bash":
+            run_commands(text, place)
+            continue
+        for old, new in replaced:
+            text = text.replace(old, new)
+        exec(compile(text, place, "exec"), names)
+    return names
+
+
+def run_commands(text, place):
+    """Runs the commands of a block."""
+    for words in commands(text):
+        assert words[0] == "mas" or words[0] in ELSEWHERE, f"{place}: {' '.join(words)}"
+        if words[0] == "mas":
+            status = cli.main(*cheap(words[1:]))
+            assert status == 0, f"{place}: {' '.join(words)} ended with {status}"
+
+
+def cheap(words):
+    """A command line with the flags that make it cheap."""
+    kind = " ".join(words[:2])
+    added = CHEAP.get(kind, CHEAP.get(words[0], ()))
+    if words[0] == "finetune" and not any(word.startswith("--init") for word in words):
+        added = (*added, *_CLIP, "--width=0.125")
+    return [*words, *added]
+
+
+def links(path):
+    """The relative links and pictures of a page."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text))
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def headings(path):
+    """The headings of a page, as links name them."""
+    found = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+def load(path):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_script", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
