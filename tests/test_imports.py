@@ -24,6 +24,7 @@ ROOMS = {
     "statistics": "cv2 numba numpy alone",
     "flow": "",
     "video": "",
+    "pages": "",
     "settings": "",
     "lists": "",
     "accuracy": "",

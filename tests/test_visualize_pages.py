@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mas import cli, features, visualize
-from mas.visualize import output, retrieval
+from mas.visualize import retrieval
 
 ROWS = """query,query_label,rank,neighbour,neighbour_label,similarity
 turn/turn_01,5,1,up/up_01,4,0.900000
@@ -82,14 +82,6 @@ def test_a_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
     assert "top-1 50.0%, 2 queries, 1 of them shown" in page
     assert page.count("<section>") == 1 and "<b>4</b> 0.900" in page
     assert retrieval.spread(list(range(9)), 3) == [0, 4, 8]
-
-
-def test_thumbnails_are_small_jpegs():
-    image = np.zeros((300, 400, 3), np.uint8)
-    image[..., 0] = 200
-    decoded = Image.open(io.BytesIO(base64.b64decode(output.jpeg(image, 128))))
-    assert (decoded.format, decoded.size) == ("JPEG", (128, 96))
-    np.testing.assert_allclose(np.asarray(decoded)[50, 60], [200, 0, 0], atol=4)
 
 
 def test_the_command_writes_a_page_with_names(draw, sample_data, tmp_path):

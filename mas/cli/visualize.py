@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import logging
 
-from mas import accuracy, cli, forms, lazy, networks, records, tasks, visualize
+from mas import accuracy, cli, forms, lazy, networks, pages, records, tasks, visualize
 from mas.cli import training
 from mas.cli.flags import Flags, UsageError
 from mas.cli.kinds import split_kind
@@ -201,7 +201,7 @@ def _draw_retrieval(given):
     if len(shown) < len(queries):
         logging.info("The page shows %d of %d queries (--most).", len(shown), len(queries))
     thumbnails = {
-        video: output.jpeg(visualize.middle_frame(data, video), retrieval.WIDTH)
+        video: pages.jpeg(visualize.middle_frame(data, video), retrieval.WIDTH)
         for video in sorted({row.video for query in shown for row in (query, *query.found)})
     }
     title = f"Retrieval: {given.neighbours}"

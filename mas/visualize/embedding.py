@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mas import lazy
+from mas import lazy, pages
 from mas.checks import check_range
 from mas.visualize.classes import class_colours, class_name
 
@@ -30,23 +28,10 @@ PERPLEXITY = 30.0  # the same section takes 40, and calls 5 to 50 usual
 FEW = 500  # videos, for which several threads wait for each other longer than they work
 MOST_NAMED = 30  # classes of a legend
 
-_PAGE = string.Template("""<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>$title</title>
-<style>
-body { font: 13px sans-serif; margin: 1.5em; }
-svg { border: 1px solid #ddd; max-width: 100%; }
+_STYLE = """svg { border: 1px solid var(--line); max-width: 100%; height: auto; }
 circle:hover { stroke: black; stroke-width: 2; }
-span { display: inline-block; margin-right: 1em; }
-</style>
-<h1>$title</h1>
-<p>$legend</p>
-<svg width="$side" height="$side" viewBox="0 0 $side $side">
-$points
-</svg>
-</html>
-""")
+p span { display: inline-block; margin-right: 1em; }
+"""
 
 
 def bounded_perplexity(perplexity: float, videos: int) -> float:
@@ -152,18 +137,14 @@ def embedding_page(
     legend, circles = [], []
     for name, colour, chosen in _classes(labels, names):
         shade = "#{:02x}{:02x}{:02x}".format(*np.rint(255 * colour).astype(int))
-        legend.append(f'<span style="color:{shade}">&#9679; {html.escape(name)}</span>')
-        circles += [
-            f'<circle cx="{places[place, 0]:.1f}" cy="{side - places[place, 1]:.1f}" r="5" '
-            f'fill="{shade}"><title>{html.escape(f"{videos[place]} ({name})")}</title></circle>'
-            for place in chosen
-        ]
-    return _PAGE.substitute(
-        title=html.escape(title),
-        legend="\n".join(legend),
-        points="\n".join(circles),
-        side=side,
-    )
+        legend.append(pages.element("span", f"\u25cf {name}", style=f"color:{shade}"))
+        for place in chosen:
+            x, y = (f"{part:.1f}" for part in (places[place, 0], side - places[place, 1]))
+            said = pages.element("title", f"{videos[place]} ({name})")
+            circles.append(pages.element("circle", said, cx=x, cy=y, r=5, fill=shade))
+    box = {"width": side, "height": side, "viewBox": f"0 0 {side} {side}"}
+    plane = pages.element("svg", pages.join(circles, "\n"), **box)
+    return pages.page(title, pages.element("p", pages.join(legend, "\n")), plane, style=_STYLE)
 
 
 def _classes(labels, names):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import io
 import os
@@ -148,12 +147,3 @@ def gif(images: np.ndarray, rate: float) -> bytes:
     duration = max(10 * round(100 / rate), 20)  # ms; browsers slow down what is faster
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
     return buffer.getvalue()
-
-
-def jpeg(array: np.ndarray, width: int) -> str:
-    """A small jpeg file: uint8 (H, W, 3) at most `width` pixels wide, as text in base64."""
-    picture = Image.fromarray(array)
-    picture.thumbnail((width, width))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

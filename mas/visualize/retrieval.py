@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import html
 import io
-import string
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mas import files
+from mas import files, pages
 from mas.files import PathLike
 from mas.visualize.classes import class_name
 
 FIELDS = ("query", "query_label", "rank", "neighbour", "neighbour_label", "similarity")
 TOP = (1, 5, 10)
 MOST_QUERIES = 200  # that a page shows, where nothing else is said
-WIDTH, HEIGHT = 128, 96  # of a thumbnail, in pixels
+WIDTH = 128  # of a thumbnail, in pixels
 
-_PAGE = string.Template("""<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>$title</title>
-<style>
-body { font: 13px sans-serif; margin: 1.5em; }
-section { display: flex; flex-wrap: wrap; gap: 6px; margin: 0 0 14px; }
-figure { margin: 0; width: ${width}px; border: 4px solid #ddd; }
-figure.query { margin-right: 14px; }
-figure.right { border-color: #2a9d3a; }
-figure.wrong { border-color: #d03030; }
-figure i { display: block; height: ${height}px; background: center / contain no-repeat; }
-figcaption { padding: 2px 4px; overflow-wrap: anywhere; }
-$images
-</style>
-<h1>$title</h1>
-<p>$summary</p>
-<p>Left: the query. Then its nearest videos, the nearest first, with their cosine similarity:
-green where the class is the query's, red where it is not.</p>
-$rows
-</html>
-""")
+_MEANING = (
+    "First the query. Then its nearest videos, the nearest first, with their cosine similarity: "
+    "green where the class is the query's, red where it is not."
+)
+_STYLE = """figure.query { margin-right: 8px; }
+figure i { display: block; aspect-ratio: 4 / 3; background: #eef0f3 center / contain no-repeat; }
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +121,6 @@ def retrieval_page(
     thumbnails: Mapping[str, str],
     title: str = "Retrieval",
     names: Sequence[str] | None = None,
-    width: int = WIDTH,
-    height: int = HEIGHT,
 ) -> str:
     """The page: a row for each query, its neighbours framed in green where they are of its class.
 
@@ -150,27 +131,24 @@ def retrieval_page(
             leaves a blank.
         title: of the page.
         names: of the classes, in the labels' order; None shows the numbers.
-        width: of a thumbnail, in pixels.
-        height: of a thumbnail, in pixels.
 
     Returns:
         Text in HTML; each picture stands in it once.
     """
     places = {video: f"v{number}" for number, video in enumerate(thumbnails)}
     images = (
-        f".{places[video]} {{ background-image: url(data:image/jpeg;base64,{data}) }}"
+        f".{places[video]} {{ background-image: url({pages.data_uri(data)}) }}"
         for video, data in thumbnails.items()
     )
     most = max(len(query.found) for query in queries)
     numbers = [f"top-{count} {top(queries, count):.1%}" for count in TOP if count <= most]
     numbers.append(f"{len(queries)} queries" + _of_them(len(queries), len(shown)))
-    return _PAGE.substitute(
-        title=html.escape(title),
-        images="\n".join(images),
-        summary=", ".join(numbers),
-        rows="\n".join(_row(query, places, names) for query in shown),
-        width=width,
-        height=height,
+    return pages.page(
+        title,
+        ", ".join(numbers),
+        _MEANING,
+        *(pages.row("", _cards(query, places, names)) for query in shown),
+        style=_STYLE + "\n".join(images),
     )
 
 
@@ -178,18 +156,16 @@ def _of_them(count, shown):
     return "" if shown == count else f", {shown} of them shown, evenly spaced"
 
 
-def _row(query, places, names):
-    figures = [_figure("query", query.video, query.label, "query", places, names)]
+def _cards(query, places, names):
+    """The query's card and those of its neighbours."""
+    yield _card("query", query, "query", places, names)
     for found in query.found:
-        right = "right" if found.label == query.label else "wrong"
-        similarity = f"{found.similarity:.3f}"
-        figures.append(_figure(right, found.video, found.label, similarity, places, names))
-    return f"<section>\n{''.join(figures)}</section>"
+        kind = "right" if found.label == query.label else "wrong"
+        yield _card(kind, found, f"{found.similarity:.3f}", places, names)
 
 
-def _figure(kind, video, label, text, places, names):
-    shown, name = html.escape(video), html.escape(class_name(label, names))
-    return (
-        f'<figure class="{kind}" title="{shown}"><i class="{places.get(video, "none")}"></i>'
-        f"<figcaption><b>{name}</b> {text}<br>{shown}</figcaption></figure>\n"
-    )
+def _card(kind, shown, text, places, names):
+    name = pages.bold(class_name(shown.label, names))
+    picture = pages.element("i", class_=places.get(shown.video, "none"))
+    said = pages.join([name, text], " ")
+    return pages.card(picture, said, shown.video, kind=kind, title=shown.video)

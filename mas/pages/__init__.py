@@ -1,0 +1,46 @@
+"""Pages of html that need no other file: what all pages of this project share.
+
+    markup.py      text into html and csv: whatever a name holds, it stays text
+    pictures.py    frames into still and moving thumbnails
+    document.py    the page, its rows and cards, its tables
+
+    loop = pages.moving(frames, rate=25)
+    cards = [pages.card(loop, pages.bold("walk/daria"), "at 0:01.5")]
+    files.write("found.html", pages.page("Found", pages.row("Query", cards)))
+
+A page works without a network connection and without script; it forbids both to itself.
+"""
+
+from mas.pages.document import card, page, row, table
+from mas.pages.markup import (
+    Markup,
+    bold,
+    cell,
+    cell_text,
+    element,
+    escape,
+    join,
+    link,
+    time_text,
+)
+from mas.pages.pictures import data_uri, jpeg, moving, still
+
+__all__ = [
+    "Markup",
+    "bold",
+    "card",
+    "cell",
+    "cell_text",
+    "data_uri",
+    "element",
+    "escape",
+    "jpeg",
+    "join",
+    "link",
+    "moving",
+    "page",
+    "row",
+    "still",
+    "table",
+    "time_text",
+]
