@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mas import evaluate as evaluate
     from mas import features as features
     from mas import heads as heads
+    from mas import index as index
     from mas import lists as lists
     from mas import losses as losses
     from mas import networks as networks
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mas import tasks as tasks
     from mas import training as training
     from mas import visualize as visualize
+    from mas.index import Index as Index
     from mas.prepare import prepare_videos as prepare_videos
     from mas.records import check_data as check_data
     from mas.records import open_data as open_data
@@ -48,6 +50,7 @@ __version__ = "0.1.0"
 # Public name: the module that defines it. None: a module of this package.
 _PLACES = {
     "Clip": "mas.settings",
+    "Index": "mas.index",
     "Network": "mas.settings",
     "Optimisation": "mas.settings",
     "Plan": "mas.settings",
@@ -62,7 +65,7 @@ _PLACES = {
     **dict.fromkeys(
         (
             *("augment", "backbones", "clips", "convert", "evaluate", "features", "heads"),
-            *("lists", "losses", "networks", "prepare", "records", "statistics", "tasks"),
+            *("index", "lists", "losses", "networks", "prepare", "records", "statistics", "tasks"),
             *("training", "visualize"),
         )
     ),

@@ -40,6 +40,7 @@ ROOMS = {
     "sample": "",
     "convert": "keras tensorflow torch safetensors",
     "features": "keras tensorflow sklearn",
+    "index": "",
     "training": "keras tensorflow",
     "visualize": "keras tensorflow sklearn",
     "evaluate": "keras tensorflow sklearn",

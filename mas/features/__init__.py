@@ -5,7 +5,15 @@ features.values, features.videos, features.labels
 mas.features.save("test.npz", features)
 """
 
-from mas.features.extraction import ENGINES, extract, modality_of, stride_of
+from mas.features.extraction import (
+    ENGINES,
+    extract,
+    file_of,
+    function_of,
+    load_network,
+    modality_of,
+    stride_of,
+)
 from mas.features.sampling import PlainClips, Sampling
 from mas.features.storage import Features, check_output, load, save
 from mas.features.whitening import check_whiten, whitened, whitening
@@ -18,7 +26,10 @@ __all__ = [
     "check_output",
     "check_whiten",
     "extract",
+    "file_of",
+    "function_of",
     "load",
+    "load_network",
     "modality_of",
     "save",
     "stride_of",

@@ -232,15 +232,15 @@ def _fresh(source, data, entries, sampling, task, random, seed, there):
         found = _over_clips(values, network.name, data, entries, sampling, task)
     facts = {
         "model": os.fspath(source),
-        "digest": files.digest(_file(source, sampling)),
+        "digest": files.digest(file_of(source, sampling)),
         "weights": "random" if random else "loaded",
         "seed": seed if random else None,
     }
     return dataclasses.replace(found, facts=found.facts | facts)
 
 
-def _file(source, sampling):
-    """The file of the network that is used."""
+def file_of(source: networks.Source, sampling: Sampling) -> pathlib.Path:
+    """The file of the network that is used: of its heads, too, where the sampling keeps fc6."""
     return (networks.with_heads if sampling.pooling == "fc6" else networks.file)(source)
 
 
@@ -269,7 +269,7 @@ def _digest(source, data, entries, sampling, task, random):
     clip = {"modality": task.network.modality, "clips": sampling.clips or 1}
     known = sampling.values() | task.clip.values() | clip | {"stride": task.stride}
     rows = [(e.video, e.label, e.start) for e in entries] if entries is not None else None
-    network = [files.digest(_file(source, sampling)), random, keras.__version__]
+    network = [files.digest(file_of(source, sampling)), random, keras.__version__]
     numbers = {video: number for number, video in enumerate(data.videos)}
     videos = data.videos if entries is None else sorted({entry.video for entry in entries})
     lengths = [int(data.lengths[numbers[video]]) for video in videos]

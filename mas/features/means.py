@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -90,7 +90,7 @@ def over_clips(
         failures.add(number, reason if length else "the file cannot be decoded")
     sums, counts = None, np.zeros(len(rows), int)
     with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
-        for of, values in _values(source, examples, failures):
+        for of, values in numbered(source, examples, failures):
             sums = np.zeros((len(rows), values.shape[1])) if sums is None else sums
             places = [rows[number] for number in of]
             np.add.at(sums, places, values)
@@ -189,8 +189,19 @@ def values_here(
     return values
 
 
-def _values(source, examples, failures):
-    """(numbers of the clips' videos, values) in order; resumes behind a video that fails."""
+def numbered(
+    source: Source, examples: clips.Examples, failures: Any
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Values of examples in order; resumes behind a video that fails.
+
+    Args:
+        source: where the values come from.
+        examples: which clips.
+        failures: `add(number, reason)` takes a video that fails; those in `reasons` are left out.
+
+    Yields:
+        (numbers of the clips' videos, values (clips, D)).
+    """
     left = np.flatnonzero(~np.isin(examples.videos, list(failures.reasons)))
     while len(left):
         part, done, failure = examples[left], 0, None

@@ -1,0 +1,243 @@
+"""Clips of videos through a network, into an index."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from mas import features, files, lazy, lists, networks, records
+from mas.features import means
+from mas.index import fitting, storage
+
+if TYPE_CHECKING:
+    from mas import clips
+else:
+    clips = lazy.module("mas.clips")
+
+SAVE_EVERY = 10.0  # seconds; what a killed call has made since is made again
+
+
+def extend(
+    root: pathlib.Path, state: dict[str, Any], source: networks.Source, data: Any
+) -> dict[str, str]:
+    """Adds the videos of a data set that are not there yet; whole videos count as they are done.
+
+    Args:
+        root: folder of the index, locked.
+        state: of its index.json.
+        source: of its network.
+        data: an opened data set, or its folder.
+
+    Returns:
+        {id: why} of the videos that leave nothing.
+
+    Raises:
+        ValueError: the index is damaged, a video is another than it was, or none leaves a clip.
+    """
+    compared = state["compared"] or {"files": {}}
+    storage.hold(root, state["files"] | compared["files"], read=True)
+    data = records.opened(data, state["facts"]["sampling"]["modality"] == "flow")
+    held = {v.video: v for v in storage.read_videos(root, state["files"][storage.VIDEOS][0])}
+    left = _left(root, data, held)
+    counts = lists.counted(len(data.videos), "video"), len(left)
+    logging.info("%s: %s, %d to do.", data.data, *counts)
+    failed = Failures(data)
+    with storage.appended(root, state["files"]) as file:
+        writer = Writer(root, state, file)
+        for found in made(source, data, state["facts"], left, failed):
+            writer.add(data, found)
+        writer.save()
+    if not writer.state["clips"]:
+        raise ValueError(f"{data.data} must hold a video that leaves a clip. Received: none.")
+    fitting.update(root, writer.state, state["whiten"])
+    return {data.videos[number]: reason for number, reason in failed.reasons.items()}
+
+
+def _left(root, data, held):
+    """Numbers of the videos that the index does not hold."""
+    left = []
+    for number, video in enumerate(data.videos):
+        before, now = held.get(video), int(data.lengths[number])
+        if before is None:
+            left.append(number)
+        elif before.frames != now:
+            raise ValueError(
+                f"{data.data} must hold {video} as {root} knows it, with {before.frames} frames. "
+                f"Received: {now}. Make another index, or give the video another name."
+            )
+    return left
+
+
+class Made(NamedTuple):
+    """The clips of one video: first frames (n,) and features (n, D)."""
+
+    number: int
+    firsts: np.ndarray
+    values: np.ndarray
+
+
+class Failures:
+    """Videos that leave nothing: {number: why}. They are named, and tried again next time."""
+
+    def __init__(self, data: Any):
+        """Begins without any."""
+        self.data, self.reasons = data, {}
+
+    def add(self, number: int, reason: str) -> None:
+        """Names a video."""
+        logging.warning("Left out %s: %s.", self.data.videos[number], reason.rstrip("."))
+        self.reasons[number] = reason
+
+
+def facts_of(
+    source: networks.Source, sampling: features.Sampling, random: bool, seed: int
+) -> dict[str, Any]:
+    """What an index says of the network and its clips.
+
+    Raises:
+        FileNotFoundError: there is no such network.
+        ValueError: it takes no clips of known size.
+    """
+    modality, known = features.modality_of(source)
+    task = sampling.task(known, modality, features.stride_of(source))
+    path = features.file_of(source, sampling)
+    chosen = sampling.values() | task.clip.values() | {"stride": task.stride}
+    names = ("how", "clips", "pooling", "static", "frames", "stride", "size", "resize", "crops")
+    found = {
+        "network": {
+            "model": os.path.abspath(source),
+            "digest": files.digest(path),
+            "weights": "random" if random else "loaded",
+            "seed": seed if random else None,
+        },
+        "sampling": {name: chosen[name] for name in names} | {"modality": modality},
+        "frames": task.span,
+        "trained": _trained(path),
+    }
+    return json.loads(json.dumps(found))  # as it is read again
+
+
+def _trained(path: pathlib.Path) -> dict[str, Any]:
+    """What run.json and flags.txt beside a network say of its training; {} without."""
+    run = path.with_name(networks.RUN)
+    if not run.is_file():
+        return {}
+    known = files.read_json(run, networks.MOST_RUN)
+    identity = known.get("identity")
+    found = {"task": str(known.get("task")), "epochs": known.get("finished_epochs")}
+    found["clips"] = identity.get("clips") if isinstance(identity, dict) else None
+    notes = run.with_name("flags.txt")
+    text = files.read_text(notes, "replace") if notes.is_file() else ""
+    for line in text.splitlines():
+        if line.startswith("--data="):
+            found["data"] = line.removeprefix("--data=")
+    return found
+
+
+def made(
+    source: networks.Source, data: Any, facts: dict[str, Any], numbers: list[int], failed: Failures
+) -> Iterator[Made]:
+    """Yields the clips of videos, in their order, whole videos at a time.
+
+    Args:
+        source: of the network.
+        data: an opened data set.
+        facts: of the index.
+        numbers: of the videos.
+        failed: takes those that leave nothing.
+    """
+    known, chosen = facts["network"], dict(facts["sampling"])
+    chosen["resize"] = tuple(chosen["resize"])
+    del chosen["modality"]
+    sampling = features.Sampling(**chosen)
+    modality, clip = features.modality_of(source)
+    task = sampling.task(clip, modality)
+    for number in numbers:
+        if data.lengths[number] < task.least:
+            length = lists.counted(int(data.lengths[number]), "frame")
+            why = f"{length}, which leave no clip" if data.lengths[number] else "it has no frames"
+            failed.add(number, why)
+    entries = [lists.Entry(data.videos[n]) for n in numbers if n not in failed.reasons]
+    if not entries:
+        return
+    random = known["weights"] == "random"
+    network = features.load_network(source, sampling, task, random, known["seed"] or 0)
+    function = features.function_of(network, sampling, task)
+    options = {"how": sampling.how, "count": sampling.clips, "least": task.least}
+    examples = clips.examples(data, entries, task.span, **options, again=True)
+    values = means.numbered(means.values_here(function, data, sampling, task), examples, failed)
+    with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
+        yield from _whole(values, examples, failed, bar)
+
+
+def _whole(values, examples, failed, bar):
+    """Rows that come in batches -> whole videos; without those that fail on the way."""
+    borders = np.flatnonzero(np.diff(examples.videos)) + 1
+    numbers = examples.videos[[0, *borders]].tolist()
+    firsts = dict(zip(numbers, np.split(examples.starts, borders), strict=True))
+    parts: dict[int, list[np.ndarray]] = {}
+    for of, rows in values:
+        for number, row in zip(of, rows, strict=True):
+            parts.setdefault(number, []).append(row)
+        bar.update(len(rows))
+        for number in [n for n in parts if n in failed.reasons]:
+            del parts[number]
+        for number in [n for n in parts if len(parts[n]) == len(firsts[n])]:
+            yield Made(number, firsts.pop(number), np.stack(parts.pop(number)))
+
+
+class Writer:
+    """Puts clips into the growing files; `save` makes them count.
+
+    Args:
+        root: folder of the index.
+        state: of index.json.
+        file: the growing files, open.
+    """
+
+    def __init__(self, root: pathlib.Path, state: dict[str, Any], file: storage.Appended):
+        """Begins behind what counts."""
+        self.root, self.state, self.file = root, dict(state), file
+        self._saved = time.monotonic()
+
+    def add(self, data: Any, found: Made) -> None:
+        """Appends the clips of one video.
+
+        Raises:
+            ValueError: a feature is not finite; names the video.
+        """
+        video, number = data.videos[found.number], self.state["videos"]
+        if not np.isfinite(found.values).all():
+            raise ValueError(f"features must be finite. Received: NaN or infinity in {video}.")
+        if self.state["width"] not in (0, found.values.shape[1]):
+            width = self.state["width"]
+            raise ValueError(f"features must have {width} numbers. Received: {found.values.shape}.")
+        table = np.zeros(len(found.firsts), storage.CLIP)
+        largest = np.abs(found.values).max(axis=1)
+        scales = np.where(largest > 0, largest, 1).astype(np.float32)
+        table["video"], table["first"], table["scale"] = number, found.firsts, scales
+        vectors = (found.values / scales[:, None]).astype(storage.HALF)
+        rate = float(data.rate(found.number))
+        known = (video, os.path.abspath(data.data), int(data.lengths[found.number]), rate)
+        line = storage.lines([storage.Video(*known, len(table))], header=not number)
+        self.file.write(storage.VECTORS, vectors.tobytes())
+        self.file.write(storage.CLIPS, table.tobytes())
+        self.file.write(storage.VIDEOS, line)
+        self.state["clips"] += len(table)
+        self.state |= {"videos": number + 1, "width": vectors.shape[1]}
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """What was added counts from now on."""
+        self.state["files"] = self.file.sync()
+        storage.write_state(self.root, self.state)
+        self._saved = time.monotonic()

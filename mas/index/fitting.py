@@ -1,0 +1,139 @@
+"""The whitening of an index, and the vectors that are compared.
+
+A PCA is fitted on the clips that are there when an index is first finished, and again when it has
+at least twice as many. In between it stays as it is, so that cosines stay comparable while the
+index grows. It is fitted on all clips, of more than `MOST_FITTED` on that many, evenly spaced.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from mas import features, lists
+from mas.index import storage
+
+MOST_FITTED = 20_000  # clips
+LEAST_SHARE = 1e-6  # of the first direction's variance; a smaller one is rounding to float16
+BLOCK = 4096  # clips at a time
+
+
+class Whitening:
+    """From features to what is compared: minus a mean, times directions, then of length 1.
+
+    Attributes:
+        mean: float64 (D,).
+        directions: float64 (K, D), each divided by the standard deviation along it; the identity
+            where nothing is whitened.
+    """
+
+    def __init__(self, mean: np.ndarray, directions: np.ndarray):
+        """Takes both."""
+        self.mean, self.directions = mean, directions
+        self._offset, self._weights = mean @ directions.T, directions.T.astype(np.float32)
+
+    def __call__(self, values: Any) -> np.ndarray:
+        """float32 (n, K) of length 1 from features (n, D); 0 where nothing is left of one."""
+        found = np.asarray(values, np.float32) @ self._weights - self._offset.astype(np.float32)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return found / np.where(lengths > 0, lengths, 1)
+
+
+def fit(values: np.ndarray, count: int) -> Whitening:
+    """A whitening fitted on features.
+
+    Args:
+        values: float (n, D).
+        count: numbers to keep, fewer where the features vary in fewer directions; 0 leaves them as
+            they are.
+    """
+    values = np.asarray(values, np.float64)
+    variances = np.linalg.eigvalsh(np.cov(values.T)) if count and len(values) > 1 else np.zeros(1)
+    varying = int((variances > LEAST_SHARE * variances.max()).sum())
+    count = min(count, varying, len(values) - 1)
+    if count < 1:
+        return Whitening(np.zeros(values.shape[1]), np.eye(values.shape[1]))
+    found = features.whitening(values, count)
+    scales = np.sqrt(found.explained_variance_)[:, None]
+    return Whitening(found.mean_, found.components_ / scales)
+
+
+def update(root: pathlib.Path, state: dict[str, Any], whiten: int) -> dict[str, Any]:
+    """Makes the vectors of the clips that have none yet, and of all where the whitening changes.
+
+    Args:
+        root: folder of the index.
+        state: of index.json; its clips are on the disk.
+        whiten: numbers to keep.
+
+    Returns:
+        The state with `compared`, written.
+    """
+    known = state.get("compared")
+    old = [root / name for name in known["files"]] if known else []
+    again = known is None or whiten != known["whiten"] or state["clips"] >= 2 * known["fitted"]
+    if not again and known["clips"] == state["clips"]:
+        return state
+    vectors, clips = arrays(root, state)
+    compared = _fit(root, vectors, clips, whiten, known) if again else dict(known)
+    whitening = read(root, compared, state["width"])
+    unit = unit_name(compared)
+    with storage.appended(root, {unit: compared["files"].get(unit, [0, 0])}) as file:
+        for first in range(compared["clips"], state["clips"], BLOCK):
+            block = slice(first, min(first + BLOCK, state["clips"]))
+            made = whitening(features_of(vectors, clips, block)).astype(storage.HALF)
+            file.write(unit, made.tobytes())
+        compared["files"] = compared["files"] | file.sync()
+    state = state | {"compared": compared | {"clips": state["clips"]}}
+    storage.write_state(root, state)
+    for path in old if again else ():
+        path.unlink(missing_ok=True)
+    return state
+
+
+def _fit(root, vectors, clips, whiten, known):
+    """A new whitening on the disk, and what the state says of it."""
+    rows = np.linspace(0, len(clips) - 1, min(len(clips), MOST_FITTED)).round().astype(int)
+    found = fit(features_of(vectors, clips, rows).astype(np.float64), whiten)
+    compared = {"number": known["number"] + 1 if known else 0, "whiten": whiten, "clips": 0}
+    compared |= {"fitted": len(clips), "width": len(found.directions), "files": {}}
+    name = whitening_name(compared)
+    with storage.appended(root, {name: [0, 0]}) as file:
+        file.write(name, np.vstack([found.mean, found.directions]).astype("<f8").tobytes())
+        compared["files"] = file.sync()
+    kept = lists.counted(len(found.directions), "number")
+    logging.info("Whitening: fitted on %d clips, %s kept.", len(rows), kept)
+    return compared
+
+
+def arrays(root: pathlib.Path, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(vectors.f16, clips.bin) as far as they count."""
+    vectors = storage.mapped(root / storage.VECTORS, storage.HALF, (state["clips"], state["width"]))
+    return vectors, storage.mapped(root / storage.CLIPS, storage.CLIP, (state["clips"],))
+
+
+def features_of(vectors: np.ndarray, clips: np.ndarray, rows: Any) -> np.ndarray:
+    """float32 features of some clips, as the network gave them, but for rounding."""
+    return vectors[rows].astype(np.float32) * clips["scale"][rows][:, None]
+
+
+def whitening_name(compared: dict[str, Any]) -> str:
+    """The file of the whitening that the state names."""
+    return f"whitening-{compared['number']}.f64"
+
+
+def unit_name(compared: dict[str, Any]) -> str:
+    """The file of its vectors."""
+    return f"unit-{compared['number']}.f16"
+
+
+def read(root: pathlib.Path, compared: dict[str, Any], width: int) -> Whitening:
+    """The whitening that the state names."""
+    name = whitening_name(compared)
+    shape = (1 + compared["width"], width)
+    found = np.fromfile(root / name, storage.DOUBLE, count=shape[0] * shape[1])
+    mean, directions = np.split(found.reshape(shape), [1])
+    return Whitening(mean[0], directions)

@@ -1,0 +1,191 @@
+"""An index, open: its clips and their vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mas import checks, features, files, lists, locks, networks, records
+from mas.index import building, fitting, storage
+
+BLOCK = 8192  # clips at a time
+
+
+class Index:
+    """Clips of videos with their features, on the disk: `mas index` makes it.
+
+        index = mas.Index.open("index")
+        for first, block in index.blocks():    # float32 (n, K), of length 1
+            ...
+        index.video(7), index.seconds[7]       # of the clip in row 7
+
+    Clips have rows, counted from 0; those of one video lie together, in order of time. A row stays
+    the same while the index grows.
+
+    Attributes:
+        path: the folder.
+        facts: what made it, as JSON can hold it: network, sampling, frames (of a video, from a
+            clip's first to its last), trained.
+        videos: list of `Video`: id, folder, frames, rate per second (0.0: unknown) and clips.
+        clips: (n,) with the fields video (number in `videos`), first (frame) and scale.
+        vectors: float16 (n, D), read from the disk as they are used: features divided by the clip's
+            scale. `features` gives them as they were.
+        unit: float16 (n, K), likewise: whitened features of length 1. Their inner products are the
+            cosines that a search compares.
+        failures: {id: why} of the videos that the call that made this object left out.
+        whitening: from features (n, D) to float32 (n, K), of length 1.
+    """
+
+    def __init__(self, path: pathlib.Path, state: dict[str, Any], check: bool):
+        """See `open`."""
+        self.path, self.failures = path, {}
+        compared = state.get("compared")
+        try:
+            storage.hold(path, state["files"], check)
+            if compared is None:
+                raise ValueError(
+                    f"{path} must be a finished index. Received: one that mas index was stopped in "
+                    "before its first end; the same command resumes."
+                )
+            storage.hold(path, compared["files"], check)
+            self._load(path, state, compared)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            state_file = path / storage.STATE
+            raise storage.damaged(state_file, "be as it was written", repr(error)) from None
+
+    def _load(self, path, state, compared):
+        self.facts = state["facts"]
+        count = compared["clips"]  # more may be there, of a call that is still at work
+        vectors, clips = fitting.arrays(path, state)
+        self.vectors, self.clips = vectors[:count], clips[:count]
+        self.videos = storage.read_videos(path, state["files"][storage.VIDEOS][0])
+        shape = (count, compared["width"])
+        self.unit = storage.mapped(path / fitting.unit_name(compared), storage.HALF, shape)
+        self.whitening = fitting.read(path, compared, state["width"])
+        rates = np.array([video.rate for video in self.videos])[self.clips["video"]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.seconds = np.where(rates > 0, self.clips["first"] / rates, np.nan)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike, check: bool = True) -> Index:
+        """Opens an index.
+
+        Args:
+            path: the folder.
+            check: whether all that is there is read and held against its checksums, about half a
+                second a GB; else only the sizes of the files.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged, unfinished or of another version; names the file.
+        """
+        root = checks.path("index", path, "the folder of an index")
+        return cls(root, storage.read_state(root), check)
+
+    @classmethod
+    def build(
+        cls,
+        path: str | os.PathLike,
+        model: networks.Source,
+        data: Any,
+        sampling: features.Sampling | None = None,
+        *,
+        whiten: int | None = None,
+        random: bool = False,
+        seed: int = 0,
+    ) -> Index:
+        """Makes an index; where it is there, adds the videos that it does not hold yet.
+
+        A call that was stopped resumes.
+
+        Args:
+            path: the folder.
+            model: `mas.Run`, run folder or .keras file of a backbone.
+            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
+            sampling: which clips; by default all that do not overlap, as in the network's run.
+            whiten: numbers to keep of a whitened feature, 0 leaves them as they are; by default
+                those of the index, of a new one `WHITEN`.
+            random: the same network with new random weights.
+            seed: of those.
+
+        Returns:
+            The index; `failures` names the videos of this call that leave no clip.
+
+        Raises:
+            FileNotFoundError: there are no such network and data.
+            ValueError: the index is of another network or other clips, or damaged; a video is
+                another than it was; or none leaves a clip.
+            RuntimeError: another process is at work in the folder.
+        """
+        root = storage.root_of(path)
+        sampling = sampling or features.Sampling(clips=0)
+        sampling = dataclasses.replace(sampling, pooling=sampling.pooling or "average")
+        facts = building.facts_of(model, sampling, random, seed)
+        if not (root / storage.STATE).is_file():
+            records.opened(data, facts["sampling"]["modality"] == "flow")  # refused before a folder
+        with files.writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+        with locks.lock(root, "mas index"):
+            state = storage.begun(root, facts)
+            state["whiten"] = state["whiten"] if whiten is None else whiten
+            failures = building.extend(root, state, model, data)
+        return cls._with(root, failures)
+
+    def add(self, data: Any, model: networks.Source | None = None) -> Index:
+        """Adds the videos of a data set that the index does not hold yet.
+
+        Args:
+            data: as for `build`.
+            model: where the network is, if no longer where it was.
+
+        Returns:
+            The index as it is then; this object stays as it is.
+
+        Raises:
+            FileNotFoundError, ValueError, RuntimeError: as `build`.
+        """
+        network = self.facts["network"]
+        model = network["model"] if model is None else model
+        chosen = dict(self.facts["sampling"]) | {"resize": tuple(self.facts["sampling"]["resize"])}
+        del chosen["modality"]
+        known = network["weights"] == "random", network["seed"] or 0
+        options = {"random": known[0], "seed": known[1]}
+        return self.build(self.path, model, data, features.Sampling(**chosen), **options)
+
+    @classmethod
+    def _with(cls, root, failures):
+        found = cls.open(root, check=False)
+        found.failures = failures
+        return found
+
+    def __len__(self) -> int:
+        """How many clips."""
+        return len(self.clips)
+
+    def __repr__(self) -> str:
+        """The folder, and how much it holds."""
+        counts = lists.counted(len(self), "clip"), lists.counted(len(self.videos), "video")
+        return f"Index({str(self.path)!r}: {counts[0]} of {counts[1]})"
+
+    @property
+    def frames(self) -> int:
+        """Frames of a video from a clip's first to its last."""
+        return self.facts["frames"]
+
+    def video(self, row: int) -> str:
+        """The id of a clip's video."""
+        return self.videos[self.clips["video"][row]].video
+
+    def features(self, rows: Sequence[int] | slice | np.ndarray) -> np.ndarray:
+        """float32 (n, D): the features of some clips, as the network gave them up to rounding."""
+        return fitting.features_of(self.vectors, self.clips, rows)
+
+    def blocks(self, count: int = BLOCK) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields (first row, float32 (up to count, K) of length 1): all that is compared."""
+        for first in range(0, len(self), count):
+            yield first, self.unit[first : first + count].astype(np.float32)

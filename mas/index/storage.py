@@ -1,0 +1,258 @@
+"""What an index holds on the disk, and what vouches for it.
+
+    INDEX/index.json     what made it, and how much of each file below counts; the only file that is
+                         replaced, and the last that is written
+        videos.csv       video, data (folder), frames, rate (per second, 0: unknown), clips; `crc32`
+        clips.bin        a `CLIP` for each clip: number of its video, first frame, scale
+        vectors.f16      float16 (clips, D), little endian: features divided by their clip's scale
+        unit-N.f16       float16 (clips, K): whitened features of length 1, which are compared
+        whitening-N.f64  float64 (1 + K, D): the mean, and the K directions that whiten
+
+Files only grow. What lies behind the length that index.json names is of a call that was killed: no
+reader looks at it, and the next call writes over it. N is another number whenever the whitening is
+fitted again, so a reader keeps the files that it opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import pathlib
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mas import checks, files, records
+
+VERSION = 1
+STATE, VIDEOS, CLIPS, VECTORS = "index.json", "videos.csv", "clips.bin", "vectors.f16"
+GROWING = (VIDEOS, CLIPS, VECTORS)
+CLIP = np.dtype([("video", "<i4"), ("first", "<i4"), ("scale", "<f4")])
+HALF, DOUBLE = np.dtype("<f2"), np.dtype("<f8")
+WHITEN = 64  # numbers that are kept of a feature, by default
+MOST_STATE = 16 * 2**20  # bytes of index.json
+_READ = 2**24  # bytes at a time
+
+
+class DamagedIndexError(ValueError):
+    """A file of an index is not what was written; the message names it."""
+
+
+class Video(NamedTuple):
+    """A line of videos.csv."""
+
+    video: str
+    data: str  # folder that it was read from
+    frames: int
+    rate: float  # frames per second, 0 if unknown
+    clips: int
+
+
+FIELDS = (*Video._fields, "crc32")
+
+
+def damaged(path: os.PathLike, wanted: str, received: str) -> DamagedIndexError:
+    """The error of a file of an index that is not what was written."""
+    return DamagedIndexError(
+        f"{path} must {wanted}. Received: {received}. Remove the folder and make the index again."
+    )
+
+
+def read_state(root: pathlib.Path) -> dict[str, Any]:
+    """What index.json holds.
+
+    Raises:
+        FileNotFoundError: there is no index.
+        ValueError: it is damaged, or of another version; names the file.
+    """
+    path = root / STATE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"index must be a folder that mas index made. Received: {root}, which holds no {STATE}."
+        )
+    try:
+        found = files.read_json(path, MOST_STATE)
+    except ValueError as error:
+        raise DamagedIndexError(f"{error} Remove the folder and make the index again.") from None
+    content = {name: value for name, value in found.items() if name != "crc32"}
+    if records.seal(content) != found:
+        raise damaged(path, "be as it was written", "other values; its checksum differs")
+    if found.get("version") != VERSION:
+        version = found.get("version")
+        raise ValueError(
+            f"{path} must be of version {VERSION}, that of this mas. Received: version={version!r}."
+        )
+    return content
+
+
+def write_state(root: pathlib.Path, state: dict[str, Any]) -> None:
+    """Writes index.json: from now on, what it names counts."""
+    files.write_json(root / STATE, records.seal(state))
+
+
+def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """What index.json of a locked folder holds, or that of a new index.
+
+    Raises:
+        ValueError: the index was made by another network, or of other clips.
+    """
+    if not (root / STATE).is_file():
+        empty = {name: [0, 0] for name in GROWING}
+        counts = {"clips": 0, "videos": 0, "width": 0}
+        more = {"whiten": WHITEN, "files": empty, "compared": None}
+        return {"version": VERSION, "facts": facts, **counts, **more}
+    state = read_state(root)
+    for part in ("network", "sampling"):
+        before, now = state["facts"][part], facts[part]
+        for name in [name for name in now if name != "model"]:
+            if before.get(name) != now[name]:
+                raise ValueError(
+                    f"{root} must be an index of the same {part}, with {name}={before.get(name)}. "
+                    f"Received: {name}={now[name]}."
+                )
+    return state | {"facts": facts}
+
+
+def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
+    """Holds files against what index.json says of them.
+
+    Args:
+        root: folder of the index.
+        known: {name: [bytes, checksum]}.
+        read: whether all bytes are read; else the sizes alone are looked at.
+
+    Raises:
+        DamagedIndexError: names the file.
+    """
+    for name, (size, checksum) in known.items():
+        path = root / name
+        if not size:
+            continue
+        try:
+            there = path.stat().st_size
+        except OSError as error:
+            raise damaged(path, "be there", str(error.strerror)) from None
+        if there < size:
+            raise damaged(path, f"hold {size} bytes", str(there))
+        if read and _checksum(path, size) != checksum:
+            raise damaged(path, "be as it was written", "other bytes; its checksum differs")
+
+
+def _checksum(path, size):
+    found, buffer = 0, bytearray(min(size, _READ))
+    with open(path, "rb", buffering=0) as file:
+        while size:
+            view = memoryview(buffer)[: min(size, _READ)]
+            count = file.readinto(view)
+            if not count:
+                return None
+            found, size = zlib.crc32(view[:count], found), size - count
+    return found
+
+
+def mapped(path: pathlib.Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """An array in a file, which is read as it is used."""
+    if not np.prod(shape):
+        return np.zeros(shape, kind)
+    return np.memmap(path, kind, "r", shape=shape)
+
+
+def read_videos(root: pathlib.Path, size: int) -> list[Video]:
+    """The lines of videos.csv that count: those of its first bytes.
+
+    Raises:
+        DamagedIndexError: a line is not what was written.
+    """
+    path = root / VIDEOS
+    if not size:
+        return []
+    with open(path, "rb") as file:
+        text = file.read(size).decode("utf-8", "surrogateescape")
+    found: list[Video] = []
+    for line, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1):
+        if line == 1 and tuple(row) == FIELDS:
+            continue
+        if len(row) != len(FIELDS) or row[-1] != records.row_checksum(row[:-1]):
+            raise damaged(f"{path}:{line}", "be as it was written", repr(",".join(row)[:100]))
+        video, data, frames, rate, clips, _ = row
+        found.append(Video(video, data, int(frames), float(rate), int(clips)))
+    return found
+
+
+def lines(videos: Iterable[Video], header: bool) -> bytes:
+    """Lines of videos.csv; names of files in it need not be UTF-8."""
+    text = io.StringIO(newline="")
+    rows = [(*map(str, video),) for video in videos]
+    writer = csv.writer(text)
+    writer.writerows([FIELDS] if header else [])
+    writer.writerows((*row, records.row_checksum(row)) for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+class Appended:
+    """The growing files of an index, open for more: bytes first, then their names in index.json.
+
+    Args:
+        root: folder of the index.
+        known: {name: [bytes, checksum]} of the files, as index.json says; 0 bytes of a new one.
+    """
+
+    def __init__(self, root: pathlib.Path, known: dict[str, Any]):
+        """Opens the files, and drops what a killed call left behind what counts."""
+        self.known = {name: list(found) for name, found in known.items()}
+        self._root = root
+        with contextlib.ExitStack() as stack:
+            self._files: dict[str, Any] = {}
+            for name, (size, _) in self.known.items():
+                with files.writing(root / name):
+                    file = stack.enter_context(open(root / name, "r+b" if size else "wb"))
+                    file.truncate(size)
+                    file.seek(size)
+                self._files[name] = file
+            self._stack = stack.pop_all()
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Appends to a file; it does not count until its state is written."""
+        with files.writing(self._root / name, len(content)):
+            self._files[name].write(content)
+        size, checksum = self.known[name]
+        self.known[name] = [size + len(content), zlib.crc32(content, checksum)]
+
+    def sync(self) -> dict[str, Any]:
+        """Waits until all is on the disk; {name: [bytes, checksum]} for the state."""
+        for name, file in self._files.items():
+            with files.writing(self._root / name):
+                file.flush()
+                os.fsync(file.fileno())
+        files.sync_folder(self._root)
+        return {name: list(found) for name, found in self.known.items()}
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def appended(root: pathlib.Path, known: dict[str, Any]) -> Iterator[Appended]:
+    """An `Appended` that is closed at the end."""
+    made = Appended(root, known)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def root_of(path: Any) -> pathlib.Path:
+    """The folder of an index, which need not be there.
+
+    Raises:
+        ValueError: it is no path, or no folder.
+    """
+    root = checks.path("index", path, "the folder of an index")
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"index must be a folder. Received: {root}, which is none.")
+    return root
