@@ -167,6 +167,34 @@ def test_frames_stand_in_a_row_inside_the_video():
             tasks.Statistics().sample(length, start, rng())
 
 
+def test_a_stride_skips_frames_and_sums_the_fields_between(data):
+    """The flow from one frame of the clip to the next is that of every frame between them."""
+    task = small(tasks.Statistics(stride=2), SMALL)
+    count = task.frames
+    assert (task.flows, task.span, task.step) == (2 * count - 2, 2 * count - 1, 2 * count)
+    frames, _ = task.sample(2 * count + 1, None, rng(1))
+    assert frames.tolist() == list(range(frames[0], frames[0] + 2 * count, 2))
+    drawn = {int(task.sample(2 * count + 1, None, rng(seed))[0][0]) for seed in range(40)}
+    assert drawn == {0, 1, 2}
+    assert task.pairs(frames).tolist() == list(range(frames[0], frames[0] + 2 * count - 2))
+    fields = rng().normal(0, 4, (task.flows, 32, 32, 2)).astype(np.float32)
+    _, y = task.example(
+        {"rgb": np.zeros((count, 32, 32, 3), np.uint8), "flow": tf.constant(fields)}
+    )
+    expected = statistics.motion(fields[::2] + fields[1::2], fields=count - 1)
+    np.testing.assert_array_equal(y["motion"], expected)
+    with pytest.raises(ValueError, match=f"{task.span} frames.*start=1 of {task.span}"):
+        task.sample(task.span, 1, rng())
+    with pytest.raises(ValueError, match="stride must be 1 with extra_flow. Received: stride=2"):
+        tasks.Statistics(stride=2, extra_flow=True)
+    for kind in (tasks.Statistics(stride=2), tasks.Classify(3, stride=2)):
+        with pytest.raises(ValueError, match="stride must be 1 with modality=flow"):
+            small(kind, FLOW).check()
+    classify = small(tasks.Classify(3, stride=3), SMALL)
+    assert classify.inside == classify.span == 3 * count - 2
+    assert classify.sample(100, 4, rng())[0].tolist() == list(range(4, 4 + 3 * count, 3))
+
+
 # ---- losses and metrics --------------------------------------------------------------------------
 
 

@@ -105,8 +105,8 @@ class Reader:
         number, start = int(self.examples.videos[example]), int(self.examples.starts[example])
         length = int(self.data.lengths[number])
         frames, target = self.task.sample(length, None if start == ANYWHERE else start, rng)
-        flows = self.task.flows if "flow" in self.task.inputs else 0
-        pairs = np.asarray(frames)[..., :flows].ravel()
+        flow = "flow" in self.task.inputs
+        pairs = self.task.pairs(frames) if flow else np.zeros(0, int)
         return (
             *self._read(number, np.ravel(frames), pairs),
             self.geometry.draw(rng),

@@ -6,7 +6,8 @@ import dataclasses
 
 from mas import lazy, losses
 from mas.checks import option, refuse
-from mas.tasks.task import Task
+from mas.tasks import walks
+from mas.tasks.task import NO_TARGET, Task
 
 augment = lazy.module("mas.augment")
 keras = lazy.module("keras")
@@ -30,6 +31,7 @@ class Classify(Task):
         least=0,
         below=1,
     )
+    stride: int = option(1, "Frame step within a clip.", least=1)
     jitter: bool = option(False, "Change the colours of each training frame at random.")
     augmentation: str = option(
         "crop",
@@ -65,14 +67,19 @@ class Classify(Task):
         return self.network.modality == "rgb"
 
     @property
+    def inside(self):
+        """Frames of a video from a clip's first to its last."""
+        return (self.frames - 1) * self.stride + 1
+
+    @property
     def span(self):
         """Frames of a video that a clip inside it needs."""
-        return self.frames + self.unused
+        return self.inside + self.unused
 
     @property
     def step(self):
         """Consecutive clips lie end to end."""
-        return self.frames
+        return self.frames * self.stride
 
     @property
     def least(self):
@@ -82,9 +89,12 @@ class Classify(Task):
     def sample(self, length, start, rng):
         """Frames (T,), none of the unused; a start that would reach them moves forward."""
         length -= self.unused
-        if start is not None:
-            start = min(start, max(0, length - self.frames)) if self.unused else start
-        return super().sample(length, start, rng)
+        last = max(0, length - self.inside)
+        if start is None:
+            start = rng.integers(0, last + 1)
+        elif self.unused:
+            start = min(start, last)
+        return walks.indices(self.frames, self.stride, start, length, "wrap"), NO_TARGET
 
     @property
     def whole(self):
@@ -92,8 +102,10 @@ class Classify(Task):
         return self.augmentation == "basic"
 
     def check(self, batch=None):
-        """Refuses to change the colours of flow, or to let flow begin again."""
+        """Refuses what flow has not: colours to change, frames to skip, another start."""
         super().check(batch)
+        if self.network.modality != "rgb" and self.stride > 1:
+            refuse("stride", "1 with modality=flow", self.stride)
         if self.network.modality != "rgb" and self.unused:
             refuse("unused", "0 with modality=flow", self.unused)
         if self.network.modality != "rgb" and (self.jitter or self.whole):

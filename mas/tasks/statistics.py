@@ -14,7 +14,8 @@ import numpy as np
 
 from mas import lazy, losses
 from mas.checks import option, refuse
-from mas.tasks.task import Task
+from mas.tasks import walks
+from mas.tasks.task import NO_TARGET, Task
 
 keras = lazy.module("keras")
 statistics = lazy.module("mas.statistics")
@@ -58,6 +59,12 @@ class Statistics(Task):
         "the number of its bins, in (0, 1].",
         choices=SCALES,
     )
+    stride: int = option(
+        1,
+        "Frame step within a clip. The flow from one frame of a clip to the next is the sum of the "
+        "fields between them.",
+        least=1,
+    )
     extra_flow: bool = option(
         False,
         "Sum the motion boundaries of one flow field more than lies between a clip's frames, 16 "
@@ -89,6 +96,8 @@ class Statistics(Task):
                 refuse(name, "different ones", getattr(self, name))
         if self.journal and self.colour != "mode":
             refuse("colour", "mode with journal", self.colour)
+        if self.stride > 1 and self.extra_flow:
+            refuse("stride", "1 with extra_flow", self.stride)
         if not self.branches:
             refuse("branches", f"one or both of {list(BRANCHES)}", self.branches)
         if not (self.patterns or self.global_labels):
@@ -111,42 +120,57 @@ class Statistics(Task):
 
     @property
     def flows(self):
-        """Flow fields of a clip."""
-        return super().flows + self.extra_flow
+        """Flow fields between the first and the last frame of a clip."""
+        return super().flows * self.stride + self.extra_flow
 
     @property
     def span(self):
         """Frames of a video that a clip needs: one more for one more flow field."""
-        return self.frames + (self.extra_flow and "flow" in self.inputs)
+        inside = (self.frames - 1) * self.stride + 1
+        return inside + (self.extra_flow and "flow" in self.inputs)
 
     @property
     def step(self):
         """Clips lie end to end."""
-        return self.frames
+        return self.frames * self.stride
 
     def check(self, batch=None):
-        """Refuses a size that the partition patterns do not divide."""
+        """Refuses a size that the partition patterns do not divide, and strides of flow alone."""
         super().check(batch)
         statistics.regions.check_size(self.clip.size)
+        if self.stride > 1 and self.network.modality == "flow":
+            refuse("stride", "1 with modality=flow", self.stride)
 
     def sample(self, length, start, rng):
-        """Frames in a row: a jump back to the first frame would be a false motion."""
-        if (start or 0) + self.span > length:
+        """Draws frames inside the video: a jump back to its first one would be false motion."""
+        last = length - self.span
+        if (start or 0) > last:
             raise ValueError(
                 f"a clip of {self.span} frames must lie inside its video. "
                 f"Received: start={start or 0} of {length} frames."
             )
-        return super().sample(length - (self.span - self.frames), start, rng)
+        first = rng.integers(0, last + 1) if start is None else start
+        return walks.indices(self.frames, self.stride, first, length, "restrict"), NO_TARGET
+
+    def pairs(self, frames):
+        """Every frame from the first to the last but one: see `stride`."""
+        return np.arange(frames[0], frames[0] + self.flows)
 
     def example(self, clip):
         """(rgb or flow, {"motion": float32 (14,), "appearance": float32 (13,)})."""
         targets = {}
         for branch in self.branches:
-            source = clip["flow"] if branch == "motion" else clip["rgb"]
+            source = self._summed(clip["flow"]) if branch == "motion" else clip["rgb"]
             labels = tf.py_function(getattr(self, f"_{branch}"), [source], tf.float32)
             targets[branch] = tf.ensure_shape(labels, (len(self.labels[branch]),))
         x = clip[self.network.modality]
         return x if self.network.modality == "rgb" else x[: self.frames - 1], targets
+
+    def _summed(self, flow):
+        """Fields from each frame of a clip to the next one that it shows."""
+        if self.stride == 1:
+            return flow
+        return tf.reduce_sum(tf.reshape(flow, (-1, self.stride, *flow.shape[1:])), 1)
 
     def _motion(self, flow):
         choice = (self.patterns, self.global_labels, self.frames - 1, self.journal)

@@ -25,6 +25,9 @@ heads = lazy.module("mas.heads")
 tf = lazy.module("tensorflow")
 
 
+NO_TARGET = np.zeros(0, np.int32)
+
+
 class Task(Settings):
     """A pretext task, or classification. A task of your own is a subclass.
 
@@ -167,7 +170,11 @@ class Task(Settings):
             clip begins again at its first frame.
         """
         first = rng.integers(0, max(0, length - self.frames) + 1) if start is None else start
-        return walks.indices(self.frames, 1, first, length, "wrap"), np.zeros(0, np.int32)
+        return walks.indices(self.frames, 1, first, length, "wrap"), NO_TARGET
+
+    def pairs(self, frames: np.ndarray) -> np.ndarray:
+        """Frames whose flow to the next frame of the video is read, for the frames of `sample`."""
+        return np.asarray(frames)[..., : self.flows].ravel()
 
     def example(self, clip: dict) -> tuple:
         """One clip (the contract of `mas.clips`), after geometry -> (x, y) tensors."""

@@ -198,13 +198,14 @@ def _tested(data, entries, task, test, name="test"):
     """The clips of each test video, also of one that is shorter than a clip: it begins again."""
     count = test.test_clips
     how = WINDOWS[test.test_windows] if count else "consecutive"
-    found = clips.examples(data, entries, task.frames, how, count, task.least, again=True)
+    known = (count, task.least, task.step)
+    found = clips.examples(data, entries, task.inside, how, *known, again=True)
     tested = {data.videos[number] for number in found.videos}
     missing = [entry.video for entry in entries if entry.video not in tested]
     if missing:
         length = data.lengths[data.videos.index(missing[0])]
         raise ValueError(
-            f"{name}: every video must give a clip of {task.frames} frames. Received: "
+            f"{name}: every video must give a clip of {task.inside} frames. Received: "
             f"{len(missing)} that do not, such as {missing[0]} ({length} frames)."
         )
     return found
