@@ -76,6 +76,11 @@ setup(
             "safetensors>=0.5",  # the first with wheels for Python 3.13
         ],
         "cluster": [RAY],  # engine=ray
+        "docs": [  # docs/conf.py; newer versions of the first two need Python 3.11
+            "sphinx>=8.1",  # of both, the last for Python 3.10
+            "myst-parser>=4.0",
+            "furo>=2024.8.6",  # the first for Sphinx 8
+        ],
         "test": [
             RAY,  # 79 MB beside TensorFlow's 600: else nobody would see a broken engine
             "mypy",

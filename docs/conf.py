@@ -1,0 +1,85 @@
+"""Settings of Sphinx: `sphinx-build -W --keep-going -b html docs BUILD`."""
+
+import os
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import mas  # noqa: E402
+
+project = "mas"
+author = "the authors of mas"
+release = version = mas.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = f"mas {release}"
+html_show_sourcelink = html_copy_source = False
+
+myst_heading_anchors = 4  # the anchors that code hosts give to headings
+
+autodoc_default_options = {"members": True}
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings have types and shapes
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes as a list: several classes have the same
+napoleon_use_rtype = False  # what is returned is prose, and names no classes
+
+# Pages outside this folder, and the page that shows each of them.
+SHOWN = {
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "lists": "data_lists/README.md",
+}
+SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields|Examples?|Note):$")
+
+
+def show(app, name, text):
+    """Puts a page from outside this folder in its place, and points links to where it is shown."""
+    if name in SHOWN:
+        text[0] = (ROOT / SHOWN[name]).read_text("utf-8")
+        text[0] = re.sub(r"\]\((\.\./)?docs/", "](", text[0])
+    if name == "index":  # pages that are still to be written
+        gone = [line for line in re.findall("^[a-z_]+$", text[0], re.M) if not is_page(line)]
+        text[0] = re.sub(rf"^({'|'.join(gone)})$", "", text[0], flags=re.M)
+    up = "../" * name.count("/")
+    for page, file in SHOWN.items():
+        for there in (file, f"{up}../{file}"):
+            text[0] = text[0].replace(f"]({there}", f"]({up}{page}.md")
+
+
+def is_page(name):
+    """Whether a page is there."""
+    return (ROOT / "docs" / f"{name}.md").is_file()
+
+
+def as_text(app, what, name, thing, options, lines):
+    """Marks the blocks of code in a docstring, and escapes what reST would take for markup."""
+    parts, section, code = [""], False, False
+    for line in lines:
+        if line and not line.startswith("    "):
+            section, was, code = bool(SECTION.match(line)), code, False
+            parts += [""] * was
+        elif line and not section and not code:
+            code = True
+            parts += ["\n::\n\n"]
+        parts[-1] += f"{line}\n"
+    lines[:] = "".join(part if "::" in part[:3] else escaped(part) for part in parts).split("\n")
+
+
+def escaped(text):
+    """Text without markup, except single backticks, which mean code: reST doubles them."""
+    parts = re.split(r"`([^`]+)`", text)
+    parts[1::2] = [f"``{part}``" for part in parts[1::2]]
+    parts[::2] = [re.sub(r"([*|\\]|_\b)", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def setup(app):
+    """Connects the functions above."""
+    app.connect("source-read", show)
+    app.connect("autodoc-process-docstring", as_text, priority=100)
