@@ -7,7 +7,8 @@ import pytest
 from documents import ROOT
 
 # In the order in which a reader meets them: each finds what those before it left.
-PAGES: tuple[str, ...] = ()
+PAGES = ("start", "prepare", "methods", "evaluate", "pictures", "run_folder", "own", "backends")
+MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data_lists" / "README.md"])
 # README's Python, at little cost.
 SMALLER = (
     ("size=(85, 64)", "size=(44, 32)"),
@@ -34,7 +35,8 @@ def reader(workspace, monkeypatch):
 
 
 def test_the_commands_for_ones_own_videos_fit_each_other(reader):
-    text = next(text for _, text in documents.blocks(ROOT / "README.md") if "finetune" in text)
+    shown = [text for kind, text in documents.blocks(ROOT / "README.md") if kind == "bash"]
+    (text,) = (text for text in shown if "mas finetune" in text)
     documents.run_commands(text, "README.md")
     assert (reader / "runs" / "actions" / "confusion.png").is_file()
 
@@ -60,6 +62,16 @@ def test_the_page_of_the_api_runs(tmp_path, monkeypatch):
 def test_the_page_of_the_settings_is_that_of_the_code():
     module = documents.load(ROOT / "docs" / "settings.py")
     assert module.PAGE.read_text("utf-8") == module.page()  # else run docs/settings.py
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(page):
+    for target in documents.links(page):
+        path, _, heading = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if heading:
+            assert heading in documents.headings(file), f"{page.name}: {target}"
 
 
 def test_the_page_of_the_package_has_whole_addresses(monkeypatch):
