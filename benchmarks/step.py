@@ -2,8 +2,9 @@
 
 python benchmarks/step.py [--backbone=c3d] [--batch=4] [--jit] [--keras_norm] [--replicas=2]
 
-Where PyTorch is installed, beside the same network in PyTorch; with --keras_norm, beside the same
-network with Keras's synchronised batch norm. The sides take turns.
+Where PyTorch is installed, beside the same network in PyTorch, in both of its layouts: compare with
+the faster one. With --keras_norm, beside the same network with Keras's synchronised batch norm. The
+sides take turns.
 """
 
 import importlib.util
@@ -26,6 +27,7 @@ from mas.settings import Clip, Network
 from mas.training import optimizers
 
 TORCH = ("c3d", "r2plus1d_10")  # what step_torch.py has
+LAYOUTS = ("contiguous", "channels_last")  # of PyTorch
 
 _BACKBONE = flags.DEFINE_enum("backbone", "c3d", list(backbones.NAMES), "Network.")
 _WIDTH = flags.DEFINE_float("width", 1.0, "Factor on the channels.")
@@ -67,14 +69,14 @@ def keras_norm_step():
         return keras_step()
 
 
-def torch_step():
+def torch_step(layout):
     """The same in PyTorch, in a process of its own; None where there is none."""
     fits = _BACKBONE.value in TORCH and _WIDTH.value == 1
     if not fits or importlib.util.find_spec("torch") is None:
         return None
     script = pathlib.Path(__file__).with_name("step_torch.py")
     process = subprocess.Popen(
-        [sys.executable, script, _BACKBONE.value, str(_BATCH.value), str(_SIZE.value)],
+        [sys.executable, script, _BACKBONE.value, str(_BATCH.value), str(_SIZE.value), layout],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -97,7 +99,7 @@ def main(argv):
     cpu = tf.config.list_physical_devices("CPU")[0]
     parts = [tf.config.LogicalDeviceConfiguration()] * _REPLICAS.value
     tf.config.set_logical_device_configuration(cpu, parts)
-    sides = {"keras": keras_step(), "torch": torch_step()}
+    sides = {"keras": keras_step(), **{f"torch {name}": torch_step(name) for name in LAYOUTS}}
     if _NORM.value:
         sides["keras_norm"] = keras_norm_step()
     sides = {name: side for name, side in sides.items() if side}

@@ -1,7 +1,10 @@
 """The other side of benchmarks/step.py: the same networks and update in PyTorch.
 
-A process of its own, as two thread pools in one get in each other's way. It takes one step for each
-line that it reads and prints the seconds.
+    python step_torch.py BACKBONE BATCH SIZE LAYOUT
+
+LAYOUT is `contiguous` (channels first, PyTorch's default) or `channels_last`. A process of its own,
+as two thread pools in one get in each other's way. It takes one step for each line that it reads
+and prints the seconds.
 """
 
 import sys
@@ -91,12 +94,14 @@ def r2plus1d_10():
 
 
 NETWORKS = {"c3d": c3d, "r2plus1d_10": r2plus1d_10}
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last_3d}
 
 
-def main(name, batch, size):
+def main(name, batch, size, layout):
     """Serves steps until the input ends."""
     torch.manual_seed(0)
-    network = NETWORKS[name]()
+    layout = LAYOUTS[layout]
+    network = NETWORKS[name]().to(memory_format=layout)
     biases = [value for path, value in network.named_parameters() if path.endswith("bias")]
     weights = [value for path, value in network.named_parameters() if not path.endswith("bias")]
     optimizer = torch.optim.SGD(
@@ -111,7 +116,7 @@ def main(name, batch, size):
     for _ in sys.stdin:
         start = time.perf_counter()
         optimizer.zero_grad()
-        outputs = network(clips.flip(1).float())
+        outputs = network(clips.flip(1).float().contiguous(memory_format=layout))
         loss = sum(nn.functional.mse_loss(o, y) for o, y in zip(outputs, targets, strict=True))
         loss.backward()
         optimizer.step()
@@ -120,4 +125,4 @@ def main(name, batch, size):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -8,7 +8,6 @@ from documents import ROOT
 
 # In the order in which a reader meets them: each finds what those before it left.
 PAGES = ("start", "prepare", "methods", "evaluate", "pictures", "run_folder", "own", "backends")
-MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data_lists" / "README.md"])
 # README's Python, at little cost.
 SMALLER = (
     ("size=(85, 64)", "size=(44, 32)"),
@@ -62,16 +61,6 @@ def test_the_page_of_the_api_runs(tmp_path, monkeypatch):
 def test_the_page_of_the_settings_is_that_of_the_code():
     module = documents.load(ROOT / "docs" / "settings.py")
     assert module.PAGE.read_text("utf-8") == module.page()  # else run docs/settings.py
-
-
-@pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: path.name)
-def test_links_lead_to_files_and_headings(page):
-    for target in documents.links(page):
-        path, _, heading = target.partition("#")
-        file = page.parent / path if path else page
-        assert file.exists(), f"{page.name}: {target}"
-        if heading:
-            assert heading in documents.headings(file), f"{page.name}: {target}"
 
 
 def test_the_page_of_the_package_has_whole_addresses(monkeypatch):
