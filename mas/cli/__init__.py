@@ -25,6 +25,7 @@ COMMANDS = {
     "lists": "build lists of videos and labels",
     "evaluate": "test a network: action, retrieval, probe and others; write its features",
     "visualize": "draw clips, labels, attention, views, retrieval and embeddings",
+    "sort": "sort the clips of an index into clusters, and find near-duplicates",
     "convert": "turn an authors' checkpoint into a .keras file",
     "study": "compare what the tasks teach a small network",
     "recipes": "list the recipes, or print one",

@@ -47,6 +47,7 @@ KINDS = {
     "fraction": _Kind(
         "A share of each class of a list.", ("list", "fraction"), ("columns", "seed"), "no"
     ),
+    "from_clusters": _Kind("Named clusters of mas sort.", ("clusters",), ("line",), "no"),
 }
 # name: (default, help, other arguments of `mas.checks.option`)
 _FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
@@ -66,6 +67,8 @@ _FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "list": (None, "List to take a share of.", {}),
     "fraction": (None, "Share of each class.", {"form": forms.NUMBER, "above": 0, "most": 1}),
     "seed": (0, "Seed of the choice.", {}),
+    "clusters": (None, "Folder that mas sort wrote, its names.csv filled in.", {}),
+    "line": ("clip", "A line is a clip, or a video by most of them.", {"choices": lists.LINES}),
     "columns": ("video,label", "Columns of the list, or a preset: mas, sts, pace, vtdl.", {}),
 }
 
@@ -124,6 +127,8 @@ def _build(name, given):
     columns = lists.parse_columns(given.columns if "columns" in given.defined else "video,label")
     if name != "fraction" and all(entry.label == -1 for entry in entries):
         columns = ("video",)
+    if name == "from_clusters" and given.line == "clip":
+        columns = lists.PRESETS["sts"]
     _check_names(selected, names)
     output = pathlib.Path(given.output)
     beside = output.with_name(f"{output.stem}_classes.txt")
@@ -146,6 +151,7 @@ def _refuse_none(name, given, names):
             f"{received}, such as {min(names)!r}."
         )
     source = {"hmdb51": "splits", "fraction": "list", "diving48": "json"}.get(name, "csv")
+    source = "clusters" if name == "from_clusters" else source
     raise ValueError(f"{getattr(given, source)} must name some videos. Received: none.")
 
 
@@ -221,6 +227,8 @@ def _classes(name, given, names) -> list[str] | None:
         return lists.folder_classes(names)
     if name == "kinetics":
         return lists.kinetics_classes(given.csv)
+    if name == "from_clusters":
+        return lists.cluster_classes(given.clusters)
     if name == "diving48" and given.vocabulary:
         return lists.diving48_classes(given.vocabulary)
     if name == "something":
@@ -237,6 +245,8 @@ def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
         return lists.folders(names, classes)
     if name == "unlabelled":
         return lists.unlabelled(names)
+    if name == "from_clusters":
+        return lists.from_clusters(given.clusters, given.line)
     if name == "fraction":
         read = lists.read(given.list, given.columns, classes)
         return lists.fraction(read, given.fraction, given.seed)

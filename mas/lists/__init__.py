@@ -21,6 +21,7 @@ from mas.lists.classes import (
     classes_file,
     misplaced,
 )
+from mas.lists.clusters import LINES, cluster_classes, cluster_names, from_clusters
 from mas.lists.entries import VIDEO_EXTENSIONS, Entry, counted, video_id
 from mas.lists.kinetics import kinetics, kinetics_classes
 from mas.lists.matching import drop_absent, entries_of, find_video, find_videos, resolve
@@ -28,6 +29,7 @@ from mas.lists.reading import PRESETS, parse_columns, read, read_names, write
 from mas.lists.ucf101 import ucf101, ucf101_classes
 
 __all__ = [
+    "LINES",
     "PRESETS",
     "VIDEO_EXTENSIONS",
     "Entry",
@@ -36,6 +38,8 @@ __all__ = [
     "class_names_beside",
     "class_text",
     "classes_file",
+    "cluster_classes",
+    "cluster_names",
     "counted",
     "diving48",
     "diving48_classes",
@@ -46,6 +50,7 @@ __all__ = [
     "folder_classes",
     "folders",
     "fraction",
+    "from_clusters",
     "hmdb51",
     "hmdb51_classes",
     "kinetics",

@@ -5,7 +5,7 @@
     document.py    the page, its rows and cards, its tables
 
     loop = pages.moving(frames, rate=25)
-    cards = [pages.card(loop, pages.bold("walk/daria"), "at 0:01.5")]
+    cards = [pages.card(loop, pages.name_text("walk/daria"), "at 0:01.5")]
     files.write("found.html", pages.page("Found", pages.row("Query", cards)))
 
 A page works without a network connection and without script; it forbids both to itself.
@@ -21,12 +21,15 @@ from mas.pages.markup import (
     escape,
     join,
     link,
+    name_text,
+    plain,
     time_text,
 )
-from mas.pages.pictures import data_uri, jpeg, moving, still
+from mas.pages.pictures import blank, data_uri, jpeg, moving, still
 
 __all__ = [
     "Markup",
+    "blank",
     "bold",
     "card",
     "cell",
@@ -38,7 +41,9 @@ __all__ = [
     "join",
     "link",
     "moving",
+    "name_text",
     "page",
+    "plain",
     "row",
     "still",
     "table",

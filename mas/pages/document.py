@@ -42,6 +42,8 @@ figcaption b { color: #1d2329; }
 figure.query { border: 3px solid #0b5cad; }
 figure.right { border: 3px solid #2a8a3a; }
 figure.wrong { border: 3px solid #c9302c; }
+.blank { display: grid; aspect-ratio: 4 / 3; place-items: center; background: #eef0f3;
+  color: var(--faint); font-size: 12px; }
 .loop { background-repeat: no-repeat; background-position: 0 0; }
 @keyframes play { from { background-position: 0 0; } to { background-position: 100% 0; } }
 .scroll { overflow-x: auto; }

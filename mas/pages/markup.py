@@ -13,7 +13,7 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
 )
-_EMPTY = ("br", "img", "meta")  # elements without an end
+_EMPTY = ("br", "img", "meta", "wbr")  # elements without an end
 _FORMULA = re.compile("'*[=+@\t\r-]")  # what a spreadsheet takes for a formula, quoted or not
 
 
@@ -32,6 +32,11 @@ def escape(text: object) -> Markup:
     if isinstance(text, Markup):
         return text
     return Markup(html.escape(_UNSEEN.sub("\ufffd", str(text))))
+
+
+def plain(name: str) -> str:
+    """A name in one line of UTF-8, what cannot be seen replaced by U+FFFD."""
+    return re.sub("[\t\n]", "\ufffd", _UNSEEN.sub("\ufffd", name))
 
 
 def join(parts: Iterable[object], between: str = "") -> Markup:
@@ -63,6 +68,15 @@ def element(tag: str, *content: object, **attributes: object) -> Markup:
 def bold(text: object) -> Markup:
     """A text in bold."""
     return element("b", text)
+
+
+def name_text(name: str) -> Markup:
+    """A name in bold that may break behind / _ - and between its words, not inside them.
+
+    >>> name_text("walk/ann_1")
+    '<b>walk/<wbr>ann_<wbr>1</b>'
+    """
+    return element("b", join(re.split("(?<=[/_-])(?=.)", name), Markup("<wbr>")))
 
 
 def link(path: str, text: object) -> Markup:

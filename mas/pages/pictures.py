@@ -87,6 +87,11 @@ def moving(
     return element("i", class_="loop", role="img", aria_label=name, style=style)
 
 
+def blank(name: str = "") -> Markup:
+    """What stands in the place of a thumbnail that cannot be made."""
+    return element("i", "no picture", class_="blank", role="img", aria_label=name)
+
+
 def _small(frame, width):
     picture = Image.fromarray(np.asarray(frame))
     picture.thumbnail((width, width))

@@ -52,7 +52,7 @@ from mas.records.layout import (
     read_table,
     row_checksum,
 )
-from mas.records.reading import READERS, Data, open_data, opened
+from mas.records.reading import READERS, Data, open_data, opened, pictures
 from mas.records.shards import Shards, read_shard
 from mas.records.videos import Videos, index_path
 from mas.records.writing import (
@@ -97,6 +97,7 @@ __all__ = [
     "index_path",
     "open_data",
     "opened",
+    "pictures",
     "place_folders",
     "place_shard",
     "read_failures",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 from absl import logging
 
 from mas import checks, lists
@@ -12,7 +14,8 @@ from mas.files import PathLike
 from mas.records.description import Faults, described
 from mas.records.folders import Folders
 from mas.records.frames import listed
-from mas.records.layout import FLOW_FOLDER, RGB_FOLDER, shard_numbers
+from mas.records.images import decode
+from mas.records.layout import FLOW_FOLDER, RGB_FOLDER, damaged, shard_numbers
 from mas.records.shards import Shards
 from mas.records.videos import Videos
 
@@ -86,6 +89,33 @@ def opened(data: Any, flow: bool = False, allow_missing: bool = False) -> Any:
         allowed = "what mas.prepare_videos or mas.open_data returned, or a folder"
         checks.refuse("data", allowed, data)
     return data
+
+
+def pictures(data: Any, number: int, frames: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+    """Whole frames of a video of any form of data, to be looked at.
+
+    Args:
+        data: an opened data set.
+        number: of the video in its `videos`.
+        frames: indices, counted from 0.
+
+    Returns:
+        uint8 (height, width, 3) each, R G B.
+
+    Raises:
+        IndexError: the video has no such frame.
+        ValueError: a frame is not what was written, or does not decode.
+        OSError: the file is gone.
+    """
+    if data.decoded:
+        height, width = data.sizes[number]
+        return list(data.frames(number, frames, (int(width), int(height))))
+    found = []
+    for frame, file in zip(frames, data.read(number, frames)[0], strict=True):
+        found.append(decode(file, 3))
+        if found[-1] is None:
+            raise damaged(data.path(number, "rgb", frame), data.videos[number], frame, file)
+    return found
 
 
 def _prepared(root, flow, allow_missing):

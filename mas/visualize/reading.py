@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from mas import lazy, lists, records, tasks
 from mas.checks import option, refuse
@@ -136,15 +134,7 @@ def middle_frame(data: Source, video: str) -> np.ndarray:
     """The middle frame of a video: the whole of it, uint8 (height, width, 3)."""
     stored = records.opened(data)
     place = number(stored, video)
-    middle = int(stored.lengths[place]) // 2
-    if isinstance(stored, records.Videos):
-        height, width = stored.sizes[place]
-        return stored.frames(place, [middle], (int(width), int(height)))[0]
-    (file,), _, _ = stored.read(place, [middle])
-    if records.decode(file, 3) is None:
-        path = stored.path(place, "rgb", middle)
-        raise records.damaged(path, stored.videos[place], middle, file)
-    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+    return records.pictures(stored, place, [int(stored.lengths[place]) // 2])[0]
 
 
 def _reader(data, place, start, task, geometry, seed=0):

@@ -1,0 +1,40 @@
+"""`mas sort`: what is in an index, as clusters and near-duplicates."""
+
+from __future__ import annotations
+
+from absl import logging
+
+from mas import lazy, lists
+from mas.cli.flags import Flags
+
+sorting = lazy.module("mas.index.sorting")
+
+
+def flags() -> Flags:
+    """The flags of the command."""
+    found = Flags(
+        "mas sort",
+        "Sorts the clips of an index into clusters, and finds near-duplicates.",
+        "--index=INDEX --output=DIR ...",
+    )
+    found.option("index", None, "Folder that mas index made.", group="files")
+    found.option("output", None, "Folder to write.", group="files")
+    found.add(sorting.Sorting, "sorting")
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Sorts what the arguments say; returns the exit status."""
+    given = flags()
+    given.parse(arguments)
+    given.require("index", "output")
+    chosen = given.make(sorting.Sorting)
+    made = sorting.sort(given.index, given.output, **chosen.values())
+    count = lists.counted(len(made.clusters), "cluster")
+    pairs = lists.counted(made.total, "pair")
+    looked = (
+        f"{pairs} of near-duplicates" if chosen.duplicates else "near-duplicates not looked for"
+    )
+    logging.info("%s, %s.", count, looked)
+    logging.info("Wrote %s: open %s in a browser.", made.path, sorting.CLUSTERS_PAGE)
+    return 0

@@ -1,0 +1,125 @@
+"""Clusters of clips: k-means on vectors of length 1, compared by their cosine."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mas import lazy
+from mas.checks import refuse
+
+if TYPE_CHECKING:
+    from sklearn import cluster as methods
+    from sklearn import exceptions
+else:
+    exceptions = lazy.module("sklearn.exceptions")
+    methods = lazy.module("sklearn.cluster")
+
+threadpoolctl = lazy.module("threadpoolctl")  # comes with scikit-learn
+
+MOST_FITTED = 100_000  # clips that the centres are fitted on; all are assigned to one
+BATCH = 4096  # clips that move the centres at a time
+STARTS = 10  # of which the best is kept
+BLOCK = 8192  # clips that are assigned at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clusters:
+    """Clusters of clips, the largest first.
+
+    Attributes:
+        labels: int (n,), the cluster of each clip, from 0.
+        cosines: float32 (n,), of each clip and the centre of its cluster.
+        centres: float32 (K, D) of length 1.
+    """
+
+    labels: np.ndarray
+    cosines: np.ndarray
+    centres: np.ndarray
+
+    def __len__(self) -> int:
+        """How many clusters; each has a clip."""
+        return len(self.centres)
+
+    def rows(self, number: int) -> np.ndarray:
+        """The clips of a cluster, the nearest to its centre first."""
+        rows = np.flatnonzero(self.labels == number)
+        return rows[np.argsort(-self.cosines[rows], kind="stable")]
+
+    def shown(
+        self, number: int, videos: np.ndarray, typical: int, odd: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The most typical clips of a cluster, and its oddest.
+
+        Of one video there is one, unless the others do not suffice.
+
+        Args:
+            number: of the cluster.
+            videos: int (n,), the video of each clip.
+            typical: how many of the nearest to the centre.
+            odd: how many of the farthest, fewer where there are not so many others.
+
+        Returns:
+            Their rows, the nearest and the farthest first.
+        """
+        rows = self.rows(number)
+        near = _of_many_videos(rows, videos)[:typical]
+        others = rows[~np.isin(rows, near)][::-1]
+        return near, _of_many_videos(others, videos)[:odd]
+
+
+def _of_many_videos(rows, videos):
+    """The first of each video before all others; else in the same order."""
+    first = np.zeros(len(rows), bool)
+    first[np.unique(videos[rows], return_index=True)[1]] = True
+    return np.concatenate([rows[first], rows[~first]])
+
+
+def cluster(unit: Any, count: int, seed: int = 0) -> Clusters:
+    """Clusters by mini-batch k-means (Sculley, 2010) of scikit-learn.
+
+    A clip belongs to the centre that has the largest cosine with it, once the centres have length 1
+    again. The same vectors and seed give the same clusters.
+
+    Args:
+        unit: float (n, D) of length 1, an array or one on the disk, which is read in blocks.
+        count: how many, at most n; fewer are left where clips are equal.
+        seed: of the draw of `MOST_FITTED` clips, and of the first centres.
+
+    Raises:
+        ValueError: `count` is below 1 or above the number of clips.
+    """
+    if not 1 <= count <= len(unit):
+        refuse("clusters", f"in 1..{len(unit)}, the clips", count)
+    centres = _fitted(unit, count, seed)
+    labels, cosines = np.zeros(len(unit), np.int64), np.zeros(len(unit), np.float32)
+    for first in range(0, len(unit), BLOCK):
+        found = np.asarray(unit[first : first + BLOCK], np.float32) @ centres.T
+        block = slice(first, first + len(found))
+        labels[block], cosines[block] = found.argmax(axis=1), found.max(axis=1)
+    sizes = np.bincount(labels, minlength=count)
+    order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
+    places = np.zeros(count, np.int64)
+    places[order] = np.arange(len(order))
+    return Clusters(places[labels], np.minimum(cosines, 1), centres[order])
+
+
+def _fitted(unit, count, seed):
+    """float32 (count, D) of length 1."""
+    rows = np.arange(len(unit))
+    if len(rows) > MOST_FITTED:
+        drawn = np.random.default_rng(seed).choice(rows, MOST_FITTED, replace=False)
+        rows = np.sort(drawn)
+    values = np.asarray(unit[rows], np.float32)
+    method = methods.MiniBatchKMeans(
+        count, batch_size=BATCH, n_init=STARTS, max_iter=300, random_state=seed
+    )
+    # Several threads add up in another order each time.
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # of equal clips
+        centres = method.fit(values).cluster_centers_
+    lengths = np.linalg.norm(centres, axis=1, keepdims=True)
+    return (centres / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -1,0 +1,145 @@
+"""The pages of sorted clips: clusters as rows of clips that play, near-duplicates side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mas import lists, pages
+
+if TYPE_CHECKING:
+    from mas.index.clusters import Clusters
+    from mas.index.index import Index
+    from mas.index.loops import Loops
+
+_STYLE = """figure.odd { border-style: dashed; border-color: #9a6a00; }
+figcaption em { color: #7a5400; }
+"""
+_PAIRS = """.cards { grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
+"""
+_ODD = pages.element("em", "odd")
+
+
+def clusters_page(
+    index: Index,
+    found: Clusters,
+    shown: list[tuple[np.ndarray, np.ndarray]],
+    loops: Loops,
+    made: Any,
+    names: str,
+    duplicates: str | None,
+) -> str:
+    """Each cluster as a row: its size, its most typical clips and its oddest.
+
+    Args:
+        index: of the clips.
+        found: the clusters.
+        shown: for each cluster, the rows of its typical and of its odd clips.
+        loops: makes the thumbnails.
+        made: `Sorted`.
+        names: the file of the clusters' names.
+        duplicates: the page of near-duplicates; None without.
+    """
+    head = [
+        f"{lists.counted(len(index), 'clip')} of {lists.counted(len(index.videos), 'video')} in "
+        f"{lists.counted(len(found), 'cluster')}, the largest first. Each row begins with the "
+        "cluster's most typical clips; the last ones, framed in dashes, are its oddest. The number "
+        "below a clip is its cosine with the cluster's centre.",
+        pages.element(
+            "p",
+            "To make labels of clusters, write names into the column ",
+            pages.element("b", "name"),
+            " of ",
+            pages.link(names, names),
+            "; one name may stand for several clusters, and a cluster without a name is left out. "
+            "Then run mas lists from_clusters.",
+        ),
+        trained(index),
+    ]
+    if duplicates:
+        words = f"Near-duplicates: {lists.counted(made.total, 'pair')} of clips."
+        head.append(pages.element("p", pages.link(duplicates, words)))
+    rows = (_cluster(index, found, number, shown[number], loops) for number in range(len(found)))
+    return pages.page(f"Clusters of {pages.plain(index.path.name)}", *head, *rows, style=_STYLE)
+
+
+def trained(index: Index) -> pages.Markup:
+    """What the network of an index was trained on, as a paragraph."""
+    network, known = index.facts["network"], index.facts.get("trained") or {}
+    words = f"Features: {network['model']}"
+    if network.get("weights") == "random":
+        words += ", with random weights"
+    elif known:
+        words += f", trained by {known.get('task')}"
+        words += f" on {known['data']}" if known.get("data") else ""
+        words += f", {lists.counted(known['epochs'], 'epoch')}" if known.get("epochs") else ""
+    return pages.element(
+        "p", f"{words}. What it has not learned to tell apart lies in one cluster.", class_="note"
+    )
+
+
+def _cluster(index, found, number, shown, loops):
+    rows = found.rows(number)
+    videos = len(np.unique(index.clips["video"][rows]))
+    size = f"{lists.counted(len(rows), 'clip')} of {lists.counted(videos, 'video')}"
+    near, far = shown
+    cards = [_card(loops, int(row), found.cosines[row]) for row in near]
+    cards += [_card(loops, int(row), found.cosines[row], "odd") for row in far]
+    return pages.row(f"Cluster {number}", cards, small=size)
+
+
+def _card(loops, row, cosine, kind=None):
+    name, time = loops.caption(row)
+    last = pages.join([f"{cosine:.2f} ", _ODD]) if kind else f"{cosine:.2f}"
+    return pages.card(loops(row), name, pages.join([time, last], " · "), kind=kind)
+
+
+def duplicates_page(index: Index, made: Any, loops: Loops, chosen: Any, back: str) -> str:
+    """The longest and most alike near-duplicates, two clips side by side.
+
+    Args:
+        index: of the clips.
+        made: `Sorted`.
+        loops: makes the thumbnails.
+        chosen: `Sorting`.
+        back: the page of clusters.
+    """
+    copies, total = made.copies, lists.counted(made.total, "pair")
+    shown = copies[: chosen.pairs]
+    title = f"Near-duplicates of {pages.plain(index.path.name)}"
+    home = pages.element("p", pages.link(back, "Clusters"))
+    if not chosen.duplicates:
+        return pages.page(title, "They were not looked for.", home)
+    words = (
+        f"{total} of clips with a cosine of at least {chosen.duplicates:g}; clips of one video "
+        "that share a frame do not count. Joined where they follow each other in two videos, they "
+        f"are {lists.counted(len(copies), 'stretch', 'stretches')}."
+    )
+    if len(shown) < len(copies):
+        words += f" The page shows {len(shown)} of them, the longest first."
+    cards = [_pair(index, copy, loops) for copy in shown]
+    return pages.page(title, words, home, pages.row("", cards), style=_PAIRS)
+
+
+def _pair(index, copy, loops):
+    both = pages.join([loops(copy.a), loops(copy.b)])
+    picture = pages.element("div", both, class_="pair")
+    lines = [_stretch(index, row, first, end) for row, first, end in _sides(copy)]
+    last = f"cosine {copy.cosine:.3f}, {lists.counted(copy.clips, 'clip')}"
+    return pages.card(picture, *lines, last)
+
+
+def _sides(copy):
+    return zip((copy.a, copy.b), copy.firsts, copy.ends, strict=True)
+
+
+def _stretch(index, row, first, end):
+    """A video in bold, and from when to when."""
+    video = index.videos[int(index.clips["video"][row])]
+    end = min(end, video.frames)
+    times = f"frames {first + 1} to {end}"
+    if video.rate:
+        times = f"{pages.time_text(first / video.rate)} to {pages.time_text(end / video.rate)}"
+    return pages.join([pages.name_text(video.video), times], " ")

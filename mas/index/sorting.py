@@ -1,0 +1,188 @@
+"""What is in an archive: clusters and near-duplicates of an index, as pages and csv files.
+
+OUTPUT/clusters.html    each cluster as a row of clips that play
+       clips.csv        the cluster of each clip
+       names.csv        a line for each cluster: names that are filled in become labels
+       duplicates.html  the first pairs of near-duplicates, side by side
+       duplicates.csv   all of them, with times
+       sort.json        how they were made; last, it says that all is there
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from mas import checks, files, lists, pages
+from mas.checks import Settings, option, refuse
+from mas.index import clusters, duplicates, sort_pages
+from mas.index.index import Index
+from mas.index.loops import Loops
+from mas.lists.clusters import CLIP_FIELDS, CLIPS, NAME_FIELDS, NAMES, STATE
+
+CLUSTERS_PAGE, DUPLICATES_PAGE, DUPLICATES = "clusters.html", "duplicates.html", "duplicates.csv"
+COPY_FIELDS = ("video_a", "start_a", "end_a", "video_b", "start_b", "end_b", "clips", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sorting(Settings):
+    """How clips are sorted, and how much of it the pages show.
+
+    >>> Sorting(clusters=50).duplicates
+    0.98
+    """
+
+    clusters: int = option(20, "How many clusters.", least=1)
+    duplicates: float = option(
+        0.98,
+        "Cosine from which on two clips are near-duplicates; 0 looks for none.",
+        least=0,
+        most=1,
+    )
+    typical: int = option(6, "Clips of each cluster that the page shows from its centre.", least=1)
+    odd: int = option(2, "Clips of each cluster that the page shows from its edge.", least=0)
+    pairs: int = option(60, "Near-duplicates that the page shows; the csv file has all.", least=0)
+    seed: int = option(0, "Of the clusters.", least=0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sorted:
+    """What `sort` found.
+
+    Attributes:
+        path: the folder that it wrote.
+        clusters: `Clusters` of the index's rows.
+        copies: list of `Copy`, near-duplicates; [] without a search for them.
+        total: how many pairs of clips they were joined from, or would have been: of more than a
+            million pairs the most alike are kept.
+    """
+
+    path: pathlib.Path
+    clusters: clusters.Clusters
+    copies: list[duplicates.Copy]
+    total: int
+
+
+def sort(index: Index | str | os.PathLike, output: str | os.PathLike, **options: Any) -> Sorted:
+    """Sorts the clips of an index, and writes pages and csv files.
+
+        mas.index.sort("index", "sorted", clusters=30)
+
+    Args:
+        index: an open index, or its folder.
+        output: folder to write: a new or empty one, or one of an earlier call without names.
+        **options: fields of `Sorting`.
+
+    Raises:
+        FileNotFoundError: there is no index.
+        ValueError: it is damaged or has fewer clips than clusters; an option is not allowed; or
+            the folder holds something else, or names that were filled in.
+        WriteError: the system does not let it write.
+    """
+    chosen = Sorting(**options)
+    index = index if isinstance(index, Index) else Index.open(index)
+    root = _begun(output)
+    found = clusters.cluster(index.unit, chosen.clusters, chosen.seed)
+    pairs = duplicates.Pairs(np.zeros(0, duplicates.PAIR), 0)
+    if chosen.duplicates:
+        logging.info("Clusters: %d. Comparing all clips with each other.", len(found))
+        options = {"frames": index.frames, "least": chosen.duplicates}
+        pairs = duplicates.near_duplicates(index.unit, index.clips, **options)
+    copies = duplicates.joined(pairs, index.clips, index.frames)
+    made = Sorted(root, found, copies, pairs.total)
+    files.write_json(root / STATE, {"finished": False})
+    _write(index, made, chosen)
+    facts = {"index": os.path.abspath(index.path), **index.facts, "settings": chosen.values()}
+    counts = {"clips": len(index), "clusters": len(found), "pairs": pairs.total}
+    files.write_json(root / STATE, {"finished": True, **counts, **facts})
+    return made
+
+
+def _begun(output):
+    """The folder, which is there and holds nothing that would be lost.
+
+    Raises:
+        ValueError: it holds something else, or names.
+    """
+    root = checks.path("output", output)
+    if root.exists() and not root.is_dir():
+        refuse("output", "a folder", str(root))
+    if root.is_dir() and any(root.iterdir()) and not (root / STATE).is_file():
+        refuse("output", "a new or empty folder, or one of an earlier mas sort", str(root))
+    if (root / NAMES).is_file():
+        try:
+            named = len(lists.cluster_names(root))
+        except ValueError:
+            named = 0
+        if named:
+            count = lists.counted(named, "cluster")
+            raise ValueError(
+                f"output must hold no names that were filled in: move {root / NAMES} away, or give "
+                f"another folder. Received: names of {count}."
+            )
+    with files.writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _write(index, made, chosen):
+    """All files but the last."""
+    times = Times(index)
+    loops = Loops(index)
+    found = made.clusters
+    shown = [
+        found.shown(number, index.clips["video"], chosen.typical, chosen.odd)
+        for number in range(len(found))
+    ]
+    files.write_csv(made.path / CLIPS, CLIP_FIELDS, _clip_lines(index, found, times))
+    files.write_csv(made.path / NAMES, NAME_FIELDS, _name_lines(index, found, shown, loops))
+    files.write_csv(made.path / DUPLICATES, COPY_FIELDS, _copy_lines(index, made.copies, times))
+    links = (NAMES, DUPLICATES_PAGE if chosen.duplicates else None)
+    page = sort_pages.clusters_page(index, found, shown, loops, made, *links)
+    files.write(made.path / CLUSTERS_PAGE, page)
+    page = sort_pages.duplicates_page(index, made, loops, chosen, CLUSTERS_PAGE)
+    files.write(made.path / DUPLICATES_PAGE, page)
+
+
+class Times:
+    """Frames of an index's videos in seconds, as csv files hold them: "" of an unknown rate."""
+
+    def __init__(self, index: Index):
+        """Takes the rates of the index."""
+        self.videos = index.videos
+
+    def __call__(self, number: int, frame: int) -> str:
+        """The time of a frame of the video `number`; none is behind the video's end."""
+        video = self.videos[number]
+        return f"{min(frame, video.frames) / video.rate:.3f}" if video.rate else ""
+
+
+def _clip_lines(index, found, times):
+    for clip, label, cosine in zip(index.clips, found.labels, found.cosines, strict=True):
+        number, first = int(clip["video"]), int(clip["first"])
+        span = times(number, first), times(number, first + index.frames)
+        name = pages.cell(index.videos[number].video)
+        yield name, first, *span, int(label), f"{cosine:.4f}"
+
+
+def _name_lines(index, found, shown, loops):
+    for number, (near, _) in enumerate(shown):
+        rows = found.rows(number)
+        videos = len(np.unique(index.clips["video"][rows]))
+        example = pages.plain(f"{index.video(int(near[0]))} at {loops.time(int(near[0]))}")
+        yield number, "", len(rows), videos, pages.cell(example)
+
+
+def _copy_lines(index, copies, times):
+    for copy in copies:
+        line = []
+        for row, first, end in zip((copy.a, copy.b), copy.firsts, copy.ends, strict=True):
+            number = int(index.clips["video"][row])
+            name = pages.cell(index.videos[number].video)
+            line += [name, times(number, first), times(number, end)]
+        yield *line, copy.clips, f"{copy.cosine:.4f}"

@@ -1,0 +1,135 @@
+"""Named clusters of clips: the files of `mas sort`, and the list that they make.
+
+    clips.csv   video, first_frame (from 0), start and end (seconds), cluster, cosine
+    names.csv   cluster, name, clips, videos, example: the user fills in the names
+    sort.json   how they were made; {"finished": true}
+
+A spreadsheet may write names.csv again: with other separators, a byte order mark, other columns.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import pathlib
+
+from mas import files, pages
+from mas.checks import check_choice
+from mas.files import PathLike
+from mas.lists import text
+from mas.lists.entries import Entry, counted, some
+
+CLIPS, NAMES, STATE = "clips.csv", "names.csv", "sort.json"
+CLIP_FIELDS = ("video", "first_frame", "start", "end", "cluster", "cosine")
+NAME_FIELDS = ("cluster", "name", "clips", "videos", "example")
+LINES = ("clip", "video")  # what a line of the list is
+
+
+def cluster_names(folder: PathLike) -> dict[int, str]:
+    """The names of the clusters that have one.
+
+    Args:
+        folder: of `mas sort`.
+
+    Returns:
+        {number of the cluster: its name}.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: no cluster has a name, or naming the file and line that does not fit.
+    """
+    path = pathlib.Path(folder, NAMES)
+    numbered = text.lines(text.read(path))
+    header = numbered[0][1] if numbered else ""
+    between = max(",;\t", key=header.count)
+    columns = [name.strip().strip('"').lower() for name in header.split(between)]
+    if not {"cluster", "name"} <= set(columns):
+        wanted, received = ",".join(NAME_FIELDS), text.shown(header)
+        raise ValueError(f"{path}:1: expected the columns {wanted}. Received: {received}")
+    found: dict[int, str] = {}
+    for number, line in numbered[1:]:
+        row = dict(zip(columns, next(csv.reader([line], delimiter=between)), strict=False))
+        cluster, name = row.get("cluster", "").strip(), row.get("name", "").strip()
+        if not any(row.values()):
+            continue
+        if not cluster.isdecimal() or int(cluster) in found:
+            allowed = "the number of another cluster in each line"
+            raise ValueError(f"{path}:{number}: expected {allowed}. Received: {text.shown(line)}")
+        found[int(cluster)] = pages.cell_text(name)
+    named = {cluster: name for cluster, name in found.items() if name}
+    if not named:
+        count = counted(len(found), "cluster")
+        raise ValueError(
+            f"{path} must name a cluster: fill in its column name. Received: {count}, all without."
+        )
+    return named
+
+
+def cluster_classes(folder: PathLike) -> list[str]:
+    """The class names, sorted: clusters of one name are one class.
+
+    Raises:
+        OSError, ValueError: as `cluster_names`.
+    """
+    return sorted(set(cluster_names(folder).values()))
+
+
+def from_clusters(folder: PathLike, line: str = LINES[0]) -> list[Entry]:
+    """The clips of named clusters, labelled by the names.
+
+    Args:
+        folder: of `mas sort`, its names.csv filled in.
+        line: "clip", an entry for each clip, with its start; or "video", one for each video of
+            which more than half of the clips have one name.
+
+    Returns:
+        A list of Entry, by video and time.
+
+    Raises:
+        OSError: a file is not there.
+        ValueError: the folder is unfinished, no cluster has a name, or a line does not fit.
+    """
+    check_choice("line", line, LINES)
+    if not _finished(folder):
+        received = f"{folder}, in which {STATE} does not say that mas sort came to its end"
+        raise ValueError(f"clusters must be a folder that mas sort finished. Received: {received}.")
+    named = cluster_names(folder)
+    labels = {name: label for label, name in enumerate(sorted(set(named.values())))}
+    clips = [(video, first, named.get(cluster)) for video, first, cluster in _clips(folder)]
+    if line == "clip":
+        return [Entry(video, labels[name], first) for video, first, name in clips if name]
+    votes: dict[str, collections.Counter] = {}
+    for video, _, name in clips:
+        votes.setdefault(video, collections.Counter())[name] += 1
+    winners = {video: count.most_common(1)[0] for video, count in votes.items()}
+    return [
+        Entry(video, labels[name])
+        for video, (name, most) in winners.items()
+        if name and 2 * most > votes[video].total()
+    ]
+
+
+def _finished(folder):
+    try:
+        return files.read_json(pathlib.Path(folder, STATE)).get("finished") is True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _clips(folder):
+    """(video, first frame, cluster) of each line of clips.csv."""
+    path = pathlib.Path(folder, CLIPS)
+    header, *rows = files.read_csv(path, "surrogateescape") or [[]]
+    if tuple(header) != CLIP_FIELDS:
+        received = text.shown(",".join(header))
+        raise ValueError(f"{path}:1: expected {','.join(CLIP_FIELDS)}. Received: {received}")
+    wrong = [row for row in rows if len(row) != len(header) or not _numbers(row)]
+    if wrong:
+        received = some([text.shown(",".join(row)) for row in wrong], 1)
+        raise ValueError(f"{path} must be as mas sort wrote it. Received: the line {received}")
+    for video, first, _, _, cluster, _ in rows:
+        yield pages.cell_text(video), int(first), int(cluster)
+
+
+def _numbers(row):
+    return row[1].isdecimal() and row[4].isdecimal()
