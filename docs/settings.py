@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from mas import evaluate, features, prepare, settings, tasks
+from mas import evaluate, features, index, prepare, settings, tasks
 
 PAGE = pathlib.Path(__file__).with_suffix(".md")
 HEAD = """# Settings
@@ -23,6 +23,7 @@ GROUPS = {
     "Test of a classifier: `mas.finetune`, `mas finetune`": {"": settings.Test},
     "Stored data: `mas.prepare_videos`, `mas prepare`": {"": prepare.Storage},
     "Sampling of features: `mas.features.Sampling`, `mas evaluate`": {"": features.Sampling},
+    "Sorting: `mas.index.sort`, `mas sort`": {"": index.Sorting},
     "Protocols: `mas.evaluate`, `mas evaluate KIND`": evaluate.PROTOCOLS,
 }
 

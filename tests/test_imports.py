@@ -40,7 +40,7 @@ ROOMS = {
     "sample": "",
     "convert": "keras tensorflow torch safetensors",
     "features": "keras tensorflow sklearn",
-    "index": "",
+    "index": "sklearn",
     "training": "keras tensorflow",
     "visualize": "keras tensorflow sklearn",
     "evaluate": "keras tensorflow sklearn",

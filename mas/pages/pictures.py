@@ -76,7 +76,7 @@ def moving(
     check_range("rate", rate, above=0)
     check_range("frames", len(frames), least=1)
     kept = np.arange(min(len(frames), most)) * len(frames) // min(len(frames), most)
-    small = [np.asarray(_small(frames[place], width)) for place in kept]
+    small = [np.asarray(_small(frames[place], width)) for place in kept.tolist()]
     height, wide = small[0].shape[:2]
     style = (
         f"aspect-ratio:{wide}/{height};background-size:{len(kept)}00% 100%;"

@@ -112,9 +112,10 @@ def pictures(data: Any, number: int, frames: Sequence[int] | np.ndarray) -> list
         return list(data.frames(number, frames, (int(width), int(height))))
     found = []
     for frame, file in zip(frames, data.read(number, frames)[0], strict=True):
-        found.append(decode(file, 3))
-        if found[-1] is None:
+        picture = decode(file, 3)
+        if picture is None:
             raise damaged(data.path(number, "rgb", frame), data.videos[number], frame, file)
+        found.append(picture)
     return found
 
 
