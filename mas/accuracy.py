@@ -1,4 +1,4 @@
-"""What a test of a classifier found: accuracies, the confusion matrix, and the files of both."""
+"""Results of testing a classifier: accuracies, the confusion matrix, and their files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from absl import logging
 from mas import files, lists
 from mas.checks import refuse
 
-MOST_IN_MATRIX = 20  # classes, of a matrix in text or with numbers in its picture
+MOST_IN_MATRIX = 20  # classes up to which the matrix is printed, and drawn with numbers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Accuracy:
-    """What a test found.
+    """The result of a test.
 
     Attributes:
-        top1: share of videos whose likeliest class is right.
-        top5: share whose class is among the five likeliest; None where classes have no scores.
-        per_class: accuracy of each class; NaN where no video has it.
-        confusion: int (classes, classes); row = true class, column = likeliest class.
+        top1: fraction of videos whose top-scoring class is correct.
+        top5: fraction of videos whose class is among the five highest scores; None without scores.
+        per_class: accuracy of each class; NaN if it has no videos.
+        confusion: int (classes, classes); rows are true classes, columns are predictions.
     """
 
     top1: float
@@ -36,19 +36,19 @@ class Accuracy:
 
     @property
     def mean_class(self) -> float:
-        """Mean accuracy over the classes that were tested."""
+        """Mean accuracy over the classes with videos."""
         return float(np.nanmean(self.per_class))
 
 
 def of_scores(scores: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """Accuracies of videos.
+    """Computes accuracies from class scores.
 
     Args:
         scores: (videos, classes).
         labels: int (videos,).
 
     Raises:
-        ValueError: a label that is no class.
+        ValueError: If a label is out of range.
     """
     count = scores.shape[1]
     labels = np.asarray(labels)
@@ -60,12 +60,12 @@ def of_scores(scores: np.ndarray, labels: np.ndarray) -> Accuracy:
 
 
 def of_choices(labels: np.ndarray, predicted: np.ndarray, count: int) -> Accuracy:
-    """Accuracies of videos that were given one class each.
+    """Computes accuracies from predicted classes.
 
     Args:
         labels: int (videos,), in 0..count - 1.
-        predicted: int (videos,), the same.
-        count: of classes.
+        predicted: int (videos,), in 0..count - 1.
+        count: number of classes.
     """
     confusion = np.zeros((count, count), int)
     np.add.at(confusion, (labels, predicted), 1)
@@ -85,9 +85,9 @@ def write(
 
     Args:
         result: an `Accuracy`.
-        names: of the classes.
-        folder: where to.
-        unit: what was counted.
+        names: class names.
+        folder: folder to write to.
+        unit: what was counted, in the plural.
     """
     counts = result.confusion.sum(1)
     table = zip(names, counts, result.per_class, strict=True)
@@ -102,7 +102,7 @@ def write(
 def score_table(
     videos: Sequence[str], labels: np.ndarray, scores: np.ndarray
 ) -> tuple[tuple, list[tuple]]:
-    """(header, rows), one row a video: id, label, likeliest class, probability of each class."""
+    """Returns (header, rows), a row per video: id, label, prediction, class probabilities."""
     rows = [
         (video, label, int(row.argmax()), *(f"{value:.5f}" for value in row))
         for video, label, row in zip(videos, labels, scores, strict=True)
@@ -111,7 +111,7 @@ def score_table(
 
 
 def text(result: Accuracy, names: Sequence[str], unit: str = "videos") -> str:
-    """The report for a terminal: accuracies, and the confusion matrix if it is small."""
+    """Formats a result for a terminal: accuracies, and the confusion matrix if it is small."""
     top5 = f"top-5 {result.top5:.4f}, " if result.top5 is not None and len(names) > 5 else ""
     first = (
         f"top-1 {result.top1:.4f}, {top5}mean over classes {result.mean_class:.4f}, "
@@ -121,7 +121,7 @@ def text(result: Accuracy, names: Sequence[str], unit: str = "videos") -> str:
 
 
 def rows(result: Accuracy, names: Sequence[str]) -> list[str]:
-    """A line for each class: its accuracy, and its row of the confusion matrix if it is small."""
+    """Formats a line per class: its accuracy, and its row of a small confusion matrix."""
     lines, width = [], max(map(len, names))
     for number, name in enumerate(names):
         row = f"  {name:{width}}  {result.per_class[number]:6.1%}"
@@ -137,22 +137,22 @@ def class_names(
     beside: files.PathLike | None = None,
     known: Sequence[str] | None = None,
 ) -> list[str]:
-    """Names in the order of the labels.
+    """Returns class names in label order.
 
     >>> class_names(["run", "walk"], 1), class_names(None, 2)
     (['run', 'walk'], ['0', '1', '2'])
 
     Args:
-        classes: names, or a file of them, one a line; None looks for them.
-        highest: label.
-        beside: list of videos, whose classes' names may lie beside it.
-        known: names that a run knows.
+        classes: names, or a file with one name per line; None searches for names.
+        highest: largest label.
+        beside: list of videos, which may have a file of class names next to it.
+        known: class names of a run.
 
     Returns:
-        The names given; else those beside the list or known, if they are enough; else numbers.
+        The given names; else those next to the list, or `known`, if there are enough; else numbers.
 
     Raises:
-        ValueError: fewer names were given than there are classes.
+        ValueError: If fewer names are given than there are classes.
     """
     if classes is not None:
         path = isinstance(classes, str | os.PathLike)
@@ -165,7 +165,7 @@ def class_names(
         return list(names)
     named = lists.class_names_beside(beside)
     if named and highest < len(named):
-        logging.info("Class names are those of the file beside %s.", beside)
+        logging.info("Using the class names next to %s.", beside)
         return named
     if known and highest < len(known):
         return list(known)
@@ -173,10 +173,10 @@ def class_names(
 
 
 def read(folder: pathlib.Path) -> Accuracy | None:
-    """What `write` left in a folder, with scores.csv; None where there was no test.
+    """Reads the result that `write` left in a folder, and scores.csv; None if there was no test.
 
     Raises:
-        ValueError: a file is damaged; names it.
+        ValueError: If a file is damaged.
     """
     path, scores = folder / "confusion.csv", folder / "scores.csv"
     if not path.is_file():
@@ -184,7 +184,7 @@ def read(folder: pathlib.Path) -> Accuracy | None:
     try:
         confusion = np.array([row[1:] for row in _table(path)], int)
         if confusion.ndim != 2 or len(set(confusion.shape)) > 1 or confusion.min() < 0:
-            raise ValueError(f"a table {confusion.shape} that counts nothing")
+            raise ValueError(f"a table {confusion.shape} that is not a confusion matrix")
         found = _of_confusion(confusion)
         if not scores.is_file():
             return found
@@ -197,12 +197,12 @@ def read(folder: pathlib.Path) -> Accuracy | None:
 
 
 def _table(path):
-    """The rows of a csv file behind its header."""
+    """Returns the rows of a csv file without its header."""
     return files.read_csv(path, "surrogateescape")[1:]
 
 
 def _top5(order, labels):
-    """Share of rows whose label is among their first five classes."""
+    """Returns the fraction of rows whose label is among their first five classes."""
     return float(np.mean((order[:, :5] == np.asarray(labels)[:, None]).any(1)))
 
 

@@ -1,13 +1,13 @@
-"""Settings: each is a field of a frozen dataclass, and all that is said of it is said there.
+"""Settings: frozen dataclasses whose fields define their own checks, flags and documentation.
 
     @dataclasses.dataclass(frozen=True)
     class Clip(Settings):
         "What a network sees of a video."
 
-        frames: int = option(16, "Length of a clip, in frames.", least=2)
+        frames: int = option(16, "Clip length in frames.", least=2)
 
-The check of a value, its text in flag files and run.json, its flag and its lines in the docstring
-all follow from the field.
+The field determines how a value is checked, how it is written in flag files and run.json, its
+flag, and its entry in the docstring.
 """
 
 import dataclasses
@@ -19,25 +19,25 @@ from typing import Any
 
 from mas.forms import BOOLEAN, INTEGER, NUMBER, SIZE, TEXT, Form, is_address, several
 
-MOST_SHOWN = 400  # characters of a value that is not allowed
+MOST_SHOWN = 400  # characters of an invalid value in an error message
 
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What is known of a setting beside its name, type and default.
+    """Metadata of a setting, in addition to its name, type and default.
 
     Attributes:
-        help: a sentence with the unit.
-        form: a `Form`.
-        choices: the values that are allowed, or of which each of several must be one.
-        least: the smallest value.
-        most: the largest value.
-        above: what the value must be greater than.
-        below: what the value must be less than.
+        help: help text, with the unit.
+        form: value type, a `Form`.
+        choices: allowed values; for a tuple, allowed elements.
+        least: inclusive lower bound.
+        most: inclusive upper bound.
+        above: exclusive lower bound.
+        below: exclusive upper bound.
         optional: whether None is allowed.
-        free: whether it may change when a run is resumed: it changes no number.
-        advanced: whether the short help leaves it out.
-        alias: another name that flag files and commands know it by.
+        free: whether it may change when a run is resumed, because it does not affect the results.
+        advanced: whether it is hidden from the short help.
+        alias: alternative name in flag files and commands.
     """
 
     help: str = ""
@@ -53,7 +53,7 @@ class Option:
     alias: str | None = None
 
     def allowed(self, typed=False):
-        """What a value must be, in words; `typed`: also which kind of number."""
+        """Describes the allowed values; `typed` also names the kind of number."""
         if self.choices is not None:
             one = "one of" if not self.form.words.startswith("one or more") else "one or more of"
             words = f"{one} {list(self.choices)}"
@@ -73,10 +73,10 @@ class Option:
         return " and ".join(filter(None, [low, high]))
 
     def convert(self, name, value):
-        """The value in its form.
+        """Checks and normalises a value.
 
         Raises:
-            ValueError: it is not allowed; names the setting, what is allowed and what came.
+            ValueError: If the value is not allowed.
         """
         if value is None and self.optional:
             return None
@@ -102,13 +102,12 @@ class Option:
 
 
 def option(default, help, **known):
-    """A field of a `Settings` dataclass.
+    """Defines a field of a `Settings` dataclass.
 
     Args:
-        default: its value where nothing else is said; the form follows from it, unless `form` says
-            otherwise.
-        help: a sentence with the unit.
-        **known: see `Option`.
+        default: default value. It determines the form unless `form` is given.
+        help: help text, with the unit.
+        **known: other attributes of `Option`.
     """
     known.setdefault("form", _form_of(default))
     known.setdefault("optional", default is None)
@@ -125,7 +124,7 @@ def _form_of(default):
 
 
 def option_of(field):
-    """The `Option` of a dataclass field; of one that says nothing, what its default tells."""
+    """Returns the `Option` of a dataclass field, inferred from the default if it has none."""
     if "option" in field.metadata:
         return field.metadata["option"]
     default = None if field.default is dataclasses.MISSING else field.default
@@ -135,10 +134,10 @@ def option_of(field):
 
 
 class Settings:
-    """The base of dataclasses whose fields are settings: checks them, and writes them as text."""
+    """Base class of settings dataclasses; checks the fields and converts them to text."""
 
     def __init_subclass__(cls, **options):
-        """Adds the settings to the docstring."""
+        """Adds the fields to the docstring."""
         super().__init_subclass__(**options)
         parents = [vars(kind).get("__dataclass_fields__", {}) for kind in reversed(cls.__mro__)]
         fields = {name: field for kind in (*parents, vars(cls)) for name, field in kind.items()}
@@ -147,10 +146,10 @@ class Settings:
             cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n{_attributes(found)}"
 
     def __post_init__(self):
-        """Puts every value into its form.
+        """Checks and normalises all fields.
 
         Raises:
-            ValueError: one is not allowed; names the setting, what is allowed and what came.
+            ValueError: If a value is not allowed.
         """
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = option_of(field).convert(field.name, getattr(self, field.name))
@@ -158,20 +157,20 @@ class Settings:
 
     @classmethod
     def options(cls):
-        """{name: `Option`} of all settings, in their order."""
+        """Returns {name: `Option`} for all settings, in order."""
         if not dataclasses.is_dataclass(cls):
             return {}
         return {field.name: option_of(field) for field in dataclasses.fields(cls) if field.init}
 
     @classmethod
     def read(cls, values):
-        """Settings from what JSON holds, such as a run.json from elsewhere.
+        """Creates settings from decoded JSON, such as part of a run.json.
 
         Args:
-            values: {name: value}; what is not there keeps its default.
+            values: {name: value}; missing names keep their defaults.
 
         Raises:
-            ValueError: that is no dict of this class's settings, or a value is not allowed.
+            ValueError: If `values` is not a dict, or a name is unknown, or a value is not allowed.
         """
         if not isinstance(values, dict):
             refuse(cls.__name__.lower(), "a dict of settings", values)
@@ -180,24 +179,24 @@ class Settings:
         return cls(**values)
 
     def values(self):
-        """{name: value} as JSON can hold it."""
+        """Returns {name: value}, serialisable as JSON."""
         return {name: getattr(self, name) for name in self.options()}
 
     def texts(self):
-        """{name: text} of all settings that have a value."""
+        """Returns {name: text} for all settings that are not None."""
         options, values = self.options(), self.values()
         return {n: options[n].form.text(v) for n, v in values.items() if v is not None}
 
     @classmethod
     def parsed(cls, texts, **values):
-        """Settings from their texts; what is not there keeps its default.
+        """Creates settings from text.
 
         Args:
-            texts: {name: text}; names that are no setting of this class are passed over.
-            **values: of settings that need no parsing.
+            texts: {name: text}. Missing names keep their defaults; unknown names are ignored.
+            **values: settings that need no parsing.
 
         Raises:
-            ValueError: a text is not that of a value.
+            ValueError: If a text cannot be parsed, or a value is not allowed.
         """
         for name, known in cls.options().items():
             text = texts.get(name, texts.get(known.alias))
@@ -207,15 +206,15 @@ class Settings:
 
 
 def parse(name, known, text):
-    """The value of a setting from its text.
+    """Parses the value of a setting.
 
     Args:
-        name: of the setting.
+        name: name of the setting.
         known: its `Option`.
-        text: as `Form.text` writes it.
+        text: text, in the format of `Form.text`.
 
     Raises:
-        ValueError: names the setting, what is allowed and what came.
+        ValueError: If the text cannot be parsed.
     """
     if known.optional and text.lower() in ("", "none"):
         return None
@@ -241,17 +240,17 @@ def _attributes(found):
 
 
 def refuse(name, allowed, value):
-    """Raises the ValueError that every wrong setting raises."""
+    """Raises a ValueError in the format common to all invalid arguments."""
     shown = repr(value)
     shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
     raise ValueError(f"{name} must be {allowed}. Received: {name}={shown}.")
 
 
 def instance(name, value, kind):
-    """A value of a class; the class's defaults for None.
+    """Returns `value`, or an instance of `kind` with its defaults if `value` is None.
 
     Raises:
-        ValueError: it is of another class.
+        ValueError: If `value` is not an instance of `kind`.
     """
     if value is None:
         return kind()
@@ -262,10 +261,10 @@ def instance(name, value, kind):
 
 
 def path(name, value, allowed="a path") -> pathlib.Path:
-    """A value as a pathlib.Path.
+    """Converts a value to a pathlib.Path.
 
     Raises:
-        ValueError: it is none.
+        ValueError: If the value is not a path on this machine.
     """
     if not isinstance(value, str | os.PathLike):
         refuse(name, allowed, value)
@@ -274,24 +273,24 @@ def path(name, value, allowed="a path") -> pathlib.Path:
 
 
 def local(name, value):
-    """Raises ValueError for an address, such as gs://BUCKET/FOLDER, in the place of a path."""
+    """Raises ValueError if a path is an address, such as gs://BUCKET/FOLDER."""
     if isinstance(value, str | os.PathLike) and is_address(os.fspath(value)):
-        allowed = "a path on this machine, not an address: download or mount what it stands for"
+        allowed = "a path on this machine, not an address: download or mount the files"
         refuse(name, f"{allowed} (gcsfuse, mount-s3, rclone mount)", str(value))
 
 
 def check_seed(value):
-    """Raises ValueError where a value seeds no random numbers."""
+    """Raises ValueError if a value is not a valid random seed."""
     Option(form=INTEGER, least=0, most=2**32 - 1).convert("seed", value)
 
 
 def check_choice(name, value, choices):
-    """Raises ValueError where a value is not one of the choices."""
+    """Raises ValueError if a value is not one of the choices."""
     if value not in choices:
         refuse(name, f"one of {list(choices)}", value)
 
 
 def check_range(name, value, least=None, most=None, above=None, below=None):
-    """Raises ValueError where a value is no number in a range; None is no bound."""
+    """Raises ValueError if a value is not a number within the bounds that are given."""
     bounds = {"least": least, "most": most, "above": above, "below": below}
     Option(form=NUMBER, **bounds).convert(name, value)

@@ -1,8 +1,8 @@
-"""Files that are whole or not there: what a killed process leaves never looks finished.
+"""Atomic file writes and checked reads.
 
-What is written is on the disk, not only in the system's memory, before it takes the place of
-something older. What is read may come from anywhere: it is a file, of a size that can be, and its
-errors name it.
+Writes are flushed to disk before they replace an existing file, so a killed process never leaves a
+partial file under the final name. Reads check that the path is a regular file of plausible size,
+and their errors name it.
 """
 
 import contextlib
@@ -21,30 +21,30 @@ from mas import checks
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
-MOST_TEXT = 256 * 2**20  # bytes of a file of text: a list of 2 million videos has half of that
-MOST_EXPANSION = 16  # of a member of an archive: numbers hardly shrink, and are stored as they are
-# What keeps a file from being written, whatever the program does.
+MOST_TEXT = 256 * 2**20  # bytes in a text file; a list of 2 million videos has half of that
+MOST_EXPANSION = 16  # of an archive member; our numbers are stored uncompressed
+# Errors for which a write cannot succeed, whatever the program does.
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _REFUSED |= {errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG}
-_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # of some network file systems
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # from some network file systems
 
 
 class WriteError(OSError):
-    """A file that the system does not let a program write: its path, why, and what it needs."""
+    """Raised when the system refuses a write; holds the path, the reason and the space needed."""
 
     def __init__(self, number, reason, path, need=None):
-        """As OSError; `need` is in bytes, where known."""
+        """Takes the arguments of OSError, and the space needed in bytes, if known."""
         super().__init__(number, reason, str(path))
         self.need = need
 
     def __str__(self):
-        """One line."""
+        """Returns the message on one line."""
         need = "" if self.need is None else f" It needs about {size_text(self.need)}."
         return f"{self.filename} cannot be written: {self.strerror}.{need}{_free(self)}"
 
 
 def _free(error):
-    """What a full disk has left, in words."""
+    """Describes the free space if the disk is full."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return ""
     try:
@@ -56,7 +56,7 @@ def _free(error):
 
 
 def size_text(count):
-    """Bytes in words.
+    """Formats a number of bytes.
 
     >>> size_text(2_500_000), size_text(0)
     ('2.5 MB', '0 bytes')
@@ -69,17 +69,18 @@ def size_text(count):
 
 @contextlib.contextmanager
 def writing(path, need=None):
-    """Gives the system's errors the path that is being written, and what it needs.
+    """Turns errors of the system into a `WriteError` for the file being written.
 
     Raises:
-        WriteError: the disk is full, the folder cannot be written to, and so on. Other errors pass.
+        WriteError: If the system refuses the write, for instance because the disk is full. Other
+            errors are raised unchanged.
     """
     checks.local("path", path)
     try:
         yield
     except WriteError:
         raise
-    except Exception as error:  # those of TensorFlow and h5py say it in words alone
+    except Exception as error:  # TensorFlow and h5py give the reason only as text
         number = _number(error)
         if number is None:
             raise
@@ -87,21 +88,21 @@ def writing(path, need=None):
 
 
 def _number(error):
-    """The system's number of an error that keeps a file from being written; else None."""
+    """Returns the errno if an error means that the system refused a write, else None."""
     if getattr(error, "errno", None) is not None:
         return error.errno if error.errno in _REFUSED else None
     return next((number for number in _REFUSED if os.strerror(number) in str(error)), None)
 
 
 def write(path, content):
-    """Writes a file in one step, with the folders above it.
+    """Writes a file atomically, and creates its parent folders.
 
     Args:
-        path: the file.
-        content: bytes, or text that becomes UTF-8.
+        path: path of the file.
+        content: bytes, or text to encode as UTF-8.
 
     Raises:
-        WriteError: the system does not let it.
+        WriteError: If the system refuses the write.
     """
     path = pathlib.Path(path)
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
@@ -117,12 +118,12 @@ def write(path, content):
 
 
 def write_json(path, content, **options):
-    """Writes an object as JSON, in one step; `options` are those of `json.dumps`."""
+    """Writes an object as JSON atomically; `options` are passed to `json.dumps`."""
     write(path, json.dumps(content, indent=2, **options) + "\n")
 
 
 def write_csv(path, header, rows):
-    """Writes a csv file in one step. Names of files in it need not be UTF-8."""
+    """Writes a csv file atomically. File names in it need not be valid UTF-8."""
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with writing(path):
@@ -139,12 +140,12 @@ def write_csv(path, header, rows):
 
 
 def replace(new, old):
-    """Puts a file, or a folder with all in it, in the place of another, once it is on the disk.
+    """Flushes a file or folder to disk, then renames it to `old`.
 
-    A folder must not be there already.
+    A file may replace a file. A folder cannot replace an existing folder.
 
     Raises:
-        WriteError: a device, FIFO or socket has the name, such as /dev/null.
+        WriteError: If `old` is a device, FIFO or socket, such as /dev/null.
     """
     kind = special(old) if os.path.exists(old) else None
     if kind not in (None, "a folder"):
@@ -155,7 +156,7 @@ def replace(new, old):
 
 
 def sync(path):
-    """Waits until a file, or a folder with all in it, is on the disk."""
+    """Flushes a file, or a folder and everything in it, to disk."""
     path = pathlib.Path(path)
     if not path.is_dir():
         return _sync(path)
@@ -166,7 +167,7 @@ def sync(path):
 
 
 def sync_folder(path):
-    """Waits until the names in a folder are on the disk."""
+    """Flushes the directory entries of a folder to disk."""
     _sync(path)
 
 
@@ -182,13 +183,13 @@ def _sync(path):
 
 
 def special(path):
-    """What a path leads to that is no file, in words: to open it may wait for ever.
+    """Returns the kind of a path that is not a regular file; opening one may block forever.
 
     Returns:
-        Such as "a FIFO"; None for a file.
+        A description such as "a FIFO", or None for a regular file.
 
     Raises:
-        OSError: there is nothing.
+        OSError: If the path does not exist.
     """
     checks.local("path", path)
     mode = os.stat(path).st_mode
@@ -197,11 +198,11 @@ def special(path):
 
 
 def check_regular(path):
-    """Refuses what is there and no file, without opening it.
+    """Checks that a path is a regular file, without opening it.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it is a folder, FIFO, socket or device.
+        FileNotFoundError: If the path does not exist.
+        ValueError: If it is a folder, FIFO, socket or device.
     """
     kind = special(path)
     if kind:
@@ -209,13 +210,13 @@ def check_regular(path):
 
 
 def check_archive(archive):
-    """Refuses a zip archive that unpacks to far more than it holds, by what it says of itself.
+    """Rejects a zip archive whose directory declares far more unpacked than packed data.
 
     Args:
         archive: an open zipfile.ZipFile.
 
     Raises:
-        ValueError: names the member.
+        ValueError: If a member expands too far.
     """
     for member in archive.infolist():
         if member.file_size > max(10**6, MOST_EXPANSION * member.compress_size):
@@ -224,11 +225,11 @@ def check_archive(archive):
 
 
 def read_bytes(path, most=MOST_TEXT):
-    """The bytes of a file of a size that can be.
+    """Reads a file of at most `most` bytes.
 
     Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: it is no file, or larger; names it.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If the path is not a regular file, or the file is too large.
     """
     check_regular(path)
     size = os.stat(path).st_size
@@ -239,16 +240,16 @@ def read_bytes(path, most=MOST_TEXT):
 
 
 def read_text(path, errors="strict", most=MOST_TEXT):
-    """The text of a UTF-8 file.
+    """Reads a UTF-8 text file.
 
     Args:
-        path: the file.
-        errors: as `open` takes it.
-        most: size in bytes.
+        path: path of the file.
+        errors: how to handle decoding errors, as in `open`.
+        most: maximum size in bytes.
 
     Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: it is no file, larger, or no UTF-8; names it.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If the path is not a regular file, or the file is too large or not UTF-8.
     """
     try:
         return read_bytes(path, most).decode("utf-8", errors)
@@ -257,16 +258,16 @@ def read_text(path, errors="strict", most=MOST_TEXT):
 
 
 def read_json(path, most=MOST_TEXT):
-    """The dict that a JSON file of at most so many bytes holds.
+    """Reads a dict from a JSON file of at most `most` bytes.
 
     Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: it holds something else; names it.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If the file is too large or does not hold a JSON object.
     """
     text = read_text(path, most=most)
     try:
         known = json.loads(text)
-    except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError: also very long integers
         raise ValueError(f"{os.fspath(path)} must be JSON. Received: {error}.") from None
     if not isinstance(known, dict):
         kind = type(known).__name__
@@ -275,11 +276,11 @@ def read_json(path, most=MOST_TEXT):
 
 
 def read_csv(path, errors="strict"):
-    """The rows of a csv file, its header among them.
+    """Reads the rows of a csv file, including its header.
 
     Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: it is no csv file; names it and the line.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If a line is not valid csv.
     """
     reader = csv.reader(io.StringIO(read_text(path, errors), newline=""))
     try:
@@ -290,5 +291,5 @@ def read_csv(path, errors="strict"):
 
 
 def digest(path):
-    """SHA-256 of a file, in hexadecimal; None without a path."""
+    """Returns the SHA-256 of a file in hexadecimal, or None if `path` is None."""
     return path and hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Forms of settings: what a value must be, and how it is written as text."""
+"""Value types of settings: validation, and conversion to and from text."""
 
 import dataclasses
 import math
@@ -11,13 +11,13 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """A kind of values.
+    """A value type.
 
     Attributes:
-        words: what a value must be, for errors: "a whole number".
-        convert: function that returns a value in this form, or raises TypeError or ValueError.
-        parse: function from text to something that `convert` takes.
-        text: function from a value to the text that `parse` reads.
+        words: description for error messages, such as "a whole number".
+        convert: function that normalises a value, or raises TypeError or ValueError.
+        parse: function from text to a value that `convert` accepts.
+        text: function from a value to text that `parse` can read.
     """
 
     words: str
@@ -84,7 +84,7 @@ SIZE = Form(
 
 
 def several(form):
-    """The form of a tuple of values of another form, written with commas; one alone will do."""
+    """Returns the form of a comma-separated tuple of values; a single value is accepted too."""
 
     def convert(values):
         if isinstance(values, str | numbers.Number):
@@ -100,9 +100,10 @@ def several(form):
 
 
 def is_address(path):
-    """Whether a path is none, but an address such as gs://BUCKET/FILE or https://HOST/FILE.
+    """Whether a path is in fact an address, such as gs://BUCKET/FILE or https://HOST/FILE.
 
-    pathlib makes gs:/BUCKET/FILE of the first; where there is a folder `gs:`, it is a path.
+    Also matches gs:/BUCKET/FILE, which is what pathlib makes of gs://BUCKET/FILE. If a folder
+    called `gs:` exists, it is a path.
 
     >>> is_address("s3://videos/a.avi"), is_address("c:/videos"), is_address("/data/a:/b")
     (True, False, False)

@@ -1,25 +1,25 @@
-"""Heads: from a backbone's map to numbers; linear float32 outputs under any precision policy."""
+"""Heads: from a backbone's feature map to linear outputs, float32 under any precision policy."""
 
 import keras
 
 from mas.backbones import initial
 from mas.backbones.initial import scaled
 
-UNITS = 2048  # of fc6 and fc7, in the authors' code
+UNITS = 2048  # in fc6 and fc7, as in the authors' code
 
 
 def flatten(features):
-    """The fifth pool of C3D as a vector, shared by all branches of `fully_connected`.
+    """Applies the fifth pool of C3D and flattens the result, for all `fully_connected` branches.
 
     Args:
-        features: map (batch, t, h, w, c) of a backbone.
+        features: feature map (batch, t, h, w, c) of a backbone.
 
     Returns:
-        (batch, ceil(t/2) * ceil(h/2) * ceil(w/2) * c), in the order t, h, w, c: 4096 for a clip of
-        16 x 112 x 112 through `c3d`.
+        (batch, ceil(t/2) * ceil(h/2) * ceil(w/2) * c), in the order t, h, w, c; 4096 for clips of
+        16 x 112 x 112 with `c3d`.
 
     Raises:
-        ValueError: `features` is no map.
+        ValueError: If `features` is not a feature map.
     """
     _check_map(features)
     x = keras.layers.MaxPooling3D(2, padding="same", name="pool5")(features)
@@ -27,24 +27,25 @@ def flatten(features):
 
 
 def fully_connected(vector, outputs, name=None, width=1.0, dropout=0.0, initializer="published"):
-    """A branch of MAS: two ReLU layers and a linear output (authors' code; the paper has two).
+    """Builds a branch of MAS: two ReLU layers and a linear output, as in the authors' code.
 
-    Initial weights are N(0, 0.005) and biases 1 in fc6 and fc7, N(0, 0.01) and 0 in the output.
+    Initial weights are N(0, 0.005^2) with biases 1 in fc6 and fc7, and N(0, 0.01^2) with biases 0
+    in the output.
 
     Args:
         vector: (batch, n), from `flatten`.
-        outputs: how many numbers come out.
-        name: of the output layer; the others are `{name}_fc6` and `{name}_fc7`. Without it they are
-            fc6, fc7 and fc8, as in the released network of one branch.
-        width: factor on the 2048 units of fc6 and fc7, above 0.
-        dropout: rate after fc6 and fc7, [0, 1). The authors pre-train without.
-        initializer: of fc6 and fc7, one of `backbones.INITIALIZERS`.
+        outputs: number of outputs.
+        name: name of the output layer; the others are `{name}_fc6` and `{name}_fc7`. Without a
+            name, the layers are fc6, fc7 and fc8, as in the released single-branch network.
+        width: multiplier for the 2048 units of fc6 and fc7, above 0.
+        dropout: dropout rate after fc6 and fc7, in [0, 1). The authors pre-train without dropout.
+        initializer: initializer of fc6 and fc7, one of `backbones.INITIALIZERS`.
 
     Returns:
         (batch, outputs), float32.
 
     Raises:
-        ValueError: `vector` is no vector, or a number is out of its range.
+        ValueError: If `vector` does not have two axes, or a number is out of range.
     """
     if len(vector.shape) != 2:
         raise ValueError(f"vector must be (batch, n). Received: shape={vector.shape}.")
@@ -69,24 +70,24 @@ HEADS = ("auto", "fc", "pooled", "convolved")
 
 
 def attach(backbone, sizes, head="auto", width=1.0, dropout=0.0, initializer="published"):
-    """A backbone with one output of a kind for each name.
+    """Attaches one output per name to a backbone.
 
     Args:
         backbone: a network of `mas.backbones`.
-        sizes: {name: numbers}, the outputs.
-        head: "fc": pool5, fc6, fc7 and a linear output, as MAS (CVPR 2019) on its C3D. "pooled":
-            the mean and a linear output, as STS and pace on all other networks. "convolved": a pool
-            and a convolution in time, as VTDL and DSM fine-tune I3D and 3D-ResNet. "auto": "fc" on
-            `c3d`, "pooled" elsewhere.
-        width: factor on the units of fc6 and fc7.
-        dropout: rate after fc6 and fc7, after the mean, or before the convolution.
-        initializer: of fc6 and fc7.
+        sizes: {name: number of outputs}.
+        head: "fc" is pool5, fc6, fc7 and a linear output, as in MAS (CVPR 2019) on its C3D.
+            "pooled" is the mean and a linear output, as in STS and pace on all other networks.
+            "convolved" is a pool and a temporal convolution, as in the fine-tuning of I3D and
+            3D-ResNet in VTDL and DSM. "auto" is "fc" for `c3d` and "pooled" for other backbones.
+        width: multiplier for the units of fc6 and fc7.
+        dropout: dropout rate after fc6 and fc7, after the mean, or before the convolution.
+        initializer: initializer of fc6 and fc7.
 
     Returns:
-        {name: (batch, numbers), float32}.
+        {name: (batch, outputs), float32}.
 
     Raises:
-        ValueError: unknown head, or a number out of its range.
+        ValueError: If the head is unknown, or a number is out of range.
     """
     if head not in HEADS:
         raise ValueError(f"head must be one of {list(HEADS)}. Received: head={head!r}.")
@@ -103,10 +104,10 @@ def attach(backbone, sizes, head="auto", width=1.0, dropout=0.0, initializer="pu
 
 
 def _pool_and_kernel(backbone):
-    """Frames of the two in `convolved`: 1 and 1 on 3D-ResNet, 2 and 7 on I3D.
+    """Returns the frames of pool and kernel in `convolved`: 1 and 1 for 3D-ResNet, 2 and 7 for I3D.
 
-    The authors' head takes maps of 8 frames or more, those of a clip of 64; from a shorter map, it
-    takes what there is.
+    The authors' head needs maps of at least 8 frames, from clips of 64. For shorter maps, both are
+    reduced to fit.
     """
     if backbone.name.startswith("r3d_"):
         return 1, 1
@@ -115,22 +116,22 @@ def _pool_and_kernel(backbone):
 
 
 def pooled(features, outputs, name, dropout=0.0):
-    """Mean over frames and space, then a linear output: the head of STS and most other networks.
+    """Builds the head of STS and most other networks: global average pooling and a linear output.
 
-    Weights and biases start uniform in [-1/sqrt(c), 1/sqrt(c)]: PyTorch's default, which the
-    authors' code of STS uses.
+    Weights and biases are initialised uniformly in [-1/sqrt(c), 1/sqrt(c)], PyTorch's default, as
+    in the authors' code of STS.
 
     Args:
-        features: map (batch, t, h, w, c) of a backbone.
-        outputs: how many numbers come out.
-        name: of the output layer; the mean is `{name}_mean`.
-        dropout: rate after the mean, [0, 1).
+        features: feature map (batch, t, h, w, c) of a backbone.
+        outputs: number of outputs.
+        name: name of the output layer; the mean is `{name}_mean`.
+        dropout: dropout rate after the mean, in [0, 1).
 
     Returns:
         (batch, outputs), float32.
 
     Raises:
-        ValueError: `features` is no map, or a number is out of its range.
+        ValueError: If `features` is not a feature map, or a number is out of range.
     """
     _check_map(features)
     _check_dropout(dropout)
@@ -147,45 +148,45 @@ def pooled(features, outputs, name, dropout=0.0):
 
 
 def embedding(features, outputs=128, name="embedding"):
-    """Mean over frames and space, a linear layer, L2 norm: the head of VTDL and DSM.
+    """Builds the head of VTDL and DSM: global average pooling, a linear layer, L2 normalisation.
 
     Args:
-        features: map (batch, t, h, w, c) of a backbone.
+        features: feature map (batch, t, h, w, c) of a backbone.
         outputs: size of the embedding.
-        name: of the linear layer; the others are `{name}_mean` and `{name}_unit`.
+        name: name of the linear layer; the others are `{name}_mean` and `{name}_unit`.
 
     Returns:
-        (batch, outputs), float32, of length 1; a length below 1e-12 counts as that (the authors
+        (batch, outputs), float32, of length 1. Norms below 1e-12 are treated as 1e-12 (the authors
         divide by zero).
 
     Raises:
-        ValueError: `features` is no map, or `outputs` is below 1.
+        ValueError: If `features` is not a feature map, or `outputs` is below 1.
     """
     linear = pooled(features, outputs, name)
     return keras.layers.UnitNormalization(dtype="float32", name=f"{name}_unit")(linear)
 
 
 def convolved(features, outputs, name="logits", frames=(2, 7), dropout=0.0):
-    """The fine-tuning head of I3D and 3D-ResNet in VTDL: pool, dropout, convolution in time.
+    """Builds VTDL's fine-tuning head of I3D and 3D-ResNet: pool, dropout, temporal convolution.
 
-    The convolution pads with zeros; the mean over time of what it gives is the output. The authors
-    pool 7 x 7, the map of a clip of 224 x 224; here it is the whole map. They end with log-softmax;
-    here the logits are the output, which cross-entropy takes. Weights start Xavier uniform with
-    gain sqrt(2); there is no bias.
+    The convolution pads with zeros; its outputs are averaged over time. The authors pool 7 x 7, the
+    feature map of a 224 x 224 clip; here the pool covers the whole map. They end with log-softmax;
+    here the outputs are logits. Weights are initialised Xavier uniform with gain sqrt(2); there is
+    no bias.
 
     Args:
-        features: map (batch, t, h, w, c) of a backbone.
-        outputs: how many numbers come out.
-        name: of the convolution.
-        frames: of the pool and of the kernel behind it: (2, 7) for I3D, (1, 1) for 3D-ResNet.
-        dropout: rate between the two, [0, 1).
+        features: feature map (batch, t, h, w, c) of a backbone.
+        outputs: number of outputs.
+        name: name of the convolution.
+        frames: frames of the pool and of the kernel: (2, 7) for I3D, (1, 1) for 3D-ResNet.
+        dropout: dropout rate between the two, in [0, 1).
 
     Returns:
         (batch, outputs), float32.
 
     Raises:
-        ValueError: `features` is no map or has fewer frames than the pool, or a number is out of
-            its range.
+        ValueError: If `features` is not a feature map or has fewer frames than the pool, or a
+            number is out of range.
     """
     _check_map(features)
     _check_dropout(dropout)
@@ -212,18 +213,18 @@ def convolved(features, outputs, name="logits", frames=(2, 7), dropout=0.0):
 
 
 def projected(features, projection=0):
-    """What contrastive losses compare: the mean over frames and space, or a projection of it.
+    """Builds the embedding for contrastive losses: the pooled features, or a projection of them.
 
     Args:
-        features: map (batch, t, h, w, c) of a backbone.
-        projection: units of the output of a ReLU layer of c units and a linear one (SimCLR's head);
-            0 for the mean itself.
+        features: feature map (batch, t, h, w, c) of a backbone.
+        projection: output units of a projection head with one hidden ReLU layer of c units
+            (SimCLR); 0 returns the pooled features.
 
     Returns:
         (batch, projection or c), float32.
 
     Raises:
-        ValueError: `features` is no map.
+        ValueError: If `features` is not a feature map.
     """
     _check_map(features)
     if not projection:
@@ -234,13 +235,13 @@ def projected(features, projection=0):
 
 
 def _check_map(features):
-    """Refuses what is not the map of a backbone."""
+    """Raises ValueError if `features` is not a feature map."""
     if len(features.shape) != 5:
         raise ValueError(f"features must be (batch, t, h, w, c). Received: shape={features.shape}.")
 
 
 def _output(outputs, name, **initializers):
-    """The linear float32 layer that ends every head."""
+    """Returns the linear float32 layer that ends a head."""
     _check_outputs(outputs)
     return keras.layers.Dense(outputs, dtype="float32", name=name, **initializers)
 

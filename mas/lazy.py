@@ -1,7 +1,7 @@
-"""Heavy libraries that are imported when they are first used.
+"""Lazy imports of heavy libraries.
 
-TensorFlow takes three seconds to import. A command that only prints its help, or refuses a mistyped
-flag, must not wait for it, though the settings that it prints stand beside the code that needs it:
+TensorFlow takes three seconds to import. A command that prints its help or rejects a mistyped flag
+must not wait for it, although the settings it prints are defined next to code that needs it:
 
     from mas import lazy
 
@@ -14,7 +14,7 @@ import types
 
 
 class _Lazy(types.ModuleType):
-    """Stands for a module; every attribute is looked up in the module itself."""
+    """A proxy that imports the real module on attribute access."""
 
     def __getattr__(self, name):
         return getattr(importlib.import_module(self.__name__), name)
@@ -24,27 +24,26 @@ class _Lazy(types.ModuleType):
 
 
 def module(name):
-    """A stand-in for a module, such as `tensorflow` or `mas.augment`.
+    """Returns a lazy proxy for a module.
 
     Args:
-        name: dotted name of the module.
+        name: dotted name of the module, such as `tensorflow` or `mas.augment`.
 
     Returns:
-        An object whose attributes are those of the module.
+        A module object that imports the real module on first use.
     """
     return _Lazy(name)
 
 
 def attributes(package, places):
-    """The `__getattr__` and `__dir__` of a package whose names are imported when they are used.
+    """Returns `__getattr__` and `__dir__` for a package that imports its public names lazily.
 
     Args:
         package: `__name__` of the package.
-        places: {public name: the module that defines it}; a name whose module is None is a module
-            of the package.
+        places: {public name: defining module}; None marks a submodule of the package.
 
     Returns:
-        (`__getattr__`, `__dir__`), for the package's own namespace (PEP 562).
+        (`__getattr__`, `__dir__`), to assign in the package's namespace (PEP 562).
     """
 
     def __getattr__(name):

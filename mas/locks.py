@@ -1,4 +1,4 @@
-"""Locks of folders: one process at a time works in a run folder, or prepares a data set."""
+"""Folder locks: one process at a time writes a run folder or prepares a data set."""
 
 import contextlib
 import errno
@@ -11,22 +11,22 @@ from typing import IO
 from mas import files
 
 NAME = ".lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of some network file systems
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # from some network file systems
 
 
 def lock(folder, what) -> IO[str]:
-    """A folder's lock: held by one process at a time, and gone with it, however it ends.
+    """Locks a folder. The lock is released when the process ends, even if it is killed.
 
     Args:
-        folder: which is there.
-        what: is at work there, for the error of the next.
+        folder: an existing folder.
+        what: name of the work being done, for the error that another process gets.
 
     Returns:
-        The open file; the lock is held until it is closed.
+        The open lock file; closing it releases the lock.
 
     Raises:
-        RuntimeError: it is held.
-        WriteError: the folder cannot be written to.
+        RuntimeError: If another process holds the lock.
+        WriteError: If the folder cannot be written to.
     """
     path = pathlib.Path(folder, NAME)
     with files.writing(path):
@@ -43,13 +43,13 @@ def lock(folder, what) -> IO[str]:
         if error.errno not in _NO_LOCKS:
             file.close()
             raise
-    with contextlib.suppress(OSError):  # a full disk has no room for the name
+    with contextlib.suppress(OSError):  # a full disk has no space for the process ID
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return file
 
 
 def check(folder, what) -> None:
-    """Raises what `lock` does where another process holds a folder's lock, and makes none."""
+    """Raises RuntimeError if another process holds a folder's lock; does not create a lock file."""
     if pathlib.Path(folder, NAME).exists():
         lock(folder, what).close()

@@ -1,20 +1,20 @@
-"""Losses as functions of arrays, one value for each example, and the pieces they are made of.
+"""Losses as functions of arrays, with one value per example, and their building blocks.
 
-Classes and numbers: cross-entropy, squared error.
+Classification and regression: cross-entropy, squared error.
 
-Contrast in a batch (pace): similarity, positives and negatives, log-sum-exp, the mean.
+Contrast within a batch (pace):
 
     l_ij = z_i . z_j / temperature
     loss of anchor i = mean over its positives j of  -log( e^l_ij / (e^l_ij + sum_k e^l_ik) )
 
-with k over the negatives of i. One positive gives InfoNCE, which is SimCLR's loss where the
-negatives are all other clips; several are averaged.
+with k over the negatives of i. With one positive this is InfoNCE; if the negatives are all other
+clips, it is SimCLR's loss. With several positives, their losses are averaged.
 
-Contrast with a queue (MoCo, VTDL, DSM): one row of logits for each query, whose column 0 is the
-positive; and triplets.
+Contrast with a queue (MoCo, VTDL, DSM): one row of logits per query, with the positive in column 0;
+and triplets.
 
-Under several replicas each one has its own anchors and meets the clips of all (`mas.replicas`), so
-that the loss and the gradient are those of one device with the whole batch.
+With several replicas, each compares its own anchors with the clips of all replicas
+(`mas.replicas`), so loss and gradient equal those of a single device with the whole batch.
 """
 
 from mas import lazy, replicas
@@ -22,17 +22,17 @@ from mas import lazy, replicas
 keras = lazy.module("keras")
 tf = lazy.module("tensorflow")
 
-NONE = -1e30  # the log of a sum without terms; finite, so that no gradient is NaN
+NONE = -1e30  # log of an empty sum; finite, so that no gradient is NaN
 
 
 def cross_entropy(labels, logits):
-    """Cross-entropy of each example.
+    """Computes the cross-entropy of each example.
 
     >>> round(float(cross_entropy([1], [[0.0, 0.0]])[0]), 4)
     0.6931
 
     Args:
-        labels: int (...), numbers of classes.
+        labels: int (...), class indices.
         logits: float (..., classes).
 
     Returns:
@@ -43,12 +43,12 @@ def cross_entropy(labels, logits):
 
 
 def accuracy(labels, logits):
-    """1 where the largest logit is the label's, else 0: (...), (..., classes) -> float32 (...)."""
+    """Returns 1 if the largest logit is the label's, else 0, as float32 (...)."""
     return keras.metrics.sparse_categorical_accuracy(labels, logits)
 
 
 def squared_error(targets, outputs):
-    """Mean squared error of each example: (N, D) each -> float32 (N,).
+    """Computes the mean squared error of each example: (N, D) each -> float32 (N,).
 
     >>> squared_error([[1.0, 2.0]], [[0.0, 4.0]]).numpy().tolist()
     [2.5]
@@ -57,18 +57,18 @@ def squared_error(targets, outputs):
 
 
 def contrast(embeddings, groups, temperature=0.1, normalise=True):
-    """The loss of every example, its clips told apart by group.
+    """Computes the contrastive loss of each example, with positives defined by groups.
 
     Args:
         embeddings: float32 (N, views, D).
-        groups: int (N, views); another clip of its group is a clip's positive, in this example or
-            elsewhere in the batch, and all clips of other groups are its negatives.
-        temperature: above 0.
-        normalise: whether embeddings are scaled to length 1 first.
+        groups: int (N, views). The positives of a clip are all other clips of its group in the
+            batch; its negatives are the clips of other groups.
+        temperature: temperature, above 0.
+        normalise: whether to L2-normalise the embeddings.
 
     Returns:
-        float32 (N,): the mean over the example's clips. A clip without a positive counts as 0, as
-        does one without a negative.
+        float32 (N,), the mean over the clips of an example. Clips without a positive or a negative
+        have loss 0.
     """
     shape = tf.shape(embeddings)
     anchors = tf.reshape(embeddings, (-1, embeddings.shape[-1]))
@@ -84,19 +84,19 @@ def contrast(embeddings, groups, temperature=0.1, normalise=True):
 
 
 def normalised(embeddings):
-    """Embeddings (..., D) of length 1; 0 stays 0."""
+    """L2-normalises embeddings (..., D); 0 remains 0."""
     return tf.math.l2_normalize(embeddings, axis=-1)
 
 
 def similarity(anchors, keys, temperature=1.0):
-    """Dot products over the temperature: (A, D) and (K, D) -> (A, K)."""
+    """Computes dot products divided by the temperature: (A, D) and (K, D) -> (A, K)."""
     return tf.matmul(anchors, keys, transpose_b=True) / temperature
 
 
 def info_nce(logits, positives, negatives):
-    """-log of the share of the positive among itself and the negatives, mean over the positives.
+    """Computes InfoNCE, averaged over the positives of each anchor.
 
-    Written as softplus(log sum_k e^l_ik - l_ij), which is exact and finite for logits of any size.
+    Written as softplus(log sum_k e^l_ik - l_ij), which is exact and finite for any logits.
 
     Args:
         logits: float32 (A, K), similarities of anchors and keys.
@@ -104,7 +104,7 @@ def info_nce(logits, positives, negatives):
         negatives: bool (A, K).
 
     Returns:
-        float32 (A,); 0 for an anchor without positives or without negatives.
+        float32 (A,); 0 for anchors without positives or without negatives.
     """
     against = log_sum_exp(logits, negatives)
     terms = tf.nn.softplus(against[:, None] - logits)
@@ -114,25 +114,27 @@ def info_nce(logits, positives, negatives):
 
 
 def log_sum_exp(logits, chosen):
-    """Logarithm of the sum of e^logit over each row's chosen ones; `NONE` without any."""
+    """Computes log-sum-exp over the chosen logits of each row; `NONE` if no logits are chosen."""
     return tf.reduce_logsumexp(tf.where(chosen, logits, NONE), axis=1)
 
 
 def queue_logits(query, key, queue, negative=None, temperature=0.07):
-    """What MoCo's softmax is over: the positive, the queue, and a negative of the query's own.
+    """Computes the logits of MoCo: the positive, the queue, and optionally an own negative.
 
-        s_i = [q_i . k_i, q_i . m_1, ..., q_i . m_K, q_i . n_i] / temperature
+    s_i = [q_i . k_i, q_i . m_1, ..., q_i . m_K, q_i . n_i] / temperature
+
+    All embeddings have length 1. Source: VTDL, equation of the loss; without the last column, MoCo
+    (CVPR 2020).
 
     Args:
-        query: float32 (N, D), of length 1, as all the others.
+        query: float32 (N, D).
         key: (N, D), the positives.
-        queue: (K, D), or (N, K, D) where each query has negatives of its own; K may be 0.
-        negative: (N, D), or None: without the last column.
-        temperature: above 0.
+        queue: (K, D), or (N, K, D) if each query has its own negatives; K may be 0.
+        negative: (N, D), a negative for each query; None omits the last column.
+        temperature: temperature, above 0.
 
     Returns:
-        float32 (N, K + 2), or (N, K + 1). Column 0 is the positive. Source: VTDL, equation of the
-        loss; without the last column MoCo (CVPR 2020).
+        float32 (N, K + 2), or (N, K + 1). Column 0 is the positive.
     """
     sides = "nd,kd->nk" if len(queue.shape) == 2 else "nd,nkd->nk"
     columns = [cosine(query, key)[:, None], tf.einsum(sides, query, queue)]
@@ -142,22 +144,22 @@ def queue_logits(query, key, queue, negative=None, temperature=0.07):
 
 
 def softmax(logits):
-    """-log of the softmax of column 0: (N, columns) -> (N,)."""
+    """Computes -log of the softmax of column 0: (N, columns) -> (N,)."""
     return tf.reduce_logsumexp(logits, 1) - logits[:, 0]
 
 
 def nce(logits, log_mean):
-    """Noise-contrastive estimation against uniform noise: column 0 is data, the others are noise.
+    """Computes noise-contrastive estimation with uniform noise; column 0 is data, the rest noise.
 
-        e_j = exp(s_j) / Z,   Z = n * mean(exp(s)) of the first batch,   P = 1 / n,   m negatives
-        loss = -log(e_0 / (e_0 + m P)) - sum_j log(m P / (e_j + m P))
+    e_j = exp(s_j) / Z,   Z = n * mean(exp(s)) of the first batch,   P = 1 / n,   m negatives loss =
+    -log(e_0 / (e_0 + m P)) - sum_j log(m P / (e_j + m P))
 
-    The number n of videos cancels, so that it does not matter that the authors' code has the number
-    of batches there. Source: the authors' code of VTDL, which has no script for it.
+    The number of videos n cancels, so it does not matter that the authors' code uses the number of
+    batches instead. Source: the authors' code of VTDL, which has no script for it.
 
     Args:
         logits: float32 (N, 1 + m).
-        log_mean: scalar, the logarithm of mean(exp(s)).
+        log_mean: scalar, log of mean(exp(s)).
 
     Returns:
         float32 (N,).
@@ -168,9 +170,10 @@ def nce(logits, log_mean):
 
 
 def triplet(query, key, negative, margin=0.5):
-    """max(0, D(q, k) - D(q, n) + margin), with D(u, v) = |u - v + 1e-6|: (N, D) each -> (N,).
+    """Computes the triplet loss max(0, D(q, k) - D(q, n) + margin): (N, D) each -> (N,).
 
-    Source: DSM(Triplet); the 1e-6 is PyTorch's, and keeps the gradient finite where u = v.
+    D(u, v) = |u - v + 1e-6|. Source: DSM(Triplet). The 1e-6 is PyTorch's; it keeps the gradient
+    finite at u = v.
     """
     return tf.nn.relu(_distance(query, key) - _distance(query, negative) + margin)
 
@@ -180,12 +183,12 @@ def _distance(first, second):
 
 
 def cosine(first, second):
-    """Cosine of vectors of length 1: (N, D) each -> (N,)."""
+    """Computes the cosine of unit vectors: (N, D) each -> (N,)."""
     return tf.reduce_sum(first * second, -1)
 
 
 def alignment(query, key):
-    """Squared distance of positives, the lower the closer: (N, D) each -> (N,).
+    """Computes the squared distance of positives; lower is closer: (N, D) each -> (N,).
 
     Source: Wang and Isola, ICML 2020, with exponent 2.
     """
@@ -193,14 +196,14 @@ def alignment(query, key):
 
 
 def uniformity(embeddings):
-    """Log of the mean of exp(-2 |u - v|^2) over all pairs, the lower the more even.
+    """Computes the log of the mean of exp(-2 |u - v|^2) over all pairs; lower is more uniform.
 
     Args:
-        embeddings: float32 (N, D), of length 1; those of all replicas are compared.
+        embeddings: float32 (N, D), of length 1; compared across all replicas.
 
     Returns:
-        float32 (N,): the one value for every example, so that means of batches can be taken; 0 for
-        a single example. Source: Wang and Isola, ICML 2020, with t = 2.
+        float32 (N,), the same value for every example, so that batches can be averaged; 0 for a
+        single example. Source: Wang and Isola, ICML 2020, with t = 2.
     """
     everything = replicas.gathered(embeddings)
     count = tf.shape(everything)[0]

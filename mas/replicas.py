@@ -1,8 +1,8 @@
-"""What one replica knows of the others: the rows of the whole batch, and its own among them.
+"""Communication between replicas: gathering the rows of the whole batch.
 
-Under several replicas each has its own part of a batch. What it compares with the rest is gathered
-here, and the gradient flows back through it, so that loss and gradient are those of one device with
-the whole batch. Outside a strategy, and on a single device, the whole batch is at hand.
+Each replica holds part of a batch. Contrastive losses compare it with the rest, which is gathered
+here; gradients flow back through the gather, so loss and gradient equal those of a single device
+with the whole batch. Outside a strategy and on a single device, the batch is already complete.
 """
 
 from mas import lazy
@@ -11,12 +11,13 @@ tf = lazy.module("tensorflow")
 
 
 def of_another(values, order="shift"):
-    """Gives every example of the batch, that of all replicas, the row of another one.
+    """Gives each example the row of another example in the global batch.
 
     Args:
-        values: (N, ...), one row an example.
-        order: "shift": the next example's, the first one's for the last. "reverse": as DSM's code,
-            where the middle one of an odd batch gets its own.
+        values: (N, ...), one row per example.
+        order: "shift" takes the next example's row, and the first one's for the last. "reverse"
+            reverses the batch, as in DSM's code; the middle example of an odd batch gets its own
+            row.
 
     Returns:
         (N, ...).
@@ -27,13 +28,13 @@ def of_another(values, order="shift"):
 
 
 def others(values):
-    """Of every example the rows of all others, of those on other replicas too.
+    """Returns, for each example, the rows of all other examples, including other replicas'.
 
     Args:
-        values: (N, D), one row an example.
+        values: (N, D), one row per example.
 
     Returns:
-        (N, n - 1, D), n being the examples of all replicas.
+        (N, n - 1, D), where n is the number of examples on all replicas.
     """
     everything = gathered(values)
     count = tf.shape(everything)[0]
@@ -42,7 +43,7 @@ def others(values):
 
 
 def own(values, count):
-    """This replica's part of what `gathered` joined: rows (replicas * count, ...) -> (count, ...).
+    """Returns this replica's rows, (replicas * count, ...) -> (count, ...).
 
     The inverse of `gathered`.
     """
@@ -50,13 +51,13 @@ def own(values, count):
 
 
 def replica():
-    """The number of this replica, from 0."""
+    """Returns the index of this replica, from 0."""
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group
 
 
 def gathered(values):
-    """The values of all replicas, joined along the first axis; as they are on a single one."""
+    """Concatenates the values of all replicas along the first axis."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return values
@@ -64,5 +65,5 @@ def gathered(values):
 
 
 def numbers(count):
-    """A number for each clip of this replica that no clip of another replica has."""
+    """Returns a globally unique number for each clip of this replica."""
     return replica() * count + tf.range(count)

@@ -1,4 +1,4 @@
-"""What a training is made of: network, clip, optimisation and plan."""
+"""Settings of a training run: network, clip, optimisation and plan."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from mas.checks import Settings, option, refuse
 from mas.forms import INTEGER, SIZE, several
 
 MODALITIES = ("rgb", "flow")
-# Of a network's input: what `mas.backbones.presets` makes of R G B clips.
+# Preprocessing of R G B clips: see `mas.backbones.presets`.
 PRESETS = ("bgr255", "rgb", "standard")
 HEADS = ("auto", "fc", "pooled", "convolved")
 SAMPLINGS = ("auto", "consecutive", "anywhere")
@@ -15,58 +15,58 @@ WINDOWS = ("even", "first", "random")
 LAST_BATCHES = ("drop", "keep")
 DECAYS = ("fc", "weights", "all")
 STRATEGIES = ("auto", "mirrored", "none")
-MOST_PIXELS = 16_384  # of a side of a frame: what JPEG files and decoders reach
+MOST_PIXELS = 16_384  # per side of a frame: the limit of JPEG files and decoders
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclasses.dataclass(frozen=True)
 class Network(Settings):
-    """A backbone, its input and its head.
+    """The network: backbone, input and head.
 
     >>> Network("c3d_bn", width=0.25, preset="standard", initializer="he").backbone
     'c3d_bn'
     """
 
-    backbone: str = option("c3d", "Architecture.", choices=backbones.NAMES)
-    modality: str = option("rgb", "Input: colours, or optical flow.", choices=MODALITIES)
-    width: float = option(1.0, "Factor on the channels and units of every layer.", above=0, most=16)
+    backbone: str = option("c3d", "Backbone architecture.", choices=backbones.NAMES)
+    modality: str = option("rgb", "Input: RGB frames or optical flow.", choices=MODALITIES)
+    width: float = option(1.0, "Width multiplier for every layer.", above=0, most=16)
     preset: str = option(
         "bgr255",
-        "Colours: bgr255 as the authors of MAS, STS and pace, standard as those of VTDL and DSM, "
-        "rgb in [-1, 1].",
+        "Colour preprocessing: bgr255 is B G R in 0..255 (MAS, STS, pace); standard subtracts the "
+        "ImageNet mean and divides by its deviation (VTDL, DSM); rgb scales to [-1, 1].",
         choices=PRESETS,
     )
     initializer: str = option(
         "published",
-        "Initial weights: published, those of the network's authors; he for narrow networks and "
-        "other presets than bgr255; xavier, of VTDL and DSM, where they share c3d_bn and "
-        "r2plus1d_10 with STS and pace.",
+        "Weight initialisation: published follows the network's authors; he suits narrow networks "
+        "and presets other than bgr255; xavier follows VTDL and DSM on c3d_bn and r2plus1d_10, "
+        "which STS and pace initialise differently.",
         choices=backbones.INITIALIZERS,
     )
     head: str = option(
         "auto",
-        "Head: fc is fc6 and fc7; pooled, a mean and one layer; convolved, a pool and a "
-        "convolution in time; auto, fc on c3d and pooled elsewhere.",
+        "Head: fc adds fc6 and fc7; pooled is global average pooling and one layer; convolved is a "
+        "pool and a temporal convolution; auto is fc for c3d and pooled for other backbones.",
         choices=HEADS,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip(Settings):
-    """What a network sees of a video.
+    """Clip length and frame size.
 
     >>> Clip(frames=16, size=56, resize=(85, 64)).shape("rgb")
     (16, 56, 56, 3)
     """
 
-    frames: int = option(16, "Length of a clip, in frames.", least=2, most=10_000)
-    size: int = option(112, "Side of the square crop, in pixels.", least=1)
+    frames: int = option(16, "Clip length in frames.", least=2, most=10_000)
+    size: int = option(112, "Side of the square crop in pixels.", least=1)
     resize: tuple[int, int] = option(
-        (171, 128), "WIDTHxHEIGHT in pixels before the crop.", form=SIZE
+        (171, 128), "Frame size before the crop, WIDTHxHEIGHT in pixels.", form=SIZE
     )
 
     def __post_init__(self):
-        """Checks that the square fits."""
+        """Checks that the crop fits into the frame."""
         super().__post_init__()
         if max(self.resize) > MOST_PIXELS:
             refuse("resize", f"at most {MOST_PIXELS} pixels wide and high", self.resize)
@@ -76,9 +76,9 @@ class Clip(Settings):
             refuse("size", shorter, self.size)
 
     def shape(self, modality="rgb"):
-        """(frames, height, width, channels) of what a network takes.
+        """Returns the network's input shape, (frames, height, width, channels).
 
-        Flow has one field less than there are frames: one between each two.
+        For flow, `frames` is one less: there is a flow field between consecutive frames.
         """
         flow = modality == "flow"
         return (self.frames - flow, self.size, self.size, 2 if flow else 3)
@@ -86,101 +86,104 @@ class Clip(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Optimisation(Settings):
-    """The optimiser and its schedule: gradient descent with momentum.
+    """The optimiser, gradient descent with momentum, and its schedule.
 
     >>> Optimisation(learning_rate=0.01, decay_epochs=(20, 27)).decay_epochs
     (20, 27)
     """
 
-    learning_rate: float = option(0.001, "Learning rate at the start.", above=0)
+    learning_rate: float = option(0.001, "Initial learning rate.", above=0)
     bias_rate: float = option(
-        2.0, "Factor on the learning rate of biases: 2 in MAS and STS.", least=0, advanced=True
+        2.0, "Learning rate multiplier for biases; 2 in MAS and STS.", least=0, advanced=True
     )
     decay_epochs: tuple[int, ...] = option(
         (5,),
-        "Epochs between decays of the learning rate; or, as in 120,160,200, the epochs after which "
-        "it decays.",
+        "Epochs between decays of the learning rate; or several epochs after which it decays, such "
+        "as 120,160,200.",
         form=several(INTEGER),
         least=1,
     )
-    decay_factor: float = option(0.1, "Factor of each decay.", above=0, advanced=True)
-    momentum: float = option(
-        0.9, "Momentum, in TensorFlow's form.", least=0, below=1, advanced=True
+    decay_factor: float = option(
+        0.1, "Learning rate multiplier at each decay.", above=0, advanced=True
     )
-    l2: float = option(0.005, "Weight decay: the loss l2 * sum(w^2) / 2.", least=0)
-    decay: str = option("fc", "Which variables l2 decays.", choices=DECAYS, advanced=True)
+    momentum: float = option(
+        0.9, "Momentum, as TensorFlow defines it.", least=0, below=1, advanced=True
+    )
+    l2: float = option(0.005, "Weight decay; adds l2 * sum(w^2) / 2 to the loss.", least=0)
+    decay: str = option("fc", "Variables to which l2 applies.", choices=DECAYS, advanced=True)
 
     def __post_init__(self):
-        """Checks that the epochs ascend."""
+        """Checks that the epochs are in ascending order."""
         super().__post_init__()
         if not self.decay_epochs or list(self.decay_epochs) != sorted(set(self.decay_epochs)):
-            refuse("decay_epochs", "one whole number, or several that ascend", self.decay_epochs)
+            allowed = "one whole number, or several in ascending order"
+            refuse("decay_epochs", allowed, self.decay_epochs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan(Settings):
-    """How long to train, on which clips, and by what means.
+    """Length of training, sampling of examples, hardware and checkpoints.
 
     >>> Plan(epochs=30, batch=16).batch
     16
     """
 
-    epochs: int = option(20, "Passes over the examples.", least=1, free=True)
-    batch: int = option(30, "Examples in a step, over all replicas.", least=1)
+    epochs: int = option(20, "Number of passes over the examples.", least=1, free=True)
+    batch: int = option(30, "Global batch size, over all replicas.", least=1)
     sampling: str = option(
         "auto",
-        "Examples of an epoch: consecutive, all non-overlapping clips; anywhere, one at random "
-        "from each video; auto, as the task's authors have it.",
+        "Clips in an epoch: consecutive takes all non-overlapping clips; anywhere takes one random "
+        "clip from each video; auto follows the task's authors.",
         choices=SAMPLINGS,
         alias="clips",
     )
     last_batch: str = option(
         "drop",
-        "An epoch's examples that fill no batch: drop leaves them out, others in each epoch; keep "
-        "trains on them as a smaller batch, on one device alone, as the code of STS and pace and "
-        "the fine-tuning of VTDL and DSM.",
+        "What to do with an incomplete last batch: drop skips it (different examples in each "
+        "epoch); keep trains on it as a smaller batch, on a single device only, like the code of "
+        "STS and pace and the fine-tuning of VTDL and DSM.",
         choices=LAST_BATCHES,
         advanced=True,
     )
     flip: bool = option(True, "Mirror half of the training clips.", advanced=True)
     precision: str = option(
         "float32",
-        "Arithmetic of the layers; weights and losses are float32 in all.",
+        "Precision of the layers' arithmetic; weights and losses are always float32.",
         choices=PRECISIONS,
         advanced=True,
     )
-    jit: bool = option(False, "Compile the step with XLA.", advanced=True)
+    jit: bool = option(False, "Compile the training step with XLA.", advanced=True)
     strategy: str = option(
         "auto",
-        "Of tf.distribute: auto uses every GPU.",
+        "Distribution strategy of TensorFlow; auto uses every GPU.",
         choices=STRATEGIES,
         free=True,
         advanced=True,
     )
     threads: int = option(
         0,
-        "Threads of input and CPU kernels each; 0: all cores.",
+        "Threads for the input pipeline, and for CPU kernels; 0 uses all cores.",
         least=0,
         free=True,
         advanced=True,
     )
     peer_timeout: float = option(
         300.0,
-        "Seconds that a host waits for the others of TF_CONFIG to come.",
+        "Seconds to wait for the other hosts in TF_CONFIG.",
         above=0,
         free=True,
         advanced=True,
     )
     log_every: int = option(
-        10, "Steps between looks at the loss.", least=1, free=True, advanced=True
+        10, "Steps between reports of the loss.", least=1, free=True, advanced=True
     )
     checkpoint_every: int = option(
         1000, "Steps between checkpoints.", least=1, free=True, advanced=True
     )
     keep_every: int = option(
         0,
-        "Epochs between networks that are kept as RUN/epochs/EPOCH, which stands wherever a run "
-        "folder does, as in --init=RUN/epochs/045; 0: none.",
+        "Epochs between networks kept as RUN/epochs/EPOCH, which can be used like a run folder, as "
+        "in --init=RUN/epochs/045; 0 keeps no networks.",
         least=0,
         free=True,
         advanced=True,
@@ -189,23 +192,20 @@ class Plan(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Test(Settings):
-    """How a classifier is tested on whole videos."""
+    """Testing of a classifier on whole videos."""
 
-    test_clips: int = option(
-        0,
-        "Clips of a video in the test; 0: all non-overlapping ones.",
-        least=0,
-    )
+    test_clips: int = option(0, "Test clips per video; 0 takes all non-overlapping clips.", least=0)
     test_windows: str = option(
         "even",
-        "Where the test's clips lie: even, from the first frame to the last; first, every tenth "
-        "frame from the first on (VTDL's released test: two clips); random (DSM's: one clip).",
+        "Position of the test clips: even spreads them from the first frame to the last; first "
+        "starts one at every tenth frame (VTDL's released test: two clips); random starts them "
+        "anywhere (DSM's: one clip).",
         choices=WINDOWS,
         advanced=True,
     )
 
     def __post_init__(self):
-        """Refuses windows of no number of clips."""
+        """Checks that `test_windows` comes with a number of clips."""
         super().__post_init__()
         if not self.test_clips and self.test_windows != "even":
             refuse("test_windows", "even with test_clips=0", self.test_windows)

@@ -124,7 +124,7 @@ def test_in_a_test_every_video_gives_a_clip(data, how, caplog):
     entries = [lists.Entry("class/v0", 3, start) for start in (5, 6, 8, 9)]
     found = clips.examples(data, entries, 4, how, again=True)
     assert found.starts.tolist() == [5, 6, 8], "frame 9 is behind the last"
-    assert "1 of 4 list lines leave no clip" in caplog.text
+    assert "1 of 4 list lines are too short for a clip" in caplog.text
     found = clips.examples(data, entries, 4, how, least=4, again=True)
     assert found.starts.tolist() == [5], "flow cannot begin again"
     with pytest.raises(ValueError, match="clip of 22 frames"):

@@ -70,12 +70,12 @@ def test_a_node_that_has_all_lacks_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"versions": {"X": ("mas", "9.9")}}, r"has X [\d.]+, and this machine 9\.9"),
+        ({"versions": {"X": ("mas", "9.9")}}, r"has X [\d.]+, but this machine has 9\.9"),
         ({"versions": {"X": ("no_such", "1")}}, "cannot import no_such"),
         ({"reads": ["/no/video"]}, "does not see /no/video"),
         ({"mark": "/no/data/mark"}, "does not see /no/data, which all nodes must share"),
-        ({"token": "another"}, "sees another folder as /"),
-        ({"mark": "/proc/sys/kernel/ostype", "token": "Linux\n"}, "cannot write in /proc/sys"),
+        ({"token": "another"}, "sees a different folder at /"),
+        ({"mark": "/proc/sys/kernel/ostype", "token": "Linux\n"}, "cannot write to /proc/sys"),
     ],
 )
 def test_what_a_node_lacks_is_named(tmp_path, change, words):

@@ -158,13 +158,13 @@ def test_starts_are_written_from_one(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "columns", "message"),
     [
-        ([Entry("a ", 0)], "video,label", "must read back equal.*'a '"),
-        ([Entry("a.avi", 0)], "video,label", "must read back equal.*'a.avi'"),
-        ([Entry("a 1\nb", 2)], "video,label", "must read back equal"),
+        ([Entry("a ", 0)], "video,label", "must read back unchanged.*'a '"),
+        ([Entry("a.avi", 0)], "video,label", "must read back unchanged.*'a.avi'"),
+        ([Entry("a 1\nb", 2)], "video,label", "must read back unchanged"),
         ([Entry("a\nb", 0)], "video,label", "expected \"video label\".*Received: 'a'"),
-        ([Entry("a\nb")], "video", "must read back equal"),
+        ([Entry("a\nb")], "video", "must read back unchanged"),
         ([Entry("")], "video", "empty list"),
-        ([Entry("b"), Entry("")], "video", "must read back equal.*''"),
+        ([Entry("b"), Entry("")], "video", "must read back unchanged.*''"),
         ([Entry("a\udcff", 0)], "video,label", "UTF-8"),
         ([Entry("a")], "video,label", "Received: 'a -1'"),
         ([Entry("a", 0)], "mas", "Received: 'a None'"),

@@ -52,7 +52,7 @@ def test_ucf101_takes_both_spellings_flat_or_nested():
 
 @pytest.mark.parametrize("name", ["a/v_Yoyo_g01_c01", "v_YoYo_g1_c01", "v_YoYo_g01_c01_x"])
 def test_ucf101_refuses_other_names(name):
-    with pytest.raises(ValueError, match=f"Received: 1 that do not: '{name}'"):
+    with pytest.raises(ValueError, match=f"Received: 1 other name: '{name}'"):
         lists.ucf101([*ucf101_names(), name], 1, "train")
 
 
@@ -185,7 +185,7 @@ def test_folders_and_unlabelled():
     assert lists.folders(names) == pairs(videos, [1, 0, 1])
     assert lists.folders(names[2:], ["jump", "Walk", "run"]) == [Entry("run/1", 2)]
     assert lists.unlabelled(names) == pairs(videos, [-1, -1, -1])
-    with pytest.raises(ValueError, match="2 that are not: 'Walk/deep/1'; '1'"):
+    with pytest.raises(ValueError, match="2 other names: 'Walk/deep/1'; '1'"):
         lists.folders([*names, "1.avi"], ["run"])
     with pytest.raises(ValueError, match="a folder for each class. Received: 2 without .* 'a'"):
         lists.folders(["a.avi", "b.avi"])

@@ -18,7 +18,7 @@ def test_the_train_list_of_ucf101_counts_from_0(tmp_path, caplog):
     assert [entry.video for entry in entries] == [
         lists.video_id(line.split()[0]) for line in UCF101_TRAIN
     ]
-    assert "trainlist01.txt counts classes from 1: taken from 0" in caplog.text
+    assert "trainlist01.txt counts classes from 1; converted to count from 0" in caplog.text
     labels = [entry.label for entry in lists.ucf101([e.video for e in entries], 1, "train")]
     assert labels == UCF101_TRAIN_LABELS
 

@@ -64,7 +64,7 @@ def test_a_number_too_many_names_the_columns_that_fit(tmp_path, preset, lines):
     path, available = written(tmp_path / "list.txt", "\n".join(lines)), ["x/a", "x/b", "x/c"]
     lists.entries_of(path, preset, available)
     order = " ".join(lists.PRESETS[preset])
-    wanted = f"Name the columns of its lines: --columns={preset} ({order})."
+    wanted = f"Name the columns: --columns={preset} ({order})."
     for columns in ("video,label", "video"):
         message = refused(lists.entries_of, path, columns, available)
         assert message.startswith(f"{path}: ") and message.endswith(wanted)
@@ -157,6 +157,6 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path, monkeypatch):
 
 def test_long_lines_are_cut_in_messages(tmp_path):
     path = written(tmp_path / "x.txt", "a" * 200_000)
-    assert "characters more" in refused(lists.read, path)
+    assert "more characters" in refused(lists.read, path)
     written(path, "a 0\nlabel" + " 1" * 100_000 + "\n")
     assert "x.txt: " in refused(lists.entries_of, path, "video,label", ["b"])

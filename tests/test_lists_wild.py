@@ -176,7 +176,7 @@ def test_a_name_that_is_not_utf_8_is_named_as_a_file(tmp_path, monkeypatch, capl
         ("folders --videos=v/run", r"2 without a folder, such as '1': is the folder one level too"),
         ("unlabelled --videos=empty", r"empty: expected files that end in .*1 other file: x\.zip"),
         ("ucf101 --names=u.txt --part=train", r"part of split 1. Received: 42 videos of the other"),
-        ("ucf101 --videos=v --part=train", r"names must end in v_CLASS.*2 that do not: 'run/1'"),
+        ("ucf101 --videos=v --part=train", r"names must end in v_CLASS.*2 other names: 'run/1'"),
         ("hmdb51 --splits=. --part=train", r"\.: expected .* There are some in splits\."),
         ("hmdb51 --splits=splits --part=train --videos=v", "splits must name some of the videos"),
         ("kinetics --csv=k.csv --videos=v",

@@ -213,7 +213,7 @@ def test_a_clip_of_any_pace_decodes_its_own_frames_alone(data, monkeypatch):
 def test_short_videos_are_left_out_at_all_paces_alike_and_counted(data, caplog):
     with pytest.raises(ValueError, match="clip of 21 frames. Received: none"):
         reader(data, short(frames=6))
-    assert "12 of 12 list lines leave no clip of 21 frames" in caplog.text
+    assert "12 of 12 list lines are too short for a clip of 21 frames" in caplog.text
     assert len(reader(data, short(frames=6, loop="bounce")).examples) == 12
 
 

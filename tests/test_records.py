@@ -205,7 +205,7 @@ def test_names_that_a_reader_could_stumble_over(tmp_path):
 
 
 def test_what_is_no_finished_data_set_is_refused(tmp_path, form):
-    for folder, more in ((tmp_path / "absent", ", which is no folder"), (tmp_path, "")):
+    for folder, more in ((tmp_path / "absent", ", which is not a folder"), (tmp_path, "")):
         with pytest.raises(FileNotFoundError, match=f"data must .*Received: {folder}{more}."):
             records.open_data(folder)
     write(tmp_path / "data", form)

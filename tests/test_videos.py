@@ -148,7 +148,9 @@ def test_unreadable_files_are_named_and_have_no_frames(
     entries = lists.entries_of(named, "video", data.videos)  # a list may name them
     for how in ("anywhere", "consecutive", "uniform"):
         assert set(clips.examples(data, entries, 16, how).labels) == {1, 2, 3}
-        assert "1 of 4 list lines leave no clip of 16 frames, such as that of run/c" in caplog.text
+        assert (
+            "1 of 4 list lines are too short for a clip of 16 frames, such as run/c" in caplog.text
+        )
 
 
 def test_names_that_are_not_utf8(folder, caplog):
@@ -164,7 +166,7 @@ def test_what_is_no_data_set(tmp_path):
     (tmp_path / "videos").mkdir()
     for name in "ab":
         (tmp_path / "videos" / f"{name}.mp4").write_text("no video")
-    with pytest.raises(ValueError, match="decoded. Received: 2 that cannot, such as a.mp4: not a"):
+    with pytest.raises(ValueError, match="decoded. Received: 2 undecodable, such as a.mp4: not a"):
         records.open_data(tmp_path / "videos")
     video_files.write(tmp_path / "v.avi", video_files.noise(20))
     with pytest.raises(ValueError, match="data must hold optical flow: .* which holds video files"):

@@ -1,23 +1,22 @@
-"""Augmentations of clips, after geometry and after labels that come from the pixels.
+"""Augmentations of clips, applied after the geometry and after labels are computed from pixels.
 
-The contract. A clip is uint8 (T, H, W, 3), R G B; so is the result, of as many frames and, but for
-`rotate_and_crop`, of the same size. `basic`, `rotate_and_crop`, `intra_mixup` and the warps that
-all frames share take flow, too: float32 (T, H, W, 2), u right and v down. `seed` is int32 (2,): the
-same seed, the same result, inside tf.data and outside. All parameters are drawn once for a clip and
-hold for all its frames; only `colour_jitter`, by default, and the scale of `flow_warp` are drawn
-for each frame. A caller that wants one draw for a whole batch, as the authors of DSM warp, gives
-all its clips one seed.
+A clip is uint8 (T, H, W, 3), R G B. The result has the same shape, except for the size after
+`rotate_and_crop`. `basic`, `rotate_and_crop`, `intra_mixup` and the warps shared by all frames also
+accept flow: float32 (T, H, W, 2), u right and v down. `seed` is int32 (2,). The same seed gives the
+same result, inside and outside tf.data. Parameters are drawn once per clip and apply to all its
+frames, except for `colour_jitter` (by default) and the scale of `flow_warp`, which are drawn per
+frame. To draw once for a whole batch, as the authors of DSM do, pass the same seed for all clips.
 
-Every function draws uniform numbers from its seed and nothing else. Two that get the same seed draw
-the same numbers, so a clip that passes through several needs a seed for each:
+The functions draw only from their seed, so two functions with the same seed draw the same numbers.
+Use a separate seed for each:
 
     turning, colours, pushes = tf.unstack(tf.random.split(seed, 3))
     clip = augment.rotate_and_crop(clip, turning, 112)
     clip = augment.colour_jitter(clip, colours, **augment.BASIC_JITTER)
     clip = augment.push_warp(clip, pushes)
 
-Each has two halves in its module: `draw_...(seed, ...)` returns the parameters (`draw` those of the
-colour jitter), `apply_...(clip, ...)` applies given ones. `colour_jitter` takes views, too:
+Each function has two halves in its module: `draw_...(seed, ...)` returns the parameters (`draw` for
+the colour jitter) and `apply_...(clip, ...)` applies them. `colour_jitter` also accepts views:
 (..., T, H, W, 3).
 """
 

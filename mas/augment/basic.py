@@ -1,4 +1,4 @@
-"""BA, the augmentation that VTDL and DSM give every view of a clip."""
+"""Basic augmentation (BA), which VTDL and DSM apply to every view of a clip."""
 
 import tensorflow as tf
 
@@ -9,21 +9,21 @@ COLOURS = ("one", "all", "none")
 
 
 def basic(clip, seed, size, rotation=10.0, colours="one"):
-    """Rotation, random crop and colours of the whole clip, the same for all its frames.
+    """Applies random rotation, crop and colour changes, the same for all frames of a clip.
 
-    Source: VTDL's code. Its colour jitter keeps the last of four operations: "one". "all" does the
-    four, one after another.
+    Source: VTDL's code. Its colour jitter effectively applies only the last of four operations:
+    "one". "all" applies all four in sequence.
 
     Args:
-        clip: uint8 (T, H, W, 3), resized and not cropped; or flow, float32 (T, H, W, 2), whose
-            vectors turn with the frames, and which has no colours.
+        clip: uint8 (T, H, W, 3), resized but not cropped; or flow, float32 (T, H, W, 2), whose
+            vectors are rotated with the frames and whose colours are not changed.
         seed: int32 (2,).
-        size: side of the crop, in pixels.
-        rotation: in degrees, at most, either way.
+        size: side of the crop in pixels.
+        rotation: maximum rotation in degrees, in either direction.
         colours: one of `COLOURS`.
 
     Returns:
-        (T, size, size, 3 or 2), of the clip's type.
+        (T, size, size, 3 or 2), with the dtype of the clip.
     """
     clip = rotate_and_crop(clip, fold(seed, 0), size, rotation)
     if colours == "none" or clip.shape[-1] == 2:
@@ -33,5 +33,5 @@ def basic(clip, seed, size, rotation=10.0, colours="one"):
 
 
 def fold(seed, number):
-    """Another seed for each number: int32 (2,) -> int32 (2,)."""
+    """Derives a new seed for each number: int32 (2,) -> int32 (2,)."""
     return tf.random.experimental.stateless_fold_in(seed, number)

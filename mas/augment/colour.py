@@ -4,11 +4,11 @@ import math
 
 import tensorflow as tf
 
-GREY = (19595, 38470, 7471)  # of R, G, B, in 65536ths: ITU-R 601-2, as Pillow's mode "L"
+GREY = (19595, 38470, 7471)  # weights of R, G, B, times 65536: ITU-R 601-2, Pillow's mode "L"
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(len(OPERATIONS))
 
-# Arguments of `colour_jitter` for the basic augmentation of VTDL and DSM, as their code has it.
+# Arguments of `colour_jitter` for the basic augmentation in the code of VTDL and DSM.
 BASIC_JITTER = {
     "brightness": 0.5,
     "contrast": 0.5,
@@ -31,32 +31,33 @@ def colour_jitter(
     per_frame=True,
     last_only=False,
 ):
-    """Changes the colours of every frame, or of the clip, at random.
+    """Changes the colours of each frame, or of the whole clip, at random.
+
+    The four operations are applied in random order; each rounds down to integers in 0..255.
 
     Args:
         clip: uint8 (..., T, H, W, 3), R G B.
-        seed: int32 (2,); the same seed, the same result.
-        brightness: a frame is multiplied by a factor from [max(0, 1 - brightness), 1 + brightness].
-        contrast: likewise the distance of each value from the mean of the frame's grey.
-        saturation: likewise the distance of each pixel from its grey.
-        hue: hues are turned by a share of the circle from [-hue, hue]; at most 0.5.
-        probability: of a frame to be changed at all.
-        per_frame: whether each frame draws for itself (as published), or each clip once.
-        last_only: whether each operation begins with the frame as it came, so that the last one
-            alone is seen, each with probability 1/4 (the released code of VTDL and DSM, see
-            BASIC_JITTER); else all four follow one another.
+        seed: int32 (2,); the same seed gives the same result.
+        brightness: a frame is multiplied by a factor in [max(0, 1 - brightness), 1 + brightness].
+        contrast: likewise for the difference of values from the frame's mean grey.
+        saturation: likewise for the difference of pixels from their grey.
+        hue: hues are shifted by a fraction of the circle in [-hue, hue]; at most 0.5.
+        probability: probability that a frame is changed.
+        per_frame: whether to draw for each frame (as published) or once per clip.
+        last_only: whether each operation starts from the original frame, so that only the last one
+            has an effect, each with probability 1/4 (the released code of VTDL and DSM, see
+            BASIC_JITTER). Otherwise all four are applied in sequence.
 
     Returns:
-        uint8, of the clip's shape. The four operations come in an order that is drawn as well, and
-        each ends in whole numbers 0..255.
+        uint8, with the shape of the clip.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: If an argument is out of range.
 
-    Source: the input pipeline of the authors' code of pace prediction (ECCV 2020): torchvision's
-    ColorJitter on Pillow images. There B G R is taken for R G B, so that red and blue exchange
-    their weights in grey, and hues turn the other way; here the clip is R G B. Hues are turned
-    exactly, and not on Pillow's grid of 8-bit hue and saturation.
+    Source: the input pipeline in the authors' code of pace prediction (ECCV 2020): torchvision's
+    ColorJitter on Pillow images. That code passes B G R as R G B, which swaps the weights of red
+    and blue in grey and reverses hue shifts; here the clip is R G B. Hue shifts are exact, not on
+    Pillow's 8-bit grid of hue and saturation.
     """
     clip, strengths = tf.convert_to_tensor(clip), (brightness, contrast, saturation, hue)
     _check(clip, strengths, probability)
@@ -82,18 +83,19 @@ def _check(clip, strengths, probability):
 
 
 def draw(seed, shape, strengths, probability, per_frame=True):
-    """What `colour_jitter` does to each frame.
+    """Draws the parameters of `colour_jitter` for each frame.
 
     Args:
         seed: int32 (2,).
-        shape: (..., T): of the views and frames.
-        strengths: of the four OPERATIONS.
-        probability: of a frame to be changed.
+        shape: (..., T), the views and frames.
+        strengths: strengths of the four OPERATIONS.
+        probability: probability that a frame is changed.
         per_frame: as for `colour_jitter`.
 
     Returns:
-        For each of the N frames of all views: applied bool (N,); order int32 (N, 4), the operations
-        by number, first to last; factors float32 (N, 4), the last one the share of the hue circle.
+        For the N frames of all views: applied, bool (N,); order, int32 (N, 4), the operations by
+        index, first to last; factors, float32 (N, 4), of which the last is the hue shift as a
+        fraction of the circle.
     """
     rows, repeats = (shape, 1) if per_frame else (shape[:-1], shape[-1])
     numbers = tf.random.stateless_uniform((math.prod(rows), 9), seed)
@@ -105,9 +107,9 @@ def draw(seed, shape, strengths, probability, per_frame=True):
     return numbers[:, 0] < probability, order, low + (high - low) * numbers[:, 5:]
 
 
-@tf.function(jit_compile=True)  # one pass a slot: 2 ms for 16 frames of 112 x 112, 5 without
+@tf.function(jit_compile=True)  # 2 ms instead of 5 for 16 frames of 112 x 112
 def _apply(frames, applied, order, factors):
-    """Changes frames uint8 (N, pixels, 3) by what `draw` returns; of the order, a part will do."""
+    """Applies the result of `draw` to frames, uint8 (N, pixels, 3); `order` may be truncated."""
     planes = tf.transpose(tf.cast(frames, tf.float32), (0, 2, 1))
     for slot in range(order.shape[1]):
         operation = order[:, slot, None, None]
@@ -122,18 +124,18 @@ def _apply(frames, applied, order, factors):
 
 
 def _grey(planes):
-    """(N, 1, pixels): whole numbers, exact in float32."""
+    """Returns grey values, (N, 1, pixels): integers, exact in float32."""
     total = sum(GREY[channel] * planes[:, channel : channel + 1] for channel in range(3))
     return tf.floor((total + 2**15) / 2**16)
 
 
 def _blend(start, end, factor):
-    """From `start` at factor 0 to `end` at 1 and beyond; cut off to whole numbers, as in Pillow."""
+    """Interpolates from `start` (factor 0) to `end` (1), or beyond; truncates like Pillow."""
     return tf.floor(tf.clip_by_value(start + factor * (end - start), 0.0, 255.0))
 
 
 def _hue(planes, share):
-    """Turns hues by a share of the circle; the largest and the smallest value of a pixel stay."""
+    """Shifts hues by a fraction of the circle; keeps the largest and smallest value of a pixel."""
     red, green, blue = tf.unstack(planes, axis=1)
     largest = tf.maximum(tf.maximum(red, green), blue)
     span = largest - tf.minimum(tf.minimum(red, green), blue)

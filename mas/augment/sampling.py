@@ -1,26 +1,26 @@
-"""What the augmentations share: pixels of a clip at other places, and the check at the door.
+"""Resampling of clips, and argument checks, shared by the augmentations.
 
-XLA makes one loop of the gathers, the weights and the rounding: for 16 frames of 112 x 112 that
-takes 0.2 ms (nearest) and 0.8 ms (bilinear) of one core, without it 0.6 and 5.5 ms. Places in
-floating point are computed by XLA, too: without it TensorFlow may reorder what runs in tf.data, and
-the last bit of a place would depend on where the function runs.
+XLA fuses the gathers, weights and rounding into one loop. For 16 frames of 112 x 112 this takes 0.2
+ms (nearest) and 0.8 ms (bilinear) on one core, instead of 0.6 and 5.5 ms. Floating-point positions
+are also computed by XLA. Otherwise TensorFlow may reorder operations in tf.data, and the last bit
+of a position would depend on where the function runs.
 """
 
 import tensorflow as tf
 
-BLACK = -1  # in the place of a pixel's number
+BLACK = -1  # instead of a pixel index
 
 
 @tf.function(jit_compile=True)
 def nearest(clip, places):
-    """Whole pixels from other places, the same for all frames.
+    """Gathers whole pixels from given positions, the same for all frames.
 
     Args:
         clip: uint8 (T, H, W, 3), or flow, float32 (T, H, W, 2).
-        places: int32 (h, w); row * W + column of the pixel that comes to each place, or BLACK.
+        places: int32 (h, w), source index row * W + column of each output pixel, or BLACK.
 
     Returns:
-        (T, h, w, 3 or 2), of the clip's type.
+        (T, h, w, 3 or 2), with the dtype of the clip.
     """
     frames, height, width, channels = clip.shape
     pixels = tf.reshape(clip, (frames, height * width, channels))
@@ -30,16 +30,16 @@ def nearest(clip, places):
 
 @tf.function(jit_compile=True)
 def bilinear(clip, rows, columns):
-    """Values between the pixels, of colours rounded to nearest; 0 outside the frame.
+    """Samples a clip bilinearly; rounds colours to nearest, gives 0 outside the frame.
 
     Args:
         clip: uint8 (T, H, W, 3), or flow, float32 (T, H, W, 2).
-        rows: float32 (h, w), the same for all frames, or (T, h, w): where the value of each place
-            comes from, 0 at the centres of the first row and H - 1 at those of the last.
-        columns: likewise, of rows' shape.
+        rows: float32 source rows, (h, w) for all frames or (T, h, w); 0 is the centre of the first
+            row and H - 1 that of the last.
+        columns: source columns, with the shape of `rows`.
 
     Returns:
-        (T, h, w, 3 or 2), of the clip's type.
+        (T, h, w, 3 or 2), with the dtype of the clip.
     """
     frames, height, width, channels = clip.shape
     pixels = tf.reshape(clip, (frames, height * width, channels))
@@ -56,14 +56,14 @@ def bilinear(clip, rows, columns):
 
 
 def check_clip(clip, flow=False):
-    """Returns the clip as a tensor.
+    """Checks a clip and converts it to a tensor.
 
     Args:
-        clip: of the contract.
-        flow: whether it may be flow, float32 (T, H, W, 2), as well.
+        clip: the clip.
+        flow: whether flow, float32 (T, H, W, 2), is allowed.
 
     Raises:
-        ValueError: it is not uint8 (T, H, W, 3) with T, H and W known.
+        ValueError: If the clip is not uint8 (T, H, W, 3) with known T, H and W.
     """
     clip = tf.convert_to_tensor(clip)
     known = clip.shape.rank == 4 and clip.shape.is_fully_defined()
@@ -71,13 +71,13 @@ def check_clip(clip, flow=False):
         return clip
     if clip.dtype != tf.uint8 or not known or clip.shape[-1] != 3:
         raise ValueError(
-            "clip must be uint8 (frames, height, width, 3), all of them known. "
+            "clip must be uint8 (frames, height, width, 3), with known sizes. "
             f"Received: {clip.dtype.name} {clip.shape}."
         )
     return clip
 
 
 def integers(numbers, low, high):
-    """Float32 numbers uniform in [0, 1) -> int32 uniform in low..high - 1."""
+    """Converts float32 numbers uniform in [0, 1) to int32 uniform in low..high - 1."""
     low, high = tf.convert_to_tensor(low), tf.convert_to_tensor(high)
     return low + tf.cast(tf.floor(numbers * tf.cast(high - low, tf.float32)), tf.int32)

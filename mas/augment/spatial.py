@@ -1,4 +1,4 @@
-"""Linear maps of a clip's frames: rotation with a crop, and the affine family."""
+"""Linear maps of a clip's frames: rotation with a crop, and affine maps."""
 
 import math
 
@@ -8,37 +8,38 @@ from mas.augment import sampling
 from mas.augment.sampling import check_clip, integers
 from mas.checks import check_choice, check_range
 
-FIXED = 2**16  # Pillow's nearest neighbour counts in 65536ths of a pixel
+FIXED = 2**16  # Pillow's nearest neighbour uses 1/65536 of a pixel
 
-# Spec of the authors' spatial transformer (DSM); U(...) means uniform in.
+# Parameters of the authors' spatial transformer (DSM).
 SCALE = (0.85, 1.15)
-DEGREES = 45  # exclusive, whole numbers
-TRANSLATION = 0.3  # of half a frame
+DEGREES = 45  # integers, exclusive
+TRANSLATION = 0.3  # in units of half a frame
 SHEAR = 0.3
 
 
 def rotate_and_crop(clip, seed, size, degrees=10.0):
-    """Turns all frames by one random angle and cuts one random square out of them.
+    """Rotates all frames by one random angle and crops a random square.
 
     Args:
-        clip: uint8 (T, H, W, 3), before any crop; or flow, float32 (T, H, W, 2), whose vectors turn
-            with the frames.
-        seed: int32 (2,); the same seed, the same result.
+        clip: uint8 (T, H, W, 3), not cropped; or flow, float32 (T, H, W, 2), whose vectors are
+            rotated with the frames.
+        seed: int32 (2,); the same seed gives the same result.
         size: side of the square in pixels, at most the shorter side of the frames.
         degrees: the angle is drawn from [-degrees, degrees], counter-clockwise; at most 180.
 
     Returns:
-        (T, size, size, 3 or 2): what Pillow's `Image.rotate` (nearest neighbour, the size kept,
-        black corners) and then a crop give, to the pixel. Pixels outside the crop are not touched.
+        (T, size, size, 3 or 2), equal to Pillow's `Image.rotate` (nearest neighbour, size kept,
+        black corners) followed by a crop, pixel for pixel. Only pixels inside the crop are
+        computed.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: If an argument is out of range.
 
-    Source: the basic augmentation of VTDL (arXiv 2008.02129) and DSM (AAAI 2021), authors' code.
-    There the stored frame is turned first and resized after; here frames are stored, or read, at
-    their final size. Turning about the centre and scaling both sides by one factor can change
-    places: what differs is the grain, as nearest neighbours are whole pixels of the small frame,
-    and, where the resizing changes the aspect, in which of the two frames the turn is rigid.
+    Source: the basic augmentation in the authors' code of VTDL (arXiv 2008.02129) and DSM (AAAI
+    2021). They rotate the stored frame and then resize it; here frames are stored, or read, at
+    their final size. Rotating about the centre and scaling both axes by the same factor commute.
+    The remaining differences are that nearest neighbours are pixels of the smaller frame and, if
+    resizing changes the aspect ratio, in which of the two frames the rotation is rigid.
     """
     clip = check_clip(clip, flow=True)
     height, width = clip.shape[1:3]
@@ -53,10 +54,10 @@ def rotate_and_crop(clip, seed, size, degrees=10.0):
 
 
 def draw_rotation(seed, shape, size, degrees=10.0):
-    """What `rotate_and_crop` does to frames of a shape (height, width).
+    """Draws the parameters of `rotate_and_crop` for frames of shape (height, width).
 
     Returns:
-        Scalars: angle float32 in degrees; top and left int32, of the crop.
+        Scalars: the angle in degrees, float32; top and left of the crop, int32.
     """
     numbers = tf.random.stateless_uniform((3,), seed)
     room = [side - size + 1 for side in shape]
@@ -65,11 +66,11 @@ def draw_rotation(seed, shape, size, degrees=10.0):
 
 
 def apply_rotation(clip, angle, top, left, size):
-    """A crop of the turned clip: (T, H, W, 3 or 2) -> (T, size, size, ...), as `draw_rotation`."""
+    """Rotates and crops a clip (T, H, W, 3 or 2) with the parameters from `draw_rotation`."""
     height, width = clip.shape[1:3]
     angle = tf.cast(angle, tf.float64) * (math.pi / 180)
     cosine, sine = tf.cos(angle), tf.sin(angle)
-    across, down = 0.5 - width / 2, 0.5 - height / 2  # from the centre to the first pixel's
+    across, down = 0.5 - width / 2, 0.5 - height / 2  # from the frame's centre to the first pixel's
     rows, columns = top + tf.range(size)[:, None], left + tf.range(size)
     column = _fixed(width / 2 + cosine * across - sine * down)
     column += _fixed(cosine) * columns + _fixed(-sine) * rows
@@ -78,7 +79,7 @@ def apply_rotation(clip, angle, top, left, size):
     column, row = column // FIXED, row // FIXED
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     found = sampling.nearest(clip, tf.where(inside, row * width + column, sampling.BLACK))
-    if clip.shape[-1] == 2:  # u right, v down; the turn is counter-clockwise
+    if clip.shape[-1] == 2:  # u right, v down; the rotation is counter-clockwise
         found = tf.linalg.matvec(tf.cast([[cosine, sine], [-sine, cosine]], tf.float32), found)
     return found
 
@@ -88,30 +89,31 @@ def _fixed(value):
 
 
 def affine(clip, seed, kind="scale"):
-    """Maps all frames by one random affine map of a kind: bilinear, black outside.
+    """Applies one random affine map to all frames: bilinear, black outside.
 
     Args:
-        clip: uint8 (T, H, W, 3); or flow, float32 (T, H, W, 2), whose vectors stay as they are.
-        seed: int32 (2,); the same seed, the same result.
-        kind: of AFFINE. Coordinates run from -1 to 1 between the centres of the outermost pixels,
-            and the map leads from a place of the result to its source:
-            "scale", both axes by U(0.85, 1.15) each;
-            "released_scale", by the cosine of that, 0.41 to 0.66, always an enlargement: a slip
-            in the authors' code;
-            "rotation", by a whole number of degrees 0..44, in these coordinates: in a frame that
-            is not square it is no rigid turn;
-            "translation", each axis by U(0, 0.3): contents move to the left and up;
-            "shear", each axis by U(0, 0.3) times the other;
-            "reflection", each axis mirrored with probability 1/2.
+        clip: uint8 (T, H, W, 3); or flow, float32 (T, H, W, 2), whose vectors are not changed.
+        seed: int32 (2,); the same seed gives the same result.
+        kind: one of AFFINE, see below.
+
+    The map takes output positions to source positions. Coordinates run from -1 to 1 between the
+    centres of the outermost pixels; U is the uniform distribution.
+
+    * "scale": each axis by U(0.85, 1.15).
+    * "released_scale": each axis by the cosine of that, 0.41 to 0.66: a slip in the authors' code.
+    * "rotation": by 0..44 degrees (integers) in these coordinates; rigid only for square frames.
+    * "translation": each axis by U(0, 0.3); the content moves left and up.
+    * "shear": each axis by U(0, 0.3) times the other.
+    * "reflection": each axis mirrored with probability 1/2.
 
     Returns:
-        Of the clip's type and shape.
+        A clip with the dtype and shape of `clip`.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: If an argument is out of range.
 
-    Source: the spatial transformer in the authors' code of DSM (AAAI 2021), where only the scale
-    has a call, in a branch that never runs. What a reflection draws is chosen here.
+    Source: the spatial transformer in the authors' code of DSM (AAAI 2021), where only the scale is
+    called, in a branch that never runs. The distribution of reflections is our choice.
     """
     clip = check_clip(clip, flow=True)
     check_choice("kind", kind, AFFINE)
@@ -119,13 +121,13 @@ def affine(clip, seed, kind="scale"):
 
 
 def draw_affine(seed, kind="scale"):
-    """Float32 (2, 3): the source's x and y from (x, y, 1), of a kind in AFFINE."""
+    """Draws a matrix, float32 (2, 3), that maps (x, y, 1) to the source's x and y."""
     return tf.reshape(AFFINE[kind](tf.random.stateless_uniform((2,), seed)), (2, 3))
 
 
 @tf.function(jit_compile=True)
 def apply_affine(clip, matrix):
-    """The clip mapped by a matrix float32 (2, 3), as `draw_affine` returns it."""
+    """Applies a matrix, float32 (2, 3), from `draw_affine` to a clip."""
     height, width = clip.shape[1:3]
     half_height, half_width = (height - 1) / 2, (width - 1) / 2
     x = tf.linspace(-1.0, 1.0, width) if width > 1 else tf.zeros(1)

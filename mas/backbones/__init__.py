@@ -1,8 +1,9 @@
-"""Backbones: networks from a clip to the map of their last convolution.
+"""Backbones: networks that map a clip to the feature map of their last convolution.
 
-They know no task and import Keras alone. A family is a module with `VARIANTS` (a table: name ->
-row) and `features(clips, row, width, initializer)`; a row has at least `smallest`, the smallest
-(frames, height, width) of a clip. A new backbone is a row in its family's table and a line here.
+They are independent of the tasks and import only Keras. A family is a module with a table
+`VARIANTS` (name -> row) and `features(clips, row, width, initializer)`. A row defines at least
+`smallest`, the smallest clip in (frames, height, width). To add a backbone, add a row to its
+family's table and a line here.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ def backbone(
     preset: str = "identity",
     initializer: str = "published",
 ) -> keras.Model:
-    """Builds a network that ends with its last convolution's map; pooling and heads are the tasks'.
+    """Builds a backbone, without pooling or a head.
 
     >>> backbone("c3d_bn", (16, 32, 32, 3), width=0.125).output_shape
     (None, 2, 2, 2, 64)
 
     Args:
         name: one of `NAMES`.
-        input_shape: (frames, height, width, channels) of a clip: whole numbers, no less than
-            the network's smallest clip.
-        width: factor on the channels of every layer, above 0; each is rounded and at least 1.
-        preset: one of `PRESETS`. `identity` takes float clips as they are, of any number of
-            channels; `flow` takes float clips of u and v in pixels per frame; the others take
-            uint8 R G B clips and hold their own preprocessing (Keras truncates float clips to
-            uint8 on the way in).
+        input_shape: (frames, height, width, channels) of a clip, integers, at least the network's
+            smallest clip.
+        width: width multiplier, above 0. Channel counts are rounded and are at least 1.
+        preset: one of `PRESETS`. `identity` takes float clips with any number of channels and does
+            not change them; `flow` takes float clips of u and v in pixels per frame; the others
+            take uint8 R G B clips and preprocess them inside the network (Keras truncates float
+            clips to uint8).
         initializer: one of `INITIALIZERS`.
 
     Returns:
-        A functional `keras.Model` called `name`, from (batch, frames, height, width, channels) to
+        A functional `keras.Model` called `name`. Maps (batch, frames, height, width, channels) to
         (batch, t, h, w, c).
 
     Raises:
-        ValueError: unknown name, preset or initializer, unsuitable shape, or a width that is not
-            above 0.
+        ValueError: If the name, preset or initializer is unknown, the shape does not suit the
+            network, or the width is not above 0.
     """
     import keras
 
@@ -66,7 +67,7 @@ def backbone(
 
 
 def _checked_shape(name, input_shape, smallest):
-    """`input_shape` as a tuple of four ints, or ValueError."""
+    """Returns `input_shape` as a tuple of four ints, or raises ValueError."""
     try:
         shape = tuple(operator.index(size) for size in input_shape)
     except TypeError:
@@ -85,7 +86,7 @@ def _checked_shape(name, input_shape, smallest):
 
 
 def _named(name: str, family: str, text: str) -> Callable[..., keras.Model]:
-    """`backbone` of one name."""
+    """Returns `backbone` with its name fixed, and registers it."""
 
     def build(
         input_shape: Sequence[int],
@@ -96,12 +97,12 @@ def _named(name: str, family: str, text: str) -> Callable[..., keras.Model]:
         return backbone(name, input_shape, width, preset, initializer)
 
     build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"{text}\n\n    As `backbone({name!r}, ...)`: see there."
+    build.__doc__ = f"{text}\n\n    Same as `backbone({name!r}, ...)`."
     _FAMILY_OF[name] = family
     return build
 
 
-# One line a backbone: name, family, and whose network it is.
+# One line per backbone: name, family and description.
 c3d = _named("c3d", "plain3d", "The C3D of MAS (CVPR 2019): five convolutions, no batch norm.")
 c3d_bn = _named("c3d_bn", "plain3d", "C3D with batch norm: STS, pace, VTDL, DSM.")
 r3d_10 = _named("r3d_10", "resnet3d", "R3D of 10 layers: STS, pace.")
@@ -111,7 +112,7 @@ r3d_18 = _named("r3d_18", "resnet3d", "3D-ResNet of 18 layers: VTDL, DSM.")
 r3d_34 = _named("r3d_34", "resnet3d", "3D-ResNet of 34 layers: DSM.")
 r3d_50 = _named("r3d_50", "resnet3d", "3D-ResNet of 50 layers: DSM.")
 i3d = _named("i3d", "inception3d", "I3D: VTDL, DSM.")
-s3d_g = _named("s3d_g", "inception3d", "S3D-G with a gate in every branch: pace, STS.")
-s3d_g_dsm = _named("s3d_g_dsm", "inception3d", "S3D-G as DSM has it.")
+s3d_g = _named("s3d_g", "inception3d", "S3D-G, gating in every branch: pace, STS.")
+s3d_g_dsm = _named("s3d_g_dsm", "inception3d", "S3D-G as in DSM.")
 
 NAMES = tuple(_FAMILY_OF)

@@ -1,4 +1,4 @@
-"""Inception networks: I3D, and S3D-G as its two authors wrote it."""
+"""Inception networks: I3D and two published versions of S3D-G."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import keras
 from mas.backbones.initial import scaled
 from mas.backbones.units import Author, Units
 
-# Channels of the blocks (Inception-v1, Szegedy et al., CVPR 2015, table 1), by branch:
+# Channels of each block by branch (Inception-v1, Szegedy et al., CVPR 2015, table 1):
 # 1x1x1 | 1x1x1 - 3x3x3 | 1x1x1 - 3x3x3 | pool - 1x1x1.
 _BLOCKS = {
     "mixed_3b": (64, 96, 128, 16, 32, 32),
@@ -20,7 +20,7 @@ _BLOCKS = {
     "mixed_5b": (256, 160, 320, 32, 128, 128),
     "mixed_5c": (384, 192, 384, 48, 128, 128),
 }
-# Pools behind layers: (name, size, strides).
+# Pools after layers: (name, size, strides).
 _POOLS = {
     "conv1": ("pool1", (1, 3, 3), (1, 2, 2)),
     "conv2c": ("pool2", (1, 3, 3), (1, 2, 2)),
@@ -35,13 +35,13 @@ class Row:
     """One variant.
 
     Attributes:
-        author: what its layers have in common.
-        stem: kernel of the first convolution.
-        separable: which convolutions are one in space and one in time: `conv1`, `conv2c`, and the
-            3x3x3 of the blocks as `1b` and `2b`.
-        gated: which units a gate follows: the same, and the 1x1x1 branches of the blocks as `0`
-            and `3`.
-        smallest: clip in (frames, height, width).
+        author: properties shared by all layers.
+        stem: kernel size of the first convolution.
+        separable: convolutions factorised into space and time: `conv1`, `conv2c`, and the 3x3x3
+            convolutions of the blocks as `1b` and `2b`.
+        gated: convolutions followed by a gate: the same names, and the 1x1x1 branches of the
+            blocks as `0` and `3`.
+        smallest: smallest clip in (frames, height, width).
     """
 
     author: Author
@@ -52,17 +52,17 @@ class Row:
 
 
 VARIANTS = {
-    # VTDL and DSM, after Carreira and Zisserman, CVPR 2017.
+    # VTDL and DSM, based on Carreira and Zisserman, CVPR 2017.
     "i3d": Row(Author("xavier", "same", "same"), (7, 7, 7), smallest=(2, 2, 2)),
-    # pace, after S3D_HowTo100M: the stem is a full convolution; every branch has its gate.
+    # pace, based on S3D_HowTo100M: the stem is a full 3D convolution; every branch has a gate.
     "s3d_g": Row(
         Author("torch", pools="same"),
         (3, 7, 7),
         separable=("conv2c", "1b", "2b"),
         gated=("conv2c", "0", "1b", "2b", "3"),
     ),
-    # DSM: gates behind the separable convolutions alone. The last pool rounds down, 4 x 16 x 16
-    # below the clip.
+    # DSM: gates only after separable convolutions. The last pool rounds down; by then the clip has
+    # been reduced by 4 x 16 x 16.
     "s3d_g_dsm": Row(
         Author("xavier", epsilon=1e-3, momentum=0.999),
         (7, 7, 7),
@@ -74,17 +74,19 @@ VARIANTS = {
 
 
 def features(clips, row, width, initializer):
-    """The map behind the last block.
+    """Returns the output of the last block.
+
+    Layers are named conv1, conv2b, conv2c and mixed_3b to mixed_5c. The units of a block are named
+    0 | 1a 1b | 2a 2b | 3 by branch, for example mixed_3b_1a.
 
     Args:
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
-        width: factor on the channels, above 0.
+        width: width multiplier, above 0.
         initializer: one of `INITIALIZERS`.
 
     Returns:
-        Tensor (batch, t, h, w, c). Layers: conv1, conv2b, conv2c; mixed_{3b to 5c}, whose units
-        are 0 | 1a 1b | 2a 2b | 3 by branch: mixed_3b_1a.
+        Tensor (batch, t, h, w, c).
     """
     network = _Network(row, width, initializer)
     x = network.unit(clips, 64, row.stem, "conv1", "conv1", (2, 2, 2))
@@ -97,24 +99,25 @@ def features(clips, row, width, initializer):
 
 
 class _Network:
-    """The parts of one network."""
+    """Builds the parts of one network."""
 
     def __init__(self, row, width, initializer):
         self.row, self.width = row, width
         self.units = Units(row.author, initializer)
 
     def pooled(self, x, name):
-        """The pool behind the layer or block `name`, where one stands."""
+        """Applies the pool that follows the layer or block `name`, if there is one."""
         if name not in _POOLS:
             return x
         pool, size, strides = _POOLS[name]
         return self.units.pool(x, size, strides, pool)
 
     def unit(self, x, channels, kernel, role, name, strides=_ONE):
-        """One convolution, or its two, and its gate; `role` is its name in the row's fields.
+        """Applies a convolution, factorised and gated as the row says.
 
-        DSM strides the time axis of a separable convolution by its part in space, of one frame:
-        it drops every second frame.
+        `role` is the name of the convolution in `Row.separable` and `Row.gated`. In DSM, the
+        temporal stride belongs to the spatial part, whose kernel spans one frame, so every second
+        frame is dropped.
         """
         channels = scaled(channels, self.width)
         if role in self.row.separable:
@@ -126,7 +129,7 @@ class _Network:
         return self.units.gate(x, name) if role in self.row.gated else x
 
     def block(self, x, channels, name):
-        """Four branches side by side."""
+        """Applies an Inception block: four parallel branches, concatenated."""
 
         def unit(x, channels, size, role):
             return self.unit(x, channels, (size,) * 3, role, f"{name}_{role}")

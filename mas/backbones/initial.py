@@ -1,30 +1,30 @@
-"""How weights start, and how many there are."""
+"""Weight initialisation, and channel counts under a width multiplier."""
 
 import keras
 
 from mas.backbones import INITIALIZERS
 
-# The authors' starts. `normal`: N(0, 0.01), biases 0 (MAS). `torch`: PyTorch's default, uniform in
-# +-1/sqrt(inputs), biases too (STS, pace). `xavier`: Xavier uniform with gain sqrt(2), scales of
-# batch norm N(1, 0.02), biases as PyTorch (VTDL, DSM: `weights_init`).
+# The authors' initialisations. `normal`: N(0, 0.01), biases 0 (MAS). `torch`: PyTorch's default,
+# uniform in +-1/sqrt(fan_in), also for biases (STS, pace). `xavier`: Xavier uniform with gain
+# sqrt(2), batch norm scales N(1, 0.02), biases as in PyTorch (VTDL, DSM: `weights_init`).
 STARTS = ("normal", "torch", "xavier")
 
 _DEVIATION = 0.01  # MAS, authors' code
 
 
 def normal(initializer, deviation):
-    """The initializer of one kernel that a ReLU follows.
+    """Returns the initializer of a kernel that is followed by a ReLU.
 
     Args:
-        initializer: "published": N(0, deviation), which the authors tuned to B G R 0..255 at full
-            width. "he": N(0, 2 / inputs), which keeps the size of the activations at any width and
-            input preset (He et al., ICCV 2015): a narrow network, or one on [-1, 1], learns
-            little from the published start. "xavier", which is of convolutions behind batch norms:
-            the published one.
-        deviation: the published one.
+        initializer: "published" is N(0, deviation^2), which the authors tuned for B G R in 0..255
+            at full width. "he" has variance 2 / fan_in, which preserves the scale of activations at
+            any width and input preset (He et al., ICCV 2015); narrow networks, and networks on
+            [-1, 1], learn little from the published initialisation. "xavier" applies only to
+            convolutions with batch norm; here it is the same as "published".
+        deviation: published standard deviation.
 
     Raises:
-        ValueError: another name.
+        ValueError: If the initializer is unknown.
     """
     _check(initializer)
     if initializer == "he":
@@ -33,15 +33,15 @@ def normal(initializer, deviation):
 
 
 def kernel(initializer, start):
-    """The initializer of a convolution's kernel: He normal, Xavier uniform, or the author's.
+    """Returns the initializer of a convolution kernel.
 
     Args:
-        initializer: one of `INITIALIZERS`. "xavier" is the start of VTDL and DSM on a network that
-            they share with STS and pace (C3D with batch norm, R(2+1)D).
-        start: one of `STARTS`.
+        initializer: one of `INITIALIZERS`. "xavier" is for VTDL and DSM on networks that they share
+            with STS and pace (C3D with batch norm, R(2+1)D).
+        start: the author's initialisation, one of `STARTS`.
 
     Raises:
-        ValueError: another name.
+        ValueError: If the initializer is unknown.
     """
     _check(initializer)
     start = "xavier" if initializer == "xavier" else start
@@ -53,14 +53,14 @@ def kernel(initializer, start):
 
 
 def bias(initializer, start, inputs):
-    """The initializer of the bias of a convolution that sums `inputs` numbers."""
+    """Returns the initializer of the bias of a convolution with fan-in `inputs`."""
     if start == "normal" or initializer == "he":
         return keras.initializers.Zeros()
     return keras.initializers.RandomUniform(-(inputs**-0.5), inputs**-0.5)
 
 
 def scale(initializer, start):
-    """The initializer of a batch norm's scale (gamma)."""
+    """Returns the initializer of a batch norm's scale (gamma)."""
     if initializer == "xavier" or (start == "xavier" and initializer != "he"):
         return keras.initializers.RandomNormal(1.0, 0.02)
     return keras.initializers.Ones()
@@ -75,10 +75,10 @@ def _check(initializer):
 
 
 def scaled(channels, width):
-    """`channels` times `width`, rounded, at least 1.
+    """Returns `channels * width`, rounded, and at least 1.
 
     Raises:
-        ValueError: `width` is not a finite number above 0.
+        ValueError: If `width` is not a finite number above 0.
     """
     if not 0 < width < float("inf"):
         raise ValueError(f"width must be a number above 0. Received: width={width}.")

@@ -1,9 +1,9 @@
-"""Padding with zeros as the authors' networks have it, which is rarely Keras's own.
+"""Zero padding as in the authors' networks, which usually differs from Keras's.
 
-Two rules: `symmetric`, PyTorch's usual one: (kernel - 1) // 2 zeros on both sides, windows that do
-not fit are dropped. `same`, of the I3D and S3D-G ports: kernel - stride zeros in all, the smaller
-half in front, whatever the input's size (TensorFlow's SAME depends on it); windows of a pool may
-hang over the end.
+`symmetric`, the usual rule of PyTorch, adds (kernel - 1) // 2 zeros on both sides; windows that do
+not fit are dropped. `same`, the rule of the I3D and S3D-G ports, adds kernel - stride zeros in
+total, the smaller half in front, regardless of the input size (unlike TensorFlow's SAME); the last
+window of a pool may extend past the end.
 """
 
 import keras
@@ -12,14 +12,14 @@ RULES = ("symmetric", "same")
 
 
 def pads(size, window, stride, rule, ceil=False):
-    """Zeros in front of and behind one axis.
+    """Returns the number of zeros before and after one axis.
 
     Args:
-        size: of the axis.
-        window: of the kernel or pool, no less than 1.
-        stride: of the same.
+        size: length of the axis.
+        window: size of the kernel or pool, at least 1.
+        stride: its stride.
         rule: one of `RULES`.
-        ceil: whether the last window may hang over the end, and more zeros stand there.
+        ceil: whether to add zeros at the end for an incomplete last window.
 
     Returns:
         (front, back).
@@ -35,22 +35,22 @@ def pads(size, window, stride, rule, ceil=False):
 
 
 def applied(x, axes, window, strides, rule, name, ceil=False):
-    """Pads the axes behind the batch, where the layer that follows cannot do so itself.
+    """Pads the axes after the batch, unless the next layer can pad them itself.
 
-    Nor may, in bfloat16, a convolution whose kernel is longer than the clip: on CPU, oneDNN
-    (TensorFlow 2.21) then gives a wrong gradient of the kernel.
+    Always pads bfloat16 clips that are shorter than the kernel of a convolution: on CPU, oneDNN
+    (TensorFlow 2.21) computes a wrong kernel gradient if the convolution pads.
 
     Args:
         x: tensor (batch, *axes, channels) of known size.
-        axes: how many axes lie between batch and channels, 2 or 3.
-        window: sizes of the window, one for each axis.
-        strides: its strides.
+        axes: number of axes between batch and channels, 2 or 3.
+        window: window size for each axis.
+        strides: stride for each axis.
         rule: one of `RULES`.
-        name: of the padding layer, if one is needed.
+        name: name of the padding layer, if one is needed.
         ceil: see `pads`.
 
     Returns:
-        (tensor, padding): what the next layer takes, and its `padding` argument.
+        (tensor, padding): input of the next layer, and its `padding` argument.
     """
     sizes = x.shape[1 : 1 + axes]
     pairs = tuple(
@@ -69,6 +69,6 @@ def applied(x, axes, window, strides, rule, name, ceil=False):
 
 
 def _tensorflow_same(size, window, stride):
-    """The zeros of `padding="same"`."""
+    """Returns the number of zeros that TensorFlow's `padding="same"` adds before and after."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
     return total // 2, total - total // 2

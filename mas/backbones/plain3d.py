@@ -9,10 +9,10 @@ from mas.backbones.units import Author, Units
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One variant: channels by stage, and the max-pools (frames, height, width) between stages.
+    """One variant: channels by stage, and the max pools (frames, height, width) between stages.
 
-    Stage n of one convolution is called conv{n}, of two conv{n}a and conv{n}b; pool{n} follows
-    every stage n except the last.
+    Stage n has one convolution, conv{n}, or two, conv{n}a and conv{n}b. pool{n} follows every
+    stage except the last.
     """
 
     author: Author
@@ -22,29 +22,28 @@ class Row:
 
     @property
     def smallest(self):
-        """The smallest clip in (frames, height, width): what the pools shrink it by."""
+        """The smallest clip in (frames, height, width): the total stride of the pools."""
         return tuple(math.prod(sizes) for sizes in zip(*self.pools, strict=True))
 
 
 VARIANTS = {
-    # The small C3D of MAS (CVPR 2019); sizes as in the authors' code. TensorFlow: every pool
-    # rounds up.
+    # The small C3D of MAS (CVPR 2019), with the authors' sizes. In TensorFlow, pools round up.
     "c3d": Row(Author("normal", pools="same"), ((64,), (128,), (256,), (256,), (256,)), False),
-    # STS, pace, VTDL, DSM: batch norm behind biased convolutions. PyTorch: every pool rounds down.
+    # STS, pace, VTDL, DSM: batch norm after convolutions with bias. In PyTorch, pools round down.
     "c3d_bn": Row(Author("torch"), ((64,), (128,), (256, 256), (512, 512), (512, 512)), True),
 }
 
 
 def features(clips, row, width, initializer):
-    """The map behind the last convolution's ReLU.
+    """Returns the feature map after the last convolution's ReLU.
 
-    The fifth pool of the authors of MAS belongs to the head (`heads.flatten`): pictures of
-    attention and clip similarity read the map before it.
+    The fifth pool of MAS belongs to the head (`heads.flatten`): attention maps and clip similarity
+    use the feature map before it.
 
     Args:
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
-        width: factor on the channels, above 0.
+        width: width multiplier, above 0.
         initializer: one of `INITIALIZERS`.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Max pooling over frames and space.
+"""Max pooling over time and space.
 
-As two 2D pools over folded axes: a maximum is separable, so the values are those of MaxPooling3D,
-whose gradient is slow on CPU (one thread). Among equal values the gradient may go to another one
-than MaxPooling3D picks.
+Implemented as two 2D pools over folded axes. The values equal those of MaxPooling3D, whose gradient
+is slow on CPU (single-threaded). On ties, the gradient may go to a different element than in
+MaxPooling3D.
 """
 
 import keras
@@ -11,14 +11,16 @@ from mas.backbones import padding
 
 
 def max_pool(x, size, strides, rule, name):
-    """Pools a map that holds no negative number: padding with zeros is then padding with -inf.
+    """Max-pools a non-negative feature map, for which zero padding is equivalent to -inf padding.
 
     Args:
-        x: tensor (batch, frames, height, width, channels), values of 0 and more.
+        x: non-negative tensor (batch, frames, height, width, channels).
         size: window in (frames, height, width).
-        strides: in the same.
-        rule: of padding, one of `padding.RULES`; with `same` windows may hang over the end.
-        name: of the last layer. The pool over space is `{name}_space`, over frames `{name}_time`.
+        strides: strides in (frames, height, width).
+        rule: padding rule, one of `padding.RULES`; with `same`, the last window may extend past
+            the end.
+        name: name of the last layer. The spatial pool is called `{name}_space`, the temporal pool
+            `{name}_time`.
 
     Returns:
         Tensor (batch, t, h, w, channels).

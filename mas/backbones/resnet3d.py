@@ -1,4 +1,4 @@
-"""Residual networks: R3D and R(2+1)D after VCOP, 3D-ResNets after Hara."""
+"""Residual networks: R3D and R(2+1)D as in VCOP, and the 3D-ResNets of Hara et al."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import keras
 from mas.backbones.initial import scaled
 from mas.backbones.units import Author, Units
 
-_CHANNELS = (64, 128, 256, 512)  # of the stages conv2 to conv5
-_EXPANSION = 4  # of a bottleneck block
+_CHANNELS = (64, 128, 256, 512)  # stages conv2 to conv5
+_EXPANSION = 4  # output over hidden channels of a bottleneck block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Row:
     """One variant.
 
     Attributes:
-        author: what its layers have in common.
-        blocks: of each of the four stages.
-        stem: frames of the first kernel; it is 7 x 7 in space.
-        pool: whether a 3x3x3 pool of stride 2 follows the stem.
-        factorised: (2+1)D: every convolution is one in space and one in time.
-        bottleneck: blocks of 1x1x1, 3x3x3, 1x1x1 instead of twice 3x3x3.
+        author: properties shared by all layers.
+        blocks: number of blocks in each of the four stages.
+        stem: temporal size of the first kernel, which is 7 x 7 in space.
+        pool: whether a 3x3x3 pool with stride 2 follows the stem.
+        factorised: whether convolutions are factorised into space and time, (2+1)D.
+        bottleneck: whether a block has 1x1x1, 3x3x3 and 1x1x1 convolutions instead of two 3x3x3.
     """
 
     author: Author
@@ -38,12 +38,12 @@ _TORCH = Author("torch")
 _XAVIER = Author("xavier")
 
 VARIANTS = {
-    # STS and pace ("R3D-18" and "R(2+1)D-18" in other papers' tables, but of 10 layers).
+    # STS and pace. Other papers' tables list them as "R3D-18" and "R(2+1)D-18".
     "r3d_10": Row(_TORCH, (1, 1, 1, 1)),
     "r2plus1d_10": Row(_TORCH, (1, 1, 1, 1), factorised=True),
-    # VTDL fine-tunes this one, although it pre-trains `r2plus1d_10`.
+    # VTDL fine-tunes this network, although it pre-trains `r2plus1d_10`.
     "r2plus1d_18": Row(_XAVIER, (2, 2, 2, 2), factorised=True),
-    # VTDL and DSM: Hara et al., CVPR 2018, shortcuts of type B.
+    # VTDL and DSM: Hara et al., CVPR 2018, with type B shortcuts.
     "r3d_18": Row(_XAVIER, (2, 2, 2, 2), stem=7, pool=True),
     "r3d_34": Row(_XAVIER, (3, 4, 6, 3), stem=7, pool=True),
     "r3d_50": Row(_XAVIER, (3, 4, 6, 3), stem=7, pool=True, bottleneck=True),
@@ -51,17 +51,19 @@ VARIANTS = {
 
 
 def features(clips, row, width, initializer):
-    """The map behind the last block's ReLU.
+    """Returns the feature map after the last block's ReLU.
+
+    Layers are named conv1, and conv{stage}_{block}_conv{1, 2, ...} and
+    conv{stage}_{block}_shortcut for stages 2 to 5.
 
     Args:
         clips: float tensor (batch, frames, height, width, channels).
         row: a `Row` of `VARIANTS`.
-        width: factor on the channels, above 0.
+        width: width multiplier, above 0.
         initializer: one of `INITIALIZERS`.
 
     Returns:
-        Tensor (batch, t, h, w, c). Layers: conv1; conv{stage}_{block}_conv{1, 2, ...} of stages 2
-        to 5, and conv{stage}_{block}_shortcut.
+        Tensor (batch, t, h, w, c).
     """
     units = Units(row.author, initializer)
     x = _convolution(units, row, clips, scaled(64, width), (row.stem, 7, 7), (1, 2, 2), "conv1")
@@ -79,9 +81,9 @@ def features(clips, row, width, initializer):
 
 
 def _block(units, row, x, channels, outputs, stride, project, name):
-    """Two or three convolutions, and the input, or its projection, added to the last."""
+    """Applies a residual block: two or three convolutions, plus the input or its projection."""
     kernels = (1, 3, 1) if row.bottleneck else (3, 3)
-    strided = 1 if row.bottleneck else 0  # which of them has the stride
+    strided = 1 if row.bottleneck else 0  # index of the convolution with the stride
     y = x
     for index, kernel in enumerate(kernels):
         layer = f"{name}_conv{index + 1}"
@@ -98,10 +100,10 @@ def _block(units, row, x, channels, outputs, stride, project, name):
 
 
 def _convolution(units, row, x, channels, kernel, strides, name):
-    """One convolution, or in (2+1)D its two, with batch norm and ReLU between them.
+    """Applies a convolution; in (2+1)D, two convolutions with batch norm and ReLU between them.
 
-    The hidden channels make the two have about as many weights as the one (Tran et al., CVPR 2018,
-    section 3.5).
+    The number of hidden channels is chosen so that the two have about as many weights as the full
+    3D convolution (Tran et al., CVPR 2018, section 3.5).
     """
     if not row.factorised:
         return units.convolution(x, channels, kernel, strides, name)

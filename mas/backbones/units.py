@@ -1,4 +1,4 @@
-"""The layers that every family is made of, with what each author fixed once for all of them."""
+"""Layers shared by all families, configured per author."""
 
 import dataclasses
 import math
@@ -10,14 +10,14 @@ from mas.backbones import initial, norm, padding, pool
 
 @dataclasses.dataclass(frozen=True)
 class Author:
-    """What the layers of one author's network have in common.
+    """Properties shared by all layers of an author's network.
 
     Attributes:
-        start: of the weights, one of `initial.STARTS`.
-        convolutions: their padding, one of `padding.RULES`.
-        pools: their padding, one of `padding.RULES`.
-        epsilon: of batch norm.
-        momentum: of batch norm as Keras counts it, the share of the old: 1 - PyTorch's.
+        start: weight initialisation, one of `initial.STARTS`.
+        convolutions: padding of convolutions, one of `padding.RULES`.
+        pools: padding of pools, one of `padding.RULES`.
+        epsilon: epsilon of batch norm.
+        momentum: momentum of batch norm as in Keras, which is 1 - PyTorch's.
     """
 
     start: str
@@ -28,7 +28,7 @@ class Author:
 
 
 class Units:
-    """Makes the layers of one network.
+    """Builds the layers of one network.
 
     Args:
         author: an `Author`.
@@ -40,7 +40,7 @@ class Units:
         self.author, self.initializer = author, initializer
 
     def convolution(self, x, channels, kernel, strides, name, bias=False, activation=None):
-        """A 3D convolution called `name`; (frames, height, width) of kernel and strides."""
+        """Applies a 3D convolution; kernel and strides are (frames, height, width)."""
         inputs = math.prod(kernel) * x.shape[-1]
         rule, start = self.author.convolutions, self.author.start
         x, own = padding.applied(x, 3, kernel, strides, rule, f"{name}_pad")
@@ -57,11 +57,11 @@ class Units:
         )(x)
 
     def norm(self, x, name):
-        """Batch norm called `{name}_bn`, over all replicas.
+        """Applies batch norm over all replicas; the layer is called `{name}_bn`.
 
-        Keras synchronises replicas on TensorFlow alone and refuses it elsewhere: a file that
-        TensorFlow saved is read there by building the network and `load_weights`.
-        PyTorch keeps the unbiased variance for inference, Keras the biased one.
+        Keras supports synchronisation only on TensorFlow. To read a file saved with TensorFlow on
+        another backend, build the network and call `load_weights`. For inference, PyTorch keeps
+        the unbiased variance, Keras the biased one.
         """
         return norm.BatchNormalization(
             momentum=self.author.momentum,
@@ -72,14 +72,14 @@ class Units:
         )(x)
 
     def unit(self, x, channels, kernel, strides, name, bias=False):
-        """Convolution, batch norm, ReLU."""
+        """Applies a convolution, batch norm and ReLU."""
         x = self.convolution(x, channels, kernel, strides, name, bias)
         return keras.layers.ReLU(name=f"{name}_relu")(self.norm(x, name))
 
     def gate(self, x, name):
-        """Weighs channels: x * sigmoid(W mean(x) + b), the mean over frames and space.
+        """Scales channels by sigmoid(W mean(x) + b), where the mean is over time and space.
 
-        W and b are the layer `{name}_gate`.
+        W and b belong to the layer `{name}_gate`.
         """
         channels, start = x.shape[-1], self.author.start
         mean = keras.layers.GlobalAveragePooling3D(keepdims=True, name=f"{name}_mean")(x)
@@ -93,5 +93,5 @@ class Units:
         return keras.layers.Multiply(name=f"{name}_gated")([x, gate])
 
     def pool(self, x, size, strides, name):
-        """Max pooling; see `pool.max_pool`."""
+        """Applies max pooling; see `pool.max_pool`."""
         return pool.max_pool(x, size, strides, self.author.pools, name)

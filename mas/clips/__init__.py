@@ -1,24 +1,23 @@
-"""Stored videos -> clips -> examples in batches.
+"""The input pipeline: from stored videos to batches of clips.
 
-The clip contract. A clip is a dict of tensors:
+A clip is a dict of tensors:
 
-    rgb     uint8 (T, H, W, 3)         R G B
-    flow    float32 (T - 1, H, W, 2)   u right, v down, in pixels per frame as stored: resizing a
-                                       clip does not rescale its vectors
-                                       (rgb and flow only where the task's `inputs` name them)
-    label   int32 ()                   -1 where unlabelled
-    target  int32 (...)                what the task's `sample` drew
+    rgb     uint8 (T, H, W, 3)         R G B, if in the task's `inputs`
+    flow    float32 (T - 1, H, W, 2)   u right, v down, in stored pixels per frame, if in the task's
+                                       `inputs`; resizing a clip does not rescale its vectors
+    label   int32 ()                   -1 if unlabelled
+    target  int32 (...)                drawn by the task's `sample`
     video   string ()
-    seed    int32 (2,)                 for stateless random operations of this example
+    seed    int32 (2,)                 for stateless random operations on this example
     batch_seed int32 (2,)              the same for all examples of a batch
 
-Views (several clips of one video) stack on a leading axis of rgb and flow. One geometry (resize,
-crop, flip) is drawn for a clip and applied to RGB and flow alike; a flip negates u. A task that
-crops for itself (`whole`) gets clips that are resized and flipped, and not cropped.
+Views (several clips of a video) are stacked along a leading axis of rgb and flow. A single geometry
+(resize, crop, flip) is drawn per clip and applied to both RGB and flow; a flip negates u. Tasks
+that crop their own clips (`whole`) get clips that are resized and flipped but not cropped.
 
-The order of the examples and every random draw follow from (seed, epoch, example) alone, never from
-the timing of threads: a run repeats exactly, and resumes exactly from any step. Where a video file
-cannot be decoded in training, an example that follows from the same three takes its place.
+The order of the examples and all random numbers depend only on (seed, epoch, example), not on the
+timing of threads, so runs are reproducible and resume exactly from any step. If a video file cannot
+be decoded in training, it is replaced by another example, which depends on the same three numbers.
 """
 
 from mas.clips.choosing import ANYWHERE, Examples, examples

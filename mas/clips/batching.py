@@ -1,20 +1,20 @@
-"""The places of batches among an epoch's examples, and epochs whose last batch is smaller."""
+"""Positions of batches in an epoch, and epochs with a smaller last batch."""
 
 import tensorflow as tf
 
 
 def places(per_epoch, batch, first_step, last_step, share=(0, 1)):
-    """The examples of whole batches, one after another.
+    """Returns the examples of full batches, in order.
 
     Args:
-        per_epoch: steps of an epoch.
+        per_epoch: steps per epoch.
         batch: global batch size.
-        first_step: where to begin, counted over all epochs.
-        last_step: where to end.
-        share: (index, count) of the host among hosts that divide each batch.
+        first_step: first step, counted over all epochs.
+        last_step: end step, exclusive.
+        share: (index, count) of this host among the hosts that divide each batch.
 
     Returns:
-        tf.data.Dataset of (epoch, position in its order, number of the batch in it).
+        tf.data.Dataset of (epoch, position in its order, batch number in the epoch).
     """
     index, count = share
     own = batch // count
@@ -28,18 +28,18 @@ def places(per_epoch, batch, first_step, last_step, share=(0, 1)):
 
 
 def with_last(example, total, batch, first_step, last_step, threads):
-    """Batches of an epoch's examples, the last one as small as it comes.
+    """Returns batches of examples, with a smaller last batch in each epoch.
 
     Args:
-        example: function of (epoch, position in its order, number of its batch) that makes one.
-        total: examples of an epoch, no multiple of `batch`.
-        batch: examples in each other batch.
-        first_step: where to begin, counted over all epochs of ceil(total / batch) steps.
-        last_step: where to end.
-        threads: parallel calls; None lets tf.data decide.
+        example: function that creates an example from (epoch, position in its order, batch number).
+        total: examples per epoch, not a multiple of `batch`.
+        batch: size of all other batches.
+        first_step: first step, counted over all epochs of ceil(total / batch) steps.
+        last_step: end step, exclusive.
+        threads: number of parallel calls; None lets tf.data decide.
 
     Returns:
-        tf.data.Dataset of batches in order; their number of examples is not known to a graph.
+        tf.data.Dataset of batches in order, whose batch size is unknown to the graph.
     """
     full, rest = divmod(total, batch)
 

@@ -1,21 +1,21 @@
-"""Which clips an epoch shows."""
+"""Selection of the clips in an epoch."""
 
 import dataclasses
 
 import numpy as np
 from absl import logging
 
-WINDOW = 10  # frames from one clip to the next in VTDL's released test
-ANYWHERE = -1  # start of an example whose frames the task draws
+WINDOW = 10  # frames between starts of clips in VTDL's released test
+ANYWHERE = -1  # start of an example whose frames are drawn by the task
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What one epoch shows.
+    """The examples of an epoch.
 
     Attributes:
-        videos: int array; number of each example's video in the data set.
-        starts: int array; first frame, or ANYWHERE.
+        videos: int array, index of each example's video in the data set.
+        starts: int array, first frame or ANYWHERE.
         labels: int array.
     """
 
@@ -24,40 +24,39 @@ class Examples:
     labels: np.ndarray
 
     def __len__(self):
-        """The number of examples."""
+        """Returns the number of examples."""
         return len(self.videos)
 
     def __getitem__(self, positions):
-        """Some of them: a slice, or an array of their positions."""
+        """Selects examples by a slice or an array of positions."""
         return Examples(self.videos[positions], self.starts[positions], self.labels[positions])
 
 
 def examples(data, entries, frames, how, count=10, least=1, step=None, again=False):
-    """Chooses the examples of an epoch.
+    """Selects the examples of an epoch.
 
     Args:
-        data: an opened data set.
-        entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
-            A line that names a start is taken at that start.
-        frames: length of a clip.
-        how: "consecutive", non-overlapping clips end to end (the paper's, section 3.4);
-            "overlapping", the same, but each begins half a clip (frames // 2) after the one before;
-            "anywhere", one clip a video in each epoch, its frames drawn by the task; or
-            "uniform", `count` clips a video, evenly spaced from its first frame to its last; or
-            "first", up to `count`, one every ten frames from the first on; or "drawn", `count`,
-            the frames of each drawn by the task.
-        count: of uniform, first or drawn clips.
-        step: frames from the start of one consecutive clip to that of the next; None: `frames`.
-        least: frames that a video must have for "anywhere" and "uniform", where one that is
-            shorter than a clip may begin again; a task's `least`.
-        again: whether one that is shorter, or a start too near its end, gives a clip that begins
-            again with "consecutive" and "overlapping" as well: in a test every video counts.
+        data: an open data set.
+        entries: `lists.Entry` with the ids of the data set. None takes every video, unlabelled. An
+            entry with a start gives the clip at that start.
+        frames: clip length in frames.
+        how: "consecutive" takes non-overlapping clips (the paper, section 3.4). "overlapping"
+            starts a clip every half clip (frames // 2). "anywhere" takes one clip per video and
+            epoch, with frames drawn by the task. "uniform" takes `count` clips, evenly spaced from
+            the first frame to the last. "first" takes up to `count` clips that start every ten
+            frames. "drawn" takes `count` clips with frames drawn by the task.
+        count: number of clips per video for "uniform", "first" and "drawn".
+        least: minimum number of frames of a video; see the task's `least`. With "anywhere" and
+            "uniform", videos shorter than a clip may be looped.
+        step: frames between the starts of consecutive clips; None means `frames`.
+        again: whether videos shorter than a clip, and clips that start too near the end, are also
+            looped with "consecutive" and "overlapping", so that a test covers every video.
 
     Returns:
-        An `Examples`. Videos that leave no clip are left out, and named.
+        An `Examples`. Videos without a clip are skipped with a warning.
 
     Raises:
-        ValueError: no example is left, or `how` is unknown.
+        ValueError: If no example is left, or `how` is unknown.
     """
     if how not in SAMPLINGS:
         raise ValueError(f"clips must be one of {list(SAMPLINGS)}. Received: clips={how!r}.")
@@ -72,7 +71,7 @@ def examples(data, entries, frames, how, count=10, least=1, step=None, again=Fal
             leaves = again and least < frames and start < length >= least
             starts = [start] if start + frames <= length or leaves else []
         else:
-            # Also a video that cannot be read has no frames.
+            # Unreadable videos have no frames.
             size = count if how in COUNTED else step or frames
             starts = SAMPLINGS[how](length, frames, size) if length >= least else []
             starts = [0] if again and not len(starts) and length >= least else starts
@@ -81,7 +80,7 @@ def examples(data, entries, frames, how, count=10, least=1, step=None, again=Fal
             short.append(number)
     if short:
         logging.warning(
-            "%d of %d list lines leave no clip of %d frames, such as that of %s (%d frames).",
+            "%d of %d list lines are too short for a clip of %d frames, such as %s (%d frames).",
             *(len(short), len(rows), frames, data.videos[short[0]], data.lengths[short[0]]),
         )
     if not found:

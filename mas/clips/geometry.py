@@ -1,4 +1,4 @@
-"""What every image of a clip goes through alike: resize, crop, flip."""
+"""The geometry of a clip: resize, crop and flip, the same for all its images."""
 
 import dataclasses
 
@@ -7,14 +7,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """From stored images to clips.
+    """Geometric preprocessing of stored images.
 
     Attributes:
-        resize: (width, height) in pixels that every image takes first, bilinear, aspect ignored.
-        size: side of the square that is cut out, in pixels.
-        random: crop and flip at random (training) rather than cut the centre (test).
+        resize: (width, height) in pixels to which images are resized first, bilinear, without
+            keeping the aspect ratio.
+        size: side of the square crop in pixels.
+        random: whether to crop and flip at random (training) or crop the centre (test).
         flip: whether a random clip is mirrored with probability 1/2.
-        whole: whether nothing is cut: the task crops for itself.
+        whole: whether to skip the crop, because the task crops.
     """
 
     resize: tuple = (171, 128)
@@ -24,10 +25,10 @@ class Geometry:
     whole: bool = False
 
     def __post_init__(self):
-        """Checks that the square fits.
+        """Checks that the crop fits into the frame.
 
         Raises:
-            ValueError: it does not.
+            ValueError: If it does not.
         """
         if not 0 < self.size <= min(self.resize):
             raise ValueError(
@@ -41,7 +42,7 @@ class Geometry:
         return self.resize[::-1] if self.whole else (self.size, self.size)
 
     def draw(self, rng):
-        """(top, left, flip) of one clip."""
+        """Draws (top, left, flip) for a clip."""
         room = np.subtract(self.resize[::-1], self.window)
         if not self.random:
             return np.array([*room // 2, 0], np.int32)

@@ -1,4 +1,4 @@
-"""Stored images -> pixels of a clip."""
+"""Converts stored images to the pixels of a clip."""
 
 import cv2
 import numpy as np
@@ -6,27 +6,28 @@ import tensorflow as tf
 
 from mas import records
 
-# Of JPEG's inverse transforms the one whose pixels equal OpenCV's, so that labels do not depend on
+# The JPEG inverse transform that gives the same pixels as OpenCV, so that labels do not depend on
 # the reader.
 ACCURATE = "INTEGER_ACCURATE"
-JPEG = b"\xff\xd8"  # how its files begin
+JPEG = b"\xff\xd8"  # first bytes of a JPEG file
 
 
 def decode(data, number, part, indices, images):
-    """Pixels of images that no checksum vouches for: in Python, where a damaged one can be named.
+    """Decodes images without checksums in Python, where damaged ones can be reported.
 
     Args:
-        data: an opened data set.
-        number: of the video.
+        data: an open data set.
+        number: index of the video.
         part: rgb, u or v.
-        indices: of the frames.
-        images: their files.
+        indices: frame indices.
+        images: image files of these frames.
 
     Returns:
-        uint8 (frames, height, width, 3), or 1 where `part` is not rgb; empty without frames.
+        uint8 (frames, height, width, 3), or 1 channel if `part` is not rgb; empty without frames.
 
     Raises:
-        records.DamagedError: an image cannot be decoded, or has another size than the first.
+        records.DamagedError: If an image cannot be decoded, or its size differs from the first
+            one's.
     """
     found = []
     for frame, image in zip(indices, images, strict=True):
@@ -40,17 +41,17 @@ def decode(data, number, part, indices, images):
 
 
 def cut(images, count, channels, geometry, fits, drawn):
-    """Images -> uint8 (count, height, width, channels), resized, cropped and flipped.
+    """Resizes, crops and flips images: uint8 (count, height, width, channels).
 
-    OpenCV resizes, bilinear, as the authors' code and `mas.prepare` do.
+    Resizing is bilinear by OpenCV, as in the authors' code and `mas.prepare`.
 
     Args:
         images: JPEG or PNG files, string (count,), or uint8 (count, height, width, channels).
-        count: how many there are.
-        channels: of each.
+        count: number of images.
+        channels: number of channels.
         geometry: a `Geometry`.
-        fits: whether all have the size that clips are cut from.
-        drawn: what `Geometry.draw` drew, int32 (3,).
+        fits: whether all images already have the size from which clips are cropped.
+        drawn: result of `Geometry.draw`, int32 (3,).
     """
     if images.dtype == tf.string:
         images.set_shape((count,))
@@ -64,7 +65,7 @@ def cut(images, count, channels, geometry, fits, drawn):
         return _windows(images, count, tf.concat([drawn[:2], geometry.window], 0))
 
     if fits and channels == 1 and images.dtype == tf.string:
-        # In colour, pixels at the window's edge would differ.
+        # For colour images, pixels at the edge of the window would differ.
         found = tf.cond(tf.strings.substr(images[0], 0, 2) == JPEG, window, whole)
         found = tf.ensure_shape(found, (count, *geometry.window, channels))
     else:
@@ -73,7 +74,7 @@ def cut(images, count, channels, geometry, fits, drawn):
 
 
 def _windows(files, count, window):
-    """Grey JPEG files, decoded inside a window alone."""
+    """Decodes only a window of grey JPEG files."""
     parts = [
         tf.io.decode_and_crop_jpeg(files[i], window, channels=1, dct_method=ACCURATE)
         for i in range(count)
@@ -85,7 +86,7 @@ def _resized(images, count, channels, geometry, fits):
     if images.dtype == tf.string:
         images = tf.stack(
             [
-                tf.io.decode_jpeg(images[i], channels=channels, dct_method=ACCURATE)  # PNG, too
+                tf.io.decode_jpeg(images[i], channels=channels, dct_method=ACCURATE)  # also PNG
                 for i in range(count)
             ]
         )

@@ -1,4 +1,4 @@
-"""Stored videos -> examples in batches: the pipeline."""
+"""The input pipeline: reads, decodes and batches examples."""
 
 import dataclasses
 import functools
@@ -14,28 +14,28 @@ from mas.checks import refuse
 from mas.clips import batching, pixels
 from mas.clips.choosing import ANYWHERE
 
-# The first number of every seed, so that the order of an epoch, its examples and its batches draw
-# from streams of their own. It comes first, and is not 0, because NumPy fills a short seed up with
-# zeros: [seed, epoch] and [seed, epoch, 0] would be one stream, that of the order and of example 0.
+# First number of every seed, so that the order of an epoch, its examples and its batches have
+# separate random streams. It comes first and is not 0 because NumPy pads short seeds with zeros:
+# [seed, epoch] (the order) and [seed, epoch, 0] (example 0) would be the same stream.
 ORDER, EXAMPLE, BATCH = 1, 2, 3
 
-SUBSTITUTES = 100  # drawn for one example; if none can be decoded, hardly any file can
+SUBSTITUTES = 100  # attempts per example; if all fail, hardly any file can be decoded
 
 
 class Reader:
-    """Reads and decodes the examples of one task from one data set.
+    """Reads and decodes the examples of a task from a data set.
 
     Args:
-        data: an opened data set (`records.open_data`).
+        data: an open data set (`records.open_data`).
         examples: an `Examples`.
-        task: says which frames it wants (`sample`) and what it makes of a clip (`example`).
+        task: selects frames (`sample`) and converts clips to examples (`example`).
         geometry: a `Geometry`.
-        seed: of everything random.
-        shuffle: whether each epoch has an order of its own.
-        keep_last: whether an epoch's examples that fill no batch are a smaller one, its last.
+        seed: random seed.
+        shuffle: whether to shuffle each epoch.
+        keep_last: whether an incomplete last batch of an epoch is kept.
 
     Raises:
-        ValueError: the task needs flow that the data set does not hold.
+        ValueError: If the task needs flow and the data set has none.
     """
 
     def __init__(self, data, examples, task, geometry, seed=0, shuffle=True, keep_last=False):
@@ -57,22 +57,22 @@ class Reader:
         return np.random.default_rng([ORDER, self.seed, epoch]).permutation(len(self.examples))
 
     def load(self, epoch, position, substitute=True):
-        """Draws and reads one example; of prepared data without decoding it.
+        """Draws and reads one example. Prepared data are not decoded here.
 
         Args:
-            epoch: counted from 0.
-            position: in the order of that epoch.
-            substitute: whether another example, drawn from a stream of this one's own, takes the
-                place of one that is damaged or cannot be decoded.
+            epoch: epoch, from 0.
+            position: position in the order of that epoch.
+            substitute: whether to replace an example that is damaged or cannot be decoded by
+                another one, drawn from the example's own random stream.
 
         Returns:
-            (rgb, u, v) in frame order: object arrays of JPEG files where checksums vouch for them,
-            else uint8 (frames, height, width, 3 or 1), of video files rgb alone; geometry int32
-            (3,); target; label; video id; seed int32 (2,).
+            (rgb, u, v) in frame order, as object arrays of JPEG files if they have checksums, else
+            uint8 (frames, height, width, 3 or 1), only rgb for video files; geometry int32 (3,);
+            target; label; video id; seed int32 (2,).
 
         Raises:
-            ValueError: a stored image is damaged, or a video file cannot be decoded, nor any of
-                its substitutes; names data set, video and frame.
+            ValueError: If a stored image is damaged, or a video file and all its substitutes cannot
+                be decoded; names the data set, the video and the frame.
         """
         example = int(self._order(int(epoch))[position])
         seed = [EXAMPLE, self.seed, int(epoch), example]
@@ -93,7 +93,7 @@ class Reader:
         raise ValueError(fault)
 
     def _warn(self, example, reason):
-        """Names a video that cannot be decoded, once."""
+        """Logs a video that cannot be decoded, once."""
         number = int(self.examples.videos[example])
         with self._lock:
             known = number in self._failed
@@ -117,7 +117,7 @@ class Reader:
         )
 
     def _read(self, number, frames, pairs):
-        """(rgb, u, v) of some frames of one video, decoded or as JPEG files."""
+        """Reads (rgb, u, v) of some frames of a video, decoded or as JPEG files."""
         if self.data.decoded:
             none = np.zeros(0, np.uint8)
             return self.data.frames(number, frames, self.geometry.resize), none, none
@@ -128,17 +128,17 @@ class Reader:
         return [pixels.decode(self.data, number, *part) for part in parts]
 
     def _batch_seed(self, epoch, batch):
-        """int32 (2,) that the examples of a batch share."""
+        """Returns the seed, int32 (2,), that the examples of a batch share."""
         rng = np.random.default_rng([BATCH, self.seed, int(epoch), int(batch)])
         return rng.integers(0, 2**31 - 1, 2, np.int32)
 
     def clip(self, epoch, position, batch=0, substitute=True):
-        """One clip as tensors: the graph side of `load`.
+        """Returns a clip as tensors: the graph part of `load`.
 
         Args:
             epoch: as for `load`.
             position: as for `load`.
-            batch: number of its batch in the epoch.
+            batch: batch number in the epoch.
             substitute: as for `load`.
         """
         files = not self.data.decoded and self.data.verified
@@ -175,7 +175,7 @@ class Reader:
         return clip | {"target": target}
 
     def _images(self, parts, channels, frames, geometry):
-        """Files of each part -> uint8 (views, frames, height, width, parts * channels)."""
+        """Converts files of each part to uint8 (views, frames, height, width, parts * channels)."""
         views = () if self.task.views is None else (self.task.views,)
         count = frames * int(np.prod(views, dtype=int))
         known = (self.geometry, self._fits, geometry)
@@ -184,33 +184,33 @@ class Reader:
 
     @property
     def _fits(self):
-        """Whether every stored image has the size that clips are cut from."""
+        """Whether all stored images have the size from which clips are cropped."""
         wanted = self.geometry.resize[::-1]
         sizes = wanted if self.data.decoded else self.data.sizes
         return sizes is not None and np.all(sizes == wanted)
 
     def batches(self, batch, first_step=0, last_step=None, share=(0, 1), parts=1, threads=None):
-        """Batches of the task's examples.
+        """Returns batches of the task's examples.
 
-        An epoch has `steps(batch)` steps; what is left over is another part of the examples in each
-        epoch, or with `keep_last` a batch of its own. Step s of all shares and parts together is
-        the same set, however they are split.
+        An epoch has `steps(batch)` steps. The remaining examples, different ones in each epoch, are
+        skipped, or form a smaller batch with `keep_last`. Step s covers the same examples however
+        they are divided into shares and parts.
 
         Args:
             batch: global batch size.
-            first_step: where to begin, counted over all epochs; a resumed run's step.
-            last_step: where to end; None never ends.
-            share: (index, count) of the host among hosts that divide each batch.
-            parts: local replicas; each takes its own piece of the share.
-            threads: parallel calls; None lets tf.data decide.
+            first_step: first step, counted over all epochs; the step at which a run resumes.
+            last_step: end step, exclusive; None never ends.
+            share: (index, count) of this host among the hosts that divide each batch.
+            parts: number of local replicas; each takes its own part of the share.
+            threads: number of parallel calls; None lets tf.data decide.
 
         Returns:
-            tf.data.Dataset of what the task's `example` returns, batched to
-            batch / share count / parts.
+            tf.data.Dataset of the results of the task's `example`, with batch size batch / share
+            count / parts.
 
         Raises:
-            ValueError: the batch does not divide, or is larger than an epoch; or several replicas
-                would share an epoch's last one.
+            ValueError: If the batch cannot be divided or is larger than an epoch, or several
+                replicas would share an incomplete batch.
         """
         count = share[1]
         if batch % (count * parts):
@@ -227,10 +227,10 @@ class Reader:
         return self._pipeline(places, batch // (count * parts), threads, whole=True)
 
     def steps(self, batch):
-        """Steps of one epoch.
+        """Returns the number of steps per epoch.
 
         Raises:
-            ValueError: the batch is larger than an epoch.
+            ValueError: If the batch is larger than an epoch.
         """
         if not 0 < batch <= len(self.examples):
             raise ValueError(
@@ -241,16 +241,16 @@ class Reader:
         return whole + (self.keep_last and rest > 0)
 
     def once(self, batch, threads=None, substitute=False):
-        """Every example once, in order, the last batch as small as it comes: for tests.
+        """Returns every example once, in order, with a smaller last batch: for testing.
 
-        A video that cannot be decoded is an error here, unless another example may `substitute`.
+        A video that cannot be decoded is an error, unless `substitute` allows replacing it.
         """
         positions = tf.data.Dataset.range(len(self.examples))
         places = positions.map(lambda p: (tf.zeros_like(p), p, p // batch))
         return self._pipeline(places, batch, threads, False, substitute)
 
     def _pipeline(self, places, batch, threads, whole, substitute=True):
-        """Batches in training, all of them `whole`, or for a test."""
+        """Returns batches; with `whole`, an incomplete last batch is dropped."""
         example = functools.partial(self._example, substitute=substitute)
         examples = places.map(example, num_parallel_calls=threads or tf.data.AUTOTUNE)
         return examples.batch(batch, drop_remainder=whole).prefetch(2)

@@ -1,10 +1,10 @@
-"""A Ray cluster: how it is found, what its nodes must have, and tasks whose workers may die.
+"""Ray clusters: connecting, checking the nodes, and tasks that survive dead workers.
 
     with cluster.connected("auto") as ray:
         cluster.check_nodes(ray, cluster.needs({"OpenCV": "cv2"}))
         tasks = cluster.Tasks(ray, function)
 
-Files, which all nodes share, carry the data; an answer is a few numbers.
+Data is exchanged through files that all nodes share; tasks return only a few numbers.
 """
 
 from mas.cluster.connecting import check, connected

@@ -1,4 +1,4 @@
-"""Finds a Ray cluster, or starts one on this machine, and stays connected for a `with` block."""
+"""Connections to a Ray cluster, existing or started on this machine."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from mas.cluster import nodes
 
 PACKAGE = "mas-video[cluster]"
 ADDRESSES = "auto, local or HOST:PORT"
-ANSWERS = 30  # seconds in which a cluster must answer
-OBJECTS = 80 * 2**20  # bytes of Ray's object store where it is started here: little goes through
+ANSWERS = 30  # seconds to wait for a cluster to respond
+OBJECTS = 80 * 2**20  # bytes of the object store of a local cluster; little passes through it
 
 
 def check(engine: str, address: str | None) -> None:
-    """Refuses what cannot be, before anything heavy is loaded.
+    """Checks the engine and its address without importing Ray.
 
     Args:
-        engine: "ray", or one that needs no address.
+        engine: "ray", or an engine that takes no address.
         address: see `connected`.
 
     Raises:
-        ValueError: the address has another form, or is another engine's.
-        ImportError: Ray is not installed.
+        ValueError: If the address is malformed, or given with an engine other than "ray".
+        ImportError: If Ray is not installed.
     """
     if engine != "ray":
         if address is not None:
@@ -46,29 +46,29 @@ def check(engine: str, address: str | None) -> None:
     if address is not None and not re.fullmatch(r"auto|local|[^\s/:]+:\d{1,5}", address):
         refuse("address", ADDRESSES, address)
     if importlib.util.find_spec("ray") is None:
-        raise ImportError(f"engine=ray needs Ray: pip install '{PACKAGE}'. Received: no ray here.")
+        raise ImportError(f"engine=ray needs Ray: pip install '{PACKAGE}'. Received: no Ray here.")
 
 
 @contextlib.contextmanager
 def connected(address: str | None = None, cores: int | None = None) -> Iterator[Any]:
-    """Ray, connected to a cluster for the length of a `with` block.
+    """Connects to a Ray cluster for the duration of a `with` block.
 
     Args:
-        address: "auto" for the cluster of this machine, HOST:PORT of its head, or "local", which
-            starts one on this machine for the block alone. None: what RAY_ADDRESS says, else
-            "local".
-        cores: of the one that is started here.
+        address: "auto" for the running cluster of this machine, HOST:PORT of a head node, or
+            "local" to start a cluster on this machine for the block. None means RAY_ADDRESS if
+            set, else "local".
+        cores: number of cores of a local cluster.
 
     Yields:
-        The module `ray`. Where the process was connected already, it stays so.
+        The module `ray`. An existing connection of the process is used and left open.
 
     Raises:
-        ValueError, ImportError: see `check`.
-        ConnectionError: nobody answers at the address, within `ANSWERS` seconds.
+        ValueError, ImportError: See `check`.
+        ConnectionError: If no cluster responds at the address within `ANSWERS` seconds.
     """
     check("ray", address)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage statistics
     import ray
 
     if ray.is_initialized():
@@ -81,11 +81,9 @@ def connected(address: str | None = None, cores: int | None = None) -> Iterator[
         options |= {"num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False}
     try:
         with _own_signals(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what later versions of Ray will do
+            warnings.simplefilter("ignore")  # deprecations in future versions of Ray
             ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
-        with contextlib.suppress(
-            AttributeError
-        ):  # what nodes report of dead workers goes to stdout
+        with contextlib.suppress(AttributeError):  # otherwise reports of dead workers go to stdout
             ray._private.worker._worker_logs_enabled = False
         _say(ray, address)
         yield ray
@@ -94,7 +92,7 @@ def connected(address: str | None = None, cores: int | None = None) -> Iterator[
 
 
 def _knock(address):
-    """Sees whether a cluster answers; Ray itself would wait for minutes, deaf to Ctrl-C."""
+    """Checks that a cluster responds; `ray.init` would block for minutes and ignore Ctrl-C."""
     if address != "auto":
         host, _, port = address.rpartition(":")
         try:
@@ -117,7 +115,7 @@ def _knock(address):
 
 @contextlib.contextmanager
 def _own_signals():
-    """Keeps the process's handler of SIGTERM, which Ray replaces."""
+    """Restores the process's SIGTERM handler, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

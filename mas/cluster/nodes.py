@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: how many there are, and whether each has what work needs."""
+"""Nodes of a Ray cluster: counting them, and checking their software and shared folders."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-LOOKS = 120  # seconds in which each node must have looked at what it needs
+LOOKS = 120  # seconds a node may take to check its requirements
 
 
 def alive(ray: Any) -> list[dict[str, Any]]:
-    """What Ray knows of each node."""
+    """Returns Ray's description of each live node."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def count_cores(ray: Any) -> int:
-    """How many cores the nodes offer now."""
+    """Returns the number of cores currently in the cluster."""
     return int(ray.cluster_resources().get("CPU", 0))
 
 
 def needs(
     modules: Mapping[str, str], reads: Sequence[str] = (), mark: str | None = None, token: str = ""
 ) -> dict:
-    """What a node must have: see `lacks`.
+    """Returns the requirements that `lacks` checks on a node.
 
     Args:
-        modules: {name: module} whose versions must be those of this process.
-        reads: absolute paths that must be there.
-        mark: absolute path of a file whose folder all nodes share and write in.
-        token: what that file holds, so that another folder of the same name is noticed.
+        modules: {name: module}; the versions must match those of this process.
+        reads: absolute paths that must exist.
+        mark: absolute path of a file in a folder that all nodes share and can write to.
+        token: content of that file, to detect a different folder with the same path.
     """
     versions = {n: (m, importlib.import_module(m).__version__) for n, m in modules.items()}
     return {"versions": versions, "reads": [*reads], "mark": mark, "token": token}
 
 
 def _looker():
-    """A function that Ray sends as it is, so that it also runs where `mas` is not installed."""
+    """Returns a function that Ray pickles by value, so it also runs on nodes without `mas`."""
 
     def lacks(needs):
         import importlib
@@ -50,7 +50,7 @@ def _looker():
             except ImportError as error:
                 return f"cannot import {module} ({error})"
             if found != wanted:
-                return f"has {name} {found}, and this machine {wanted}"
+                return f"has {name} {found}, but this machine has {wanted}"
         for path in needs["reads"]:
             if not os.path.exists(path):
                 return f"does not see {path}, which all nodes must share"
@@ -63,26 +63,26 @@ def _looker():
         except OSError as error:
             return f"does not see {folder}, which all nodes must share ({error.strerror})"
         if seen != needs["token"]:
-            return f"sees another folder as {folder}, which all nodes must share"
+            return f"sees a different folder at {folder}, which all nodes must share"
         trial = os.path.join(folder, f"{uuid.uuid4().hex}.tmp")
         try:
             open(trial, "x").close()
             os.unlink(trial)
         except OSError as error:
-            return f"cannot write in {folder} ({error.strerror})"
+            return f"cannot write to {folder} ({error.strerror})"
         return None
 
     return lacks
 
 
-lacks: Callable[[Mapping], str | None] = _looker()  # what the machine lacks, or None
+lacks: Callable[[Mapping], str | None] = _looker()  # returns the first unmet requirement, or None
 
 
 _looked: dict[str, str | None] = {}
 
 
 def lacks_here(needs: Mapping) -> str | None:
-    """What this node lacks, as an error: for its tasks, as nodes come after `check_nodes`, too."""
+    """Returns an error message if this node lacks something; for nodes that join late."""
     text = json.dumps(needs)
     if text not in _looked:
         _looked[text] = lacks(needs)
@@ -91,29 +91,29 @@ def lacks_here(needs: Mapping) -> str | None:
 
 
 def check_nodes(ray: Any, needs: Mapping) -> None:
-    """Lets every node look for what it needs.
+    """Checks the requirements on every node.
 
     Args:
-        ray: as `connected` yields it.
+        ray: the module yielded by `connected`.
         needs: see `needs`.
 
     Raises:
-        RuntimeError: a node lacks something; names both.
+        RuntimeError: If a node does not meet a requirement.
     """
     answers = on_each(ray, _looker(), needs)
     found = [(node, problem) for node, problem in answers if problem]
     if found:
         node, problem = found[0]
         if isinstance(problem, Exception):
-            problem = f"cannot look ({problem})"
+            problem = f"cannot be checked ({problem})"
         count = f"{len(found)} of {len(answers)}"
-        raise RuntimeError(f"{count} Ray nodes cannot take part: {node} {problem}.")
+        raise RuntimeError(f"{count} Ray nodes cannot be used: {node} {problem}.")
 
 
 def on_each(ray: Any, function: Callable, *arguments: Any) -> list[tuple[str, Any]]:
-    """Calls a function on every node; (address, what it returned or raised) of each.
+    """Calls a function on every node and returns (address, result or exception) for each.
 
-    Nodes that leave meanwhile are not among them.
+    Nodes that leave during the call are omitted.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
@@ -128,7 +128,7 @@ def on_each(ray: Any, function: Callable, *arguments: Any) -> list[tuple[str, An
         try:
             value = ray.get(answer, timeout=0)
         except ray.exceptions.GetTimeoutError:
-            value = TimeoutError(f"no answer within {LOOKS} seconds")
+            value = TimeoutError(f"no response within {LOOKS} seconds")
         except ray.exceptions.RayTaskError as error:
             value = error.cause
         except ray.exceptions.RayError:

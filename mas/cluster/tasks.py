@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster, whose workers may die."""
+"""Tasks on a Ray cluster that are retried when a worker dies."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from absl import logging
 
 from mas.cluster import nodes
 
-TRIES = 4  # of a task whose worker dies
-AHEAD = 2  # tasks that are handed out, for each core
-WAIT = 5.0  # seconds between two looks at how many cores there are
+TRIES = 4  # attempts at a task whose worker dies
+AHEAD = 2  # tasks submitted per core
+WAIT = 5.0  # seconds between counts of the cores
 
 
 class Call:
-    """A call on a node."""
+    """A function call on a node, like a future."""
 
     def __init__(self, ray: Any, answer: Any):
-        """Of Ray, and the reference of its answer."""
+        """Takes the module `ray` and the object reference of the result."""
         self._ray, self._answer = ray, answer
 
     def done(self) -> bool:
-        """Whether `result` is there."""
+        """Whether the result is available."""
         return bool(self._ray.wait([self._answer], timeout=0)[0])
 
     def result(self) -> Any:
-        """What the function returned; raises what it raised."""
+        """Returns what the function returned, or raises what it raised."""
         try:
             return self._ray.get(self._answer)
         except self._ray.exceptions.RayTaskError as error:
@@ -39,21 +39,21 @@ class Call:
 
 
 class Tasks:
-    """Carries out a function of one item on the cluster, each item at least once.
+    """Applies a function to items on the cluster, at least once per item.
 
-    A task whose worker dies, alone or with its node, is tried again, behind the others.
+    If a worker or its node dies, the task is retried after the others in the queue.
     """
 
     def __init__(self, ray: Any, function: Callable, most: int | None = None, **resources):
-        """Prepares to carry out.
+        """Creates an empty queue.
 
         Args:
-            ray: as `connected` yields it.
-            function: generator function of an item, both of which Ray can send. It yields dicts;
-                {"done": ...} is news, {"died": how} the death of something below it, {"failed":
-                why} ends the run, and any other is the answer.
-            most: tasks at a time; None is twice as many as there are cores.
-            **resources: of a task, as Ray has them.
+            ray: the module yielded by `connected`.
+            function: generator function of an item; Ray must be able to pickle both. It yields
+                dicts: {"done": ...} reports progress, {"died": how} the death of a subprocess,
+                {"failed": why} aborts all tasks, and any other dict is the result.
+            most: maximum number of concurrent tasks; None means twice the number of cores.
+            **resources: resources of a task, passed to `ray.remote`.
         """
         self._ray, self._most = ray, most
         self._task = ray.remote(max_retries=0, **{"num_cpus": 1, **resources})(function)
@@ -62,14 +62,16 @@ class Tasks:
         self._looked, self._room = -WAIT, 0
 
     def submit(self, item: Any) -> None:
-        """Puts an item last."""
+        """Appends an item to the queue."""
         self._queue.append((item, 1))
 
     def finished(self) -> Iterator[tuple[Any, dict]]:
-        """Yields (item, news or answer) until no item is left; {"died": how} after the last try.
+        """Yields (item, progress or result) until the queue is empty.
+
+        The result is {"died": how} if the last attempt failed.
 
         Raises:
-            RuntimeError: the function raised an exception, or answered {"failed": why}.
+            RuntimeError: If the function raises an exception or yields {"failed": why}.
         """
         while self._queue or self._running:
             while self._queue and len(self._running) < self._rooms():
@@ -91,12 +93,12 @@ class Tasks:
                     yield item, answer
 
     def call(self, function: Callable, *arguments: Any) -> Call:
-        """Begins a call that leaves the same if it is carried out twice."""
+        """Starts a call; the function must be idempotent because it may be retried."""
         task = self._ray.remote(num_cpus=1, max_retries=TRIES - 1)(function)
         return Call(self._ray, task.remote(*arguments))
 
     def cancel(self) -> None:
-        """Ends the tasks in work, and their workers."""
+        """Cancels all tasks and kills their workers."""
         for stream in self._running:
             with contextlib.suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(stream, force=True)
@@ -104,12 +106,12 @@ class Tasks:
         self._running.clear()
 
     def _next(self, stream):
-        """What a task yields next, or what became of it."""
+        """Returns what a task yields next, or how it ended."""
         errors = self._ray.exceptions
         try:
             return self._ray.get(next(stream))
         except StopIteration:
-            return {"failed": "A task ended without an answer."}
+            return {"failed": "A task ended without a result."}
         except errors.RayTaskError as error:
             return {"failed": f"A worker failed: {type(error.cause).__name__}: {error.cause}"}
         except errors.OutOfMemoryError:
@@ -120,12 +122,12 @@ class Tasks:
             return {"died": "it was killed"}
 
     def _rooms(self):
-        """How many tasks may be handed out: nodes come and go."""
+        """Returns the number of tasks to keep submitted, as nodes join and leave."""
         if self._most:
             return self._most
         if time.monotonic() - self._looked >= WAIT:
             before, self._looked = self._room, time.monotonic()
             self._room = AHEAD * nodes.count_cores(self._ray)
             if before and not self._room:
-                logging.warning("No Ray node with a core is left; waiting for one.")
+                logging.warning("The Ray cluster has no cores left; waiting for a node.")
         return max(self._room, 1)

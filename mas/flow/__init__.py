@@ -1,4 +1,4 @@
-"""Two frames -> optical flow, and the 8-bit code in which flow is stored."""
+"""Optical flow between two frames, and the 8-bit code in which flow is stored."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mas import lazy
 
 numba = lazy.module("numba")
 
-BOUND = 20.0  # pixels per frame; larger flow is clipped: the authors' code, Feichtenhofer's data
+BOUND = 20.0  # pixels per frame at which flow is clipped (authors' code, Feichtenhofer's data)
 METHODS = ("tvl1", "tvl1_fast", "tvl1_opencv", "dis")
-VERSION = 1  # of the flow of this room; another one where it gives other bytes
+VERSION = 1  # of our TV-L1; increased whenever its output changes
 
 
 class Estimator:
-    """Estimates flow: between two frames, or from frame to frame of a video. Of one thread.
+    """Estimates flow between two frames, or along the frames of a video. For use by one thread.
 
     >>> right = np.zeros((48, 64), np.uint8)
     >>> right[16:32, 20:40], left = 200, np.roll(right, -1, 1)
@@ -30,37 +30,37 @@ class Estimator:
     """
 
     def __init__(self) -> None:
-        """An estimator that has seen no frame."""
+        """Creates an estimator that has seen no frame."""
         self._last: tuple[tuple[int, ...], Any] | None = None
 
     def __call__(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
-        """The flow between two frames.
+        """Computes the flow between two frames.
 
         Args:
             previous: grey frame, uint8 (height, width).
-            following: the next one.
+            following: next grey frame, of the same size.
 
         Returns:
             float32 (height, width, 2), u right and v down, in pixels per frame.
 
         Raises:
-            ValueError: the frames are not grey, or not of one size.
+            ValueError: If the frames are not grey or differ in size.
         """
         return self._between(self._seen(previous), self._seen(following))
 
     def follow(self, frame: np.ndarray) -> np.ndarray | None:
-        """The flow from the frame before to this one; None for the first of a video.
+        """Returns the flow from the previous frame to this one; None for the first of a video.
 
-        What is made of a frame serves both its flows: 1 to 2 % faster than calls with pairs.
+        Reuses what was computed for the previous frame; 1 to 2 % faster than calls with pairs.
 
         Raises:
-            ValueError: the frame is not grey, or not of the size of the one before.
+            ValueError: If the frame is not grey, or its size differs from the previous frame's.
         """
         last, self._last = self._last, self._seen(frame)
         return None if last is None else self._between(last, self._last)
 
     def restart(self) -> None:
-        """The next frame is the first of another video."""
+        """Forgets the previous frame; the next one starts a new video."""
         self._last = None
 
     def _seen(self, frame):
@@ -75,7 +75,7 @@ class Estimator:
         return self._flow(first[1], second[1])
 
     def _prepared(self, frame):
-        """What is made of one frame alone."""
+        """Computes what depends on one frame only."""
         return frame
 
     def _flow(self, first, second):
@@ -97,23 +97,24 @@ class _OpenCV(Estimator):
         self._make, self._shape = make, None
 
     def _flow(self, first, second):
-        if first.shape != self._shape:  # an algorithm keeps the number of scales of its first frame
+        if first.shape != self._shape:  # OpenCV keeps the number of scales of the first frame
             self._shape, self._algorithm = first.shape, self._make()
         return self._algorithm.calc(first, second, None)
 
 
 def estimator(method: str) -> Estimator:
-    """Makes an estimator of flow.
+    """Creates an estimator of optical flow.
 
     Args:
-        method: "tvl1", dual TV-L1, the papers' choice: bit for bit OpenCV's, 8 to 11 times as fast;
-            "tvl1_fast", the same with sums and roots rounded otherwise, 1.3 times as fast again,
-            and no farther from it than OpenCV's versions are from each other; "tvl1_opencv",
-            OpenCV's own; or "dis", dense inverse search, ten times as fast as "tvl1", and smoother.
+        method: "tvl1" is dual TV-L1, as in the papers; bit for bit OpenCV's and 8 to 11 times as
+            fast. "tvl1_fast" rounds sums and roots differently and is a further 1.3 times as fast;
+            it differs from "tvl1" no more than OpenCV's versions differ from each other.
+            "tvl1_opencv" is OpenCV's own TV-L1. "dis" is dense inverse search, ten times as fast as
+            "tvl1"; its flow is smoother.
 
     Raises:
-        ValueError: for another method.
-        RuntimeError: this OpenCV has no TV-L1, for "tvl1_opencv".
+        ValueError: If the method is unknown.
+        RuntimeError: If "tvl1_opencv" is requested and OpenCV was built without TV-L1.
     """
     if method in ("tvl1", "tvl1_fast"):
         return _Tvl1(method == "tvl1_fast")
@@ -138,20 +139,20 @@ def _opencv_dis():
 
 
 def made_by(method: str) -> str:
-    """Whose a method is, and of which version.
+    """Returns the library that implements a method, and its version.
 
     >>> made_by("tvl1")
     'mas.flow 1'
     """
     if method == "tvl1":
         return f"mas.flow {VERSION}"
-    if method == "tvl1_fast":  # rounds as the compiler likes
+    if method == "tvl1_fast":  # rounding depends on the compiler
         return f"mas.flow {VERSION}, Numba {numba.__version__}"
     return f"OpenCV {cv2.__version__}"
 
 
 def compiles(method: str) -> bool:
-    """Whether `estimator` has to compile first: some ten seconds, once on a machine."""
+    """Whether `estimator` must first compile; this takes about ten seconds, once per machine."""
     if not method.startswith("tvl1") or method == "tvl1_opencv":
         return False
     from mas.flow import compiled
@@ -160,18 +161,18 @@ def compiles(method: str) -> bool:
 
 
 def encode(flow):
-    """Flow in pixels per frame -> its 8-bit code, nearest value, clipped to [-20, 20].
+    """Encodes flow in pixels per frame as 8 bits: rounded to nearest, clipped to [-20, 20].
 
-    The common writer truncates, which doubles the largest error; both decode alike.
+    Other writers commonly truncate, which doubles the largest error. Both decode the same way.
     """
     code = np.rint((np.asarray(flow) + BOUND) * (255 / (2 * BOUND)))
     return np.clip(code, 0, 255).astype(np.uint8)
 
 
 def decode(code):
-    """8-bit code -> float32 flow in pixels per frame: code * 40 / 255 - 20.
+    """Decodes 8-bit codes to float32 flow in pixels per frame: code * 40 / 255 - 20.
 
-    `code` may be a NumPy array or a TensorFlow tensor of a float type.
+    `code` may be a NumPy array or a TensorFlow tensor of floating-point type.
     """
     if isinstance(code, np.ndarray):
         code = code.astype(np.float32)

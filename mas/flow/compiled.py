@@ -1,9 +1,9 @@
-"""How the loops of this room are compiled, and where compiled code is kept: once a machine.
+"""Compilation of the loops of `mas.flow`, and the cache of their machine code.
 
-Numba keeps machine code in `$XDG_CACHE_HOME/mas` (or `~/.cache/mas`), in a folder of its own for
-each source, processor and version of Numba: so whatever several processes write at once is the same
-code, and a home that different machines share holds the code of each. `NUMBA_CACHE_DIR` wins. Where
-nothing can be written, a process compiles for itself; what is there and damaged is made again.
+The cache is in `$XDG_CACHE_HOME/mas` (default: `~/.cache/mas`), in a separate folder for each
+source, processor and version of Numba. Concurrent processes therefore write identical code, and
+machines can share a home. `NUMBA_CACHE_DIR` takes precedence. If no cache can be written, each
+process compiles for itself. A damaged cache is rebuilt.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 _CONFIG: Any = numba.config
-_LOCK = threading.Lock()  # of _CONFIG, which is the process's
+_LOCK = threading.Lock()  # guards _CONFIG, which is global
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-_TARGET = cpu_target.target_context.codegen().magic_tuple()  # triple, processor, its features
+_TARGET = cpu_target.target_context.codegen().magic_tuple()  # triple, processor, features
 HAS_FMA = "+fma" in _TARGET[2] or platform.machine() in ("aarch64", "arm64")
 
 
 class _Distinct(Compiler):
-    """Compiles a function whose array arguments never overlap, so that its loops vectorise.
+    """Compiles functions whose array arguments never alias, so that their loops vectorise.
 
-    Without that promise LLVM compares every array that is written with every other, and leaves a
-    loop over many arrays as it is.
+    Otherwise LLVM checks each written array against all others, and does not vectorise loops over
+    many arrays.
     """
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
@@ -52,7 +52,7 @@ fast_inner_loop = numba.njit(pipeline_class=_Distinct, forceinline=True, fastmat
 
 @intrinsic
 def fma(typing, a, b, c):
-    """A * b + c of float32 numbers, rounded once."""
+    """Returns a * b + c for float32 numbers, rounded once."""
 
     def generate(context, builder, signature, arguments):
         return builder.fma(*arguments)
@@ -61,11 +61,11 @@ def fma(typing, a, b, c):
 
 
 def entry(function, signature: str):
-    """Compiles a function that Python calls, with all that it calls, or loads it.
+    """Compiles a function called from Python, and everything it calls, or loads it from the cache.
 
     Args:
-        function: the plain function.
-        signature: the one type that it takes, as Numba writes it.
+        function: plain Python function.
+        signature: its only signature, in Numba's notation.
     """
     with _LOCK:
         folder = _folder()
@@ -75,26 +75,26 @@ def entry(function, signature: str):
             try:
                 with _alone_in(folder), _kept_in(folder):
                     return numba.njit(signature, cache=True, **_OPTIONS)(function)
-            except Exception:  # a damaged file, a full disk: whatever it is, compiling still works
+            except Exception:  # damaged file, full disk, ...: compiling still works
                 _forget(folder, function)
         return numba.njit(signature, **_OPTIONS)(function)
 
 
 def _forget(folder, function):
-    """Removes what is kept of a function, so that it is made again."""
+    """Removes a function from the cache, so that it is compiled again."""
     for path in pathlib.Path(folder).rglob(f"*.{function.__name__}-*"):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
 def is_kept() -> bool:
-    """Whether an earlier process has kept this room's machine code."""
+    """Whether the machine code of `mas.flow` is in the cache."""
     folder = _folder()
     return folder is not None and any(pathlib.Path(folder).rglob("iterations.*.nbi"))
 
 
 def _folder() -> str | None:
-    """The folder of this room's machine code; None where none can be written."""
+    """Returns the cache folder, or None if it cannot be written to."""
     sources = sorted(pathlib.Path(__file__).parent.glob("*.py"))
     try:
         parts = [numba.__version__, *_TARGET, *(path.read_text("utf-8") for path in sources)]
@@ -103,23 +103,23 @@ def _folder() -> str | None:
         folder = _CONFIG.CACHE_DIR or str(pathlib.Path(home, "mas", f"numba-{name}"))
         os.makedirs(folder, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: no home
         return None
     return folder
 
 
 @contextlib.contextmanager
 def _alone_in(folder: str) -> Iterator[None]:
-    """Lets one process compile while others wait, to load what it leaves: a node has many."""
+    """Lets one process compile at a time; the others wait and load its result."""
     with open(os.path.join(folder, "lock"), "w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
+        with contextlib.suppress(OSError):  # file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
 def _kept_in(folder: str) -> Iterator[None]:
-    """Numba looks for its folder when a function is decorated."""
+    """Sets Numba's cache folder, which is read when a function is decorated."""
     before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, folder
     try:
         yield

@@ -1,16 +1,16 @@
-"""The inner loop of TV-L1: iterations on one scale and warp.
+"""The inner loop of TV-L1: iterations at one scale and warp.
 
-Fields stand in flat arrays: rows of `stride` floats, a multiple of LANES larger than the width.
+Fields are flat arrays with rows of `stride` floats, a multiple of LANES larger than the width.
 Image row y starts at (y + 1) * stride. The row above the image is 0, column `width` repeats the
-column before it and the row below the last one repeats that: so differences need no borders. What
-stands right of that is never read by the image.
+last column, and the row below the image repeats the last row, so that differences need no special
+case at borders. The image never reads anything further right.
 
-* `state`, float32 (6, n): u, v and the dual fields p11, p12 of u, p21, p22 of v.
-* `data`, float32 (4, n): the warped image's derivatives in x and y, the rest of the residual (rho
-  at u = v = 0), and 1 / (squared gradient) or 0, which the fast form alone reads.
+* `state`, float32 (6, n): u, v, the dual fields p11, p12 of u, and p21, p22 of v.
+* `data`, float32 (4, n): derivatives of the warped image in x and y, the rest of the residual (rho
+  at u = v = 0), and 1 / (squared gradient) or 0, which only the fast form reads.
 
-An iteration reads one state and writes another in one pass over memory: u and v of each row, and
-two rows behind them, where all that is needed is there, the dual fields. The functions of rows
+An iteration reads one state and writes another in one pass over memory. It computes u and v of a
+row and, two rows behind, the dual fields, whose inputs are complete by then. The functions of rows
 take the indices of row y: `here` in `state`, `source` in `data`, `target` in `new`.
 """
 
@@ -41,15 +41,15 @@ from mas.flow.steps import (
     scale,
 )
 
-LANES = 16  # a multiple of every processor's vector
-INNER = 30  # iterations between two medians, at most
-ROWS = 32  # that are kept between the two iterations of one pass
-NEEDED = 5  # of them, before row y, are still needed; and the row below the image
+LANES = 16  # a multiple of the vector length of every processor
+INNER = 30  # maximum number of iterations between two median filters
+ROWS = 32  # kept between the two iterations of one pass
+NEEDED = 5  # rows before y that are still needed
 
 
 @loop
 def _primal_row(count, stride, here, source, target, state, data, new, errors):
-    """Flow of `count` pixels of row y; the squared changes are added to `errors`."""
+    """Updates the flow of `count` pixels of row y; adds the squared changes to `errors`."""
     above = here - stride
     for i in range(count):
         u, v = primal(state, data, here + i, above + i, source + i)
@@ -60,12 +60,12 @@ def _primal_row(count, stride, here, source, target, state, data, new, errors):
 
 @loop
 def _dual_row(count, stride, here, target, state, new):
-    """Dual fields of `count` pixels of row y - 2."""
+    """Updates the dual fields of `count` pixels of row y - 2."""
     old, below = here - stride - stride, target - stride
     row = below - stride
     for i in range(count):
         m = row + i
-        for k in range(2):  # of u, of v
+        for k in range(2):  # u, v
             x, y = new[k, m + NEXT] - new[k, m], new[k, below + i] - new[k, m]
             divisor, _ = rounded_scale(x, y)
             first = P11 + 2 * k
@@ -75,7 +75,7 @@ def _dual_row(count, stride, here, target, state, new):
 
 @inner_loop
 def _row(count, stride, here, source, target, state, data, new, errors):
-    """`_primal_row` and `_dual_row` in one; whether the dual fields are in doubt (see `scale`)."""
+    """Does `_primal_row` and `_dual_row`; returns whether dual fields are in doubt."""
     above, below = here - stride, target - stride
     old, row = above - stride, below - stride
     doubt = np.int32(0)
@@ -100,7 +100,7 @@ def _row(count, stride, here, source, target, state, data, new, errors):
 
 @fast_inner_loop
 def _fast_row(count, stride, here, source, target, state, data, new, errors):
-    """`_row` in whatever order is fastest: float32 roots, and one division for both fields."""
+    """Does `_row` with float32 roots, one division for both fields, and any order of operations."""
     above, below = here - stride, target - stride
     old, row = above - stride, below - stride
     for i in range(count):
@@ -129,7 +129,7 @@ def _fast_row(count, stride, here, source, target, state, data, new, errors):
 
 @helper
 def _edges(width, stride, here, source, target, state, data, new):
-    """The first pixel of row y, and the repetition of its last one; the first's squared change."""
+    """Updates the first pixel of row y, returns its squared change, and repeats the last pixel."""
     u, v = first_primal(state, data, here, here - stride, source)
     new[U, target] = u
     new[V, target] = v
@@ -141,22 +141,22 @@ def _edges(width, stride, here, source, target, state, data, new):
 
 @helper
 def _copy(count, source, target, first, last, fields):
-    """Copies `count` numbers of the fields first, .., last - 1."""
+    """Copies `count` numbers of fields first to last - 1."""
     for k in range(first, last):
         for i in range(count):
             fields[k, target + i] = fields[k, source + i]
 
 
-# Rows are dealt with twice in one function: calls that hand on arrays count references, row by row.
+# Rows are processed twice in one function, because calls that pass arrays count references.
 @helper
 def _iterate(fast, twice, size, kept, state, data, middle, new, errors):
-    """One iteration, from `state` to `middle`, or two in one pass over memory, on to `new`.
+    """Does one iteration, from `state` to `middle`, or two in one pass over memory, to `new`.
 
-    The second follows two rows behind the first. `middle` need not hold more than `kept` rows: when
-    it is full, the rows that are still needed move to its start.
+    The second iteration follows two rows behind the first. `middle` holds at least `kept` rows;
+    when it is full, the rows that are still needed move to its start.
 
     Returns:
-        The sums of squared changes of both, not added in OpenCV's order.
+        The sums of squared changes of both iterations, not in OpenCV's order of summation.
     """
     height, width, stride = size[0], size[1], np.uintp(size[2])
     count = np.uintp((width + LANES - 1) // LANES * LANES)
@@ -164,7 +164,7 @@ def _iterate(fast, twice, size, kept, state, data, middle, new, errors):
     ours, theirs = errors[0], errors[1]
     middle[P11:, :stride] = ZERO
     first = second = 0.0
-    gone = 0  # rows of `middle`
+    gone = 0  # rows discarded from `middle`
     for y in range(1, height + (5 if twice else 3)):
         if y - gone == kept:
             gone += kept - NEEDED
@@ -203,7 +203,7 @@ def _iterate(fast, twice, size, kept, state, data, middle, new, errors):
 
 @helper
 def _total(width, errors):
-    """The sum of the columns' errors, without the first column's."""
+    """Returns the sum of the columns' errors, except the first column's."""
     total = 0.0
     for x in range(1, width):
         total += errors[x]
@@ -212,7 +212,7 @@ def _total(width, errors):
 
 @helper
 def _serial_error(size, state, new):
-    """The sum of the squared changes in OpenCV's order: float32, pixel after pixel."""
+    """Returns the sum of squared changes in OpenCV's order: float32, one pixel after another."""
     height, width, stride = size
     error = ZERO
     for y in range(1, height + 1):
@@ -222,28 +222,29 @@ def _serial_error(size, state, new):
 
 
 def _minimise(fast, paired, height, width, stride, limit, state, data, new, errors, between):
-    """At most INNER iterations, until the flow changes no more than `limit`.
+    """Iterates at most INNER times, until the flow changes by at most `limit`.
 
-    A sum of n float32 numbers in any order is within n / 2**24 of another, so nearly always any
-    order tells whether it exceeds the limit; where it does not, OpenCV's is taken. Pairs are made
-    as long as the first of two iterations is not expected to be the last; if it was, or if that is
-    in doubt, both are repeated one by one.
+    Sums of n float32 numbers in different orders agree to within n / 2**24, so almost always any
+    order decides whether the limit is exceeded. If it does not, OpenCV's order is used. Iterations
+    are done in pairs while the first of a pair is not expected to be the last. If it was the last,
+    or in case of doubt, both are repeated one at a time.
 
     Args:
-        fast: whether in the fast form.
-        paired: whether to make two iterations in one pass over memory: the same, for large images.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        stride: of the arrays' rows.
-        limit: of the sum of squared changes.
-        state: where it begins.
-        data: what the warped image says.
-        new: of the shape of `state`, for its own use, as what follows.
-        errors: float32 (2, stride).
-        between: float32 (6, (ROWS + 1) * stride).
+        fast: whether to use the fast form.
+        paired: whether to do two iterations per pass over memory, which is faster for large images
+            and gives the same result.
+        height: image height in pixels.
+        width: image width in pixels.
+        stride: row stride of the arrays.
+        limit: limit for the sum of squared changes.
+        state: initial state.
+        data: terms of the warped image.
+        new: buffer with the shape of `state`.
+        errors: buffer, float32 (2, stride).
+        between: buffer, float32 (6, (ROWS + 1) * stride).
 
     Returns:
-        Whether the result stands in `new`; whether the last change was above the limit.
+        (whether the result is in `new`, whether the last change was above the limit).
     """
     size = (height, width, stride)
     terms = (height + 1) * (width + 1) / 2.0**24

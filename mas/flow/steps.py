@@ -1,11 +1,11 @@
-"""What one iteration of TV-L1 does to one pixel, in OpenCV's order of float32 operations.
+"""One iteration of TV-L1 for one pixel, in OpenCV's order of float32 operations.
 
-Arrays and indices are those of `iterations`, which calls these functions in its loops.
+Arrays and indices are those of `iterations`, whose loops call these functions.
 
 Sources: C. Zach, T. Pock, H. Bischof, "A duality based approach for realtime TV-L1 optical flow",
 DAGM 2007; J. Sanchez, E. Meinhardt-Llopis, G. Facciolo, "TV-L1 optical flow estimation", IPOL 2013,
 https://doi.org/10.5201/ipol.2013.26; OpenCV's documentation of `cv2.optflow`. OpenCV's order of
-operations, and where it rounds, was measured.
+operations and rounding was determined by measurement.
 """
 
 import numpy as np
@@ -20,18 +20,18 @@ THETA = np.float32(0.3)
 STEP = np.float32(0.15 * 0.3)  # lambda * theta
 TAUT = np.float32(0.25 / 0.3)  # tau / theta
 LEAST_GRADIENT = np.float32(1.1920929e-07)
-NEXT = np.uintp(1)  # unsigned, as all indices: a negative one would count from the end
+NEXT = np.uintp(1)  # unsigned like all indices: negative ones would wrap around
 
-# Of `_bounded_scale`. UP keeps the rounding errors of squares that matter from being denormal: they
-# are slow, and not exact. DOUBT is some 10 times the error of the whole, as a part of a correction.
+# For `_bounded_scale`. _UP keeps relevant rounding errors of squares from being denormal, which is
+# slow and inexact. _LESS and _MORE allow for about 10 times the total error of the correction.
 _UP, _TAUT_DOWN = np.float32(2**24), np.float32(TAUT / 2**24)
-_TINY = np.float32(1e-16)  # 2**-102 as a gradient's square: nothing
+_TINY = np.float32(1e-16)  # 2**-102 as a squared gradient: negligible
 _LESS, _MORE = np.float32(1 - 2**-16), np.float32(1 + 2**-16)
 
 
 @helper
 def rounded_scale(x, y):
-    """1 + taut * g, twice, where g is the float32 of the float64 root of x * x + y * y."""
+    """Returns 1 + taut * g, twice; g is sqrt(x * x + y * y) in float64, rounded to float32."""
     a, b = np.float64(x), np.float64(y)
     scale = ONE + TAUT * np.float32(np.sqrt(a * a + b * b))
     return scale, scale
@@ -39,10 +39,10 @@ def rounded_scale(x, y):
 
 @helper
 def _bounded_scale(x, y):
-    """Two numbers that `rounded_scale` lies between: all but always, they are the same.
+    """Returns a lower and an upper bound of `rounded_scale`, which are almost always equal.
 
-    A float64 root takes as long as all else in an iteration. Here the float32 root is corrected by
-    what its square lacks of x * x + y * y, which two float32 numbers hold to within 2**-45.
+    A float64 root takes as long as everything else in an iteration. Here the float32 root is
+    corrected by the rounding error of its square, which two float32 numbers hold to within 2**-45.
     """
     x, y = x * _UP, y * _UP
     xx, yy = x * x, y * y
@@ -61,7 +61,7 @@ scale = _bounded_scale if HAS_FMA else rounded_scale
 
 @helper
 def _data_step(u, v, dx, dy, rest):
-    """(u, v) after the thresholding step on the data term."""
+    """Returns (u, v) after the thresholding step on the data term."""
     rho = rest + (dx * u + dy * v)
     gradient = dx * dx + dy * dy
     limit = STEP * gradient
@@ -74,7 +74,7 @@ def _data_step(u, v, dx, dy, rest):
 
 @helper
 def primal(state, data, here, above, source):
-    """(u, v) of a pixel: its index and that of the pixel above in `state`, its index in `data`."""
+    """Returns the new (u, v) of a pixel, from its index and the index above it."""
     u, v = _data_step(
         state[U, here], state[V, here], data[DX, source], data[DY, source], data[REST, source]
     )
@@ -97,6 +97,6 @@ def first_primal(state, data, here, above, source):
 
 @helper
 def change(state, u, v, here):
-    """Squared change of a pixel's flow."""
+    """Returns the squared change of a pixel's flow."""
     du, dv = u - state[U, here], v - state[V, here]
     return du * du + dv * dv

@@ -1,7 +1,7 @@
-"""Dual TV-L1 flow: pyramid, warps and medians.
+"""Dual TV-L1 flow: image pyramid, warps and median filters.
 
-Bit for bit OpenCV's `DualTVL1OpticalFlow` with its default parameters, of whichever version is
-installed: it resizes and takes medians here, too. Sources: see `steps`.
+Bit for bit equal to OpenCV's `DualTVL1OpticalFlow` with default parameters, for any installed
+version, which also does the resizing and median filtering here. Sources: see `steps`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from mas.flow.iterations import LANES, ROWS, minimise
 from mas.flow.steps import DX, DY, REST, U, V
 
 SCALES = 5
-RATIO = 0.8  # between two scales
-SMALLEST = 16  # pixels: no scale below the frame's own has a smaller side
+RATIO = 0.8  # between adjacent scales
+SMALLEST = 16  # pixels; shortest side of a scale below full resolution
 WARPS = 5
-OUTER = 10  # medians in a warp, at most
+OUTER = 10  # maximum number of median filters per warp
 MEDIAN = 5  # pixels
-CHANGE = 0.01  # pixels: a flow that changes less in the mean has converged
-LARGE = 48 * 1024  # pixels of which the fields, 64 bytes each, do not fit a core's own cache
+CHANGE = 0.01  # pixels; mean change at which the flow has converged
+LARGE = 48 * 1024  # pixels, at 64 bytes each, that do not fit a core's own cache
 PAGE, STAGGER = 1024, 80  # float32 numbers: see `_fields`
 
 
 class Tvl1:
-    """TV-L1 between frames of any sizes; its memory is made once for each size in a row."""
+    """TV-L1 between frames of any size; reuses its memory while the size stays the same."""
 
     def __init__(self, fast: bool = False):
-        """Makes an estimator for one thread.
+        """Creates an estimator for one thread.
 
         Args:
-            fast: whether sums and roots may be rounded otherwise than OpenCV's.
+            fast: whether sums and roots may be rounded differently from OpenCV.
         """
         self._fast = fast
         self._scales: list[_Scale] = []
 
     def pyramid(self, frame: np.ndarray) -> list[np.ndarray]:
-        """The scales of a frame, uint8 (height, width), from its own on: float32 images."""
+        """Returns the scales of a frame, uint8 (height, width), from fine to coarse, in float32."""
         images: list[np.ndarray] = [frame.astype(np.float32)]
         while len(images) < SCALES:
             image = cv2.resize(images[-1], None, fx=RATIO, fy=RATIO, interpolation=cv2.INTER_LINEAR)
@@ -47,7 +47,7 @@ class Tvl1:
         return images
 
     def between(self, first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
-        """The flow between two pyramids of one size: float32 (height, width, 2)."""
+        """Computes the flow between two pyramids of equal size: float32 (height, width, 2)."""
         shapes = [image.shape for image in first]
         if [scale.shape for scale in self._scales] != shapes:
             memory = _Memory(shapes[0])
@@ -59,7 +59,7 @@ class Tvl1:
 
 
 class _Memory:
-    """What all scales work in, one after the other; it is as large as the first needs it."""
+    """Buffers shared by all scales, as large as the finest one needs."""
 
     def __init__(self, shape):
         height, width = shape
@@ -82,7 +82,7 @@ class _Scale:
         self._limit = float(np.float32(CHANGE**2 * height * width))
 
     def solve(self, coarser, first, second):
-        """The flow [u, v] between two images, from that of the next coarser scale, if there is."""
+        """Computes the flow [u, v] between two images, starting from the coarser scale's flow."""
         memory = self._memory
         memory.state[:, : (self.shape[0] + 2) * self._stride] = 0
         memory.new[:, : self._stride] = 0
@@ -103,7 +103,7 @@ class _Scale:
         return [flow.copy() for flow in self._flow()]
 
     def _flow(self):
-        """The images of u and v."""
+        """Returns the images of u and v."""
         return [self._image(self._memory.state[index]) for index in (U, V)]
 
     def _image(self, field):
@@ -112,7 +112,7 @@ class _Scale:
         return rows[1 : height + 1, :width]
 
     def _warp(self, first, planes):
-        """Linearises the second image where the flow points to."""
+        """Warps the second image by the current flow and linearises it there."""
         memory = self._memory
         state, data = memory.state, memory.data
         if not planes:
@@ -125,7 +125,7 @@ class _Scale:
         warping.linearise(self._stride, first, state, data)
 
     def _minimise(self):
-        """The inner loop; whether the flow still changes."""
+        """Runs the inner loop; returns whether the flow still changes."""
         memory = self._memory
         swapped, above = minimise(
             self._fast,
@@ -145,14 +145,14 @@ class _Scale:
 
 
 def _stride(width):
-    """Of the fields' rows: at least one column more than the image."""
+    """Returns the row stride of the fields, at least one more than the width."""
     return (width + LANES) // LANES * LANES
 
 
 def _fields(count, size):
-    """Zeros (count, at least size); each field begins a cache line, at its own place of a page.
+    """Returns zeros (count, size or more); each field is aligned, at its own offset within a page.
 
-    Loads wait for stores to the same place of another page.
+    Loads stall on stores to the same offset in another page.
     """
     size += (STAGGER - size) % PAGE
     memory = np.zeros(count * size + PAGE, np.float32)

@@ -1,12 +1,12 @@
-"""The second image where the flow points to, and what it says about the flow.
+"""Warping of the second image by the flow, and linearisation of the residual.
 
-OpenCV 5 samples with bicubic weights of the exact position, in fused multiply-adds. Here the image
-and both its derivatives are sampled at once, in the same order. OpenCV 4 takes the nearest of 32 x
-32 weights, in orders that differ between its versions: `is_opencv` tells whether `warp` does what
-the installed one does. `linearise` is for what OpenCV itself has warped.
+OpenCV 5 samples with bicubic weights at the exact position, in fused multiply-adds. Here the image
+and both derivatives are sampled at once, in the same order. OpenCV 4 uses the nearest of 32 x 32
+weights, in orders that differ between versions. `is_opencv` tells whether `warp` equals the
+installed version; if not, OpenCV warps and `linearise` does the rest.
 
-`images` is float32 (height + 8, width + 8, 4), flat: the image, its derivatives in x and in y, and
-a 0, in a border of zeros. Other arrays are those of `iterations`.
+`images` is a flat float32 array (height + 8, width + 8, 4): the image, its derivatives in x and y,
+and a 0, with a border of zeros. Other arrays are those of `iterations`.
 """
 
 import functools
@@ -20,17 +20,17 @@ from mas.flow.compiled import HAS_FMA, entry, fma, helper
 from mas.flow.steps import DX, DY, HALF, INVERSE, LEAST_GRADIENT, ONE, REST, ZERO, U, V
 
 ir = cgutils.ir
-BORDER = 4  # pixels, as far as the taps of a pixel outside reach
+BORDER = 4  # pixels reached by the taps of a position outside the image
 CHANNELS = 4
 
 _A = np.float32(-0.75)
 _A2, _A3 = _A + np.float32(2), _A + np.float32(3)
-_FAR = np.float32(BORDER - 1)  # pixels outside the image, where all taps are 0
+_FAR = np.float32(BORDER - 1)  # pixels outside the image at which all taps are 0
 
 
 @helper
 def _weights(x):
-    """The four bicubic weights of a fraction, as OpenCV 5 rounds them."""
+    """Returns the four bicubic weights of a fraction, rounded as in OpenCV 5."""
     y = ONE - x
     before, after = y * y * x * _A, x * x * y * _A
     here = fma(fma(_A2, x, -_A3), x * x, ONE)
@@ -39,7 +39,7 @@ def _weights(x):
 
 @intrinsic
 def _sample(typing, images, first, step, in_x, in_y):
-    """Weighted sums of 4 x 4 pixels from index `first` on: (image, dx, dy), four lanes at once."""
+    """Returns weighted sums of 4 x 4 pixels from `first` on: (image, dx, dy), with SIMD."""
     result = types.UniTuple(types.float32, 3)
 
     def generate(context, builder, signature, arguments):
@@ -78,7 +78,7 @@ def _sample(typing, images, first, step, in_x, in_y):
 
 @helper
 def _whole(x, most):
-    """(position, the largest integer below it): a position far outside moves to the next as 0."""
+    """Returns a position, clamped to where all taps are 0, and the largest integer below it."""
     x = x if x > -_FAR else -_FAR
     x = x if x < most else most
     whole = np.int32(x)
@@ -87,7 +87,7 @@ def _whole(x, most):
 
 @helper
 def _complete(here, dx, dy, warped, base, state, data):
-    """Sets what `data` holds of one pixel; `base` is its value in the first image."""
+    """Sets `data` for one pixel; `base` is its value in the first image."""
     gradient = dx * dx + dy * dy
     data[DX, here] = dx
     data[DY, here] = dy
@@ -96,13 +96,13 @@ def _complete(here, dx, dy, warped, base, state, data):
 
 
 def _warp(stride, base, images, places, state, data):
-    """Warps the second image by the flow and completes `data`.
+    """Warps the second image by the flow and fills `data`.
 
     Args:
-        stride: of the rows of `state` and `data`.
+        stride: row stride of `state` and `data`.
         base: float32 (height, width), the first image.
-        images: the second one.
-        places: float32 (8, width) and int32 (width,), for its own use.
+        images: the second image and its derivatives.
+        places: buffers, float32 (8, width) and int32 (width,).
         state: the flow.
         data: the result.
     """
@@ -133,7 +133,7 @@ def _warp(stride, base, images, places, state, data):
 
 
 def _linearise(stride, base, state, data):
-    """Completes `data` whose first fields hold the warped derivatives and image."""
+    """Completes `data`, whose first fields hold the warped derivatives and the warped image."""
     height, width = base.shape
     for y in range(height):
         for x in range(width):
@@ -143,7 +143,7 @@ def _linearise(stride, base, state, data):
 
 
 def _differentiate(image, images):
-    """Fills `images`; derivatives are halved differences, with the border pixel repeated."""
+    """Fills `images`; derivatives are central differences, with border pixels repeated."""
     height, width = image.shape
     for y in range(height):
         here, above, below = image[y], image[max(y - 1, 0)], image[min(y + 1, height - 1)]
@@ -162,17 +162,17 @@ warp = HAS_FMA and entry(_warp, f"(intp, {_IMAGE}, {_FLAT}, {_PLACES}, {_FIELDS}
 
 
 def size(shape: tuple[int, int]) -> int:
-    """How many numbers `images` holds, for images of a shape."""
+    """Returns the number of elements of `images` for images of a given shape."""
     return (shape[0] + 2 * BORDER) * (shape[1] + 2 * BORDER) * CHANNELS
 
 
 def places(width: int) -> tuple[np.ndarray, np.ndarray]:
-    """What `warp` needs for its own use."""
+    """Creates the buffers that `warp` needs."""
     return np.zeros((8, width), np.float32), np.zeros(width, np.int32)
 
 
 def planes(images: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
-    """The image and its derivatives, float32 (height, width) each, for OpenCV."""
+    """Returns the image and its derivatives, float32 (height, width) each, for OpenCV."""
     padded = images[: size(shape)].reshape(shape[0] + 2 * BORDER, -1, CHANNELS)
     inner = padded[BORDER:-BORDER, BORDER:-BORDER]
     return [np.ascontiguousarray(inner[..., k]) for k in range(3)]
@@ -180,7 +180,7 @@ def planes(images: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
 
 @functools.cache
 def is_opencv() -> bool:
-    """Whether `warp` is the installed OpenCV's `remap`, bit for bit, on this processor."""
+    """Whether `warp` equals `remap` of the installed OpenCV on this processor, bit for bit."""
     if not warp:
         return False
     shape = height, width = 61, 64

@@ -1,4 +1,4 @@
-"""Data lists: parse, check, match to a data set, build (`python -m mas.lists`).
+"""Data lists: reading, checking, matching to a data set, and building (`python -m mas.lists`).
 
 The line format, the column orders and the builders are described in data_lists/README.md.
 """

@@ -1,4 +1,4 @@
-"""`python -m mas.lists ...` is `mas lists ...`."""
+"""Runs `mas lists`."""
 
 import sys
 

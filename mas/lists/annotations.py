@@ -1,4 +1,4 @@
-"""Lists of Diving48 and Something-Something from the files that name all their videos."""
+"""Lists of Diving48 and Something-Something from their official annotation files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mas.lists import text
 from mas.lists.classes import check_labels
 from mas.lists.entries import Entry, place, refuse_repeats
 
-_ID = re.compile(r"[\w.-]+", re.ASCII)  # of a video of Something-Something
+_ID = re.compile(r"[\w.-]+", re.ASCII)  # video ID in Something-Something
 
 
 def diving48(json_path: PathLike, classes: Sequence[str] | None = None) -> list[Entry]:
-    """Diving48 from an official json file, such as Diving48_V2_train.json.
+    """Builds a list of Diving48 from an official json file, such as Diving48_V2_train.json.
 
     Args:
         json_path: file with a list of objects {"vid_name", "label", "start_frame", "end_frame"};
-            labels count from 0. Videos are cut to one dive, so start_frame is not read.
-        classes: class names in label order (`diving48_classes`), which labels must be within.
+            labels count from 0. `start_frame` is ignored, because each video holds a single dive.
+        classes: class names in label order (`diving48_classes`); labels must be within them.
 
     Returns:
-        A list of Entry in file order; `frames` is end_frame, as in the authors' lists of DSM.
+        A list of Entry in file order; `frames` is end_frame, as in the lists of DSM's authors.
 
     Raises:
-        ValueError: naming the file and the object, counted from 1.
+        ValueError: If an object is invalid; names the file and the object, counted from 1.
     """
     entries: list[Entry] = []
     for number, row in _objects(json_path):
@@ -51,13 +51,13 @@ def diving48(json_path: PathLike, classes: Sequence[str] | None = None) -> list[
 
 
 def diving48_classes(vocabulary: PathLike) -> list[str]:
-    """Class names in label order from Diving48_vocab.json, which has a list of words for each.
+    """Reads class names in label order from Diving48_vocab.json, a list of words for each class.
 
     Returns:
         A list of str such as "Back-15som-05Twis-FREE".
 
     Raises:
-        ValueError: naming the file and the class, counted from 1.
+        ValueError: If a class is invalid; names the file and the class, counted from 1.
     """
     names: dict[str, None] = {}
     for number, words in enumerate(_json_list(vocabulary), 1):
@@ -73,21 +73,22 @@ def diving48_classes(vocabulary: PathLike) -> list[str]:
 
 
 def something(path: PathLike, classes: Sequence[str] | None = None) -> list[Entry]:
-    """Something-Something, version 1 or 2, from an official file; its content says which.
+    """Builds a list of Something-Something v1 or v2 from an official file, detected by its content.
 
     Args:
-        path: csv file of version 1, lines `ID;LABEL` without a header; or json file of version 2,
-            a list of objects {"id", "template"}, where the label is the template without its
-            brackets. Those of the test parts hold ids alone, which make unlabelled entries.
-        classes: class names in label order, those of something-something-v1-labels.csv or
-            something-something-v2-labels.json (`class_names` reads both); None: the file's own,
-            sorted (`something_classes`).
+        path: csv file of version 1, with lines `ID;LABEL` and no header; or json file of version 2,
+            a list of objects {"id", "template"}, where the label is the template without brackets.
+            Files of the test part have only IDs and give unlabelled entries.
+        classes: class names in label order, from something-something-v1-labels.csv or
+            something-something-v2-labels.json (`class_names` reads both). None means the names in
+            the file, sorted (`something_classes`).
 
     Returns:
         A list of Entry in file order.
 
     Raises:
-        ValueError: naming file and line, or the object, counted from 1.
+        ValueError: If a line or object is invalid; names the file and the line, or the object,
+            counted from 1.
     """
     rows, unit = _something_rows(path)
     classes = classes or sorted({name for _, _, name in rows} - {None})
@@ -105,12 +106,12 @@ def something(path: PathLike, classes: Sequence[str] | None = None) -> list[Entr
 
 
 def something_classes(path: PathLike) -> list[str]:
-    """The sorted class names of an official file of Something-Something; empty for a test part."""
+    """Returns the sorted class names in a file of Something-Something; empty for a test part."""
     return sorted({name for _, _, name in _something_rows(path)[0]} - {None})
 
 
 def _something_rows(path):
-    """Triples of line number, id and class name, which is None in all or in none; the unit."""
+    """Returns ([(line number, ID, class name)], unit); the class name is None in a test part."""
     content = text.read(path)
     json = text.is_json(content)
     unit = "object" if json else "line"
@@ -135,13 +136,13 @@ def _something_rows(path):
 
 
 def _of_line(line):
-    """(id, class name) of a line of version 1; what is missing is ""."""
+    """Parses a line of version 1 as (ID, class name); a missing ID is ""."""
     video, mark, name = (part.strip() for part in line.partition(";"))
     return video, name if mark else None
 
 
 def _of_object(row):
-    """(id, class name) of an object of version 2; what is wrong is ""."""
+    """Parses an object of version 2 as (ID, class name); invalid values are ""."""
     video, template = row.get("id"), row.get("template")
     if not isinstance(video, str):
         video = ""
@@ -151,13 +152,13 @@ def _of_object(row):
 
 
 def _objects(path, content=None):
-    """Pairs of number, from 1, and object of a json list; {"object": X} of what is none."""
+    """Yields (number from 1, object) of a json list; other values X become {"object": X}."""
     for number, row in enumerate(_json_list(path, content), 1):
         yield number, row if isinstance(row, dict) else {"object": row}
 
 
 def _json_list(path, content=None):
-    """The list that a json file holds."""
+    """Reads a json list from a file."""
     found = text.from_json(text.read(path) if content is None else content, path)
     if not isinstance(found, list):
         raise ValueError(f"{path}: expected a list. Received: {type(found).__name__}.")
@@ -165,6 +166,6 @@ def _json_list(path, content=None):
 
 
 def _whole(number, lowest):
-    """Whether a value of a json file is a whole number of at least `lowest`."""
+    """Whether a json value is a whole number of at least `lowest`."""
     whole = isinstance(number, int) and not isinstance(number, bool)
     return whole and lowest <= number < 2**31

@@ -1,4 +1,4 @@
-"""Lists from file names, folders and split files; shares of lists."""
+"""Builds lists from file names, folders and split files; selects parts of lists."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ from mas.lists.entries import (
 )
 from mas.lists.ucf101 import DATA_LISTS, check_split
 
-# The numbers in HMDB51's official split files; 0 is in neither part.
+# Numbers in HMDB51's official split files; 0 means neither part.
 _HMDB51_FLAGS = {"train": "1", "test": "2"}
 
 
 def hmdb51(
     split_dir: PathLike, split: int, part: str, classes: Sequence[str] | None = None
 ) -> list[Entry]:
-    """HMDB51 from its official split files, `CLASS_test_splitN.txt` with lines `NAME.avi 0|1|2`.
+    """Builds a list of HMDB51 from its official split files.
+
+    The files are called `CLASS_test_splitN.txt` and have lines `NAME.avi 0|1|2`.
 
     Args:
-        split_dir: folder of the split files; all classes' must be there.
+        split_dir: folder of the split files of all classes.
         split: 1, 2 or 3.
-        part: "train" (1 in the files) or "test" (2). Videos with 0 are in neither.
-        classes: class names in label order; None: `hmdb51_classes`.
+        part: "train" (1 in the files) or "test" (2). Videos with 0 are in neither part.
+        classes: class names in label order; None means `hmdb51_classes`.
 
     Returns:
-        A list of Entry with ids `CLASS/NAME`, by class and then in the files' order.
+        A list of Entry with ids `CLASS/NAME`, ordered by class and then as in the files.
 
     Raises:
-        ValueError: for another split or part, a missing file, or naming file and line.
+        ValueError: If `split` or `part` is unknown, a file is missing, or a line is invalid.
     """
     check_split(split, part)
     classes = classes or hmdb51_classes()
@@ -64,12 +66,12 @@ def hmdb51(
 
 
 def hmdb51_classes() -> list[str]:
-    """The class names of HMDB51, sorted."""
+    """Returns the class names of HMDB51, sorted."""
     return class_names(DATA_LISTS / "hmdb51_classes.txt")
 
 
 def _of_split_file(path, name, label, wanted):
-    """The entries of a class whose number is the wanted one."""
+    """Returns the entries of a class with the given flag."""
     entries, flags = [], []
     for number, line in text.lines(text.read(path)):
         video, *flag = line.rsplit(None, 1)
@@ -85,18 +87,20 @@ def _of_split_file(path, name, label, wanted):
 
 
 def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[Entry]:
-    """A data set with a folder per class: the label is the first folder's place among all, sorted.
+    """Builds a list of a data set with one folder per class.
+
+    The label is the position of the video's top-level folder among all of them, sorted.
 
     Args:
         names: iterable of ids or file names, `CLASS/.../NAME`.
-        classes: class names in label order; None: the names' own (`folder_classes`), which is
-            right only where `names` is the whole data set.
+        classes: class names in label order. None means the folders in `names` (`folder_classes`),
+            which is correct only if `names` is the whole data set.
 
     Returns:
-        A list of Entry in the names' order.
+        A list of Entry, in the order of `names`.
 
     Raises:
-        ValueError: naming the first few names that lie in no folder or in an unknown one.
+        ValueError: If names have no folder or an unknown one.
 
     >>> [(entry.video, entry.label) for entry in folders(["walk/1.mp4", "run/1.avi"])]
     [('walk/1', 1), ('run/1', 0)]
@@ -111,20 +115,20 @@ def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[
             "folder one level too deep?"
         )
     labels = {name: label for label, name in enumerate(classes)}
-    # Class names such as `1 walk` lose their numbers when they are read from a file.
+    # Numbers in class names such as `1 walk` are dropped when read from a file.
     folders = [_first_folder(video) for video in videos]
     found = [labels.get(f, labels.get(unnumbered(f)[1], -1)) for f in folders]
     unknown = [text.shown(v) for v, label in zip(videos, found, strict=True) if label < 0]
     if unknown:
         raise ValueError(
             f"names must be CLASS/.../NAME with one of {counted(len(labels), 'class', 'classes')}. "
-            f"Received: {len(unknown)} that are not: {some(unknown)}."
+            f"Received: {counted(len(unknown), 'other name')}: {some(unknown)}."
         )
     return [dataclasses.replace(e, label=n) for e, n in zip(entries, found, strict=True)]
 
 
 def folder_classes(names: Iterable[str]) -> list[str]:
-    """The first folders of the names, sorted by code point (`HammerThrow` before `Hammering`)."""
+    """Returns the top-level folders, sorted by code point (`HammerThrow` before `Hammering`)."""
     videos = {video_id(name) for name in names if not left_by_mac(name)}
     return sorted(set(map(_first_folder, videos)) - {""})
 
@@ -134,28 +138,28 @@ def _first_folder(name):
 
 
 def unlabelled(names: Iterable[str]) -> list[Entry]:
-    """Entries without labels, in the names' order."""
+    """Returns entries without labels, in the order of `names`."""
     return of_names(names)
 
 
 def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[Entry]:
-    """A share of each class: ceil(fraction * size) of its entries, so at least one.
+    """Selects a fraction of each class: ceil(fraction * size) entries, at least one.
 
-    Which ones is decided by a hash of seed, video and start. So it is the same on every machine
-    and in every order of the list, and a smaller share lies within a larger one of the same seed.
-    The DSM authors take the first ceil(fraction * size) lines in file order instead, which for
-    sorted lists are a class's first few groups.
+    The choice depends on a hash of seed, video and start. It is the same on every machine and for
+    every order of the list, and a smaller fraction is a subset of a larger one with the same seed.
+    DSM's authors instead take the first ceil(fraction * size) lines; in a sorted list, these are
+    the first few groups of a class.
 
     Args:
-        entries: list of Entry; the unlabelled count as one class.
-        fraction: share in (0, 1].
+        entries: list of Entry; unlabelled entries count as one class.
+        fraction: fraction in (0, 1].
         seed: any integer.
 
     Returns:
-        The chosen entries, in their order.
+        The selected entries, in their original order.
 
     Raises:
-        ValueError: for a share outside (0, 1].
+        ValueError: If `fraction` is not in (0, 1].
 
     >>> entries = [Entry(f"{label}/{number}", label) for label in range(2) for number in range(40)]
     >>> [entry.video for entry in fraction(entries, 0.05)]
@@ -166,13 +170,13 @@ def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[E
     alike = collections.Counter((entry.video, entry.start) for entry in entries)
     by_label = collections.defaultdict(list)
     for place, entry in enumerate(entries):
-        # Of two files of one stem the extension decides as well.
+        # If two files share a stem, include the extension.
         both = alike[entry.video, entry.start] > 1
         rank = _rank(entry.file if both and entry.file else entry.video, entry.start, seed)
         by_label[entry.label].append((rank, place))
     chosen = []
     for members in by_label.values():
-        # Less a little, as 0.07 * 100 is 7.000000000000001.
+        # With tolerance: 0.07 * 100 is 7.000000000000001.
         count = max(1, math.ceil(fraction * len(members) - 1e-9))
         chosen += [place for _, place in sorted(members)[:count]]
     return [entries[place] for place in sorted(chosen)]
@@ -185,18 +189,18 @@ def _rank(name, start, seed):
 def split_by(
     entries: Iterable[Entry], match: str | None = None, exclude: str | None = None
 ) -> list[Entry]:
-    """Selects entries by regular expressions that are searched for in the id and the file name.
+    """Selects entries by regular expressions, which are searched for in the id and the file name.
 
     Args:
         entries: list of Entry.
-        match: keep only those where it is found; None: all.
-        exclude: of those, leave out where it is found; None: none.
+        match: keep only entries that match; None keeps all.
+        exclude: drop entries that match; None drops nothing.
 
     Returns:
-        The selected entries, in their order.
+        The selected entries, in their original order.
 
     Raises:
-        ValueError: for an expression that does not compile.
+        ValueError: If an expression does not compile.
 
     >>> split_by([Entry("run/ann_1"), Entry("run/bob_1")], exclude="/bob_")
     [Entry(video='run/ann_1', label=-1, start=None, frames=None, line=0)]

@@ -1,4 +1,4 @@
-"""Class names in the order of their labels, and whether labels are within them."""
+"""Class names in label order, and checks of labels against them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from mas.files import PathLike
 from mas.lists import text
 from mas.lists.entries import Entry, canonical, place
 
-# Without class names a label is below this, or below the number of lines: one that is not may take
-# all memory. More classes than this have lists that are longer.
+# Without class names, a label must be below this or below the number of lines, so that a wrong one
+# cannot exhaust memory. A list of more classes has more lines.
 MOST_UNNAMED = 4096
-NO_NAME = ("# ", '"', "{")  # what begins so is a comment, or part of a json file
+NO_NAME = ("# ", '"', "{")  # start of a comment, or of part of a json file
 _NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 
 
 def class_names(path: PathLike) -> list[str]:
-    """Reads class names, one per line; the label is the line's place, from 0.
+    """Reads class names, one per line; the label is the index of the line, from 0.
 
-    Where each line begins with its own number, from 0 or 1 (`classInd.txt` of UCF101), that is no
-    part of the name. A json file may hold `{NAME: LABEL}` (Something-Something v2), or a list.
+    If every line starts with its own number, from 0 or 1 (`classInd.txt` of UCF101), the numbers
+    are dropped. A json file may hold `{NAME: LABEL}` (Something-Something v2) or a list.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: naming file and line, for a name that stands there twice, an empty file, or what
-            holds no class names.
+        OSError: If the file does not exist.
+        ValueError: If a name is repeated, the file is empty, or it does not hold class names; names
+            the file and the line.
     """
     content = text.read(path)
     if text.is_json(content):
@@ -53,7 +53,7 @@ def class_names(path: PathLike) -> list[str]:
 
 
 def _unnumbered(names):
-    """Names without their own places before them, where all have them."""
+    """Drops the numbers from names if all names start with their own number."""
     found = [unnumbered(name) for name in names]
     for first in (0, 1):
         if [number for number, _ in found] == list(range(first, first + len(names))):
@@ -62,7 +62,7 @@ def _unnumbered(names):
 
 
 def unnumbered(name: str) -> tuple[int | None, str]:
-    """(number, rest) of a name that begins with a number; (None, name) of another.
+    """Splits a name that starts with a number into (number, rest); gives (None, name) for others.
 
     >>> unnumbered("1 ApplyEyeMakeup"), unnumbered("50m sprint")
     ((1, 'ApplyEyeMakeup'), (None, '50m sprint'))
@@ -73,14 +73,14 @@ def unnumbered(name: str) -> tuple[int | None, str]:
 
 
 def _of_json(found, path):
-    """Names in the order of the labels that an object gives them; or those of a list."""
+    """Returns the names in a json list, or those of an object in the order of their labels."""
     names = found
     if isinstance(found, dict):
         labels = {label: name for name, label in found.items() if isinstance(label, int | str)}
         names = [labels.get(n, labels.get(str(n))) for n in range(len(found))]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(
-            f"{path}: expected a json object from class names to labels, each from 0 once, or a "
+            f"{path}: expected a json object from class names to labels 0, 1, 2, ..., or a "
             f"list of names. Received: {text.shown(found)}."
         )
     if len(set(names)) < len(names):
@@ -92,25 +92,26 @@ def _of_json(found, path):
 
 
 def class_names_beside(path: PathLike | None) -> list[str] | None:
-    """The class names beside a list: of LIST.txt, LIST_classes.txt, classes.txt or classInd.txt.
+    """Reads the class names next to a list.
 
-    So `mas lists` and `mas.sample` leave them, and UCF101's official lists come.
+    For LIST.txt, looks for LIST_classes.txt, classes.txt or classInd.txt: the files that `mas
+    lists` and `mas.sample` write, and the one that comes with UCF101's official lists.
 
     Args:
-        path: of the list; None has none.
+        path: path of the list, or None.
 
     Returns:
-        Names in label order; None where neither file is there.
+        Names in label order, or None if there is no such file.
 
     Raises:
-        ValueError: as `class_names`.
+        ValueError: See `class_names`.
     """
     found = classes_file(path)
     return class_names(found) if found else None
 
 
 def classes_file(path: PathLike | None) -> pathlib.Path | None:
-    """The file of `class_names_beside`."""
+    """Returns the file that `class_names_beside` reads, or None."""
     if path is None:
         return None
     beside = pathlib.Path(path)
@@ -119,31 +120,32 @@ def classes_file(path: PathLike | None) -> pathlib.Path | None:
 
 
 def class_text(names: Sequence[str], path: PathLike) -> bytes:
-    """The content of a file of class names.
+    """Returns the content of a file of class names.
 
     Args:
-        names: in label order.
-        path: of the file, for errors.
+        names: class names in label order.
+        path: path of the file, for errors.
 
     Raises:
-        ValueError: one would not read back equal, such as one with white space at its ends.
+        ValueError: If a name would not read back unchanged, for instance because of white space at
+            its ends.
     """
     lines = "".join(f"{name}\n" for name in names)
     back = {line for _, line in text.lines(lines)}
     wrong = [name for name in names if name not in back or name.startswith(NO_NAME)]
     if wrong:
         raise ValueError(
-            f"{path}: a class name must have no white space at its ends and no line break, and "
-            f"begin with none of {list(NO_NAME)}. Received: {text.shown(wrong[0])}."
+            f"{path}: a class name must not have white space at its ends or a line break, or begin "
+            f"with one of {list(NO_NAME)}. Received: {text.shown(wrong[0])}."
         )
     return encoded(lines, path)
 
 
 def encoded(content: str, path: PathLike) -> bytes:
-    """Text in UTF-8.
+    """Encodes text as UTF-8.
 
     Raises:
-        ValueError: a line of it is not; it is the name of a file or folder, and is named.
+        ValueError: If a line, which is the name of a file or folder, cannot be encoded.
     """
     try:
         return content.encode("utf-8")
@@ -163,19 +165,19 @@ def check_labels(
     whose: str = "the class names",
     unit: str = "line",
 ) -> None:
-    """Refuses labels that are no class.
+    """Checks labels against the classes.
 
     Args:
-        entries: with the lines that they stand on.
-        source: of the entries, for errors.
-        classes: names in label order; without them a label is below `MOST_UNNAMED` or below the
-            number of entries.
-        whose: what the classes are, for errors.
+        entries: entries with line numbers.
+        source: source of the entries, for errors.
+        classes: class names in label order. Without them, a label must be below `MOST_UNNAMED` or
+            below the number of entries.
+        whose: description of the classes, for errors.
         unit: what `Entry.line` counts in the source.
 
     Raises:
-        ValueError: a label is no whole number, or another than -1 (none) and those of the classes;
-            names source and line.
+        ValueError: If a label is neither -1 (unlabelled) nor the label of a class; names the source
+            and the line.
     """
     entries = list(entries)
     bound = max(MOST_UNNAMED, len(entries)) if classes is None else len(classes)
@@ -198,11 +200,11 @@ def check_labels(
 
 
 def misplaced(entries: Iterable[Entry], names: Sequence[str]) -> list[Entry]:
-    """The entries that lie in the folder of another class than their label's.
+    """Returns the entries that are in the folder of a class other than their label's.
 
     Args:
-        entries: labelled, within the names.
-        names: of the classes, in label order. A folder that has no class's name tells nothing.
+        entries: labelled entries; labels must be within `names`.
+        names: class names in label order. Folders that are not named after a class are ignored.
 
     >>> misplaced([Entry("run/1", 1), Entry("walk/1", 1), Entry("x/1", 0)], ["run", "walk"])
     [Entry(video='run/1', label=1, start=None, frames=None, line=0)]

@@ -1,4 +1,4 @@
-"""One entry of a list: a video, by its id, and what the list says of it."""
+"""Entries of a list: the id of a video, its label and so on."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _NAMED_IN_ERRORS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A video, or one clip of it, that a list names.
+    """A video, or a clip of a video, in a list.
 
     Attributes:
-        video: id of the video: see `video_id`.
-        label: class, from 0; -1 is unlabelled.
-        start: first frame of the clip, from 0 (files count from 1); None where the list has none.
-        frames: number of RGB frames of the video; None where the list has none.
-        line: line of the file it was read from, from 1; 0 where it comes from no file.
-        file: name of the video's file as far as it is known, with its extension: it tells apart
-            two files of one id. Two entries that differ in `line` or `file` alone are equal.
+        video: id of the video; see `video_id`.
+        label: class, from 0; -1 if unlabelled.
+        start: first frame of the clip, from 0 (files count from 1), or None.
+        frames: number of RGB frames of the video, or None.
+        line: line of the file it was read from, from 1; 0 if it was not read from a file. Ignored
+            in comparisons.
+        file: file name with its extension, if known; distinguishes files with the same id. Ignored
+            in comparisons.
     """
 
     video: str
@@ -38,10 +39,10 @@ class Entry:
 
 
 def video_id(path: str) -> str:
-    """The id of a video: its path without video extensions, '/'-separated.
+    """Returns the id of a video: its normalised path, '/'-separated, without video extensions.
 
-    All of them go, as copies of Kinetics hold names such as `9EnSwbXxu5g.mp4.webm`; so the id of
-    an id is itself. An extension that is not one of VIDEO_EXTENSIONS belongs to the name.
+    All of them are removed, because copies of Kinetics have names such as `9EnSwbXxu5g.mp4.webm`;
+    so `video_id` is idempotent. Extensions that are not in VIDEO_EXTENSIONS belong to the name.
 
     >>> video_id("a/9EnSwbXxu5g.mp4.webm"), video_id("./a/b.v2")
     ('a/9EnSwbXxu5g', 'a/b.v2')
@@ -55,7 +56,7 @@ def video_id(path: str) -> str:
 
 
 def of_names(names: Iterable[str]) -> list[Entry]:
-    """Entries of files or ids, without labels, in their order; without those of `left_by_mac`.
+    """Returns unlabelled entries for files or ids, in order, ignoring files of `left_by_mac`.
 
     >>> [(entry.video, entry.file) for entry in of_names(["a.avi", "b.avi", "b.mkv"])]
     [('a', None), ('b', 'b.avi'), ('b', 'b.mkv')]
@@ -70,12 +71,12 @@ def of_names(names: Iterable[str]) -> list[Entry]:
 
 
 def is_film(path: str) -> bool:
-    """Whether a name ends in a video extension."""
+    """Whether a name has a video extension."""
     return posixpath.splitext(path)[1].lower() in VIDEO_EXTENSIONS
 
 
 def left_by_mac(path: str) -> bool:
-    """Whether a file is what a Mac puts beside others and into archives: no video, no class.
+    """Whether a file is metadata that macOS leaves in folders and archives.
 
     >>> [left_by_mac(name) for name in ("run/a.mp4", "run/._a.mp4", "__MACOSX/run/._a.mp4")]
     [False, True, True]
@@ -85,18 +86,18 @@ def left_by_mac(path: str) -> bool:
 
 
 def canonical(video: str) -> str:
-    """The same name for both spellings of one UCF101 class.
+    """Normalises the two spellings of a UCF101 class.
 
-    The class is HandstandPushups in classInd.txt and as a folder, its files in the archive are
-    v_HandStandPushups_gGG_cCC.avi, and Feichtenhofer's frames v_HandstandPushups_gGG_cCC.
+    The class is HandstandPushups in classInd.txt and as a folder. Its files in the archive are
+    called v_HandStandPushups_gGG_cCC.avi, and Feichtenhofer's frames v_HandstandPushups_gGG_cCC.
     """
     return video.replace("HandStandPushups", "HandstandPushups")
 
 
 def refuse_repeats(entries, path, unit="line"):
-    """Raises a ValueError that names both lines where a video stands twice with one start.
+    """Raises ValueError if a video is repeated with the same start; names both lines.
 
-    Names with two extensions are two videos; one without may be either.
+    Names with different extensions are different videos. A name without an extension matches any.
     """
     first, repeats = {}, []
     for entry in entries:
@@ -115,7 +116,7 @@ def refuse_repeats(entries, path, unit="line"):
 
 
 def place(path, number, unit="line"):
-    """Where something stands, for a message: a line of a file, or a numbered part of it.
+    """Formats a position for a message: a line of a file, or a numbered part of it.
 
     >>> place("list.txt", 3), place("V2.json", 3, "object")
     ('list.txt:3', 'V2.json, object 3')
@@ -124,13 +125,13 @@ def place(path, number, unit="line"):
 
 
 def some(texts, count=_NAMED_IN_ERRORS):
-    """The first few of many texts for a message, and how many more there are."""
+    """Joins the first few of many texts for a message, and says how many more there are."""
     more = len(texts) - count
     return "; ".join(texts[:count]) + (f"; and {more} more" if more > 0 else "")
 
 
 def counted(number: int, noun: str, several: str | None = None) -> str:
-    """A number and what it counts.
+    """Formats a number and a noun, with the right plural.
 
     >>> counted(1, "video"), counted(20, "class", "classes")
     ('1 video', '20 classes')

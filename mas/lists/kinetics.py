@@ -1,4 +1,4 @@
-"""Lists of Kinetics from its annotation files, as they come from several places."""
+"""Lists of Kinetics from the annotation files of various sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Row:
     end: str
 
     def names(self):
-        """What copies of the data set call the file, the usual name first."""
+        """Returns the file names used in copies of the data set, the most common first."""
         start, end = (int(_SECONDS.fullmatch(time)[1]) for time in (self.start, self.end))
         return (
             f"{self.youtube_id}_{start:06d}_{end:06d}",
@@ -43,23 +43,24 @@ def kinetics(
     classes: Sequence[str] | None = None,
     names: Iterable[str] | None = None,
 ) -> list[Entry]:
-    """Kinetics (400, 600, 700) from an official csv file.
+    """Builds a list of Kinetics (400, 600, 700) from an official csv file.
 
     Args:
-        csv_path: file with the header label,youtube_id,time_start,time_end,split, in any order and
-            with other columns, which are not read; or without a header, in this order. The test
-            files' missing label makes unlabelled entries.
-        class_dirs: put `LABEL/` before the id, the layout that the usual download tools make.
-        classes: class names in label order; None: the file's own, sorted (`kinetics_classes`).
-        names: ids or files of the data set's videos, which decide how a video is called: with
-            seconds of six digits, with seconds as they are, or by its YouTube id alone.
+        csv_path: file with the columns label, youtube_id, time_start, time_end and split in any
+            order; other columns are ignored. Without a header, the columns must be in this order.
+            Test files have no label and give unlabelled entries.
+        class_dirs: whether to put `LABEL/` before the id, the layout of the usual download tools.
+        classes: class names in label order; None means the names in the file, sorted
+            (`kinetics_classes`).
+        names: ids or files of the data set's videos, which determine how videos are named: with
+            six-digit seconds, with plain seconds, or by the YouTube id alone.
 
     Returns:
-        A list of Entry with ids `{youtube_id}_{start:06d}_{end:06d}` (seconds), or what `names`
-        call them, in file order.
+        A list of Entry in file order. Ids are `{youtube_id}_{start:06d}_{end:06d}` (in seconds), or
+        as in `names`.
 
     Raises:
-        ValueError: naming file and line; or class_dirs for a file without labels.
+        ValueError: If a line is invalid, or `class_dirs` is set for a file without labels.
     """
     rows = _rows(csv_path)
     labelled = rows[0].label is not None
@@ -84,12 +85,12 @@ def kinetics(
 
 
 def kinetics_classes(csv_path: PathLike) -> list[str]:
-    """The sorted class names of an official Kinetics csv file; empty for a test file."""
+    """Returns the sorted class names in a Kinetics csv file; empty for a test file."""
     return sorted({row.label for row in _rows(csv_path)} - {None})
 
 
 def _rows(path):
-    """The rows, checked; all have a label, or none has."""
+    """Reads and checks the rows; either all or none have a label."""
     lines = text.rows(path)
     columns, width = _columns(lines[0][1] if lines else [], path)
     headless = columns is None
@@ -117,9 +118,10 @@ def _rows(path):
 
 
 def _columns(first, path):
-    """Places of label, youtube_id, time_start and time_end in a header, and its width.
+    """Returns the column indices of label, youtube_id, time_start and time_end, and the row width.
 
-    The places are None where the line is no header, and that of the label where there is none.
+    The indices are None if the line is not a header; the label's index is None if there is no such
+    column.
     """
     header = [name.lower() for name in first]
     if set(_NEEDED) <= set(header):
@@ -136,9 +138,9 @@ def _columns(first, path):
 
 
 def _columns_of_content(fields):
-    """Places of label, youtube_id, time_start and time_end by what stands there; None if none.
+    """Infers the indices of label, youtube_id, time_start and time_end from a row, or returns None.
 
-    A label stands first, or behind a number of the line.
+    The label comes first, or after a line number.
     """
     first = 1 if fields and fields[0].isdecimal() else 0
     for label, place in ((None, 0), (0, 1), (first, first + 1)):

@@ -1,4 +1,4 @@
-"""From a list's names to the videos that a data set holds."""
+"""Matches the names in a list to the videos of a data set."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from mas.lists.reading import advice, parse_columns, read
 
 
 def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
-    """Finds the video files below a folder, at any depth; links to folders are followed.
+    """Finds the video files below a folder, at any depth; follows links to folders.
 
     Returns:
         A dict from video id to the file's path relative to `folder`, '/'-separated, sorted by id
-        (by code point, the same on every machine), and the sorted list of the files left out
-        because they have none of VIDEO_EXTENSIONS. Files that differ in nothing but their
-        extension keep it in their ids. What a Mac puts beside files and into archives (`._NAME`,
-        `.DS_Store`, `__MACOSX/`) is neither.
+        (by code point, the same on every machine), and the sorted list of files that are ignored
+        because they have no extension in VIDEO_EXTENSIONS. Files that differ only in their
+        extension keep it in their ids. Metadata of macOS (`._NAME`, `.DS_Store`, `__MACOSX/`)
+        appears in neither.
 
     Raises:
-        ValueError: where `folder` is no folder or holds no video.
-        OSError: where a folder below it cannot be listed.
+        ValueError: If `folder` is not a folder or holds no video.
+        OSError: If a subfolder cannot be listed.
     """
     checks.local("videos", folder)
     if not (isinstance(folder, str | os.PathLike) and os.path.isdir(folder)):
@@ -67,24 +67,24 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
 def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) -> list[Entry]:
     """Maps each entry to a video of the data set.
 
-    A video is found by its id; else by its last path component, where that is unique: the authors'
-    lists hold absolute paths, and Feichtenhofer's flow lies in one flat folder where the videos lie
-    in one per class. A video whose own folder is also a folder of the data set matches only there,
-    so that a missing `run/01` never becomes `walk/01`. Both spellings of UCF101's
-    HandStandPushups count as one (`canonical`). Extensions count only between files of one stem:
-    `01.mkv` is the id `01.mkv` if there is one, else `01`.
+    Videos are matched by id, else by the last path component if it is unique: the authors' lists
+    hold absolute paths, and Feichtenhofer's flow is in one flat folder while the videos are in one
+    folder per class. If a video's own folder is also a folder of the data set, it matches only
+    there, so a missing `run/01` never becomes `walk/01`. Both spellings of UCF101's
+    HandStandPushups are the same (`canonical`). Extensions matter only between files with the same
+    stem: `01.mkv` is the id `01.mkv` if it exists, else `01`.
 
     Args:
         entries: list of Entry.
         available: iterable of the data set's video ids.
-        path: the list's name, for errors.
+        path: path of the list, for errors.
 
     Returns:
-        The entries in their order, with `video` replaced by the data set's id.
+        The entries in order, with `video` replaced by the data set's id.
 
     Raises:
-        ValueError: naming the list and the first few lines, where a video matches none or several,
-            or where two entries become the same video and start.
+        ValueError: If a video matches no id or several, or two entries become the same video and
+            start; names the list and the first few lines.
 
     >>> resolve([Entry("/data/v_YoYo_g01_c01", 100)], ["YoYo/v_YoYo_g01_c01"], "list.txt")
     [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=0)]
@@ -105,7 +105,7 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
         raise ValueError(
             f"{path}: expected each video to match exactly one of the data set's {len(available)}, "
             f"by its id or by its last path component. "
-            f"Received: {len(failures)} of {len(entries)} that do not: {some(failures)}.{hint}"
+            f"Received: {len(failures)} of {len(entries)} do not match: {some(failures)}.{hint}"
         )
     refuse_repeats(resolved, path)
     return resolved
@@ -114,7 +114,7 @@ def resolve(entries: Sequence[Entry], available: Iterable[str], path: PathLike) 
 def drop_absent(
     entries: Sequence[Entry], available: Iterable[str], path: PathLike
 ) -> tuple[list[Entry], list[Entry]]:
-    """As `resolve`, for lists of which a part is known to be gone (Kinetics).
+    """Resolves the entries of a list whose videos are not all available, such as Kinetics.
 
     Returns:
         The resolved entries that the data set holds, and the entries that it does not hold.
@@ -134,21 +134,21 @@ def entries_of(
     name: str = "list",
     classes: Sequence[str] | None = None,
 ) -> list[Entry] | None:
-    """The entries that a list names, or those given, with the ids of a data set.
+    """Returns the entries of a list, given as a path or a sequence, with the ids of a data set.
 
     Args:
         source: path of a list, a sequence of `Entry`, or None.
-        columns: of the list; anything that `parse_columns` takes.
-        videos: the data set's ids.
-        name: of the parameter, for errors.
-        classes: class names in label order, which bound the labels; see `read`.
+        columns: columns of the list, in any form that `parse_columns` accepts.
+        videos: ids of the data set.
+        name: name of the parameter, for errors.
+        classes: class names in label order, to check the labels; see `read`.
 
     Returns:
-        The entries in their order; None for None.
+        The entries in order, or None if `source` is None.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: for another source, an empty one, or as `read` and `resolve`.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the source has another type or is empty, or as in `read` and `resolve`.
 
     >>> entries_of([Entry("v_YoYo_g01_c01", 100)], "video,label", ["YoYo/v_YoYo_g01_c01"])
     [Entry(video='YoYo/v_YoYo_g01_c01', label=100, start=None, frames=None, line=1)]
@@ -175,14 +175,14 @@ def entries_of(
 
 
 def find_video(text: str, videos: Iterable[str]) -> str:
-    """The id of one video, by what lists may call it.
+    """Finds the id of a video.
 
     Args:
-        text: its id, its last path component, or either with a video extension.
-        videos: the data set's ids.
+        text: id, last path component of an id, or either with a video extension.
+        videos: ids of the data set.
 
     Raises:
-        ValueError: none or several have this name; names those, or the most similar.
+        ValueError: If no video or several have this name; suggests names.
 
     >>> find_video("v_YoYo_g01_c01.avi", ["YoYo/v_YoYo_g01_c01", "YoYo/v_YoYo_g01_c02"])
     'YoYo/v_YoYo_g01_c01'
@@ -210,7 +210,7 @@ def _files(folder):
     for root, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         real, parent = os.path.realpath(root), os.path.realpath(os.path.dirname(root))
         if root != str(folder) and os.path.commonpath([real, parent]) == real:
-            folders.clear()  # a link to a folder that it lies in
+            folders.clear()  # a link to one of its parent folders
             continue
         folders[:] = [name for name in folders if name != "__MACOSX"]
         for name in names:
@@ -220,7 +220,7 @@ def _files(folder):
 
 
 def _matches(entries, available):
-    """For each entry, the list of the data set's ids that it may mean."""
+    """Yields, for each entry, the list of the data set's ids that it may mean."""
     by_name = collections.defaultdict(list)
     for video in sorted(available):
         by_name[_name(video)].append(video)
@@ -236,7 +236,7 @@ def _matches(entries, available):
             for video in by_name.get(_name(entry.video), [])
             if folder not in known_folders or _folder(video) == folder
         ]
-        # Of files of one stem the one that is named, else the one that has the stem alone.
+        # Among files with the same stem: the one with this name, else the one whose id is the stem.
         file = posixpath.basename(canonical(entry.file or entry.video))
         named = [video for video in ids if posixpath.basename(canonical(video)) == file]
         yield named or [video for video in ids if video == video_id(video)] or ids

@@ -1,4 +1,4 @@
-"""Lists as text files: the line format of data_lists/README.md."""
+"""Reads and writes lists in the line format of data_lists/README.md."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mas.lists import text, ucf101
 from mas.lists.classes import check_labels, encoded
 from mas.lists.entries import Entry, is_film, refuse_repeats, video_id
 
-# The column orders of the lists that the methods' authors ship.
+# Column orders in the lists of the methods' authors.
 PRESETS = {
     "mas": ("video", "start"),
     "sts": ("video", "start", "label"),
-    "vtdl": ("video", "frames", "label"),  # and DSM; their READMEs say label before frames
+    "vtdl": ("video", "frames", "label"),  # and DSM; their READMEs state the opposite order
     "pace": ("video", "label", "frames"),
     "kinetics": ("video", "label"),
 }
-# Smallest value of each number as it stands in a file, and the largest.
+# Smallest value of each column in a file, and the largest of any.
 _LOWEST = {"label": 0, "start": 1, "frames": 1}
 _MOST = 2**31 - 1
 _HMDB51_SPLIT = re.compile(r"_test_split[123]\.txt$")
@@ -33,10 +33,10 @@ _MEANING = {
 
 
 def parse_columns(columns: str | Sequence[str]) -> tuple[str, ...]:
-    """Column names as a tuple: from a preset's name, a comma-separated string or a sequence.
+    """Parses columns: a preset's name, a comma-separated string or a sequence of names.
 
     Raises:
-        ValueError: where they do not start with `video`, repeat a column or name an unknown one.
+        ValueError: If the columns do not start with `video`, or one is repeated or unknown.
 
     >>> parse_columns("vtdl"), parse_columns("video,label")
     (('video', 'frames', 'label'), ('video', 'label'))
@@ -61,30 +61,30 @@ def read(
 ) -> list[Entry]:
     """Reads a list.
 
-    UCF101's official lists are told by their content: labels that count from 1 are taken from 0,
-    and those of a list without any are those of its names.
+    Detects UCF101's official lists: labels that count from 1 are converted to count from 0, and
+    labels missing from a list are derived from the names.
 
     Args:
-        path: text file in UTF-8; see data_lists/README.md for its lines.
-        columns: their order; anything that `parse_columns` takes.
-        classes: class names in label order, which bound the labels; without, a label is below 4096
-            or below the number of lines.
+        path: UTF-8 text file; see data_lists/README.md for the format.
+        columns: order of the columns, in any form that `parse_columns` accepts.
+        classes: class names in label order, to check the labels. Without them, a label must be
+            below 4096 or below the number of lines.
 
     Returns:
-        A list of Entry, in the file's order.
+        A list of Entry, in file order.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: naming file and line, for a line that does not fit the columns, a video that
-            stands there twice with the same start, a label that is no class, an empty list, or what
-            is no text in UTF-8.
+        OSError: If the file does not exist.
+        ValueError: If a line does not fit the columns, a video is repeated with the same start, a
+            label is not a class, the list is empty, or it is not UTF-8 text; names the file and the
+            line.
     """
     columns = parse_columns(columns)
     lines = _lines(text.read(path), columns, path)
     if _HMDB51_SPLIT.search(str(path)) and "label" in columns:
         raise ValueError(
-            f"{path}: expected labels. Received: a split file of HMDB51, whose numbers are parts: "
-            "mas lists hmdb51 makes a list of all of them."
+            f"{path}: expected labels. Received: a split file of HMDB51, whose numbers mean train "
+            "and test: mas lists hmdb51 makes a list from all split files."
         )
     tested = ucf101.official_test(lines, classes, path) if columns == ("video", "label") else None
     entries = tested or _parse(lines, columns, path)
@@ -97,11 +97,11 @@ def read(
 
 
 def read_names(path: PathLike) -> list[str]:
-    """The names of video files in a text file, one a line; numbers behind them are not read.
+    """Reads names of video files from a text file, one per line, ignoring numbers after them.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: as `read`.
+        OSError: If the file does not exist.
+        ValueError: See `read`.
     """
     entries = _parse(_lines(text.read(path), ("video",), path), ("video",), path)
     split = [_split(entry) for entry in entries]
@@ -114,14 +114,14 @@ def read_names(path: PathLike) -> list[str]:
 def write(
     path: PathLike, entries: Iterable[Entry], columns: str | Sequence[str] = ("video", "label")
 ) -> None:
-    """Writes a list so that the file is either the whole new list or what it was before.
+    """Writes a list atomically.
 
-    The text is parsed before it is written: whatever `read` refuses is not written either.
+    The text is parsed before it is written, so anything that `read` rejects is never written.
 
     Raises:
-        ValueError: naming file and line, for an empty list, an entry without one of the columns'
-            values, a repeated entry, or a video whose name would not read back equal (white space
-            at an end, a line break, a video extension, not UTF-8).
+        ValueError: If the list is empty, an entry lacks a value for a column or is repeated, or a
+            video's name would not read back unchanged (white space at its ends, a line break, a
+            video extension, not UTF-8); names the file and the line.
     """
     columns = parse_columns(columns)
     entries = list(entries)
@@ -138,9 +138,9 @@ def write(
     for number, (video, again) in enumerate(itertools.zip_longest(videos, parsed), 1):
         if video != again:
             raise ValueError(
-                f"{path}:{number}: a video must read back equal: no white space at its ends, no "
-                f"line break, no video extension. Received: {text.shown(video)}, which reads as "
-                f"{text.shown(again)}."
+                f"{path}:{number}: a video must read back unchanged: no white space at its ends, "
+                f"no line break, no video extension. Received: {text.shown(video)}, which reads "
+                f"as {text.shown(again)}."
             )
     files.write(path, data)
 
@@ -152,10 +152,10 @@ def _format(entry, columns):
 
 
 def _lines(content, columns, path):
-    """The lines of a list, with their numbers."""
+    """Returns (line number, line) pairs of a list."""
     wanted = f'{path}: expected lines "{" ".join(columns)}". Received:'
     if text.is_json(content):
-        raise ValueError(f"{wanted} json, of which mas lists makes a list.")
+        raise ValueError(f"{wanted} json, which mas lists converts to a list.")
     lines = text.lines(content)
     if not lines:
         raise ValueError(f"{wanted} an empty list.")
@@ -200,18 +200,18 @@ def _number(digits, column, path, number):
 
 
 def _refuse_more_numbers(entries, columns, path):
-    """Refuses lines such as `a.avi 300 70` where one number was expected."""
+    """Rejects lines such as `a.avi 300 70` if one number was expected."""
     split = (_split(entry) for entry in entries)
     if all(numbers and is_film(name) for name, numbers in split):
         received = text.shown(entries[0].file or entries[0].video)
         raise ValueError(
             f'{path}:{entries[0].line}: expected "{" ".join(columns)}". '
-            f"Received: more numbers, behind {received}.{advice(entries)}"
+            f"Received: more numbers, after {received}.{advice(entries)}"
         )
 
 
 def _split(entry):
-    """The name of an entry without the numbers at its end, and those, which are three at most."""
+    """Splits the numbers, at most three, off the end of an entry's name."""
     name, numbers = entry.file or entry.video, []
     while len(numbers) < len(_LOWEST):
         *before, last = name.rsplit(None, 1)
@@ -222,13 +222,13 @@ def _split(entry):
 
 
 def advice(entries: Sequence[Entry]) -> str:
-    """Which columns lines have whose first numbers were taken for parts of the names.
+    """Suggests columns for lines whose numbers were parsed as parts of the names.
 
     Args:
-        entries: of a list, each with a number at the end of its name.
+        entries: entries of a list, each with a number at the end of its name.
 
     Returns:
-        A sentence to stand behind an error, with a space before it; "" where a name has none.
+        A sentence to append to an error, with a leading space; "" if a name has no number.
     """
     split = [_split(entry) for entry in entries]
     if not all(numbers for _, numbers in split):
@@ -236,19 +236,19 @@ def advice(entries: Sequence[Entry]) -> str:
     known = [[*n, *_values(entry)] for (_, n), entry in zip(split, entries, strict=True)]
     preset = _fitting([name for name, _ in split], known)
     if preset is None:
-        return " Name the columns of its lines with --columns=video,..."
-    return f" Name the columns of its lines: --columns={preset} ({' '.join(PRESETS[preset])})."
+        return " Name the columns with --columns=video,..."
+    return f" Name the columns: --columns={preset} ({' '.join(PRESETS[preset])})."
 
 
 def _values(entry):
-    """The numbers of a line, as far as an entry knows them."""
+    """Returns the numbers that an entry holds, in the order of a line."""
     start = None if entry.start is None else entry.start + 1
     label = None if entry.label < 0 else entry.label
     return [number for number in (start, entry.frames, label) if number is not None]
 
 
 def _fitting(names, numbers):
-    """The preset that lines with these numbers have; None where none fits."""
+    """Returns the preset that fits lines with these numbers, or None."""
     several = len(set(names)) < len(names)
     counts = set(map(len, numbers))
     if counts == {1}:

@@ -1,4 +1,4 @@
-"""Files of text, as people bring them: any line ends, with or without a byte order mark."""
+"""Reads text files from users: any line endings, with or without a byte order mark."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 from mas import files
 from mas.files import PathLike
 
-MOST_DIGITS = 18  # of a whole number in json
-LONGEST_SHOWN = 120  # characters of what a message repeats
+MOST_DIGITS = 18  # in an integer
+LONGEST_SHOWN = 120  # characters of a value in a message
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_JSON = re.compile(r'\s*[\[{]\s*["\[{\]}]')  # no line of a list or of names begins so
+_JSON = re.compile(r'\s*[\[{]\s*["\[{\]}]')  # no line of a list begins like this
 
 
 def read(path: PathLike) -> str:
-    """The text of a file in UTF-8, its line ends as newlines.
+    """Reads a UTF-8 text file; converts line endings to newlines.
 
     Raises:
-        OSError: it is not there, or may not be read.
-        ValueError: it is no file, larger than `files.MOST_TEXT`, or no text in UTF-8; names it and
-            the line.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If the path is not a regular file, or the file is larger than `files.MOST_TEXT`
+            or not UTF-8 text; names the file and the line.
     """
     files.check_regular(path)
     size = os.path.getsize(path)
@@ -38,7 +38,7 @@ def read(path: PathLike) -> str:
 
 
 def decode(data: bytes, path: PathLike) -> str:
-    """What `read` makes of the bytes of a file."""
+    """Decodes the bytes of a file as in `read`."""
     if data.startswith(_UTF_16):
         raise ValueError(f"{path} must be text in UTF-8. Received: UTF-16.")
     end = data.find(b"\0")
@@ -59,17 +59,17 @@ def _with_newlines(text):
 
 
 def lines(text: str) -> list[tuple[int, str]]:
-    """Pairs of line number, from 1, and text without white space at its ends; no blank lines."""
+    """Returns (line number from 1, stripped line) pairs, without blank lines."""
     stripped = enumerate(map(str.strip, text.split("\n")), 1)
     return [(number, line) for number, line in stripped if line]
 
 
 def rows(path: PathLike) -> list[tuple[int, list[str]]]:
-    """Pairs of line number and fields of a csv file; a row is a line, and no row is blank.
+    """Reads (line number, fields) pairs of a csv file with one row per line, without blank rows.
 
     Raises:
-        OSError: as `read`.
-        ValueError: as `read`, or for a line that is no csv; names it.
+        OSError: See `read`.
+        ValueError: See `read`; or if a line is not valid csv.
     """
     found: list[tuple[int, list[str]]] = []
     reader = csv.reader(read(path).split("\n"), strict=True)
@@ -91,15 +91,16 @@ def rows(path: PathLike) -> list[tuple[int, list[str]]]:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text begins as json does."""
+    """Whether a text looks like json."""
     return _JSON.match(text) is not None
 
 
 def from_json(text: str, path: PathLike) -> Any:
-    """What a json text holds.
+    """Parses json.
 
     Raises:
-        ValueError: it is not json, or an object has two values of one name; names file and line.
+        ValueError: If the text is not json, or an object repeats a name; names the file and the
+            line.
     """
 
     def whole(digits):
@@ -129,21 +130,21 @@ def _once(pairs, path):
 
 
 def shown(value: Any) -> str:
-    """A value for a message: its repr, cut where it is long.
+    """Formats a value for a message: its repr, shortened if it is long.
 
     >>> shown("a 1"), len(shown("9" * 5000))
     ("'a 1'", 146)
     """
     try:
         text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
+    except ValueError:  # Python does not format integers of more than 4300 digits
         return f"a number of {value.bit_length()} bits"
     more = len(text) - LONGEST_SHOWN
-    return text if more <= 0 else f"{text[:LONGEST_SHOWN]}... ({more} characters more)"
+    return text if more <= 0 else f"{text[:LONGEST_SHOWN]}... ({more} more characters)"
 
 
 def shown_name(name: str) -> str:
-    r"""The name of a file for a message, with bytes that are no UTF-8 as such.
+    r"""Formats a file name for a message, with bytes that are not UTF-8 shown as escapes.
 
     >>> print(shown_name("latin\udce9.mp4"))
     'latin\xe9.mp4'

@@ -1,32 +1,32 @@
-"""A prepared video and its two stored forms. The only place that names features and files.
+"""The two storage formats of prepared videos. The only place that names features and files.
 
-Folders of video files are read here too, without preparation (`Videos`).
+Folders of video files can also be read, without preparation (`Videos`).
 
 Shards (the default), written by `write_shard`:
 
-    DATA/dataset.json            how the data were made; written last: without it, unfinished
-    DATA/videos-00000.tfrecord   one tf.train.Example a video:
+    DATA/dataset.json            how the data were made; written last, when all is complete
+    DATA/videos-00000.tfrecord   one tf.train.Example per video:
         video   bytes   its id: the path below the video folder without extension
         size    int64   height, width in pixels
         rate    float   frames per second, 0 if unknown
-        images  bytes   the image files of frame 0 (rgb, u, v), frame 1 (rgb, u, v), ... end to end:
-                        JPEG; u and v PNG where flow was computed at a larger size
-        lengths bytes   uint32, little endian, (frames, 3): their lengths; 0 where there is no flow
-        checksums bytes the same of `zlib.crc32` of each; earlier versions wrote none
-    DATA/videos-00000.csv        video, frames, height, width, and the byte at which `lengths`,
-                                 `images` and `checksums` begin in the shard, so that one clip is
-                                 one contiguous read; frames per second; `crc32` of all that
+        images  bytes   concatenated image files of frame 0 (rgb, u, v), frame 1 (rgb, u, v), ...:
+                        JPEG; u and v are PNG if flow was computed at a larger size
+        lengths bytes   uint32, little endian, (frames, 3): lengths of the files; 0 without flow
+        checksums bytes uint32, little endian, (frames, 3): their `zlib.crc32`; not in old versions
+    DATA/videos-00000.csv        video, frames, height, width; offsets of `lengths`, `images` and
+                                 `checksums` in the shard, so that a clip is one contiguous read;
+                                 frames per second; `crc32` of the line
 
 Folders, in Feichtenhofer's layout:
 
     DATA/jpegs_256/ID/frame000001.jpg          RGB
-    DATA/tvl1_flow/{u,v}/ID/frame000001.jpg    flow from frame 1 to frame 2, as `flow.encode`
-    DATA/checksums/ID                          lengths and checksums of all these: see `sums`
+    DATA/tvl1_flow/{u,v}/ID/frame000001.jpg    flow from frame 1 to frame 2, as in `flow.encode`
+    DATA/checksums/ID                          lengths and checksums of these files: see `sums`
 
-Frames that others extracted have no checksums, may have other names (`frames`), flow beside them,
-and may lie in DATA itself.
+Frames extracted by other tools have no checksums. They may have other names (`frames`), include
+flow, and be in DATA itself.
 
-In both, u and v of frame t describe the motion from frame t to t + 1, so the last frame has none.
+In both formats, u and v of frame t are the motion from frame t to t + 1; the last frame has none.
 """
 
 from mas.records.checking import Checked, Fault, check_data, read_through

@@ -1,4 +1,4 @@
-"""A data set read through: all that was written, against its checksums."""
+"""Verifies a data set against its checksums."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from mas.records.writing import image_checksums
 
 
 class Fault(NamedTuple):
-    """What is wrong with a data set: a line that names the file, and the video, "" for none."""
+    """A fault of a data set: a message that names the file, and the video ("" if none)."""
 
     line: str
     video: str = ""
@@ -41,13 +41,13 @@ class Fault(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What a data set holds, and what is wrong with it.
+    """The result of verifying a data set.
 
     Attributes:
-        faults: all of them, each a line and a video.
-        videos: how many were read.
-        images: how many were read: of r g b, u and v.
-        checksums: whether all images were held against checksums; else some were decoded.
+        faults: all faults, each with a message and a video.
+        videos: number of videos read.
+        images: number of images read (RGB, u and v).
+        checksums: whether all images had checksums; without checksums, images were decoded.
     """
 
     faults: tuple[Fault, ...]
@@ -57,18 +57,18 @@ class Checked:
 
 
 def check_data(data: PathLike, progress: bool = False) -> Checked:
-    """Reads all of a prepared data set, or of frames that others extracted.
+    """Reads and verifies a prepared data set, or frames extracted by other tools.
 
     Args:
-        data: the folder.
-        progress: whether to show a bar.
+        data: folder of the data set.
+        progress: whether to show a progress bar.
 
     Returns:
-        A `Checked`, without faults where every byte is as it was written. Images in folders that
-        have no checksums, of earlier versions or of others, must decode.
+        A `Checked`; it has no faults if every byte is as it was written. Images without checksums,
+        from earlier versions or other tools, must decode.
 
     Raises:
-        FileNotFoundError: there is no data set.
+        FileNotFoundError: If there is no data set.
     """
     root = checks.path("data", data, "a folder")
     if not (root / DESCRIPTION).is_file() and not (root / RGB_FOLDER).is_dir():
@@ -89,12 +89,12 @@ def check_data(data: PathLike, progress: bool = False) -> Checked:
     for count, more in read_through(opened, progress):
         images += count
         faults += more
-    certain = isinstance(opened, Shards) or opened.verified  # TFRecord has checksums of its own
+    certain = isinstance(opened, Shards) or opened.verified  # TFRecord has its own checksums
     return Checked(tuple(faults), len(opened.videos), images, certain)
 
 
 def read_through(data: Shards | Folders, progress: bool) -> Iterator[tuple[int, list[Fault]]]:
-    """Yields (number of images, faults) of each video of an opened data set, and of its shards."""
+    """Yields (number of images, faults) for each shard or video of an open data set."""
     if isinstance(data, Shards):
         yield from _check_shards(data, progress)
     else:
@@ -102,7 +102,7 @@ def read_through(data: Shards | Folders, progress: bool) -> Iterator[tuple[int, 
 
 
 def _known(root):
-    """dataset.json; where it is damaged, as far as the files beside it tell the form."""
+    """Returns dataset.json; if it is damaged, infers the format from the other files."""
     try:
         return described(root)
     except ValueError:
@@ -110,7 +110,7 @@ def _known(root):
 
 
 def _tables(root):
-    """What is wrong with the small files beside the images."""
+    """Returns the faults of the small files next to the images."""
     found: list[str] = []
     readers = {DESCRIPTION: lambda path: described(root), "plan.json": read_sealed}
     for name, read in (readers | {"sources.csv": read_table}).items():
@@ -125,7 +125,7 @@ def _tables(root):
 
 
 def _each(function, items, progress):
-    """Yields what a function returns for each item, several at a time."""
+    """Applies a function to items in parallel and yields the results."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = pool.map(function, items)
         yield from tqdm.tqdm(found, total=len(items), desc="check", disable=not progress)
@@ -152,7 +152,7 @@ def _check_shards(data: Shards, progress: bool) -> Iterator[tuple[int, list[Faul
 
 
 def _check_example(shard, text):
-    """(images, faults) of an example whose record passed its checksum."""
+    """Returns (images, faults) of an example whose record has a valid checksum."""
     import tensorflow as tf
 
     feature = tf.train.Example.FromString(text).features.feature
@@ -160,7 +160,7 @@ def _check_example(shard, text):
     images, lengths = (feature[name].bytes_list.value[0] for name in ("images", "lengths"))
     lengths = np.frombuffer(lengths, "<u4")
     if lengths.sum(dtype=np.int64) != len(images):
-        return 0, [Fault(f"{shard} must hold images of {video} that fill their place.", video)]
+        return 0, [Fault(f"{shard} must hold images of {video} of the declared lengths.", video)]
     count, known = int(np.count_nonzero(lengths)), feature["checksums"].bytes_list.value
     if not known:
         return count, []
@@ -174,7 +174,7 @@ def _check_folders(data: Folders, progress: bool) -> Iterator[tuple[int, list[Fa
         flows = range(count - 1) if data.has_flow else range(0)
         try:
             parts = data.read(number, range(count), flows)
-        except DamagedError:  # read one by one, so that all are named
+        except DamagedError:  # read one by one to name them all
             parts = [[None] * count, [None] * len(flows), [None] * len(flows)]
         found = []
         for place, images in enumerate(parts):

@@ -1,4 +1,4 @@
-"""dataset.json: what mas.prepare wrote about a data set; and what is there, held against it."""
+"""dataset.json: the description of a data set by mas.prepare, and comparing the data with it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mas.records.layout import (
 )
 
 FORMS = ("shards", "folders")
-SEAL = "crc32"  # of all other values
-MOST_NAMED = 10  # faults
+SEAL = "crc32"  # checksum of all other values
+MOST_NAMED = 10  # faults to log
 
 
 def seal(content: dict) -> dict:
-    """An object with a checksum of its values, which `read_sealed` looks at."""
+    """Adds a checksum of its values to an object, for `read_sealed`."""
     return {**content, SEAL: _checksum(content)}
 
 
@@ -36,11 +36,11 @@ def _checksum(content):
 
 
 def read_sealed(path: PathLike) -> dict[str, Any]:
-    """The object of a JSON file that mas.prepare wrote. Earlier versions wrote no checksum.
+    """Reads a JSON object written by mas.prepare and verifies its checksum, if it has one.
 
     Raises:
-        ValueError: it is not what was written; names the file.
-        OSError: it cannot be read.
+        ValueError: If the content is not what was written.
+        OSError: If the file cannot be read.
     """
     found = files.read_json(path)
     known = found.pop(SEAL, None)
@@ -56,13 +56,13 @@ def _short(value):
 
 
 def described(root: pathlib.Path) -> dict[str, Any]:
-    """What mas.prepare wrote about a data set; {} if it did not, or something else did.
+    """Reads the description of a data set; returns {} if mas.prepare did not write it.
 
-    `shards` is {name: videos}, `indices` {name: checksum of the shard's index}; where preparation
-    is unfinished, `unfinished` is true.
+    `shards` is {name: number of videos}, `indices` is {name: checksum of the shard's index}, and
+    `unfinished` is true if preparation is incomplete.
 
     Raises:
-        ValueError: it did, and it has been damaged since; names the file.
+        ValueError: If mas.prepare wrote it and it is damaged.
     """
     path = root / DESCRIPTION
     ours = any((root / name).exists() for name in ("plan.json", sums.FOLDER)) or shard_numbers(root)
@@ -80,12 +80,12 @@ def described(root: pathlib.Path) -> dict[str, Any]:
         return {}
     except ValueError as error:
         if ours or (root / RGB_FOLDER).exists():
-            raise ValueError(f"{error} Prepare the same videos again: that writes it.") from None
+            raise ValueError(f"{error} Prepare the same videos again to rewrite it.") from None
         return {}
 
 
 def _check(path, known):
-    """Refuses values that mas.prepare cannot have written."""
+    """Rejects values that mas.prepare cannot have written."""
     shards = known.get("shards", {})
     sizes = known.get("size")
     rules = {
@@ -109,10 +109,10 @@ def _counts(value):
 
 
 def settings(data: Any) -> dict[str, Any]:
-    """What the images of an opened data set are: {form, size, method, quality}, as far as known.
+    """Returns how the images of a data set were made: {form, size, method, quality}, if known.
 
-    And fps, deinterlace and flow_size, where videos were resampled or deinterlaced, or flow was
-    computed at another size than is stored.
+    Includes fps, deinterlace and flow_size if videos were resampled or deinterlaced, or flow was
+    computed at another size than it is stored at.
     """
     known = described(data.data)
     names: list[str] = [n for n in ("form", "size", "method", "quality") if n in known]
@@ -121,35 +121,35 @@ def settings(data: Any) -> dict[str, Any]:
 
 
 class Faults:
-    """What a data set lacks, found as it is opened."""
+    """Collects faults of a data set while it is opened."""
 
     def __init__(self, root: pathlib.Path, allowed: bool, words: str = "Left out"):
-        """Begins without any.
+        """Creates an empty collection.
 
         Args:
             root: folder of the data set.
-            allowed: whether to go on without what is at fault.
-            words: what is said of it then; "" says nothing.
+            allowed: whether to continue without the faulty parts.
+            words: prefix of the warnings; "" disables them.
         """
         self._root, self._allowed, self._words = root, allowed, words
-        self.found: dict[str, str] = {}  # {path: the fault, in a line}
+        self.found: dict[str, str] = {}  # {path: message on one line}
 
     def add(self, path: pathlib.Path, reason: str) -> None:
-        """Notes a fault of a file or folder: its path and `reason` make one sentence."""
+        """Adds a fault of a file or folder; its path and `reason` form a sentence."""
         self.found.setdefault(str(path), f"{path} {reason}.")
 
     def add_error(self, path: pathlib.Path, error: Exception) -> None:
-        """Notes an error, whose text names the file."""
+        """Adds an error whose message names the file."""
         if isinstance(error, OSError):
             error = ValueError(f"{error.filename}: {error.strerror}.")
         self.found.setdefault(str(path), " ".join(str(error).split()))
 
     def names(self, path: pathlib.Path) -> bool:
-        """Whether something is wrong with a file or folder."""
+        """Whether a file or folder has a fault."""
         return str(path) in self.found
 
     def hold_counts(self, known: dict[str, Any], videos: int, frames: int) -> None:
-        """Notes that videos or frames are not as many as dataset.json says, where all is whole."""
+        """Compares the numbers of videos and frames with dataset.json, unless there are faults."""
         expected = (known.get("videos", videos), known.get("frames", frames))
         fewer = videos < expected[0] or frames < expected[1]
         if known.get("unfinished") and not fewer:
@@ -162,17 +162,17 @@ class Faults:
             )
 
     def report(self) -> dict[str, str]:
-        """Raises, or warns where that is allowed; {path: fault} of all.
+        """Raises an error, or logs warnings if faults are allowed; returns {path: fault}.
 
         Raises:
-            ValueError: names the first.
+            ValueError: If there are faults and they are not allowed; names the first.
         """
         lines = sorted(self.found.values())
         if lines and not self._allowed:
             more = f" And {len(lines) - 1} more." if len(lines) > 1 else ""
             raise ValueError(
-                f"{lines[0]}{more} Prepare the same videos again, or take what is there with "
-                "allow_missing."
+                f"{lines[0]}{more} Prepare the same videos again, or use allow_missing to read the "
+                "rest."
             )
         for line in lines[:MOST_NAMED] if self._words else ():
             logging.warning("%s: %s", self._words, line)

@@ -1,8 +1,8 @@
-"""Where the parts of a shard's examples are: found without reading the images.
+"""Locates the parts of a shard's examples without reading the images.
 
-A record of a TFRecord file is its length (uint64), that one's checksum, the example and its
-checksum. An example is a protocol buffer, `Features`: a map from names to lists of values. Every
-length in it is held against what is around it before it is used.
+A record of a TFRecord file is its length (uint64), a checksum of the length, the example, and a
+checksum of the example. An example is a protocol buffer, `Features`: a map from names to lists of
+values. Every length in it is checked against its surroundings before use.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import struct
 
 from mas.records.layout import PER_FRAME, RECORD_FRAME, Row
 
-HEAD = 64  # bytes that hold the name of a feature and all lengths before its value
-MOST_NAME = 2**16  # bytes of a video's id
-LISTS = (0x0A, 0x12, 0x1A)  # tags of bytes, floats, whole numbers
+HEAD = 64  # bytes that include a feature's name and all lengths before its value
+MOST_NAME = 2**16  # bytes in a video's id
+LISTS = (0x0A, 0x12, 0x1A)  # tags of bytes, floats, integers
 _WRONG = (KeyError, IndexError, ValueError, struct.error)
 
 
 def walk(shard):
-    """Yields (place in the file, `Row`) of each record.
+    """Yields (offset, `Row`) for each record of a shard.
 
     Raises:
-        ValueError: the file is not what was written; names it and the byte.
+        ValueError: If the file is damaged; names it and the offset.
     """
     with open(shard, "rb", buffering=0) as file:
         at, size = 0, os.fstat(file.fileno()).st_size
@@ -39,10 +39,10 @@ def walk(shard):
 
 
 def locate(shard, row):
-    """Place in the file of the record that a row of the index is about.
+    """Returns the offset of the record that a row of the index describes.
 
     Raises:
-        ValueError: the shard does not hold it there; names both.
+        ValueError: If the record is not there.
     """
     first = row.checksums_at or row.images_at
     with open(shard, "rb", buffering=0) as file:
@@ -58,20 +58,20 @@ def locate(shard, row):
 
 
 def read(shard, rows):
-    """Yields (row, its place in the file, its example) for rows of a shard.
+    """Yields (row, offset, example) for rows of a shard.
 
-    An example is held against the checksums of its record; where they differ, or where it is not
-    there, there is a ValueError in its place, which names the file.
+    Examples are verified against the checksums of their records. If one does not match or does not
+    exist, a ValueError that names the file is yielded in its place.
     """
     import tensorflow as tf
 
     stream = tf.data.TFRecordDataset(os.fspath(shard)).as_numpy_iterator()
-    end = 0  # of what was read of the stream; None where it has ended
+    end = 0  # current offset of the stream; None if it cannot be used
     for row in rows:
         example = None
         try:
             at = locate(shard, row)
-            if at == end:  # a stream is fast; behind damage it cannot be used any more
+            if at == end:  # a stream is fast but unusable after damage
                 example = next(stream, None)
             example = _alone(tf, shard, at) if example is None else example
             end = at + RECORD_FRAME + len(example) if at == end else None
@@ -87,7 +87,7 @@ def read(shard, rows):
 
 
 def _alone(tf, shard, at):
-    """One example, for which TensorFlow wants a file that begins with its record."""
+    """Reads one example via a file that holds only its record, because TensorFlow cannot seek."""
     with open(shard, "rb", buffering=0) as file:
         length = struct.unpack("<Q", _read(file, at, 8))[0]
         size = min(length, os.fstat(file.fileno()).st_size) + RECORD_FRAME
@@ -103,7 +103,7 @@ def _alone(tf, shard, at):
 
 
 def _record(file, at, size):
-    """(length in bytes, `Row`) of the record at a place."""
+    """Returns (length in bytes, `Row`) of the record at an offset."""
     length = struct.unpack("<Q", _read(file, at, 8))[0]
     if length > size - at - RECORD_FRAME:
         raise ValueError(f"a record of {length} bytes, more than the file holds")
@@ -118,7 +118,7 @@ def _read(file, at, count):
 
 
 def _features(file, at, end):
-    """{name: (place, length) of its value} of an example."""
+    """Returns {name: (offset, length) of the value} of an example."""
     found = {}
     at, stop = _inside(os.pread(file.fileno(), HEAD, at), at, 0, (0x0A,))
     if stop != end:
@@ -140,7 +140,7 @@ def _features(file, at, end):
 
 
 def _inside(head, origin, at, tags):
-    """(begin, end) in the file of what stands behind a tag and its length in `head`."""
+    """Returns (start, end) in the file of the content after a tag and a length in `head`."""
     if head[at] not in tags:
         raise ValueError(f"a tag of {head[at]}")
     length, at = _number(head, at + 1)
@@ -148,18 +148,18 @@ def _inside(head, origin, at, tags):
 
 
 def _number(data, at):
-    """(value, place behind it) of a varint."""
+    """Decodes a varint; returns (value, offset after it)."""
     value = 0
     for shift in range(0, 63, 7):
         value |= (data[at] & 127) << shift
         at += 1
         if data[at - 1] < 128:
             return value, at
-    raise ValueError("a number without end")
+    raise ValueError("an endless number")
 
 
 def _row(file, found):
-    """The `Row` of the places of an example's features."""
+    """Builds the `Row` from the locations of an example's features."""
     (name_at, name), (lengths_at, lengths) = found["video"], found["lengths"]
     if name > MOST_NAME or lengths % PER_FRAME:
         raise ValueError(f"{name} bytes of name, {lengths} bytes of lengths")

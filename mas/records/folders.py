@@ -1,4 +1,4 @@
-"""Folders of frames, read at random."""
+"""Random access to frames in folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS = ("rgb", "u", "v")
 
 
 class Folders:
-    """A data set in folders of images, read at random."""
+    """A data set in folders of images, with random access."""
 
     decoded = False
     sizes = None  # known only once a file is decoded
@@ -40,16 +40,16 @@ class Folders:
         faults: Faults | None = None,
         known: dict[str, Any] | None = None,
     ):
-        """Lists every folder of frames, and recognises how they are named.
+        """Lists all folders of frames and recognises the naming of the frames.
 
         Args:
-            data: the folder that holds `jpegs_256/`, or the folders of frames themselves.
-            flow: whether flow is needed: then it is looked at, too.
-            faults: takes what is wrong; None raises it.
-            known: what dataset.json says, where that is not to be read.
+            data: folder that holds `jpegs_256/`, or the folders of frames.
+            flow: whether flow is needed and should be checked.
+            faults: collects faults; None raises them.
+            known: content of dataset.json, if it should not be read.
 
         Raises:
-            ValueError: something is missing, named otherwise, or not what was written; names it.
+            ValueError: If something is missing, has an unknown name, or is not what was written.
         """
         self.data = pathlib.Path(data)
         self._top = self.data / RGB_FOLDER
@@ -63,7 +63,7 @@ class Folders:
         self._measure({video: found[video] for video in measured}, faults)
         self.verified = not measured
         self._parts = {video: parts for video, (parts, _) in found.items()}
-        self._flow: dict[tuple[str, str], tuple[Naming, int]] = {}  # in folders of its own
+        self._flow: dict[tuple[str, str], tuple[Naming, int]] = {}  # flow in separate folders
         self.has_flow = self._has_flow(known)
         if flow and self.has_flow:
             self._hold_flow(faults)
@@ -76,7 +76,7 @@ class Folders:
             raise ValueError(f"{self._top} must hold folders of frames. Received: none.")
 
     def _listed(self, faults):
-        """{id: ({part: (Naming, count)}, names of its images)} of the folders of frames."""
+        """Returns {id: ({part: (Naming, count)}, names of images)} for the folders of frames."""
         found = {}
         for video, names, other in listed(self._top):
             folder = self._top / video
@@ -93,7 +93,7 @@ class Folders:
         return found
 
     def _hold_sums(self, known, found, faults):
-        """Holds what is there against the checksums of what was written."""
+        """Compares the folders with the checksum files."""
         wanted = {*self._sums, *(found if known.get("checksums") else ())}
         for video in sorted(wanted):
             folder, count = self._top / video, self._sums.get(video)
@@ -110,7 +110,7 @@ class Folders:
                 faults.add(folder, f"must hold {count} frames. Received: {there}")
 
     def _measure(self, folders, faults):
-        """Names the frames of folders without checksums that are no images, or of other sizes."""
+        """Reports frames without checksums that are not images or differ in size."""
         top = self._top.relative_to(self.data)
         names = {str(top / video): found[1] for video, found in folders.items()}
         unreadable = []
@@ -122,7 +122,7 @@ class Folders:
         for path in sorted(unreadable)[:MOST_NAMED]:
             logging.warning("%s is no image that can be read.", path)
         if len(unreadable) > MOST_NAMED:
-            logging.warning("%s: %d videos have such frames.", self._top, len(unreadable))
+            logging.warning("%s: %d videos have unreadable frames.", self._top, len(unreadable))
 
     def _has_flow(self, known):
         if "method" in known:
@@ -131,7 +131,7 @@ class Folders:
         return inside or all((self.data / FLOW_FOLDER / part).is_dir() for part in "uv")
 
     def _hold_flow(self, faults):
-        """Holds the flow of each video against its frames."""
+        """Compares the flow of each video with its frames."""
         for video, parts in self._parts.items():
             for part in "uv":
                 folder, least = self._folder(part, video), parts["rgb"][1] - 1
@@ -145,7 +145,7 @@ class Folders:
                     faults.add_error(self._top / video, error)
 
     def _folder(self, part, video):
-        """The flow of `Class/video` may lie in `video` alone: the journal code's layout."""
+        """Returns a part's folder; the journal's layout has flow of `Class/video` in `video`."""
         if part in self._parts[video]:
             return self._top / video
         parent = self.data / FLOW_FOLDER / part
@@ -153,7 +153,7 @@ class Folders:
         return nested if nested.is_dir() else parent / video.rsplit("/", 1)[-1]
 
     def _part(self, part, video):
-        """(Naming, count) of a part of a video; of flow in a folder of its own when asked for."""
+        """Returns (Naming, count) of a part of a video; lists separate flow folders on demand."""
         if part in self._parts[video]:
             return self._parts[video][part]
         if (part, video) not in self._flow:
@@ -168,14 +168,14 @@ class Folders:
         return self.videos[number] in self._sums
 
     def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
-        """The file that holds a frame of a video; `part` is rgb, u or v."""
+        """Returns the file that holds a frame of a video; `part` is rgb, u or v."""
         video = self.videos[number]
         return self._folder(part, video) / self._part(part, video)[0].name(frame)
 
     def read(
         self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
     ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        """The image files of some frames of one video: as `Shards.read`."""
+        """Reads the image files of some frames of a video; see `Shards.read`."""
         check_frames(self, number, frames, flow_frames)
         video = self.videos[number]
         table = sums.read(self.data, video) if video in self._sums else None
@@ -208,5 +208,5 @@ class Folders:
         )
 
     def rate(self, number: int) -> float:
-        """Frames per second of a video: unknown, 0.0."""
+        """Returns 0.0, because the frame rate is unknown."""
         return 0.0

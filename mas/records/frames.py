@@ -1,4 +1,4 @@
-"""How the frames of a video are named in its folder: recognised from what is there."""
+"""Recognises how the frames of a video are named in its folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import NamedTuple
 from mas.lists import counted
 
 IMAGE = re.compile(r"(.*?)([0-9]+)(\.(?:jpe?g|png))", re.IGNORECASE | re.DOTALL)
-MOST_DIGITS = 10  # of a number
+MOST_DIGITS = 10  # in a frame number
 ENDINGS = (".jpg", ".jpeg", ".png")
 RGB, FLOW = ("frame", "frame_", "img_", "image_", ""), {"flow_x_": "u", "flow_y_": "v"}
 KNOWN = "frame000001, frame_000001, img_00001, image_00001, 00001 or ID_000001, from 0 or 1 on"
 
 
 class Naming(NamedTuple):
-    """The names of a video's frames: what stands before the number, its digits, the first."""
+    """The names of a video's frames: prefix, digits, first number and suffix."""
 
     before: str
     digits: int
@@ -27,15 +27,15 @@ class Naming(NamedTuple):
     behind: str
 
     def name(self, index: int) -> str:
-        """File name of a frame, counted from 0."""
+        """Returns the file name of a frame, counted from 0."""
         return f"{self.before}{index + self.first:0{self.digits}d}{self.behind}"
 
 
 def listed(top: pathlib.Path) -> Iterator[tuple[str, list[str], str]]:
-    """Yields (id, names of images, another file) of every folder of frames below one.
+    """Yields (id, names of images, another file) for every folder of frames below a folder.
 
-    A folder without images and without folders is one, too. What a Mac puts beside files is
-    passed over, and so are what a killed process left and links to a folder above.
+    Empty folders count as folders of frames. Metadata of macOS, temporary folders of killed
+    processes, and links to a parent folder are skipped.
     """
     yield from _listed(top, "", (os.path.realpath(top),))
 
@@ -65,28 +65,28 @@ def _is_image(name):
 
 
 def image_names(folder: pathlib.Path) -> list[str]:
-    """Names of the images of a folder."""
+    """Returns the names of the images in a folder."""
     with os.scandir(folder) as entries:
         return [entry.name for entry in entries if _is_image(entry.name) and entry.is_file()]
 
 
 def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Naming, int]]:
-    """The naming of a folder's frames, and how many there are.
+    """Recognises the naming of a folder's frames and counts them.
 
     Args:
-        folder: of the frames; the last part of its path may stand in their names.
-        names: of its images.
+        folder: folder of the frames; its name may be part of their names.
+        names: names of its images.
 
     Returns:
-        {"rgb": (Naming, frames)}, and "u" and "v" where flow lies beside them.
+        {"rgb": (Naming, frames)}, with "u" and "v" if the folder also holds flow.
 
     Raises:
-        ValueError: a name is unknown, or a frame is missing; names it.
+        ValueError: If a name is unknown or a frame is missing; names the file.
     """
     alone = _alone(folder, names)
     if alone:
         return {"rgb": alone}
-    # by part, and what stands before and behind: names by number
+    # names by number, for each part, prefix and suffix
     found: dict[tuple, dict[int, str]] = collections.defaultdict(dict)
     for name in sorted(names):
         match = IMAGE.fullmatch(name)
@@ -96,7 +96,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
         found[part, match[1], match[3]][int(match[2])] = name
     parts: dict[str, tuple[Naming, int]] = {}
     for (part, before, behind), numbers in sorted(found.items(), key=lambda item: -len(item[1])):
-        if part in parts:  # those of the larger number are the frames
+        if part in parts:  # the larger group has the frames
             raise _unknown(folder / min(numbers.values()))
         parts[part] = _naming(folder, before, behind, numbers), len(numbers)
     if len({naming.first for naming, _ in parts.values()}) > 1:
@@ -105,7 +105,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
 
 
 def _alone(folder, names):
-    """(Naming, count) of r g b frames alone whose names are all as long, the common case: fast."""
+    """Handles the common case fast: only RGB frames, with names of equal length; else None."""
     first, last = min(names, default=""), max(names, default="")
     ends = [IMAGE.fullmatch(name) for name in (first, last)]
     if not all(ends) or ends[0].group(1, 3) != ends[1].group(1, 3):
@@ -135,7 +135,7 @@ def _unknown(path):
 
 
 def _naming(folder, before, behind, numbers):
-    """The naming of frames by their numbers, of which none may be missing."""
+    """Returns the naming of frames, given their numbers; raises if a frame is missing."""
     first = min(min(numbers), 1)
     naming = Naming(before, min(_digits(name, before, behind) for name in numbers.values()), 0, "")
     naming = naming._replace(first=first, behind=behind)

@@ -1,4 +1,4 @@
-"""Image files that nothing vouches for: their size by the header, and their pixels."""
+"""Image files without checksums: size from the header, and decoding."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import struct
 import cv2
 import numpy as np
 
-HEADER = 2**16  # bytes of a file in which its size is looked for
-NO_SIZE = {0xC4, 0xC8, 0xCC}  # segments among those of the size that hold tables
+HEADER = 2**16  # bytes in which to look for the size
+NO_SIZE = {0xC4, 0xC8, 0xCC}  # segments in the same range that hold tables
 START, END = b"\xff\xd8", b"\xff\xd9"
-MOST_PIXELS = 2**26  # of one image; 8192 x 8192
+MOST_PIXELS = 2**26  # per image, 8192 x 8192
 
 
 def image_size(head: bytes) -> tuple[int, int] | None:
-    """(height, width) of a JPEG or PNG file from its first bytes; None where they do not tell."""
+    """Returns (height, width) of a JPEG or PNG file from its first bytes, or None if not found."""
     if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 24:
         width, height = struct.unpack(">II", head[16:24])
         return height, width
@@ -23,7 +23,7 @@ def image_size(head: bytes) -> tuple[int, int] | None:
     at = 2
     while at + 9 <= len(head) and head[at] == 0xFF:
         kind, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
-        if kind == 0xFF:  # fill
+        if kind == 0xFF:  # fill byte
             at += 1
         elif 0xC0 <= kind <= 0xCF and kind not in NO_SIZE:
             height, width = struct.unpack(">HH", head[at + 5 : at + 9])
@@ -34,16 +34,16 @@ def image_size(head: bytes) -> tuple[int, int] | None:
 
 
 def decode(image: bytes, channels: int) -> np.ndarray | None:
-    """Pixels of an image file, as TensorFlow's decoder with INTEGER_ACCURATE gives them.
+    """Decodes an image file; the pixels equal those of TensorFlow's decoder with INTEGER_ACCURATE.
 
-    The size is read first, so that a damaged one is not allocated.
+    Reads the size first, so that no memory is allocated for a damaged size.
 
     Args:
-        image: a JPEG or PNG file.
+        image: JPEG or PNG file.
         channels: 3 for R G B, 1 for grey.
 
     Returns:
-        uint8 (height, width, channels); None where it is no whole image file.
+        uint8 (height, width, channels), or None if the image file is not complete.
     """
     size = image_size(image)
     if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:

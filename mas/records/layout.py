@@ -1,4 +1,4 @@
-"""The names of features and files, and what both writing and reading need."""
+"""Names of features and files, and what both writing and reading need."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ RGB_FOLDER = "jpegs_256"
 FLOW_FOLDER = "tvl1_flow"
 FRAME_FILE = "frame{:06d}.jpg"  # counted from 1
 DESCRIPTION = "dataset.json"
-UNFINISHED = ".unfinished"  # there while videos are prepared
-FAILURES = "failures.csv"  # path, reason: the videos that could not be prepared
-DAMAGED = "damaged.csv"  # path, reason: those of which only a part could be prepared
-RECORD_FRAME = 16  # bytes that TFRecord adds to an example: its length and two checksums
-PER_FRAME = 12  # bytes of its three lengths, or of its three checksums
-MOST_SIDE = 65535  # pixels of a JPEG file
+UNFINISHED = ".unfinished"  # exists during preparation
+FAILURES = "failures.csv"  # path, reason: videos that could not be prepared
+DAMAGED = "damaged.csv"  # path, reason: videos that were only partly prepared
+RECORD_FRAME = 16  # bytes that TFRecord adds to an example: length and two checksums
+PER_FRAME = 12  # bytes for three lengths or three checksums
+MOST_SIDE = 65535  # pixels per side of a JPEG file
 
 
 class Row(NamedTuple):
-    """What an index says of one video: its size, and where its parts begin in the shard."""
+    """A row of an index: size of a video, and offsets of its parts in the shard."""
 
     video: str
     frames: int
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     width: int
     lengths_at: int
     images_at: int
-    checksums_at: int = 0  # 0: an earlier version wrote none
+    checksums_at: int = 0  # 0 if written by an earlier version
     rate: float = 0.0  # frames per second, 0 if unknown
 
 
@@ -44,12 +44,12 @@ EARLIER_FIELDS = INDEX_FIELDS[:6]
 
 
 class DamagedError(ValueError):
-    """A stored frame is not what was written; the message names it."""
+    """Raised if a stored frame is not what was written; the message names it."""
 
 
 @dataclasses.dataclass
 class Prepared:
-    """One decoded video: image files in memory. `u`, `v`: one less than `rgb`, or none."""
+    """A decoded video as image files in memory. `u` and `v` have one less than `rgb`, or none."""
 
     video: str
     height: int
@@ -61,26 +61,26 @@ class Prepared:
 
     @property
     def frames(self) -> int:
-        """How many RGB frames it has."""
+        """Number of RGB frames."""
         return len(self.rgb)
 
 
 def shard_path(data, number):
-    """The file of one shard; its index has the suffix .csv."""
+    """Returns the file of a shard; its index has the suffix .csv."""
     return pathlib.Path(data) / f"videos-{number:05d}.tfrecord"
 
 
 def shard_numbers(data):
-    """Numbers of the shards of which a file or an index is there, in order."""
+    """Returns the sorted numbers of the shards that have a file or an index."""
     found = (re.fullmatch(r"videos-([0-9]{5,9})\.(csv|tfrecord)", p.name) for p in data.iterdir())
     return sorted({int(match[1]) for match in found if match})
 
 
 def read_index(index: PathLike) -> list[Row]:
-    """Rows of one shard's index.
+    """Reads the rows of a shard's index.
 
     Raises:
-        ValueError: a line is not what was written; names file and line.
+        ValueError: If a line is not what was written; names the file and the line.
     """
     lines = read_table(index)
     header, *rows = lines or [[]]
@@ -104,30 +104,30 @@ def _row(index, line, fields, count):
 
 
 def row_checksum(row):
-    """Checksum of a line of an index, as it stands there."""
+    """Returns the checksum of a line of an index."""
     return f"{zlib.crc32(','.join(map(str, row)).encode('utf-8', 'surrogateescape')):08x}"
 
 
 def index_checksum(rows):
-    """Checksum of an index: tells a shard from that of another data set."""
+    """Returns the checksum of an index, which tells shards of different data sets apart."""
     return f"{zlib.crc32(''.join(map(row_checksum, rows)).encode()):08x}"
 
 
 def write_index(index, rows):
-    """Writes a shard's index from its rows."""
+    """Writes the index of a shard."""
     files.write_csv(index, INDEX_FIELDS, [(*row, row_checksum(row)) for row in rows])
 
 
 def check_rows(index, rows, size):
-    """Refuses rows that cannot be of a shard, before a number of them is used.
+    """Rejects rows that cannot describe a shard, before their numbers are used.
 
     Args:
-        index: their file.
-        rows: of it.
-        size: of the shard, in bytes.
+        index: file of the rows.
+        rows: rows of the index.
+        size: size of the shard in bytes.
 
     Raises:
-        ValueError: names file and line.
+        ValueError: If a row is not possible; names the file and the line.
     """
     end = 0
     for line, row in enumerate(rows, 2):
@@ -139,16 +139,16 @@ def check_rows(index, rows, size):
         sides = 0 < row.height <= MOST_SIDE and 0 < row.width <= MOST_SIDE
         if not (row.video and row.frames > 0 and sides and ordered and end <= size):
             raise ValueError(
-                f"{index}:{line}: expected a video within the {size} bytes of its shard, behind "
-                f"the one before. Received: {','.join(map(str, row))[:100]!r}."
+                f"{index}:{line}: expected a video within the {size} bytes of its shard, after the "
+                f"previous one. Received: {','.join(map(str, row))[:100]!r}."
             )
 
 
 def read_table(path):
-    """Lines of a csv file as lists of text. Names of files in it need not be UTF-8.
+    """Reads a csv file as lists of text. File names in it need not be valid UTF-8.
 
     Raises:
-        ValueError: it is no csv file; names it.
+        ValueError: If a line is not valid csv.
     """
     return files.read_csv(path, errors="surrogateescape")
 
@@ -156,13 +156,13 @@ def read_table(path):
 def read_failures(
     data: PathLike, name: str = FAILURES, faults: list[str] | None = None
 ) -> dict[str, str]:
-    """{path: reason} of the videos that could not be prepared. Names need not be UTF-8.
+    """Reads {path: reason} of the videos that could not be prepared. Names need not be UTF-8.
 
     Args:
-        data: the folder of the data set.
-        name: of the file: `DAMAGED` has the videos of which only a part could be prepared.
-        faults: takes what is wrong with the file; None logs it. No training rests on the file, so
-            its other lines are taken.
+        data: folder of the data set.
+        name: name of the file; `DAMAGED` lists the videos that were only partly prepared.
+        faults: collects faults of the file; None logs them. Valid lines are always returned,
+            because training does not depend on the file.
     """
     path = pathlib.Path(data) / name
     wrong: list[str] = []
@@ -183,7 +183,7 @@ def read_failures(
 
 
 def check_frames(data, number, frames, flow_frames=()):
-    """Refuses frames that a video of a data set does not have, with an IndexError."""
+    """Raises IndexError if a video of a data set does not have some frames."""
     count = int(data.lengths[number])
     flows = count - 1 if data.has_flow else 0
     for name, indices, end in (("frames", frames, count), ("flow_frames", flow_frames, flows)):
@@ -195,13 +195,13 @@ def check_frames(data, number, frames, flow_frames=()):
 
 
 def damaged(path, video, frame, received):
-    """The error of a frame that is not what was written, or cannot be decoded.
+    """Returns the error for a frame that is not what was written, or cannot be decoded.
 
     Args:
-        path: the file that it is in.
-        video: id.
-        frame: index, counted from 0.
-        received: bytes, or what else is there.
+        path: file that holds it.
+        video: id of the video.
+        frame: index of the frame, from 0.
+        received: the bytes, or a description of what is there.
     """
     if not isinstance(received, str):
         received = f"{len(received)} damaged bytes"

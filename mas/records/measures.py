@@ -1,10 +1,9 @@
-"""Sizes of the frames of folders that have no checksums: read once, and kept.
+"""Cached sizes of the frames in folders without checksums.
 
-$XDG_CACHE_HOME/mas/frames-DIGEST.csv   (~/.cache where that is not set)
-    folder, stamp          a folder whose files have others by name, size or time is read again
-    unreadable             the first file without the header of an image
-    odd                    what is wrong with the first frame of another size
-    crc32                  of the line before it; a damaged line is measured again
+$XDG_CACHE_HOME/mas/frames-DIGEST.csv   (default: ~/.cache) folder, stamp          if names, sizes
+or times of the files change, it is read again unreadable             first file without an image
+header odd                    message about the first frame of another size crc32
+checksum of the line; damaged lines are measured again
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from mas.records.layout import read_table, row_checksum
 from mas.records.videos import index_path
 
 FIELDS = ("folder", "stamp", "unreadable", "odd", "crc32")
-FIRST = 2048  # bytes of a file that mostly hold its size
+FIRST = 2048  # bytes that usually include the size
 
 
 def measure(root: pathlib.Path, folders: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
-    """Looks at the headers of all frames.
+    """Reads the headers of all frames, or the cache.
 
     Args:
         root: folder of the data set.
         folders: {folder below it: names of its images}.
 
     Returns:
-        {folder: (first file that is no image or "", what is wrong with the first of another size
-        or "")}.
+        {folder: (first file that is not an image, or "", message about the first frame of another
+        size, or "")}.
     """
     path = index_path(root)
     path = path.with_name(path.name.replace("videos", "frames"))
@@ -63,12 +62,12 @@ def measure(root: pathlib.Path, folders: dict[str, list[str]]) -> dict[str, tupl
 
 
 def _stamp(folder, names):
-    """Checksum of names, sizes and times of files."""
+    """Returns a checksum of the names, sizes and times of files."""
     total = 0
     for name in names:
         try:
             status = os.stat(folder / name)
-        except OSError:  # gone meanwhile
+        except OSError:  # deleted meanwhile
             return ""
         text = f"{name}/{status.st_size}/{status.st_mtime_ns}"
         total ^= zlib.crc32(text.encode("utf-8", "surrogateescape"))
@@ -93,7 +92,7 @@ def _measure(folder, names):
 
 def _size(path):
     try:
-        if files.special(path):  # to open it may wait for ever
+        if files.special(path):  # opening it may block forever
             return None
         with open(path, "rb", buffering=0) as file:
             head = file.read(FIRST)
@@ -103,7 +102,7 @@ def _size(path):
 
 
 def _read(path):
-    """{folder: (stamp, unreadable, odd)}; {} where a damaged file tells nothing."""
+    """Reads {folder: (stamp, unreadable, odd)}; {} if the file is damaged."""
     try:
         rows = read_table(path)
     except (OSError, ValueError):

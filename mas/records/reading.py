@@ -1,4 +1,4 @@
-"""The stored forms, read at random."""
+"""Opens data sets of all formats."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from mas.records.videos import Videos
 
 
 def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -> Data:
-    """Opens a prepared data set of either form, or a folder of video files.
+    """Opens a prepared data set of either format, or a folder of video files.
 
     Args:
-        data: the folder.
-        flow: whether flow is needed: then data without are refused, video files before they are
-            measured.
-        allow_missing: whether prepared data that lack a shard, a folder or frames, or have others
-            than were written, are opened without what is at fault; a warning names it.
+        data: folder of the data set.
+        flow: whether flow is needed. Data without flow are then rejected; video files before they
+            are measured.
+        allow_missing: whether to open prepared data that lack a shard, a folder or frames, or do
+            not match what was written, without the faulty parts, which are logged as warnings.
 
     Returns:
-        A `Shards`, `Folders` or `Videos`: `videos` (list of ids), `lengths` (int array, frames of
-        each), `sizes` (int array, height and width of each; None if unknown), `has_flow`,
-        `failures` ({path: reason} of the videos that could not be prepared or read), and
-        `decoded`, which tells where frames come from: `read(number, frames, flow_frames)` gives
-        JPEG files of the two prepared forms, `frames(number, frames, size)` pixels of `Videos`;
-        and `rate(number)`, frames per second, 0.0 if unknown.
+        A `Shards`, `Folders` or `Videos`. Attributes: `videos` (list of ids), `lengths` (int array,
+        number of frames), `sizes` (int array, height and width, or None if unknown), `has_flow`,
+        `failures` ({path: reason} for videos that could not be prepared or read), and `decoded`,
+        the kind of access: prepared formats have `read(number, frames, flow_frames)`, which returns
+        JPEG files, and `Videos` has `frames(number, frames, size)`, which returns pixels.
+        `rate(number)` is the number of frames per second, 0.0 if unknown.
 
     Raises:
-        FileNotFoundError: there is no such folder, or nothing in it is of any of these forms.
-        ValueError: preparation was interrupted, something is missing or is not what was written,
-            no video file can be read, or they lack flow.
+        FileNotFoundError: If the folder does not exist or holds none of these formats.
+        ValueError: If preparation was interrupted, something is missing or is not what was written,
+            no video file can be read, or flow is needed and missing.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -60,7 +60,7 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
                 raise FileNotFoundError(
                     f"data must be a folder that mas.prepare wrote, one with {RGB_FOLDER}/ and "
                     f"{FLOW_FOLDER}/, or one of video files. Received: {root}"
-                    f"{'' if root.is_dir() else ', which is no folder'}."
+                    f"{'' if root.is_dir() else ', which is not a folder'}."
                 ) from None
             found = Folders(root, flow, Faults(root, allow_missing))
     if flow and not (found and found.has_flow):
@@ -78,10 +78,10 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
 
 
 def opened(data: Any, flow: bool = False, allow_missing: bool = False) -> Any:
-    """A data set, opened as `open_data` does where it was given as a folder.
+    """Returns an open data set; opens it with `open_data` if it is given as a folder.
 
     Raises:
-        FileNotFoundError, ValueError: as `open_data`; or it is neither.
+        FileNotFoundError, ValueError: See `open_data`; or if `data` is neither.
     """
     if isinstance(data, str | os.PathLike):
         return open_data(data, flow, allow_missing)
@@ -120,14 +120,14 @@ def pictures(data: Any, number: int, frames: Sequence[int] | np.ndarray) -> list
 
 
 def _prepared(root, flow, allow_missing):
-    """The data set of a prepared form; None where a folder holds none."""
+    """Opens a data set of a prepared format; returns None if the folder does not hold one."""
     form = described(root).get("form")
     if form is not None:
         return READERS[form](root, flow, Faults(root, allow_missing))
     if (root / "plan.json").is_file() or shard_numbers(root):
         raise ValueError(
             f"{root} must be a finished data set. Received: one whose preparation was interrupted; "
-            "prepare the same videos again, and it resumes."
+            "prepare the same videos again to resume."
         )
     return (
         Folders(root, flow, Faults(root, allow_missing)) if (root / RGB_FOLDER).is_dir() else None

@@ -1,4 +1,4 @@
-"""Shards, read at random."""
+"""Random access to shards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from mas.records.layout import (
 
 
 class Shards:
-    """A data set in TFRecord shards, read at random."""
+    """A data set in TFRecord shards, with random access."""
 
     decoded = False
 
@@ -44,16 +44,16 @@ class Shards:
         faults: Faults | None = None,
         known: dict[str, Any] | None = None,
     ):
-        """Reads every index of the data set, and holds it against shards and dataset.json.
+        """Reads all indices of the data set and compares them with the shards and dataset.json.
 
         Args:
-            data: the folder.
-            flow: whether flow is needed; it lies beside the frames, and is always read.
-            faults: takes what is wrong; None raises it.
-            known: what dataset.json says, where that is not to be read.
+            data: folder of the data set.
+            flow: ignored; flow is stored with the frames.
+            faults: collects faults; None raises them.
+            known: content of dataset.json, if it should not be read.
 
         Raises:
-            ValueError: something is missing or is not what was written; names it.
+            ValueError: If something is missing or is not what was written.
         """
         self.data = pathlib.Path(data)
         known = described(self.data) if known is None else known
@@ -75,7 +75,7 @@ class Shards:
         self.failures = read_failures(self.data) | faults.report()
 
     def _read(self, known, faults):
-        """Yields (number, rows) of each shard that is whole, as far as its index tells."""
+        """Yields (number, rows) of each shard that is complete according to its index."""
         numbers = {shard_path("", n).stem: n for n in shard_numbers(self.data)}
         wanted, unfinished = known.get("shards"), known.get("unfinished")
         sums = known.get("indices", {})
@@ -99,27 +99,27 @@ class Shards:
                 words = f"must have {lists.counted(least, 'line')}, as {DESCRIPTION} says"
                 faults.add(index, f"{words}. Received: {len(rows)}")
             elif not unfinished and sums.get(name) not in (None, index_checksum(rows)):
-                words = f"must be that of which {DESCRIPTION} has the checksum"
-                faults.add(index, f"{words}. Received: of other data")
+                words = f"must match its checksum in {DESCRIPTION}"
+                faults.add(index, f"{words}. Received: other data")
             else:
                 yield numbers[name], rows
 
     def read(
         self, number: int, frames: Sequence[int], flow_frames: Sequence[int] = ()
     ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        """The JPEG files of some frames of one video.
+        """Reads the JPEG files of some frames of a video.
 
         Args:
-            number: of the video in `videos`.
-            frames: indices of the RGB frames, counted from 0, in any order.
+            number: index of the video in `videos`.
+            frames: indices of the RGB frames, from 0, in any order.
             flow_frames: indices of the frames whose flow (to the next frame) is read.
 
         Returns:
-            (rgb, u, v): lists of bytes.
+            (rgb, u, v), lists of bytes.
 
         Raises:
-            IndexError: the video has no such frame.
-            DamagedError: an image is not what was written, or the shard ends early.
+            IndexError: If the video does not have such a frame.
+            DamagedError: If an image is not what was written, or the shard ends early.
         """
         check_frames(self, number, frames, flow_frames)
         row = self._rows[number]
@@ -137,7 +137,7 @@ class Shards:
             for frame in indices:
                 place = 3 * (frame - first) + part
                 image = block[starts[place] : ends[place]]
-                # Where zeros took the place of a whole record, both are 0.
+                # If a whole record was overwritten with zeros, both are 0.
                 if not image or (sums is not None and zlib.crc32(image) != sums[place]):
                     raise damaged(self.path(number), row.video, frame, image)
                 images.append(image)
@@ -146,7 +146,7 @@ class Shards:
         return cut(frames, 0), cut(flow_frames, 1), cut(flow_frames, 2)
 
     def _block(self, number, first, last):
-        """(lengths, checksums or None, images end to end) of consecutive frames of a video."""
+        """Reads (lengths, checksums or None, concatenated images) of consecutive frames."""
         row = self._rows[number]
         with open(self.path(number), "rb", buffering=0) as file:
             lengths = np.frombuffer(_read_at(file, row.lengths_at, PER_FRAME * last), "<u4")
@@ -165,18 +165,18 @@ class Shards:
             return lengths, sums, _read_at(file, row.images_at + skipped, count)
 
     def rate(self, number: int) -> float:
-        """Frames per second of a video, 0.0 if unknown."""
+        """Returns the frames per second of a video, or 0.0 if unknown."""
         return self._rows[number].rate
 
     def rows(self) -> dict[pathlib.Path, list[Row]]:
-        """What each index says, by shard."""
+        """Returns the rows of each index, by shard."""
         found: dict[pathlib.Path, list[Row]] = {}
         for number, row in enumerate(self._rows):
             found.setdefault(self.path(number), []).append(row)
         return found
 
     def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
-        """The file that holds a frame of a video: its shard, whatever part and frame."""
+        """Returns the shard that holds a video, for any part and frame."""
         return shard_path(self.data, self._shards[number])
 
 
@@ -186,15 +186,15 @@ def _twice(data):
 
 
 def shard_rows(data, number, checked=False):
-    """Rows of one shard's index, held against the shard.
+    """Reads the rows of a shard's index and compares them with the shard.
 
     Args:
-        data: the folder of the data set.
-        number: of the shard.
-        checked: whether they must have checksums.
+        data: folder of the data set.
+        number: number of the shard.
+        checked: whether rows must have checksums.
 
     Raises:
-        ValueError: they are not what was written; names the file.
+        ValueError: If the rows are not what was written.
     """
     shard = shard_path(data, number)
     index = shard.with_suffix(".csv")
@@ -224,10 +224,10 @@ def _read_at(file, start, count):
 
 
 def read_shard(data, number):
-    """Serialised examples of one shard by video id, each held against its checksums.
+    """Reads the serialised examples of a shard and verifies their checksums.
 
     Returns:
-        ({id: bytes}, {id: what is wrong with it}); nothing without shard and index.
+        ({id: bytes}, {id: message about a damaged example}); both are empty if there is no index.
     """
     shard = shard_path(data, number)
     if not shard.with_suffix(".csv").is_file():

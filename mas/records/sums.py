@@ -1,7 +1,7 @@
 """checksums/ID: lengths and checksums of the images of a video in folders.
 
-uint32, little endian, (frames, 3, 2): length and `zlib.crc32` of r g b, u and v of each frame, 0
-where there is no flow; and the checksum of all that, begun with the id.
+uint32, little endian, (frames, 3, 2): length and `zlib.crc32` of RGB, u and v of each frame, 0
+without flow. A checksum of these bytes, seeded with the id, follows.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mas import files
 from mas.records.layout import DamagedError
 
 FOLDER = "checksums"
-END = 4  # bytes of the last checksum
+END = 4  # bytes of the final checksum
 
 
 def text(video: str, images: dict[str, list[bytes]]) -> bytes:
-    """What the file of a video holds, from its images: {part: files}."""
+    """Returns the content of a video's file, given its images: {part: files}."""
     table = np.zeros((len(images["rgb"]), 3, 2), "<u4")
     for place, part in enumerate(("rgb", "u", "v")):
         for frame, image in enumerate(images[part]):
@@ -34,7 +34,7 @@ def _end(video, data):
 
 
 def frames(root: pathlib.Path) -> dict[str, int]:
-    """{id: frames} of the videos of a data set that have the file; {} without any."""
+    """Returns {id: number of frames} of the videos with checksums; -1 if the size is wrong."""
     found: dict[str, int] = {}
     for folder, _, names in os.walk(root / FOLDER):
         for name in names:
@@ -45,10 +45,10 @@ def frames(root: pathlib.Path) -> dict[str, int]:
 
 
 def read(root: pathlib.Path, video: str) -> np.ndarray:
-    """uint32 (frames, 3, 2) of a video.
+    """Reads the table of a video, uint32 (frames, 3, 2).
 
     Raises:
-        DamagedError: the file is gone or is not what was written; names it.
+        DamagedError: If the file is missing or is not what was written.
     """
     path = root / FOLDER / video
     try:

@@ -1,15 +1,14 @@
-"""Video files without preparation: decoded for every clip.
+"""Video files without preparation, decoded for every clip.
 
-What the files hold is measured once and kept in a file of the user's cache folder, none in the
-folder of the videos: it may be shared, or not writable.
+The files are measured once. The results are kept in the user's cache folder, because the folder of
+the videos may be shared or read-only.
 
-    $XDG_CACHE_HOME/mas/videos-DIGEST.csv   (~/.cache where that is not set)
-        file                   below the folder
-        bytes, changed         a file that does not have both, time in ns, is measured again
-        frames, height, width, times, keys, lead    its `video.Facts`; 0 frames where it cannot be
-                               read
-        reason                 why it cannot
-        crc32                  of the line before it
+    $XDG_CACHE_HOME/mas/videos-DIGEST.csv   (default: ~/.cache)
+        file                   path below the folder
+        bytes, changed         size and time in ns; if either changes, the file is measured again
+        frames, height, width, times, keys, lead    its `video.Facts`; 0 frames if unreadable
+        reason                 why it is unreadable
+        crc32                  checksum of the line
 """
 
 from __future__ import annotations
@@ -33,24 +32,24 @@ from mas.records.layout import check_frames, read_table, row_checksum
 FACTS = tuple(field.name for field in dataclasses.fields(video.Facts))
 FIELDS = ("file", "bytes", "changed", *FACTS, "reason", "crc32")
 UNREADABLE = video.Facts(frames=0, height=0, width=0)
-SAVE_EVERY = 30  # seconds; what a killed run has measured since is measured again
-MOST_NAMED = 10  # of the unreadable files; the csv file names all
+SAVE_EVERY = 30  # seconds; a killed run repeats at most this much
+MOST_NAMED = 10  # unreadable files to log; the csv file names all
 
 
 class Videos:
-    """A folder of video files, decoded as they are read; those that cannot be have 0 frames."""
+    """A folder of video files, decoded on access; unreadable files have 0 frames."""
 
     decoded, has_flow = True, False
 
     def __init__(self, data: PathLike, files: dict[str, str]):
-        """Measures every file that is new or has changed, several at a time.
+        """Measures all new and changed files, several in parallel.
 
         Args:
-            data: the folder.
-            files: {id: path below the folder}, as of `lists.find_videos`.
+            data: folder of the videos.
+            files: {id: path below the folder}, from `lists.find_videos`.
 
         Raises:
-            ValueError: none of the files can be read.
+            ValueError: If no file can be read.
         """
         self.data = pathlib.Path(data)
         self.videos, self._files = list(files), list(files.values())
@@ -65,21 +64,21 @@ class Videos:
         self.failures = {os.path.join(root, file): reason for file, reason in reasons.items()}
 
     def frames(self, number: int, frames: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-        """Some frames of one video, decoded.
+        """Decodes some frames of a video.
 
         Args:
-            number: of the video in `videos`.
-            frames: indices, counted from 0, in any order.
-            size: (width, height) that they are resized to, bilinear, aspect ignored: as
-                `mas.prepare` does, so the pixels are those of a data set prepared in this size
-                with flow of the same size or none, before the loss of JPEG.
+            number: index of the video in `videos`.
+            frames: frame indices, from 0, in any order.
+            size: (width, height) to resize to, bilinear, without keeping the aspect ratio. The
+                pixels equal those of `mas.prepare` at this size, with flow of the same size or
+                none, before JPEG compression.
 
         Returns:
             uint8 (len(frames), height, width, 3), R G B.
 
         Raises:
-            IndexError: the video has no such frame.
-            video.VideoError: a frame cannot be decoded, or the file is gone.
+            IndexError: If the video does not have such a frame.
+            video.VideoError: If a frame cannot be decoded, or the file does not exist any more.
         """
         check_frames(self, number, frames)
         path = self.data / self._files[number]
@@ -91,12 +90,12 @@ class Videos:
             raise video.VideoError(error.strerror or str(error)) from error
 
     def rate(self, number: int) -> float:
-        """Frames per second of a video as its container declares them; 0.0 where it does not."""
+        """Returns the declared frames per second of a video, or 0.0 if unknown."""
         return video.frame_rate(self.data / self._files[number])
 
 
 def index_path(data: PathLike) -> pathlib.Path:
-    """The file in which the measures of a folder's videos are kept: one for each decoder."""
+    """Returns the cache file of a folder of videos; it depends on the version of the decoder."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     text = f"{video.decoder()}\n{os.path.realpath(data)}"
     digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
@@ -104,7 +103,7 @@ def index_path(data: PathLike) -> pathlib.Path:
 
 
 def _index(data, files):
-    """{file: (`video.Facts`, reason or "")}, measured where it is not known."""
+    """Returns {file: (`video.Facts`, reason or "")}; measures files that are not in the cache."""
     stamps, path = {file: _stamp(data / file) for file in files}, index_path(data)
     known = {
         file: found for (file, *stamp), found in _read(path) if stamps.get(file) == tuple(stamp)
@@ -114,7 +113,7 @@ def _index(data, files):
         return known
     logging.info("%s: measuring %d of %d video files, once.", data, len(left), len(files))
     saved = time.monotonic()
-    pool = concurrent.futures.ThreadPoolExecutor()  # the decoder releases the interpreter's lock
+    pool = concurrent.futures.ThreadPoolExecutor()  # the decoder releases the GIL
     try:
         jobs = {pool.submit(_measure, data, file): file for file in left}
         ended = concurrent.futures.as_completed(jobs)
@@ -122,7 +121,7 @@ def _index(data, files):
             file = jobs[job]
             try:
                 known[file] = job.result()
-            except OSError as error:  # may go well the next time, so it is not kept
+            except OSError as error:  # may be temporary, so it is not cached
                 known[file], stamps[file] = (UNREADABLE, error.strerror or str(error)), None
             if time.monotonic() - saved > SAVE_EVERY:
                 _write(path, stamps, known)
@@ -134,7 +133,7 @@ def _index(data, files):
 
 
 def _stamp(path):
-    """(bytes, time of the last change in ns) of a file; None if the system does not tell."""
+    """Returns (bytes, modification time in ns) of a file, or None if it cannot be read."""
     try:
         status = path.stat()
     except OSError:
@@ -152,26 +151,26 @@ def _measure(data, file):
 
 
 def _read(path):
-    """Yields ((file, bytes, changed), (facts, reason)) of a file that `_write` wrote."""
+    """Yields ((file, bytes, changed), (facts, reason)) from a file written by `_write`."""
     if not path.is_file():
         return
     try:
         header, *rows = read_table(path) or [()]
-        if tuple(header) != FIELDS:  # of another version
+        if tuple(header) != FIELDS:  # another version's
             return
         for *row, checksum in rows:
             name, size, changed, frames, height, width, times, keys, lead, reason = row
             if checksum != row_checksum(row):
-                raise ValueError(f"{name} has another checksum.")
+                raise ValueError(f"the checksum of {name} does not match.")
             numbers = map(int, (frames, height, width))
             facts = video.Facts(*numbers, times=times, keys=keys, lead=int(lead))
             yield (name, int(size), int(changed)), (facts, reason)
     except (OSError, ValueError) as error:
-        logging.warning("%s is damaged, and is made again: %s", path, error)
+        logging.warning("%s is damaged and is rebuilt: %s", path, error)
 
 
 def _write(path, stamps, known):
-    """Keeps what is known of the files that have a stamp."""
+    """Writes the results of the files that have a stamp."""
     rows = [
         (file, *stamps[file], *dataclasses.astuple(facts), reason)
         for file, (facts, reason) in sorted(known.items())
@@ -185,13 +184,13 @@ def _write(path, stamps, known):
 
 
 def _report(data, unreadable, total):
-    """Names the files that cannot be read; raises if that is all."""
+    """Logs the files that cannot be read; raises if there are no others."""
     if not unreadable:
         return
     file, reason = min(unreadable.items())
     if len(unreadable) == total:
         raise ValueError(
-            f"{data} must hold a video file that can be decoded. Received: {total} that cannot, "
+            f"{data} must hold a video file that can be decoded. Received: {total} undecodable, "
             f"such as {file}: {reason}."
         )
     for file, reason in sorted(unreadable.items())[:MOST_NAMED]:

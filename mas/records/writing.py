@@ -1,4 +1,4 @@
-"""Prepared videos -> their stored form."""
+"""Writes prepared videos in either format."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from mas.records.shards import shard_rows
 
 
 def stage(prepared: Prepared, path: PathLike) -> None:
-    """Puts one prepared video aside in a file of its own until its shard is written.
+    """Writes a prepared video to a temporary file, until its shard is written.
 
-    A killed process may leave a part of it: the file must get its lasting name afterwards.
+    A killed process may leave a partial file, so rename it when it is complete.
     """
     count = prepared.frames
     lengths = np.zeros((count, 3), "<u4")
@@ -59,17 +59,17 @@ def stage(prepared: Prepared, path: PathLike) -> None:
 
 @contextlib.contextmanager
 def _removed_on_error(path):
-    """A full disk keeps no part of what did not fit."""
+    """Removes a partial file or folder if writing fails."""
     try:
         yield
-    except Exception:  # TensorFlow has errors of its own
+    except Exception:  # TensorFlow has its own errors
         with contextlib.suppress(OSError):
             remove(path)
         raise
 
 
 def remove(path: PathLike) -> None:
-    """Removes a file or a folder, where it is."""
+    """Removes a file or a folder if it exists."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -82,13 +82,13 @@ def write_shard(
     staged: Sequence[PathLike | None],
     kept: Sequence[bytes | None] = (),
 ) -> None:
-    """Writes one shard and its index: `build_shard` and `place_shard`.
+    """Writes a shard and its index: `build_shard` and `place_shard`.
 
     Args:
-        data: the folder of the data set.
-        number: of the shard.
-        staged: files written by `stage`, in their order.
-        kept: serialised examples of the earlier form, by position in that order (or None each).
+        data: folder of the data set.
+        number: number of the shard.
+        staged: files written by `stage`, in order.
+        kept: serialised examples from the previous version of the shard, by position (or None).
     """
     part = f"{shard_path(data, number)}.tmp"
     place_shard(data, number, part, build_shard(part, staged, kept))
@@ -97,12 +97,12 @@ def write_shard(
 def build_shard(
     part: PathLike, staged: Sequence[PathLike | None], kept: Sequence[bytes | None] = ()
 ) -> list[Row]:
-    """Writes a shard under another name, for `place_shard`; `staged`, `kept`: see `write_shard`.
+    """Writes a shard under a temporary name, for `place_shard`; see `write_shard`.
 
     Returns:
         Rows of its index.
     """
-    import tensorflow as tf  # here, because the decoding workers do without it
+    import tensorflow as tf  # here, because decoding workers do not need it
 
     kept = list(kept) or [None] * len(staged)
     need = sum(len(example) for example in kept if example)
@@ -115,10 +115,10 @@ def build_shard(
 
 
 def place_shard(data: PathLike, number: int, part: PathLike, rows: Sequence[Row]) -> None:
-    """Makes what `build_shard` wrote a shard; an earlier form of the same shard is replaced.
+    """Moves the result of `build_shard` into place; replaces a previous version of the shard.
 
-    At every moment either the shard's earlier form is whole or its new one is, so that a killed
-    writer loses nothing: `restore_indices` makes an index that is missing.
+    At any moment either the old or the new version is complete, so a killed writer loses nothing.
+    `restore_indices` rebuilds a missing index.
     """
     shard = shard_path(data, number)
     index = shard.with_suffix(".csv")
@@ -129,26 +129,26 @@ def place_shard(data: PathLike, number: int, part: PathLike, rows: Sequence[Row]
 
 
 def restore_indices(data: PathLike) -> None:
-    """Makes the index of every shard right, from what the shard holds.
+    """Repairs the index of every shard from the content of the shard.
 
-    One that is missing is written, and one that is not what was written, with a warning. Videos
-    whose record is damaged are not in it, so they are prepared again.
+    Missing indices are written; damaged ones are rewritten with a warning. Videos with damaged
+    records are omitted, so that they are prepared again.
     """
     for number in shard_numbers(pathlib.Path(data)):
         shard = shard_path(data, number)
         index = shard.with_suffix(".csv")
         if not shard.is_file():
-            logging.warning("%s is gone; its videos are prepared again.", shard)
+            logging.warning("%s is missing; its videos are prepared again.", shard)
             index.unlink()
             continue
         if index.is_file():
             try:
                 rows = shard_rows(data, number)
-                if rows != read_index(index):  # an earlier version's
+                if rows != read_index(index):  # written by an earlier version
                     write_index(index, rows)
                 continue
             except ValueError as error:
-                logging.warning("%s It is made again from the shard.", error)
+                logging.warning("%s It is rebuilt from the shard.", error)
         rows = _whole_rows(shard)
         if rows:
             write_index(index, rows)
@@ -158,13 +158,13 @@ def restore_indices(data: PathLike) -> None:
 
 
 def _whole_rows(shard):
-    """Rows of the records of a shard that are whole; says which are not."""
+    """Returns the rows of the undamaged records of a shard; logs the others."""
     rows = []
     try:
         for _, row in examples.walk(shard):
             rows.append(row)
-    except ValueError as error:  # what follows cannot be found
-        logging.warning("%s What follows is prepared again.", error)
+    except ValueError as error:  # later records cannot be located
+        logging.warning("%s This video and later ones are prepared again.", error)
     whole = []
     for row, _, example in examples.read(shard, rows):
         if isinstance(example, ValueError):
@@ -191,7 +191,7 @@ def _example(tf, path):
 
 
 def _with_checksums(tf, text):
-    """A serialised example with the checksum of each of its images, which earlier ones lack."""
+    """Adds the checksum of each image to a serialised example."""
     example = tf.train.Example.FromString(text)
     feature = example.features.feature
     images, lengths = (feature[name].bytes_list.value[0] for name in ("images", "lengths"))
@@ -201,14 +201,14 @@ def _with_checksums(tf, text):
 
 
 def image_checksums(images: bytes, lengths: np.ndarray) -> np.ndarray:
-    """uint32 checksums of images that stand end to end, by their lengths."""
+    """Returns the uint32 checksums of concatenated images, given their lengths."""
     view, ends = memoryview(images), np.cumsum(lengths, dtype=np.int64)
     parts = zip(ends - lengths, ends, strict=True)
     return np.array([zlib.crc32(view[start:end]) for start, end in parts], "<u4")
 
 
 def stage_folders(prepared: Prepared, folder: PathLike) -> None:
-    """Puts one prepared video aside as a folder of its own, until `place_folders` moves it."""
+    """Writes a prepared video to a temporary folder, until `place_folders` moves it."""
     with _removed_on_error(folder):
         for part in ("u", "v", "rgb"):
             for number, image in enumerate(getattr(prepared, part), 1):
@@ -220,9 +220,9 @@ def stage_folders(prepared: Prepared, folder: PathLike) -> None:
 
 
 def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
-    """Makes what `stage_folders` wrote a video of the data set; the frames appear last.
+    """Moves the result of `stage_folders` into the data set; the frames appear last.
 
-    An earlier one goes first, so that at no moment frames and flow are of different files.
+    A previous version is removed first, so that frames and flow never come from different files.
     """
     root = pathlib.Path(data)
     places = {
@@ -242,7 +242,7 @@ def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
 
 
 def remove_unfinished(data: PathLike, videos: Iterable[str]) -> None:
-    """Removes what version 0.1 left half-written of some of these videos, when it was killed."""
+    """Removes partial output of some videos that version 0.1 left when it was killed."""
     root = pathlib.Path(data)
     for top in (root / RGB_FOLDER, root / FLOW_FOLDER / "u", root / FLOW_FOLDER / "v"):
         for parent in {(top / video).parent for video in videos}:
@@ -251,6 +251,6 @@ def remove_unfinished(data: PathLike, videos: Iterable[str]) -> None:
 
 
 def write_description(data: PathLike, description: dict) -> None:
-    """Writes dataset.json: with it the data set counts as finished."""
+    """Writes dataset.json, which marks the data set as finished."""
     files.write_json(pathlib.Path(data, DESCRIPTION), seal(description))
     pathlib.Path(data, UNFINISHED).unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""Statistics of one clip that a network learns to predict (MAS): pure functions of arrays."""
+"""Motion and appearance statistics of a clip (MAS), as pure functions of arrays."""
 
 import importlib
 
 from mas.statistics import regions
 from mas.statistics.names import COLOURS, appearance_names, largest, motion_names
 
-# What needs Numba or OpenCV is imported when it is used.
+# Functions that need Numba or OpenCV are imported on first use.
 _PLACES = {
     "appearance": "appearance_labels",
     "overlap": "appearance_labels",

@@ -1,6 +1,6 @@
-"""Appearance statistics: where a clip's colours change most and least over time, and which prevail.
+"""Appearance statistics: where colours change most and least over time, and the dominant colours.
 
-Wang et al., CVPR 2019, section 3.3. Loops are compiled by Numba and release the interpreter lock.
+Wang et al., CVPR 2019, section 3.3. Loops are compiled by Numba and release the GIL.
 """
 
 import numpy as np
@@ -11,30 +11,33 @@ from mas.statistics.names import COLOURS, OCTANTS
 
 CHANNELS = 3
 LEVELS = 256
-_STRIP = 14  # pixels of a strip, which the journal's code once takes for frames
+_STRIP = 14  # pixels in a strip; the journal version's code once slices frames instead
 
 
 def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants", journal=False):
-    """The appearance labels of a clip.
+    """Computes the appearance labels of a clip.
+
+    For each pattern, the labels are the region with the smallest overlap of its frames' colour
+    histograms (`overlap`) and its colour, then the region with the largest overlap and its colour.
+    The first region wins ties. Colours are 1 blue, 2 cyan, 3 magenta, 4 white, 5 black, 6 green,
+    7 red, 8 yellow.
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B, S a multiple of 8.
-        patterns: which ways to divide the frame, different ones of 1, 2, 3.
+        patterns: partitions of the frame to use, distinct values from 1, 2, 3.
         global_labels: whether to add the colour of the whole clip.
-        colour: "octants", the octant of the RGB cube that holds most pixels of all frames (the
-            paper); or "mode", the octant of the most frequent 24-bit value, smallest B, G, R on
+        colour: "octants" is the octant of the RGB cube with the most pixels over all frames (the
+            paper); "mode" is the octant of the most frequent 24-bit value, the smallest B, G, R on
             ties (the journal version's code).
-        journal: whether the colour of pattern 2's second region is that of the pixels which the
-            journal version's code takes for it (`_stray_ring`); with "mode" alone.
+        journal: whether to take the colour of the second region of pattern 2 from the pixels that
+            the journal version's code uses by mistake (`_stray_ring`); requires "mode".
 
     Returns:
-        int32 (4 * patterns + global_labels,), in the order of `appearance_names`, counted from 1.
-        Of each pattern: the region of least overlap of its frames' colour histograms (`overlap`)
-        and its colour, then the region of largest overlap and its colour; first on ties. Colours
-        are 1 blue, 2 cyan, 3 magenta, 4 white, 5 black, 6 green, 7 red, 8 yellow.
+        int32 (4 * patterns + global_labels,), in the order of `appearance_names`, starting at 1.
 
     Raises:
-        ValueError: another type or shape, unknown patterns or colour, or `journal` without "mode".
+        ValueError: If the type or shape of `rgb` is wrong, a pattern or `colour` is unknown, or
+            `journal` is used without "mode".
 
     Source: section 3.3, equation 2.
     """
@@ -58,27 +61,28 @@ def appearance(rgb, patterns=(1, 2, 3), global_labels=True, colour="octants", jo
 
 
 def overlap(rgb, pattern):
-    """How alike the colour histograms of a region's frames are: its intersection over union.
+    """Computes the intersection over union of the frames' colour histograms in each region.
+
+    For each channel, with 256 bins, this is the sum over bins of the smallest count among the
+    frames, divided by the sum of the largest. The result is the mean over the three channels.
 
     Args:
         rgb: as for `appearance`.
         pattern: 1, 2 or 3.
 
     Returns:
-        float64 (regions,) in (0, 1]; 1 where all frames have the same histograms. Of each channel,
-        with 256 bins, the sum over bins of the least count among the frames is divided by the sum
-        of the largest; the mean of the three channels is taken.
+        float64 (regions,) in (0, 1]; 1 if the histograms of all frames are equal.
 
     Raises:
-        ValueError: another type or shape, or unknown pattern.
+        ValueError: If the type or shape of `rgb` is wrong, or the pattern is unknown.
 
-    Source: section 3.3, equation 2; channels apart, as the paper does in practice.
+    Source: section 3.3, equation 2; per channel, as the paper does in practice.
     """
     return _count(*_checked(rgb, regions.check_patterns((pattern,))))[0]
 
 
 def _checked(rgb, patterns):
-    """(rgb in one block of memory, the pieces of its frames); refuses what is no clip."""
+    """Checks a clip; returns (contiguous rgb, pieces of its frames)."""
     received = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
     if not (
         isinstance(rgb, np.ndarray)
@@ -96,39 +100,39 @@ def _checked(rgb, patterns):
 
 
 def _count(rgb, parts):
-    """(overlap (regions,), pixels by octant (pieces, 8)) of a clip."""
+    """Returns (overlap (regions,), pixels per octant (pieces, 8))."""
     lowest, highest, octants = _histograms(rgb, parts.map, parts.members)
     return (lowest.sum(2) / highest.sum(2)).mean(1), octants
 
 
 def _fullest_octant(octants):
-    """A function of some pieces: the octant, from 1, that holds most of their pixels."""
+    """Returns a function from a set of pieces to the octant, from 1, with most of their pixels."""
     return lambda members: 1 + (members @ octants).argmax()
 
 
 def _octant_of_mode(rgb, parts):
-    """A function of some pieces: the octant, from 1, of their most frequent 24-bit value."""
+    """Returns a function from pieces to the octant, from 1, of their most frequent 24-bit value."""
     values = _values(rgb)
     return lambda members: _octant_of(values[:, members[parts.map]].ravel())
 
 
 def _values(rgb):
-    """24-bit values of pixels; the smallest wins a tie in the journal's code."""
+    """Returns pixels as 24-bit values; the smallest wins ties, as in the journal version's code."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
     return (blue << 16) + (green << 8) + red
 
 
 def _octant_of(values):
-    """The octant, from 1, of the most frequent of some 24-bit values."""
+    """Returns the octant, from 1, of the most frequent 24-bit value."""
     value = _most_frequent(np.sort(values))
     return 1 + _octant(value & 255, value >> 8 & 255, value >> 16)
 
 
 def _stray_ring(rgb):
-    """The colour that the journal's code finds in the second ring (56 pixels of 112).
+    """Returns the colour that the journal version's code finds in the second ring of pattern 2.
 
-    There the strip at the bottom is a cut in time, by mistake: the whole square of all but the last
-    14 frames, in which the centre is black. So it is mostly black, 5.
+    By mistake, the code slices time instead of rows for the bottom strip. It gets the whole square,
+    whose centre is black, of all frames except the last 14. The colour is therefore mostly black.
     """
     unit = rgb.shape[1] // regions.UNIT
     square = rgb[:, 2 * unit : 6 * unit, 2 * unit : 6 * unit].copy()
@@ -140,13 +144,13 @@ def _stray_ring(rgb):
 
 @loop
 def _octant(red, green, blue):
-    """Number of an octant from 0: blue, cyan, magenta, white, black, green, red, yellow."""
+    """Returns an octant from 0: blue, cyan, magenta, white, black, green, red, yellow."""
     return 4 * (blue < 128) + 2 * (red >= 128) + (green >= 128)
 
 
 @loop
 def _most_frequent(ordered):
-    """The value that a sorted list holds most often, the first on ties."""
+    """Returns the most frequent value of a sorted array, the first on ties."""
     best, longest, start = ordered[0], 0, 0
     for i in range(len(ordered)):
         if ordered[i] != ordered[start]:
@@ -158,7 +162,7 @@ def _most_frequent(ordered):
 
 @loop
 def _histograms(rgb, piece, members):
-    """Least and largest counts of any frame (regions, 3, 256), and octants (pieces, 8)."""
+    """Returns smallest and largest counts per frame (regions, 3, 256), and octants (pieces, 8)."""
     shape = (len(members), CHANNELS, LEVELS)
     lowest = np.full(shape, rgb[0].size, np.int32)
     highest = np.zeros(shape, np.int32)
@@ -175,7 +179,7 @@ def _histograms(rgb, piece, members):
 
 @loop
 def _count_frame(frame, piece, counts, octants):
-    """Adds the pixels of a frame to the counts of their pieces."""
+    """Adds the pixels of a frame to the counts of the pieces."""
     size = len(frame)
     for y in range(size):
         for x in range(size):
@@ -189,7 +193,7 @@ def _count_frame(frame, piece, counts, octants):
 
 @loop
 def _widen(member, counts, total, lowest, highest):
-    """Lets a region's least and largest counts take in one frame; `total` is room to work."""
+    """Updates a region's smallest and largest counts with one frame; `total` is a buffer."""
     for channel in range(CHANNELS):
         total[:] = 0
         for part in range(len(member)):

@@ -1,7 +1,7 @@
-"""How the loops of this room are compiled: once a machine, and without the interpreter lock.
+"""Compilation of the loops of `mas.statistics`: cached per machine, without the GIL.
 
-Numba would keep its code beside the source. There it would stay when a package is removed, and the
-folder that is left would hide a package of the same name that is installed from a checkout.
+By default Numba caches its code next to the source. The cache would survive when the package is
+uninstalled, and the remaining folder would shadow a package installed from a checkout.
 """
 
 import os
@@ -14,24 +14,24 @@ _CONFIG: Any = numba.config
 
 
 def loop(function):
-    """Compiles a function, or loads it from $XDG_CACHE_HOME/mas (~/.cache/mas).
+    """Compiles a function, or loads it from $XDG_CACHE_HOME/mas (default: ~/.cache/mas).
 
-    $NUMBA_CACHE_DIR wins. Where nothing can be written, it is compiled in each process. What is
-    there and damaged is made again.
+    $NUMBA_CACHE_DIR takes precedence. If no cache can be written, each process compiles the
+    function. A damaged cache is rebuilt.
     """
     before = _CONFIG.CACHE_DIR
     try:
         home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         _CONFIG.CACHE_DIR = before or str(pathlib.Path(home, "mas", "numba-statistics"))
         return _made_again(numba.njit(nogil=True, cache=True)(function))
-    except (OSError, RuntimeError):  # no home, or no place that can be written
+    except (OSError, RuntimeError):  # no home, or no writable folder
         return numba.njit(nogil=True)(function)
     finally:
         _CONFIG.CACHE_DIR = before
 
 
 def _made_again(dispatcher):
-    """Numba would raise whatever `pickle` or LLVM say of a damaged file; here it is not there."""
+    """Makes Numba treat a damaged cache file as missing, instead of raising errors from LLVM."""
     kept = dispatcher._cache
     load = kept.load_overload
 

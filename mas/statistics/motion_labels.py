@@ -1,7 +1,7 @@
-"""Motion statistics: where a clip's motion boundaries are strongest, in which direction, and when.
+"""Motion statistics: where motion boundaries are strongest, in which direction, and when.
 
-Wang et al., CVPR 2019, section 3.2. Loops are compiled by Numba and release the interpreter lock,
-as OpenCV does, so that the threads of a `tf.data` pipeline run side by side.
+Wang et al., CVPR 2019, section 3.2. Loops are compiled by Numba and release the GIL, as OpenCV
+does, so that the threads of a `tf.data` pipeline run in parallel.
 """
 
 import cv2
@@ -14,34 +14,36 @@ from mas.statistics.names import DIRECTIONS as BINS
 
 
 def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None, journal=False):
-    """The motion labels of a clip.
+    """Computes the motion labels of a clip.
+
+    For each pattern and component, the labels are the region (1..regions) whose motion boundaries,
+    summed over time, have the largest mean magnitude, and the dominant direction in it (1..8; bin n
+    starts at 45 (n - 1) degrees, y down). The first region wins ties. For each component, the
+    global label is the flow field with the largest magnitude of its own boundaries (1..fields).
+
+    Labels of a component without motion boundaries are 0, unless `journal`: location and direction
+    if the boundaries sum to 0, the frame if those of every field are 0.
 
     Args:
         flow: float32 (T - 1, S, S, 2), T >= 2, S a multiple of 8; u right, v down, in pixels per
             frame.
-        patterns: which ways to divide the frame, different ones of 1, 2, 3.
+        patterns: partitions of the frame to use, distinct values from 1, 2, 3.
         global_labels: whether to add the frames of largest motion.
-        fields: the frames of largest motion are sought among the first so many; None: among all.
-            The journal version's code sums 16 fields and seeks among 15.
-        journal: what the journal version's code says of a component without motion boundaries: 1,
-            and in pattern 1 alone 0.
+        fields: number of leading flow fields in which to look for the frames of largest motion.
+            None means all. The journal version's code sums 16 fields but looks at 15.
+        journal: whether to label components without motion boundaries like the journal version's
+            code: 1, and 0 in pattern 1.
 
     Returns:
-        int32 (4 * patterns + 2 * global_labels,), in the order of `motion_names`, counted from 1.
-        Of each pattern and component: the region with the largest mean magnitude of the motion
-        boundaries summed over time, first on ties (1..regions), and the direction in it (1..8; bin
-        n holds angles from 45 (n - 1) degrees, y down). Of each component: the flow field with the
-        largest magnitude of its own (1..fields). A component without motion boundaries has 0 for
-        these, unless `journal`: for location and direction when they sum to 0, for the frame when
-        all fields do.
+        int32 (4 * patterns + 2 * global_labels,), in the order of `motion_names`, starting at 1.
 
     Raises:
-        ValueError: another type or shape, flow that is not finite, unknown patterns, or `fields`
-            that are not there.
+        ValueError: If the type or shape of `flow` is wrong, `flow` is not finite, a pattern is
+            unknown, or there are fewer than `fields` flow fields.
 
-    Source: section 3.2. As the authors' code and unlike the paper, a magnitude is shared linearly
-    between two neighbouring bins, and directions are turned by 180 degrees (`motion_boundaries`).
-    The authors' code fails where a component has no motion.
+    Source: section 3.2. As in the authors' code but not the paper, a magnitude is split linearly
+    between two adjacent bins, and directions are rotated by 180 degrees (`motion_boundaries`). The
+    authors' code fails if a component has no motion.
     """
     patterns = regions.check_patterns(patterns)
     boundaries, energy = _checked_boundaries(flow)
@@ -64,19 +66,20 @@ def motion(flow, patterns=(1, 2, 3), global_labels=True, fields=None, journal=Fa
 
 
 def motion_boundaries(flow):
-    """Motion boundaries of u and v, M_u and M_v: the flow's spatial derivatives summed over time.
+    """Computes the motion boundaries M_u and M_v: spatial derivatives of flow, summed over time.
+
+    Derivatives are 3 x 3 Prewitt sums, not divided by 6, computed by true convolution with rows
+    (-1, 0, 1) and reflected borders. This is the negative of the usual derivative, as in the
+    authors' code. Uniform flow, such as that of a panning camera, gives exactly 0.
 
     Args:
         flow: as for `motion`.
 
     Returns:
-        float32 (2, 2, S, S): component (u, v), derivative (d/dx, d/dy). Derivatives are 3 x 3
-        Prewitt sums, not divided by 6, by true convolution with rows (-1, 0, 1), border reflected:
-        the negative of the usual derivative, as in the authors' code. Uniform flow, as that of a
-        panning camera, gives exactly 0.
+        float32 (2, 2, S, S): component (u, v), derivative (d/dx, d/dy).
 
     Raises:
-        ValueError: another type or shape, or flow that is not finite.
+        ValueError: If the type or shape of `flow` is wrong, or `flow` is not finite.
 
     Source: section 3.2, equation 1.
     """
@@ -84,7 +87,7 @@ def motion_boundaries(flow):
 
 
 def _checked_boundaries(flow):
-    """(boundaries float32 (2, 2, S, S), energy float64 (2, T - 1)) of flow fit to use."""
+    """Checks flow; returns boundaries, float32 (2, 2, S, S), and energy, float64 (2, T - 1)."""
     received = f"{flow.dtype} {flow.shape}" if isinstance(flow, np.ndarray) else type(flow).__name__
     if not (
         isinstance(flow, np.ndarray)
@@ -100,19 +103,19 @@ def _checked_boundaries(flow):
     regions.check_size(flow.shape[1])
     boundaries, energy = _boundaries(np.require(flow, requirements=["C", "W"]))
     if not np.isfinite(energy).all():
-        raise ValueError("flow must be finite. Received: values that are infinite or not numbers.")
+        raise ValueError("flow must be finite. Received: values that are infinite or NaN.")
     return boundaries, energy
 
 
 def _region_histograms(x, y, parts):
-    """(mean magnitude (regions,), histogram of directions (regions, 8)) of one component."""
+    """Returns a component's mean magnitude (regions,) and direction histogram (regions, 8)."""
     magnitude, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
     histograms, totals = _piece_histograms(magnitude, angle, parts.map, parts.members.shape[1])
     return parts.members @ totals / parts.areas, parts.members @ histograms
 
 
 def _location_and_direction(magnitude, direction, still):
-    """Labels of one pattern and component from its regions' means and histograms."""
+    """Returns the labels of one pattern and component from the regions' means and histograms."""
     if not magnitude.any():
         return still, still
     location = magnitude.argmax()
@@ -121,9 +124,9 @@ def _location_and_direction(magnitude, direction, still):
 
 @loop
 def _boundaries(flow):
-    """Sums over time of both derivatives of u and v, and each field's own summed magnitude.
+    """Returns the derivatives of u and v summed over time, and the summed magnitude of each field.
 
-    In float64, in which the sums of a few float32 numbers are exact.
+    Uses float64, in which sums of a few float32 numbers are exact.
     """
     frames, size, _, components = flow.shape
     total = np.zeros((components, 2, size, size))
@@ -148,7 +151,7 @@ def _boundaries(flow):
 
 @loop
 def _three_rows(field, c, y, column, slope):
-    """Sum of the rows y - 1, y, y + 1, and row y - 1 less row y + 1, borders reflected."""
+    """Computes row y - 1 + row y + row y + 1, and row y - 1 - row y + 1, with reflected borders."""
     size = field.shape[0]
     above, here, below = field[max(y - 1, 0)], field[y], field[min(y + 1, size - 1)]
     for x in range(size):
@@ -162,7 +165,7 @@ def _three_rows(field, c, y, column, slope):
 
 @loop
 def _piece_histograms(magnitude, angle, piece, pieces):
-    """Magnitudes by direction (pieces, 8), and their plain sums (pieces,)."""
+    """Returns magnitudes by direction (pieces, 8), and their sums (pieces,)."""
     size = magnitude.shape[0]
     histograms = np.zeros((pieces, BINS))
     totals = np.zeros(pieces)
@@ -170,7 +173,7 @@ def _piece_histograms(magnitude, angle, piece, pieces):
         for x in range(size):
             part, weight = piece[y, x], np.float64(magnitude[y, x])
             turns = angle[y, x] / (360 / BINS)
-            lower = int(turns)  # 8 where a tiny negative angle was rounded to 360 degrees
+            lower = int(turns)  # 8 if a tiny negative angle was rounded to 360 degrees
             share = turns - lower
             histograms[part, lower % BINS] += weight * (1 - share)
             histograms[part, (lower + 1) % BINS] += weight * share

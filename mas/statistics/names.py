@@ -1,15 +1,15 @@
-"""What the labels are called; without Numba and OpenCV, which take long to import."""
+"""Names of the labels; does not import Numba and OpenCV, which are slow to import."""
 
 from mas.statistics import regions
 
 COMPONENTS = ("u", "v")
 COLOURS = ("octants", "mode")
-DIRECTIONS = 8  # of 45 degrees
-OCTANTS = 8  # of the RGB cube
+DIRECTIONS = 8  # bins of 45 degrees
+OCTANTS = 8  # octants of the RGB cube
 
 
 def motion_names(patterns=(1, 2, 3), global_labels=True):
-    """Names of the labels of `motion`, in order: "p1_u_location", ..., "v_frame"."""
+    """Returns the names of the labels of `motion`: "p1_u_location", ..., "v_frame"."""
     local = [
         f"p{pattern}_{component}_{statistic}"
         for pattern in regions.check_patterns(patterns)
@@ -20,7 +20,7 @@ def motion_names(patterns=(1, 2, 3), global_labels=True):
 
 
 def appearance_names(patterns=(1, 2, 3), global_labels=True):
-    """Names of the labels of `appearance`, in order: "p1_diverse_location", ..., "colour"."""
+    """Returns the names of the labels of `appearance`: "p1_diverse_location", ..., "colour"."""
     local = [
         f"p{pattern}_{extreme}_{statistic}"
         for pattern in regions.check_patterns(patterns)
@@ -31,14 +31,14 @@ def appearance_names(patterns=(1, 2, 3), global_labels=True):
 
 
 def largest(names, fields):
-    """The largest value of each label.
+    """Returns the largest value of each label.
 
     >>> largest(("p1_u_location", "p1_u_direction", "u_frame", "colour"), fields=15)
     (16, 8, 15, 8)
 
     Args:
-        names: of `motion_names` or `appearance_names`.
-        fields: flow fields among which the frame of largest motion is sought.
+        names: names from `motion_names` or `appearance_names`.
+        fields: number of flow fields in which to look for the frame of largest motion.
     """
     most = {"direction": DIRECTIONS, "colour": OCTANTS, "frame": fields}
     return tuple(

@@ -1,8 +1,8 @@
-"""The paper's three ways to divide a square frame into regions (section 3.2, Figure 4).
+"""The paper's three patterns that divide a square frame into regions (section 3.2, Figure 4).
 
-A region is a boolean mask. Regions of one pattern may share pixels: the triangles of pattern 3 each
-keep their diagonal, as in the authors' code. Statistics of several patterns at once are counted on
-pieces, the finest parts that the regions leave, and added up by region afterwards.
+A region is a boolean mask. Regions of a pattern may share pixels: as in the authors' code, both
+triangles of pattern 3 that meet at a diagonal include it. Statistics are counted on pieces, the
+finest common subdivision of all patterns, and then summed per region.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ import numpy as np
 
 # Number of regions: 4 x 4 cells; a centre and three rings; eight triangles.
 REGIONS = {1: 16, 2: 4, 3: 8}
-UNIT = 8  # every border lies on a multiple of size / 8
+UNIT = 8  # borders are at multiples of size / 8
 
 
 def check_patterns(patterns):
-    """`patterns` as a tuple of int.
+    """Returns `patterns` as a tuple of int.
 
     Raises:
-        ValueError: not a tuple or list of different patterns among 1, 2, 3.
+        ValueError: If `patterns` is not a tuple or list of distinct values from 1, 2, 3.
     """
     known = list(REGIONS)
     if (
@@ -28,37 +28,37 @@ def check_patterns(patterns):
         or len(set(patterns)) < len(patterns)
     ):
         raise ValueError(
-            f"patterns must be a tuple of different ones of {known}. "
+            f"patterns must be a tuple of distinct values from {known}. "
             f"Received: patterns={patterns!r}."
         )
     return tuple(int(pattern) for pattern in patterns)
 
 
 def check_size(size):
-    """Refuses a frame that the patterns do not divide.
+    """Checks that the patterns can divide a frame.
 
     Raises:
-        ValueError: `size` is not a positive multiple of 8.
+        ValueError: If `size` is not a positive multiple of 8.
     """
     if size < UNIT or size % UNIT:
         raise ValueError(f"size must be a positive multiple of {UNIT}. Received: size={size}.")
 
 
 def masks(pattern, size):
-    """The regions of one pattern as masks, in the order of the labels: index 0 is region 1.
+    """Returns the regions of a pattern as masks, in label order: index 0 is region 1.
 
     Args:
-        pattern: 1, 4 x 4 cells, row by row; 2, concentric squares: the centre (a quarter of the
-            side), then three rings outwards; 3, eight triangles between the centre lines and the
-            diagonals: left-upper, top-left, top-right, right-upper, left-lower, bottom-left,
-            bottom-right, right-lower.
+        pattern: 1 for 4 x 4 cells, row by row. 2 for concentric squares: the centre (a quarter of
+            the side), then three rings outwards. 3 for the eight triangles between the centre lines
+            and the diagonals: left-upper, top-left, top-right, right-upper, left-lower,
+            bottom-left, bottom-right, right-lower.
         size: side of the frame in pixels, a multiple of 8.
 
     Returns:
-        bool (regions, size, size): 16, 4 or 8 regions.
+        bool (regions, size, size), with 16, 4 or 8 regions.
 
     Raises:
-        ValueError: another pattern or size.
+        ValueError: If the pattern is unknown, or `size` is not a positive multiple of 8.
     """
     check_patterns((pattern,))
     check_size(size)
@@ -79,7 +79,7 @@ def _rings(y, x, size):
 def _triangles(y, x, size):
     top, left = y < size // 2, x < size // 2
     vertical, horizontal = _from_centre(y, size), _from_centre(x, size)
-    steep, flat = vertical >= horizontal, horizontal >= vertical  # the diagonal is both
+    steep, flat = vertical >= horizontal, horizontal >= vertical  # both on the diagonal
     return [
         top & left & flat,
         top & left & steep,
@@ -93,19 +93,19 @@ def _triangles(y, x, size):
 
 
 def _from_centre(position, size):
-    """Pixels between a position and the nearer of the two middle ones: 0 to size / 2 - 1."""
+    """Returns the distance to the nearer of the two central pixels, 0 to size / 2 - 1."""
     return np.where(position < size // 2, size // 2 - 1 - position, position - size // 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """The finest parts of a frame under some patterns: every pixel is in one piece.
+    """The finest common subdivision of some patterns; every pixel is in exactly one piece.
 
     Attributes:
-        map: uint32 (size, size); the piece of each pixel.
-        members: bool (regions of all patterns in turn, pieces); whether a region holds a piece.
-        rows: for each pattern, the slice of its regions in `members`.
-        areas: float64 (regions,); pixels of each region.
+        map: uint32 (size, size), the piece of each pixel.
+        members: bool (regions of all patterns, pieces), whether a region contains a piece.
+        rows: slice of each pattern's regions in `members`.
+        areas: float64 (regions,), number of pixels in each region.
     """
 
     map: np.ndarray
@@ -116,13 +116,13 @@ class Pieces:
 
 @functools.lru_cache(maxsize=32)
 def pieces(patterns, size):
-    """The `Pieces` of a tuple of patterns; with none, the whole frame is one piece.
+    """Returns the `Pieces` of a tuple of patterns; without patterns, the frame is one piece.
 
     Raises:
-        ValueError: unknown pattern, or `size` is not a positive multiple of 8.
+        ValueError: If a pattern is unknown, or `size` is not a positive multiple of 8.
     """
     check_size(size)
-    everywhere = np.ones((1, size * size), bool)  # so that no pattern, too, leaves one piece
+    everywhere = np.ones((1, size * size), bool)  # one piece if there are no patterns
     regions = [masks(pattern, size).reshape(-1, size * size) for pattern in patterns]
     members, piece = np.unique(np.concatenate([everywhere, *regions]), axis=1, return_inverse=True)
     members = np.ascontiguousarray(members[1:])

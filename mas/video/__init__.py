@@ -1,15 +1,13 @@
-"""Video files -> RGB frames. The only user of the decoder, PyAV.
+"""Decodes video files to RGB frames. The only user of PyAV.
 
-    opening.py      from a path to the stream that is decoded
-    film.py         an open file: its pictures in order, what is missing of them
-    containers.py   whether a file is all there, by its own account
-    pictures.py     one picture: colours, orientation, size
-    reading.py      all frames in order, deinterlaced or resampled
-    access.py       some frames, by jumps
-    writing.py      the other way round
+opening.py      opens a file and chooses the stream to decode film.py         an open file: its
+frames in order, and what is missing containers.py   checks whether a file is complete, from its
+container alone pictures.py     one frame: colours, orientation, size reading.py      all frames in
+order, optionally deinterlaced or resampled access.py       selected frames, by seeking writing.py
+writes video files
 
-A video is whole when all pictures that its container holds decode. How long it says it is, or how
-long its sound is, is no evidence.
+A video is whole if all frames in its container decode. The declared duration and the length of the
+sound are not reliable.
 """
 
 from mas.video.access import Facts, measure, pick

@@ -1,4 +1,4 @@
-"""Some frames of a video file, found by their times."""
+"""Random access to the frames of a video file."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from mas.video.film import Film
 from mas.video.opening import VideoError
 from mas.video.pictures import Pictures
 
-PROBED = (1 / 2, 7 / 8)  # places in a video to which jumps are tried before they are relied on
-LONGEST_TEXT = 100_000  # characters of a video's times; longer ones are not kept
-SAMPLES = 32  # pixels in each direction that tell two pictures apart
+PROBED = (1 / 2, 7 / 8)  # positions at which seeking is tested before it is used
+LONGEST_TEXT = 100_000  # characters of the encoded times; longer ones are not kept
+SAMPLES = 32  # pixels per axis in a fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a whole video file holds.
+    """Properties of a whole video file.
 
     Attributes:
-        frames: how many.
-        height: of the first, in pixels.
-        width: of the first, in pixels.
-        times: when each is shown, in the file's units; "" if jumps do not lead to the very frame
-            that is wanted. As `START STEP`, of which the multiples are rounded, or as the first
-            time and how far each is from the one before, `A,B,C*3` for A, B, C, C, C.
-        keys: the frames at which decoding can begin, written like the second form.
-        lead: how long before a key frame's time a jump must aim, in the file's units.
+        frames: number of frames.
+        height: height of the first frame in pixels.
+        width: width of the first frame in pixels.
+        times: presentation times in the stream's time base; "" if seeking does not find exact
+            frames. Either `START STEP`, whose multiples are rounded, or the first time followed by
+            run-length encoded differences: `A,B,C*3` for A, B, C, C, C.
+        keys: numbers of the key frames, encoded like the second form of `times`.
+        lead: how long before a key frame's time to seek, in the stream's time base.
     """
 
     frames: int
@@ -44,14 +44,14 @@ class Facts:
 
 
 def measure(path: PathLike) -> Facts:
-    """Decodes a file from end to end, for its `Facts`.
+    """Decodes a file completely and returns its `Facts`.
 
-    Nothing less will do: containers estimate their frame count, and not every packet is a picture.
-    Jumps count as right where the times of the frames increase, and jumps to two frames gave the
-    same pixels as going there.
+    Decoding is necessary: containers only estimate the frame count, and not every packet is a
+    frame. Seeking counts as exact if the times increase and two test seeks give the same pixels as
+    decoding from the start.
 
     Raises:
-        VideoError: as for `frames`.
+        VideoError: See `frames`.
     """
     times: list[int] = []
     prints: list[int] = []
@@ -64,7 +64,7 @@ def measure(path: PathLike) -> Facts:
             prints.append(_fingerprint(shot.frame))
         keys = [number for number, time in enumerate(times) if time in film.keys]
         step = 1 / (film.rate * film.stream.time_base) if film.rate else Fraction(1)
-        # Where a file is searched by the times of decoding (MPEG's streams), a jump must aim there.
+        # MPEG streams are searched by decoding time, so seeking must aim at that.
         delay = max((shown - decoded for shown, decoded in film.keys.items()), default=0)
         leads = sorted({0, delay, delay + round(1 / film.stream.time_base)})
     facts = Facts(len(prints), height, width)
@@ -78,7 +78,7 @@ def measure(path: PathLike) -> Facts:
 
 
 def _leads_there(path, facts, prints):
-    """Whether jumps to some frames lead to the pictures with these fingerprints."""
+    """Whether seeking to some frames finds the pictures with these fingerprints."""
     probed = sorted({int(facts.frames * share) for share in PROBED})
     return all(
         frame is not None and _fingerprint(frame) == prints[number]
@@ -92,32 +92,32 @@ def pick(
     size: tuple[int, int] | None = None,
     facts: Facts | None = None,
 ) -> np.ndarray:
-    """Decodes some frames of a video file, and what it must on the way to them.
+    """Decodes selected frames of a video file.
 
     Args:
-        path: the file.
-        indices: of the frames, counted from 0, in any order, also repeated.
-        size: (width, height) as for `frames`.
-        facts: of the file; without, or without times, it is decoded from its start.
+        path: path of the file.
+        indices: frame numbers from 0, in any order; may repeat.
+        size: (width, height) in pixels, as for `frames`.
+        facts: facts about the file; without them, or without times, decoding begins at the start.
 
     Returns:
-        uint8 (len(indices), height, width, 3), R G B: equal to what `frames` yields.
+        uint8 (len(indices), height, width, 3), R G B, identical to what `frames` yields.
 
     Raises:
-        VideoError: the file cannot be opened, or a frame cannot be decoded.
+        VideoError: If the file cannot be opened, or a frame cannot be decoded.
     """
     wanted = sorted(set(map(int, indices)))
     jumps = facts is not None and facts.times
     pictures, found = Pictures(size), {}
     for index, frame in _reached(path, wanted, facts) if jumps else _passed(path, wanted):
-        if frame is None:  # the jump led elsewhere
+        if frame is None:  # seeking failed
             return pick(path, indices, size)
         found[index] = pictures.rgb(frame)
     return np.stack([found[int(index)] for index in indices])
 
 
 def _passed(path, wanted):
-    """Yields (index, frame) on the way through a file."""
+    """Yields (index, frame) by decoding from the start."""
     with Film(path) as film:
         shots = enumerate(film.shots())
         for index in wanted:
@@ -128,7 +128,7 @@ def _passed(path, wanted):
 
 
 def _reached(path, wanted, facts):
-    """Yields (index, frame) by jumps to key frames; None for a frame that is not found there."""
+    """Yields (index, frame) by seeking to key frames; frame is None if it is not found."""
     times, keys = _read_times(facts.times, facts.frames), _read(facts.keys)
     with Film(path) as film:
         frames, position = _frames(film), 0
@@ -144,7 +144,7 @@ def _reached(path, wanted, facts):
 
 
 def _frames(film, latest=None):
-    """The decoded frames from where a film stands; none if the first comes after that time."""
+    """Yields decoded frames from the current position; none if the first is after `latest`."""
     frames = (shot.frame for shot in film.shots())
     first = next(frames, None)
     late = first is None or (latest is not None and (first.pts is None or first.pts > latest))
@@ -154,7 +154,7 @@ def _frames(film, latest=None):
 
 
 def _fingerprint(frame):
-    """What tells a decoded frame from another: some of the values of its first plane."""
+    """Returns a hash of some values of a frame's first plane."""
     plane = frame.planes[0]
     lines = np.frombuffer(plane, np.uint8).reshape(plane.height, -1)
     width = min(plane.width, plane.line_size)
@@ -163,7 +163,7 @@ def _fingerprint(frame):
 
 
 def _write_times(times, step):
-    """Times as text: by a step if that gives the very same, else one after the other."""
+    """Encodes times: as a start and a step if that is exact, else as differences."""
     text = f"{times[0]} {step}"
     same = np.array_equal(_read_times(text, len(times)), times)
     return text if same else _write(times)
@@ -179,7 +179,7 @@ def _read_times(text, count):
 
 
 def _write(numbers):
-    """Increasing numbers as text."""
+    """Encodes increasing numbers as text."""
     steps = [b - a for a, b in itertools.pairwise(numbers)]
     runs = ((step, len(list(run))) for step, run in itertools.groupby(steps))
     return ",".join([str(numbers[0]), *(f"{s}*{n}" if n > 1 else str(s) for s, n in runs)])
@@ -187,7 +187,7 @@ def _write(numbers):
 
 @functools.lru_cache(maxsize=256)
 def _read(text):
-    """The numbers that `_write` wrote."""
+    """Decodes numbers written by `_write`."""
     parts = [part.partition("*") for part in text.split(",")]
     steps = [int(step) for step, _, _ in parts]
     return np.cumsum(np.repeat(steps, [int(count or 1) for _, _, count in parts]))

@@ -1,11 +1,11 @@
-"""Whether a file is all there, as its container tells it, without decoding anything.
+"""Checks from its container whether a file is complete, without decoding anything.
 
-A container says how long its parts are. Where a part ends behind the file's end, the file was cut;
-where no part begins at the place at which the one before ends, bytes in between were damaged. The
-decoder passes over both in silence.
+A container declares the lengths of its parts. If a part ends after the end of the file, the file is
+truncated. If no part begins where the previous one ends, the bytes in between are damaged. The
+decoder ignores both silently.
 
-Understood are RIFF (avi), ISO base media (mp4, mov, m4v, 3gp), EBML (mkv, webm), FLV, ASF (wmv),
-GIF, Ogg and MPEG (mpg, ts, mts, m2ts). What stands behind the pictures, an index, may be missing.
+Supported are RIFF (avi), ISO base media (mp4, mov, m4v, 3gp), EBML (mkv, webm), FLV, ASF (wmv),
+GIF, Ogg and MPEG (mpg, ts, mts, m2ts). Data after the frames, such as an index, may be missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mas.files import PathLike
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
-# What may stand in a segment beside clusters, in a cluster, and anywhere.
+# Elements allowed in a segment besides clusters, in a cluster, and anywhere.
 EBML_PARTS = {0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1254C367, 0x1043A770, 0x1941A469}
 CLUSTER_PARTS = {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF}
 ISO_PARTS = b"moof mdat styp sidx ssix emsg prft mfra uuid ftyp moov free skip wide udta meta pdin"
@@ -30,18 +30,18 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 @dataclasses.dataclass(frozen=True)
 class Flaw:
-    """What the structure of a file shows to be wrong.
+    """A structural error in a file.
 
     Attributes:
-        missing: bytes that the container declares and the file does not hold.
-        place: byte at which no part of the container begins, though one should; None if all do.
+        missing: number of bytes that the container declares but the file lacks.
+        place: offset at which no part of the container begins although one should, or None.
     """
 
     missing: int = 0
     place: int | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is wrong."""
+        """Whether there is an error."""
         return self.missing > 0 or self.place is not None
 
 
@@ -49,7 +49,7 @@ WHOLE = Flaw()
 
 
 def check(path: PathLike) -> Flaw:
-    """Walks through the parts of a file; `WHOLE` where nothing is wrong or nothing is known."""
+    """Checks the structure of a file; returns `WHOLE` if it is correct or the format is unknown."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         start = file.read(3 * 204)  # three packets of a transport stream
@@ -60,13 +60,13 @@ def check(path: PathLike) -> Flaw:
 
 
 def missing_bytes(path: PathLike) -> int:
-    """Bytes that a container declares before the end of its pictures and the file lacks."""
+    """Returns the number of bytes that the container declares but the file lacks."""
     return check(path).missing
 
 
 def _at(file, position, count):
-    """Some bytes of a file from one position on; fewer at its end."""
-    file.seek(min(position, 2**43))  # 8 TiB, whatever a damaged file says
+    """Reads `count` bytes at a position, or fewer at the end of the file."""
+    file.seek(min(position, 2**43))  # 8 TiB, in case a damaged file says more
     return file.read(count)
 
 
@@ -75,7 +75,7 @@ def _until(end, size):
 
 
 def _riff(file, size):
-    """Each RIFF chunk, of which large files have several, holds a list of pictures, `movi`."""
+    """Checks RIFF: each chunk (large files have several) holds a list of frames, `movi`."""
     position, end, pictures = 0, 0, False
     while position + 12 <= size:
         name, length, kind = struct.unpack("<4sI4s", _at(file, position, 12))
@@ -83,7 +83,7 @@ def _riff(file, size):
             end, pictures = position + 8 + length, False
             position += 12
         elif position >= end:
-            break  # something behind the last chunk
+            break  # data after the last chunk
         else:
             position += 8 + length + length % 2
             pictures = pictures or (name == b"LIST" and kind == b"movi")
@@ -93,9 +93,9 @@ def _riff(file, size):
 
 
 def _iso(file, size):
-    """Boxes; the pictures are in `mdat`, where they are is in `moov` and `moof`.
+    """Checks ISO boxes: frames are in `mdat`, their positions in `moov` and `moof`.
 
-    Fragments, each of which has a `moof`, are numbered, and only known boxes stand among them.
+    Fragments start with a `moof`, are numbered, and have only known boxes between them.
     """
     position, index, fragment = 0, False, 0
     while position < size:
@@ -122,7 +122,7 @@ def _iso(file, size):
 
 
 def _ebml(file, size):
-    """A segment of clusters, which hold the blocks; either may leave its length open."""
+    """Checks EBML: a segment of clusters, which hold the blocks; both may have unknown length."""
     position, ends, clusters = 0, {}, False
     while position < size:
         name, length, start = _ebml_element(_at(file, position, 12), position)
@@ -145,7 +145,7 @@ def _ebml(file, size):
 
 
 def _ebml_element(header, position):
-    """(id, length or None if it is open, position of what is in it) of the element there."""
+    """Parses an element header: (ID, length or None if unknown, position of its content)."""
     if not header or not header[0] >> 4:
         return 0, None, position
     count = 9 - header[0].bit_length()
@@ -161,7 +161,7 @@ def _ebml_element(header, position):
 
 
 def _flv(file, size):
-    """Tags of sound, pictures or data, each followed by its length."""
+    """Checks FLV: tags of audio, video or data, each followed by its length."""
     position = int.from_bytes(_at(file, 5, 4), "big") + 4
     while position < size:
         header = _at(file, position, 11)
@@ -172,7 +172,7 @@ def _flv(file, size):
 
 
 def _asf(file, size):
-    """As many packets of one length as the header says; a broadcast does not say it."""
+    """Checks ASF: the header gives the number and length of packets, except in broadcasts."""
     position, end = 30, int.from_bytes(_at(file, 16, 8), "little")
     while 30 <= position < min(end, size):
         properties = _at(file, position, 100)
@@ -183,7 +183,7 @@ def _asf(file, size):
             if flags & 1:
                 return WHOLE
             first = _at(file, end + 50, 1)
-            for start in starts if first == b"\x82" else ():  # with its two bytes of correction
+            for start in starts if first == b"\x82" else ():  # with two bytes of error correction
                 if _at(file, start, 1) != first:
                     return Flaw(place=start)
             return _until(end + 50 + packets * length, size)
@@ -192,7 +192,7 @@ def _asf(file, size):
 
 
 def _gif(file, size):
-    """Images and extensions, each in blocks of up to 255 bytes."""
+    """Checks GIF: images and extensions, in blocks of up to 255 bytes."""
     position = 13 + _palette(_at(file, 10, 1))
     while position < size:
         header = _at(file, position, 10)
@@ -214,12 +214,12 @@ def _gif(file, size):
 
 
 def _palette(flags):
-    """Length of a table of colours."""
+    """Returns the length of a colour table."""
     return 3 * 2 ** ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
 
 
 def _ogg(file, size):
-    """Pages with a checksum, counted in each stream."""
+    """Checks Ogg: pages with checksums, numbered in each stream."""
     position, following = 0, {}
     while position < size:
         header = _at(file, position, 27)
@@ -241,13 +241,13 @@ def _ogg(file, size):
 
 
 def _ogg_checksum(page):
-    """CRC-32 with the highest bit first and neither start nor end inverted."""
+    """Returns the CRC-32 of a page: most significant bit first, without inversion."""
     mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def _transport(packet, offset):
-    """MPEG transport stream: packets of one length, each with the same byte at one offset."""
+    """Returns the check of MPEG transport streams: fixed-length packets with a sync byte."""
 
     def walk(file, size):
         file.seek(0)
@@ -267,7 +267,7 @@ def _transport(packet, offset):
 
 
 def _program(file, size):
-    """MPEG program stream: packs, and packets that say how long they are."""
+    """Checks MPEG program streams: packs, and packets that declare their length."""
     position = 0
     while position + 4 <= size:
         header = _at(file, position, 14)
@@ -275,7 +275,7 @@ def _program(file, size):
         if header[:3] != b"\0\0\1" or code < 0xB9:
             if header[:4] != bytes(4):
                 return Flaw(place=position)
-            position += 1  # filled up with zeros
+            position += 1  # zero padding
         elif code == 0xBA:
             position += 14 + (header[-1] & 7) if header[4:5] > b"\x3f" else 12
         elif code == 0xB9:

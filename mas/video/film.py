@@ -1,4 +1,4 @@
-"""A video file that is open: its pictures in order, and what of them is missing."""
+"""An open video file: its frames in order, and what is missing."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mas.video.opening import NO_FRAME, VideoError, choose, codec_name, open_con
 
 av = lazy.module("av")
 
-MOST_ERRORS = 100  # reads that fail one after the other until a file counts as read to its end
-USUAL_RATE = 25  # frames per second, where a file tells neither times nor a rate
+MOST_ERRORS = 100  # consecutive read errors that count as the end of a file
+USUAL_RATE = 25  # frames per second, if a file has neither times nor a rate
 
 
 @dataclasses.dataclass(frozen=True)
 class Shot:
-    """One decoded picture.
+    """A decoded frame.
 
     Attributes:
-        time: at which it is shown, in the units of its stream (`time_base` seconds).
-        length: how long it is shown, in the same, as the file says; 0 if it does not.
+        time: presentation time in the stream's `time_base`.
+        length: declared duration in the same unit, or 0 if unknown.
         frame: the `av.VideoFrame`.
     """
 
@@ -38,19 +38,20 @@ class Film:
     """An open video file.
 
     Attributes:
-        stream: the stream that is decoded: the default one, else the largest.
-        rate: frames per second as the container declares them; 0 where it does not.
-        step: from one frame to the next at that rate, in the units of the stream.
-        keys: {when it is shown: when it is decoded} of the key frames that have been read, in the
-            units of the stream.
+        stream: stream to decode: the default one, else the largest.
+        rate: declared frames per second, or 0 if unknown.
+        step: time between frames at that rate, in the stream's time base.
+        keys: {presentation time: decoding time} of the key frames read so far, in the stream's time
+            base.
     """
 
     def __init__(self, path: PathLike):
         """Opens a file.
 
         Raises:
-            VideoError: it is no file, empty, no video, or of a codec that cannot be decoded.
-            OSError: it is not there, or may not be read.
+            VideoError: If the path is not a regular file, or the file is empty, not a video, or has
+                a codec that cannot be decoded.
+            OSError: If the file does not exist or cannot be read.
         """
         self.path = path
         self._container = open_container(path)
@@ -60,20 +61,20 @@ class Film:
             self._container.close()
             raise
         context = self.stream.codec_context
-        # Several files at a time are faster than several threads on each.
+        # Decoding several files in parallel is faster than several threads per file.
         context.thread_count, context.thread_type = 1, "NONE"
         context.options = {"max_pixels": str(opening.MOST_PIXELS), "err_detect": "crccheck"}
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 0)
         self.step = max(1, round(1 / (self.rate or USUAL_RATE) / self.stream.time_base))
         self.keys: dict[int, int] = {}
-        self._indexed = len(self.stream.index_entries)  # before reading adds to them
+        self._indexed = len(self.stream.index_entries)  # before reading adds entries
         self._shown, self._lost, self._first_lost = 0, 0, 0  # frames
         self._packets, self._errors = 0, 0
-        self._damaged: set[int] = set()  # times of packets that are not whole
+        self._damaged: set[int] = set()  # times of damaged packets
         self._order: collections.deque[int] = collections.deque()  # times of packets in an avi
 
     def __enter__(self) -> Film:
-        """The film."""
+        """Returns the film."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -85,21 +86,22 @@ class Film:
         return self._container.format.name == "avi"
 
     def declared(self) -> int:
-        """How many frames the container says there are, often an estimate; 0 if it does not."""
+        """Returns the declared number of frames, often an estimate; 0 if unknown."""
         if self.stream.frames:
             return self.stream.frames
         length = self.stream.duration and self.stream.duration * self.stream.time_base
         return max(0, round((length or (self._container.duration or 0) / 10**6) * self.rate))
 
     def whole(self, damaged: Callable[[str], None] | None = None) -> Iterator[Shot]:
-        """Yields every picture in the order in which they are shown.
+        """Yields all frames in presentation order.
 
         Args:
-            damaged: is called with what is missing, after the last picture; None raises it instead,
-                and yields no picture after the first that is missing.
+            damaged: function called with a description of what is missing, after the last frame. If
+                None, an error is raised instead, and no frame after the first missing one is
+                yielded.
 
         Raises:
-            VideoError: nothing decodes; or something is missing.
+            VideoError: If no frame can be decoded, or if frames are missing and `damaged` is None.
         """
         structure = containers.check(self.path)
         refused = damaged is None and bool(structure) and not self._expected(structure)
@@ -115,7 +117,7 @@ class Film:
             damaged(reason)
 
     def shots(self) -> Iterator[Shot]:
-        """Yields the pictures that decode in full, from where the file stands."""
+        """Yields the frames that decode completely, from the current position."""
         time = None
         for frame in self._decoded():
             time = self._time(frame, time)
@@ -126,7 +128,7 @@ class Film:
                 yield Shot(time, frame.duration or 0, frame)
 
     def _without_last(self):
-        """The pictures of a file that is cut, for a decoder that takes a part for a whole."""
+        """Yields all frames except the last, for decoders that accept a truncated frame."""
         before = None
         for shot in self.shots():
             if before:
@@ -135,10 +137,10 @@ class Film:
         self._shown -= before is not None
 
     def seek(self, time: int) -> bool:
-        """Goes to the last key frame that is not after a time, in the units of the stream.
+        """Seeks to the last key frame at or before a time in the stream's time base.
 
         Returns:
-            Whether the container could; where the film is otherwise is not known.
+            Whether seeking succeeded. If not, the position is undefined.
         """
         self._order.clear()
         try:
@@ -148,7 +150,7 @@ class Film:
         return True
 
     def _decoded(self):
-        """Yields what the decoder makes of the packets; a packet that it refuses is lost."""
+        """Yields decoded frames; packets that the decoder rejects are counted as lost."""
         for packet in self._read():
             try:
                 yield from self.stream.codec_context.decode(packet)
@@ -158,18 +160,18 @@ class Film:
                     self._order.pop()
 
     def _read(self):
-        """Yields the packets of the stream, and None after the last."""
+        """Yields the packets of the stream, then None."""
         errors = 0
         while errors < MOST_ERRORS:
             try:
                 for packet in self._container.demux(self.stream):
-                    if packet.size or packet.dts is not None:  # not the mark of the end
+                    if packet.size or packet.dts is not None:  # not the end marker
                         errors = 0
                         self._note(packet)
-                    if packet.size:  # one without shows the picture before it for longer
+                    if packet.size:  # an empty packet repeats the previous frame
                         yield packet
                 break
-            except IndexError:  # at the end, where damage looked like a further stream (PyAV 18.1)
+            except IndexError:  # at the end, if damage looked like another stream (PyAV 18.1)
                 break
             except av.error.FFmpegError:
                 errors, self._errors = errors + 1, self._errors + 1
@@ -182,10 +184,10 @@ class Film:
         if packet.pts is not None and packet.is_corrupt:
             self._damaged.add(packet.pts)
         if packet.size and packet.dts is not None and self._is_avi:
-            self._order.append(packet.dts)  # the only time that an avi tells
+            self._order.append(packet.dts)  # avi has no presentation times
 
     def _time(self, frame, before):
-        """When a frame is shown; at the declared rate where the file does not tell."""
+        """Returns the presentation time of a frame, derived from the rate if the file has none."""
         time = self._order.popleft() if self._order else frame.pts
         if time is None or (before is not None and time <= before):
             return 0 if before is None else before + self.step
@@ -196,29 +198,29 @@ class Film:
         self._lost += 1
 
     def _expected(self, structure):
-        """How many packets the container's index lists; 0 where it has none."""
+        """Returns the number of packets in the container's index, or 0 if there is none."""
         if "mp4" in self._container.format.name:
             whole = not structure or (self.stream.frames and structure.place is None)
             return self._indexed if whole else 0  # each fragment has an index
         if not self._is_avi:
             return 0
-        # Its index may be cut off; the number in its header is not always right.
+        # The index may be truncated; the count in the header is not always right.
         complete = self._indexed >= self._packets and not structure.missing
         return self._indexed if complete else self.stream.frames
 
     def _missing(self, structure):
-        """What the file lacks, once it was read to its end; "" if nothing."""
+        """Describes what is missing after the file has been read, or returns ""."""
         expected, lost = self._expected(structure), self._lost
         missing = max(0, expected - self._packets)
         if expected and self._shown and not (missing or lost):
-            return ""  # if anything was cut off, no pictures
+            return ""  # whatever was truncated, no frames are missing
         some = f"{self._shown} frame{'' if self._shown == 1 else 's'}"
         if structure.missing:
             some = f"{self._shown} of {expected} declared frames" if missing else some
             return f"truncated: {some} can be decoded, {structure.missing} bytes are missing"
         if not self._shown:
             name = codec_name(self._container, self.stream, self.path)
-            tried = f", none of {lost} of the codec {name}" if lost else ""
+            tried = f": {lost} frames of codec {name} failed" if lost else ""
             return NO_FRAME + tried
         if structure.place is not None:
             place = f"no part of the container begins at byte {structure.place}"

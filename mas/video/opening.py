@@ -1,4 +1,4 @@
-"""From a path to the stream of pictures that is decoded, or the reason why there is none."""
+"""Opens a video file and chooses the stream to decode."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mas.video import containers
 
 av = lazy.module("av")
 
-# The containers that are opened, by FFmpeg's names: none that names further files or addresses
-# (concat, hls, dash), and none that takes any bytes for pictures.
+# Supported containers, by FFmpeg's names. Excludes formats that refer to other files or addresses
+# (concat, hls, dash), and formats that accept arbitrary bytes as frames.
 FORMATS = (
     "avi,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpeg,mpegts,mpegvideo,m4v,h264,hevc,obu,mjpeg,vc1,"
     "flv,live_flv,asf,gif,ogg,dv,mxf,nut,rm,ivf,yuv4mpegpipe,wtv,nsv"
 )
-MOST_PIXELS = 2**26  # of a picture, 8192 x 8192: a damaged size must not take all memory
+MOST_PIXELS = 2**26  # per frame, 8192 x 8192, so that a damaged size does not exhaust memory
 DEFAULT, ATTACHED = 1, 1 << 10  # AV_DISPOSITION_*
 NO_FRAME = "holds no frame that can be decoded"
 
 
 class VideoError(ValueError):
-    """A video file that cannot be read in full; the message is the reason, without the path."""
+    """Raised for a video file that cannot be read in full; gives the reason, without the path."""
 
 
 def decoder() -> str:
-    """The decoder and its version."""
+    """Returns the name and version of the decoder."""
     return f"PyAV {av.__version__} with FFmpeg {av.ffmpeg_version_info}"
 
 
@@ -39,42 +39,43 @@ def open_container(path: PathLike) -> Any:
         An `av.container.InputContainer`.
 
     Raises:
-        VideoError: it is no file, empty, or no video.
-        OSError: it is not there, or may not be read.
+        VideoError: If the path is not a regular file, or the file is empty or not a video.
+        OSError: If the file does not exist or cannot be read.
     """
     kind = files.special(path)
     if kind:
         raise VideoError(f"is {kind}, no video file")
-    with open(path, "rb") as file:  # a forbidden file says so itself
+    with open(path, "rb") as file:  # raises PermissionError for unreadable files
         if not file.read(1):
             raise VideoError("the file is empty")
     options = {
         "container_options": {"format_whitelist": FORMATS, "protocol_whitelist": "file"},
-        "options": {"max_pixels": str(MOST_PIXELS)},  # to open may mean to decode a picture
+        "options": {"max_pixels": str(MOST_PIXELS)},  # opening may decode a frame
         "metadata_errors": "replace",
     }
     try:
-        # Absolute: FFmpeg takes what stands before a colon at the start for a protocol.
+        # Absolute, because FFmpeg takes text before a colon at the start as a protocol.
         return av.open(os.path.abspath(path), **options)
     except av.error.FFmpegError as error:
         raise VideoError(_nothing(path, "not a video that the decoder can open")) from error
 
 
 def _nothing(path, otherwise):
-    """Why there is nothing to decode."""
+    """Explains why there is nothing to decode."""
     lost = containers.missing_bytes(path)
     missing = f"truncated: {lost} bytes that the container declares are missing"
     return missing if lost else otherwise
 
 
 def choose(container: Any, path: PathLike) -> Any:
-    """The stream of pictures that a player shows: the default one, else the largest.
+    """Chooses the video stream that a player shows: the default one, else the largest.
 
     Returns:
         An `av.VideoStream` with a decoder.
 
     Raises:
-        VideoError: there is none, only a cover, or none that can be decoded.
+        VideoError: If there is no video stream, only a cover picture, or no stream that can be
+            decoded.
     """
     streams = [stream for stream in container.streams if stream.type == "video"]
     pictures = [stream for stream in streams if not stream.disposition.value & ATTACHED]
@@ -92,11 +93,11 @@ def choose(container: Any, path: PathLike) -> Any:
 
 
 def codec_name(container: Any, stream: Any, path: PathLike) -> str:
-    """The codec of a stream, as FFmpeg calls it or as the file does."""
+    """Returns the codec of a stream, by FFmpeg's name or the file's own."""
     if stream.codec_context is not None:
         return stream.codec_context.codec.canonical_name
     level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)  # at which FFmpeg describes a file
+    av.logging.set_level(av.logging.INFO)  # level at which FFmpeg describes a file
     try:
         lines = container.dumps_format()
     finally:
@@ -105,6 +106,6 @@ def codec_name(container: Any, stream: Any, path: PathLike) -> str:
     name = described.group(1) if described else "none"
     if name != "none":
         return name.removeprefix("none ").strip("()")
-    with open(path, "rb") as file:  # Matroska has names of its own
+    with open(path, "rb") as file:  # Matroska has its own names
         found = re.search(rb"\x86[\x80-\xbf](V_[\x20-\x7e]+)", file.read(2**16))
     return found.group(1).decode() if found else "unknown"

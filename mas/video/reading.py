@@ -1,4 +1,4 @@
-"""The frames of a video file in order, with what a caller may ask for: size, rate, whole frames."""
+"""Reads the frames of a video file in order, optionally resized, resampled or deinterlaced."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ def frames(
     """Yields the frames of a video file in order.
 
     Args:
-        path: file of any container and codec that PyAV's FFmpeg reads.
-        size: (width, height) in pixels to resize to, bilinear, aspect ignored; None keeps the size.
-        deinterlace: whether interlaced frames become progressive ones, as many (bwdif); else the
-            lines of both fields stay in one frame.
-        fps: frames per second that the video is resampled to by its times, each the frame that is
-            shown then; None yields every frame once, however long it is shown.
-        damaged: function that is called with what is missing of a file that is cut or damaged,
-            after the frames that decode in full; None refuses such a file.
+        path: file in any container and codec that PyAV's FFmpeg reads.
+        size: (width, height) in pixels to resize to, bilinear, without keeping the aspect ratio;
+            None keeps the size.
+        deinterlace: whether to deinterlace interlaced frames (bwdif), without changing their
+            number.
+        fps: frames per second to resample to. Each output frame is the one shown at that time. None
+            yields every frame once, however long it is shown.
+        damaged: function called with a description of what is missing if the file is truncated or
+            damaged, after all complete frames. If None, such a file raises an error.
 
     Yields:
-        uint8 (height, width, 3), R G B, turned and mirrored as a player shows them.
+        uint8 (height, width, 3), R G B, rotated and mirrored as a player shows it.
 
     Raises:
-        VideoError: the file cannot be opened, holds no frames, or is not whole. The last may be
-            known only after frames were yielded.
+        VideoError: If the file cannot be opened, holds no frames, or is not whole. The last may be
+            detected only after frames have been yielded.
     """
     with Film(path) as film:
         shots = film.whole(damaged)
@@ -65,16 +66,16 @@ def frames(
 
 
 def frame_rate(path: PathLike) -> float:
-    """Frames per second as the container declares them; 0.0 where it does not."""
+    """Returns the frames per second that the container declares, or 0.0 if unknown."""
     with Film(path) as film:
         return float(film.rate)
 
 
 def declared_frames(path: PathLike, fps: float | None = None) -> int:
-    """How many frames the container declares, often an estimate; 0 where it does not.
+    """Returns the declared number of frames, often an estimate; 0 if unknown.
 
     Args:
-        path: the file.
+        path: path of the file.
         fps: as for `frames`.
     """
     with Film(path) as film:
@@ -85,19 +86,19 @@ def declared_frames(path: PathLike, fps: float | None = None) -> int:
 def resampled(
     shots: Iterable[Shot], fps: float, unit: Fraction, step: int
 ) -> Iterator[tuple[Shot, int]]:
-    """Yields each picture and how often it is shown at a constant rate, 0 for one that is left out.
+    """Yields each frame with the number of times it is shown at a constant rate, which may be 0.
 
-    A picture takes the places from its own time, rounded, to that of the next, as in FFmpeg's
-    filter `fps`; the first begins at place 0.
+    A frame occupies the slots from its own time, rounded, to the time of the next, as in FFmpeg's
+    filter `fps`. The first frame starts at slot 0.
 
     Args:
-        shots: in order.
-        fps: frames per second, > 0.
-        unit: of the times, in seconds.
-        step: how long the last picture is shown where the file does not say, in units.
+        shots: frames in order.
+        fps: frames per second, above 0.
+        unit: time base in seconds.
+        step: duration of the last frame if the file does not declare it, in units.
 
     Raises:
-        VideoError: a picture would be shown for longer than `LONGEST_PAUSE`.
+        VideoError: If a frame would be shown for longer than `LONGEST_PAUSE`.
     """
     rate = Fraction(fps).limit_denominator(FINEST_RATE) * unit
     begin, place, before = 0, 0, None
@@ -120,7 +121,7 @@ def resampled(
 
 
 def _deinterlaced(shots):
-    """The pictures with the lines of one field filled in from its neighbours, if interlaced."""
+    """Deinterlaces frames that are interlaced."""
     try:
         yield from _filtered(shots)
     except av.error.FFmpegError as error:
@@ -145,14 +146,14 @@ def _filtered(shots):
 def _bwdif(frame):
     graph = av.filter.Graph()
     graph.threads = 1
-    source = graph.add_buffer(template=frame, time_base=Fraction(1, 1000))  # of any unit
+    source = graph.add_buffer(template=frame, time_base=Fraction(1, 1000))  # arbitrary
     bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
     graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
     return graph
 
 
 def _pull(graph, waiting, last=False):
-    """What the filter has ready, with the times of what went in: one for one, in order."""
+    """Yields the filter's available output, one frame per input, with the input's time."""
     if graph is None:
         return
     if last:

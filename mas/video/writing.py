@@ -1,4 +1,4 @@
-"""RGB frames -> a video file."""
+"""Writes RGB frames to a video file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ def write(path: PathLike, images: np.ndarray, rate: float = 25.0) -> None:
     """Writes RGB frames as an MPEG-4 video file (.avi or .mp4).
 
     Args:
-        path: the file to write.
+        path: path of the file.
         images: uint8 (frames, height, width, 3), R G B.
         rate: frames per second.
 
     Raises:
-        VideoError: the file cannot be written.
+        VideoError: If the file cannot be written.
     """
-    # OpenCV's own messages go nowhere. OpenCV 4 has the function at the top, OpenCV 5 in a module
-    # of its own; 0 is silence.
+    # Silence OpenCV. The function is at the top level in OpenCV 4 and in a module in OpenCV 5.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
     height, width = images.shape[1:3]
