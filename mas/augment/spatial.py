@@ -99,12 +99,12 @@ def affine(clip, seed, kind="scale"):
     The map takes output positions to source positions. Coordinates run from -1 to 1 between the
     centres of the outermost pixels; U is the uniform distribution.
 
-    * "scale": each axis by U(0.85, 1.15).
-    * "released_scale": each axis by the cosine of that, 0.41 to 0.66: a slip in the authors' code.
-    * "rotation": by 0..44 degrees (integers) in these coordinates; rigid only for square frames.
-    * "translation": each axis by U(0, 0.3); the content moves left and up.
-    * "shear": each axis by U(0, 0.3) times the other.
-    * "reflection": each axis mirrored with probability 1/2.
+        scale           each axis by U(0.85, 1.15)
+        released_scale  each axis by the cosine of that, 0.41 to 0.66: a slip in the authors' code
+        rotation        by 0..44 degrees (integers); rigid only for square frames
+        translation     each axis by U(0, 0.3); the content moves left and up
+        shear           each axis by U(0, 0.3) times the other
+        reflection      each axis mirrored with probability 1/2
 
     Returns:
         A clip with the dtype and shape of `clip`.
