@@ -6,6 +6,7 @@ and the tests.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 
@@ -124,12 +125,20 @@ def write(
             unfinished = root / "unfinished.avi"
             video.write(unfinished, clip(motion, number, frames, size))
             digest.update(hashlib.sha256(unfinished.read_bytes()).digest())
-            os.replace(unfinished, root / "videos" / f"{name}.avi")
+            _place(unfinished, root / "videos" / f"{name}.avi")
             (held if number < test else train).append(lists.Entry(name, label))
     lists.write(root / "train.txt", train)
     lists.write(root / "test.txt", held)
     files.write(root / "classes.txt", "\n".join(names) + "\n")
     return digest.hexdigest()[:8]
+
+
+def _place(new, path):
+    """Renames a file, unless its bytes are there already: what was prepared stays up to date."""
+    if path.is_file() and filecmp.cmp(new, path, shallow=False):
+        new.unlink()
+    else:
+        os.replace(new, path)
 
 
 def _refuse_others(folder, names):

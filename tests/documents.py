@@ -21,7 +21,7 @@ FRAMES, SIZE = 20, (44, 32)
 ELSEWHERE = ("git", "pip", "pytest", "python", "source", "tensorboard")
 
 _CLIP = ("--frames=8", "--size=32", "--resize=44x32")
-_TRAINING = ("--epochs=1", "--batch=4", "--tensorboard_clips=0", "--threads=2")
+_TRAINING = ("--epochs=1", "--batch=4", "--tensorboard_clips=0")
 # command, or command and kind: flags that are added
 CHEAP = {
     "prepare": ("--size=44x32", "--flow_size=stored", "--workers=1"),

@@ -1,5 +1,6 @@
 """The generated data set: what moves moves as its class says, and the same seed gives the same."""
 
+import os
 import re
 import shutil
 
@@ -72,10 +73,13 @@ def small(tmp_path, monkeypatch):
     )
 
 
-def test_a_repeated_call_mends_what_is_there_and_says_the_same(small, tmp_path):
+def test_a_repeated_call_repairs_what_is_there_and_touches_nothing_else(small, tmp_path):
     digest, before = small(), video_files.tree(tmp_path)
     assert re.fullmatch("[0-9a-f]{8}", digest) and len(before) == 4 + 3
+    whole = tmp_path / "videos" / "up" / "up_00.avi"
+    os.utime(whole, ns=(1, 1))
     assert small() == digest and video_files.tree(tmp_path) == before
+    assert whole.stat().st_mtime_ns == 1, "else prepared data would call it changed"
     video_files.cut(tmp_path / "videos" / "up" / "up_01.avi", 0.5)
     (tmp_path / "test.txt").unlink()
     assert small() == digest and video_files.tree(tmp_path) == before
