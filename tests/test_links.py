@@ -1,0 +1,99 @@
+"""What the documents point to exists: files, headings, recipes, commands and their flags."""
+
+import importlib
+import re
+import shlex
+
+import documents
+import pytest
+from documents import ROOT
+
+from mas import tasks
+from mas.cli import COMMANDS, recipes
+from mas.cli.flags import HelpWanted
+
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "data_lists").glob("*.md"),
+    ]
+)
+RECIPES = {file.stem for file in recipes.folder().glob("*.flags")}
+METHODS = "mas|sts|pace|vtdl|dsm|moco|finetune|retrieval|similarity|scenes"
+# What stands for something else: no command that could be checked.
+PLACEHOLDER = re.compile(
+    r"--flagfile=|--(recipe|task)=([A-Z]|\w+:)|\.\.\.|^mas \w+ [A-Z]+$|^mas \w+ KIND"
+)
+
+
+def named(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page):
+    for link in documents.links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in documents.headings(target), f"{link} is no heading"
+
+
+def test_links_and_headings_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    text = (
+        "# A `b`: c\n\n[x](gone.md#top), `[y](code.md)`\n\n```\n# no\n[z](code.md)\n```\n# A b c\n"
+    )
+    page.write_text(text, "utf-8")
+    assert documents.links(page) == ["gone.md#top"]
+    assert documents.headings(page) == ["a-b-c", "a-b-c-1"]
+
+
+def commands(page):
+    """Every command of this project that a page shows, in blocks of code or within a line."""
+    text = re.sub(r" *\\\n *", " ", page.read_text("utf-8"))
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"^    .*", text, re.MULTILINE) + blocks.splitlines()
+    lines += re.findall(r"`(mas [^`\n]*)`", text)
+    for line in lines:
+        line = re.split(r"\s#\s| (?:[|>;]|2>|&&)", line.strip().removeprefix("$ "))[0].strip()
+        known = re.match(r"mas ([a-z]+)", line)
+        if known and known[1] in COMMANDS and not PLACEHOLDER.search(line):
+            yield line.rstrip("'")
+
+
+def refused(line):
+    """Why a command does not take its flags; empty where it takes them."""
+    name, *arguments = shlex.split(line)[1:]
+    try:
+        importlib.import_module(f"mas.cli.{name}").run([*arguments, "--help"])
+    except HelpWanted:  # comes after every flag was found and its value checked
+        return ""
+    except Exception as error:
+        return str(error)
+    return "shows no help"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_have_the_flags_that_a_page_shows(page):
+    wrong = [f"{line}: {why}" for line in dict.fromkeys(commands(page)) if (why := refused(line))]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_wrong_flag_in_a_page_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("    mas train --recipe=mas_ucf101_c3d \\\n        --dato=x  # why\n", "utf-8")
+    (line,) = commands(page)
+    assert "dato" in refused(line)
+    assert not refused(line.replace("dato", "data"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_recipes_that_a_page_names_exist(page):
+    text = page.read_text("utf-8")
+    found = set(re.findall(r"(?:--recipe=|mas recipes )([a-z]\w+)", text))
+    if page.parent.name == "reproduce":  # a name of that form is a recipe, a task or a run
+        found |= set(re.findall(rf"`((?:{METHODS})_\w+)`", text)) - set(tasks.TASKS)
+        found -= set(re.findall(r"--run=runs/(\w+)", text))
+    assert found <= RECIPES
