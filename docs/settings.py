@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from mas import evaluate, features, index, prepare, settings, tasks
+from mas import evaluate, features, index, prediction, prepare, settings, tasks
 
 PAGE = pathlib.Path(__file__).with_suffix(".md")
 HEAD = """# Settings
@@ -24,6 +24,8 @@ GROUPS = {
     "Stored data: `mas.prepare_videos`, `mas prepare`": {"": prepare.Storage},
     "Sampling of features: `mas.features.Sampling`, `mas evaluate`": {"": features.Sampling},
     "Sorting: `mas.index.sort`, `mas sort`": {"": index.Sorting},
+    "Windows of a prediction: `mas.prediction.Windows`, `mas predict`": {"": prediction.Windows},
+    "Results of a prediction: `mas.prediction.Report`, `mas predict`": {"": prediction.Report},
     "Protocols: `mas.evaluate`, `mas evaluate KIND`": evaluate.PROTOCOLS,
 }
 

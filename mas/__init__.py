@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mas import lists as lists
     from mas import losses as losses
     from mas import networks as networks
+    from mas import prediction as prediction
     from mas import prepare as prepare
     from mas import records as records
     from mas import statistics as statistics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mas import training as training
     from mas import visualize as visualize
     from mas.index import Index as Index
+    from mas.prediction import predict as predict
     from mas.prepare import prepare_videos as prepare_videos
     from mas.records import check_data as check_data
     from mas.records import open_data as open_data
@@ -60,13 +62,14 @@ _PLACES = {
     "finetune": "mas.training",
     "open_data": "mas.records",
     "open_run": "mas.training",
+    "predict": "mas.prediction",
     "prepare_videos": "mas.prepare",
     "pretrain": "mas.training",
     **dict.fromkeys(
         (
             *("augment", "backbones", "clips", "convert", "evaluate", "features", "heads"),
-            *("index", "lists", "losses", "networks", "prepare", "records", "statistics", "tasks"),
-            *("training", "visualize"),
+            *("index", "lists", "losses", "networks", "prediction", "prepare", "records"),
+            *("statistics", "tasks", "training", "visualize"),
         )
     ),
 }

@@ -44,6 +44,7 @@ ROOMS = {
     "training": "keras tensorflow",
     "visualize": "keras tensorflow sklearn",
     "evaluate": "keras tensorflow sklearn",
+    "prediction": "tensorflow",
     "study": "",
     "front door": "",  # mas/__init__.py
     "cli": "keras tensorflow",

@@ -13,7 +13,7 @@ sound are not reliable.
 from mas.video.access import Facts, measure, pick
 from mas.video.containers import missing_bytes
 from mas.video.opening import VideoError, decoder
-from mas.video.reading import declared_frames, frame_rate, frames
+from mas.video.reading import declared_frames, frame_rate, frames, timed
 from mas.video.writing import write
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "measure",
     "missing_bytes",
     "pick",
+    "timed",
     "write",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -51,6 +50,32 @@ def frames(
         VideoError: If the file cannot be opened, holds no frames, or is not whole. The last may be
             detected only after frames have been yielded.
     """
+    for _, image in timed(path, size, deinterlace=deinterlace, fps=fps, damaged=damaged):
+        yield image
+
+
+def timed(
+    path: PathLike,
+    size: tuple[int, int] | None = None,
+    *,
+    deinterlace: bool = False,
+    fps: float | None = None,
+    damaged: Callable[[str], None] | None = None,
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yields each frame of `frames` behind its time, in seconds since the first frame.
+
+    With `fps` the times are multiples of 1 / fps.
+
+    Args:
+        path: as for `frames`.
+        size: as for `frames`.
+        deinterlace: as for `frames`.
+        fps: as for `frames`.
+        damaged: as for `frames`.
+
+    Raises:
+        VideoError: as for `frames`.
+    """
     with Film(path) as film:
         shots = film.whole(damaged)
         if deinterlace:
@@ -58,11 +83,16 @@ def frames(
         counted: Iterable[tuple[Shot, int]] = ((shot, 1) for shot in shots)
         if fps is not None:
             counted = resampled(shots, fps, film.stream.time_base, film.step)
-        pictures = Pictures(size)
+        pictures, first, place = Pictures(size), None, 0
         for shot, count in counted:
-            if count:
-                image = pictures.rgb(shot.frame)
-                yield from itertools.repeat(image, count)
+            first = shot.time if first is None else first
+            if not count:
+                continue
+            image = pictures.rgb(shot.frame)
+            since = float((shot.time - first) * film.stream.time_base)
+            for _ in range(count):
+                yield since if fps is None else place / fps, image
+                place += 1
 
 
 def frame_rate(path: PathLike) -> float:

@@ -1,0 +1,233 @@
+"""The two calls: windows as they come, and a folder of results."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from mas import checks, files, lists, networks
+from mas.checks import check_range, refuse
+from mas.prediction import page, results, sources, stream
+from mas.prediction.classifier import open_classifier
+from mas.prediction.footage import Ended, Footage, Opened
+from mas.prediction.settings import Report, Windows
+from mas.prediction.stream import Failed, Window
+
+Paths: TypeAlias = str | os.PathLike | Sequence[str | os.PathLike]
+MOST_NAMED = 10  # videos that are shorter than a window
+
+
+def predict(
+    model: networks.Source,
+    videos: Paths | Iterable[np.ndarray],
+    *,
+    fps: float | None = None,
+    every: float | None = None,
+    stride: int | None = None,
+    batch: int = 16,
+    classes: Any = None,
+    allow_damaged: bool = False,
+    failed: Callable[[str, str], None] | None = None,
+) -> Generator[Window, None, None]:
+    """Yields what a fine-tuned network says of each window of videos, as it comes.
+
+        for window in mas.predict("runs/actions", "match.mp4"):
+            print(window.start, window.end, window.top(3))
+
+    Frames may come from elsewhere, such as a camera; then a window does not wait for others:
+
+        for window in mas.predict("runs/actions", camera_frames(), fps=25):
+            print(window.name)
+
+    Args:
+        model: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras file
+            with the output "logits".
+        videos: a video file, a folder, or several of either; or an iterable of frames, uint8
+            (height, width, 3), R G B, which a thread of its own reads.
+        fps: of an iterable, its frames per second. Of files, what they are brought to; 0 takes
+            each one's own; by default as in training, where the run knows it.
+        every: seconds from one window's start to that of the next; by default half a clip.
+        stride: frames from one of a window to the next; by default the training's.
+        batch: windows that go through the network together, at most.
+        classes: names in the labels' order, or a file of them; by default the run's, else numbers.
+        allow_damaged: take the frames that decode of a file that is cut or damaged.
+        failed: function that is called with the path and the reason of a file that cannot be read
+            in full, after the windows before the fault; then the next one comes. Without, that is
+            an error.
+
+    Returns:
+        A generator of `mas.prediction.Window`, in the order of the videos.
+
+    Raises:
+        FileNotFoundError: there is no such network or video.
+        ValueError: the network is no classifier, a setting is not allowed, a folder holds no video,
+            or a file cannot be read in full.
+    """
+    elsewhere = not _is_paths(videos)
+    if elsewhere:
+        if not isinstance(videos, Iterable):
+            refuse("videos", "paths, or frames", videos)
+        check_range("fps", fps or 0.0, above=0)
+        footage = [Footage("frames", videos, float(fps or 0.0))]
+    else:
+        named = sources.find(videos)  # type: ignore[arg-type]
+        footage = [Footage(name, path) for name, path in named.items()]
+    windows = Windows(every, stride, None if elsewhere else fps, allow_damaged, batch)
+    return _yielded(open_classifier(model, windows, classes), footage, windows, failed)
+
+
+def _is_paths(videos):
+    several = isinstance(videos, Sequence) and not isinstance(videos, str)
+    first = next(iter(videos), None) if several else videos
+    return isinstance(first, str | os.PathLike)
+
+
+def _yielded(classifier, footage, windows, failed):
+    for video, event in stream.events(classifier, footage, windows):
+        if isinstance(event, Window):
+            yield event
+        elif isinstance(event, Failed):
+            if failed is None:
+                raise ValueError(f"{video.source} must be a whole video. Received: {event.reason}.")
+            failed(os.fspath(video.source), event.reason)
+        elif isinstance(event, Ended) and video.live and not event.frames:
+            refuse("videos", "an iterable of one frame or more", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a call left in a folder.
+
+    Attributes:
+        videos: names of those that are done.
+        failures: {path: reason} of the others.
+    """
+
+    videos: list[str]
+    failures: dict[str, str]
+
+
+def write(
+    model: networks.Source,
+    videos: Paths,
+    output: files.PathLike,
+    *,
+    windows: Windows | None = None,
+    report: Report | None = None,
+    classes: Any = None,
+    restart: bool = False,
+    progress: bool = False,
+) -> Written:
+    """Predicts videos and writes tables and pages, those that `mas.prediction.results` describes.
+
+    A call that was stopped resumes at the video it was at; another one adds videos.
+
+    Args:
+        model: as for `predict`.
+        videos: a video file, a folder, or several of either.
+        output: folder to write.
+        windows: settings.
+        report: settings.
+        classes: as for `predict`.
+        restart: throw away earlier predictions in the folder.
+        progress: show a bar.
+
+    Raises:
+        FileNotFoundError: as for `predict`.
+        ValueError: as for `predict`, but for files that cannot be read: they are in the answer.
+            Or the folder holds predictions of another network or of other settings.
+        RuntimeError: another process is at work in the folder.
+        files.WriteError: it cannot be written to.
+    """
+    windows = checks.instance("windows", windows, Windows)
+    report = checks.instance("report", report, Report)
+    folder = checks.path("output", output, "a folder")
+    taken = None if restart else functools.partial(results.taken, folder)
+    named = sources.find(videos, taken)
+    classifier = open_classifier(model, windows, classes)
+    kept = results.Results(folder, classifier, windows, report, restart)
+    try:
+        left = {name: path for name, path in named.items() if not kept.done(name, path)}
+        kept.retry(named.values())
+        _say(classifier, named, left)
+        _run(kept, classifier, left, windows, report, progress)
+        kept.finish()
+    finally:
+        kept.close()
+    paths = {name: os.path.abspath(path) for name, path in named.items()}
+    done = [name for name, path in paths.items() if path not in kept.failures]
+    failed = sorted(path for path in paths.values() if path in kept.failures)
+    return Written(done, {path: kept.failures[path] for path in failed})
+
+
+def _say(classifier, named, left):
+    logging.info("%s: %s", classifier.path, classifier.text())
+    if len(left) < len(named):
+        count = lists.counted(len(named), "video")
+        logging.info("%d of %s are done already.", len(named) - len(left), count)
+
+
+def _run(kept, classifier, left, windows, report, progress):
+    """Predicts the videos that are left, and writes each as it ends."""
+    footage = [Footage(name, path) for name, path in left.items()]
+    pictures = page.PICTURES if report.pages else 0
+    again: list[str] = []
+    bar = _Bar(len(left), progress)
+    writer = None
+    try:
+        for video, event in stream.events(classifier, footage, windows, pictures):
+            if isinstance(event, Opened):
+                writer = kept.begin(video.name, pathlib.Path(video.source))
+            elif isinstance(event, Window):
+                writer.add(event)
+                again += [video.name] if event.again else []
+            elif isinstance(event, Ended):
+                kept.keep(writer, event)
+            else:
+                kept.fail(pathlib.Path(video.source), event.reason)
+            bar.follow(event)
+            if writer and isinstance(event, Ended | Failed):
+                writer.close()
+                writer = None
+    finally:
+        bar.close()
+        if writer:
+            writer.close()
+    for name in again[:MOST_NAMED]:
+        logging.info("%s is shorter than a window, and begins again in it.", name)
+    if len(again) > MOST_NAMED:
+        logging.info("And so are %d more; videos.csv names all.", len(again) - MOST_NAMED)
+
+
+class _Bar:
+    """How many videos are done, a part of the one at work counted as such."""
+
+    def __init__(self, total, shown):
+        form = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total} videos [{elapsed}<{remaining}]"
+        options = {"desc": "predict", "bar_format": form, "disable": not shown}
+        self._bar = tqdm.tqdm(total=total, **options)
+        self._seconds, self._done = 0.0, 0
+
+    def follow(self, event):
+        """Moves by what an event tells."""
+        part = self._bar.n - self._done
+        if isinstance(event, Opened):
+            self._seconds = event.seconds
+        elif isinstance(event, Window) and self._seconds:
+            part = min(0.99, max(part, event.end / self._seconds))
+        elif isinstance(event, Ended | Failed):
+            self._done, part = self._done + 1, 0.0
+        self._bar.n = self._done + part
+        self._bar.update(0)
+
+    def close(self):
+        """Ends the line."""
+        self._bar.close()

@@ -1,0 +1,247 @@
+"""The folder of predictions: each file whole or not there, so that a call that was stopped resumes.
+
+    predict.json        the network and the settings; another call must have the same
+    videos.csv          a row a video: its likeliest classes, the mean over its windows
+    segments.csv        a row a segment: stretches of one class
+    failures.csv        videos that could not be read in full, and why; only where there are any
+    index.html          the videos, each with its class track
+    windows/VIDEO.csv   a row a window: start, end, likeliest classes
+    videos/VIDEO.json   all of that of one video; written last, so that it marks the video as done
+    pages/VIDEO.html    its thumbnails over time, and the classes below them
+    unfinished/         what is being written
+
+The tables of all videos are written at the end of a call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mas import files, locks, pages
+from mas.prediction import page
+from mas.prediction.classifier import Classifier
+from mas.prediction.footage import Ended
+from mas.prediction.settings import Report, Windows
+from mas.prediction.writer import Writer, columns, stamp
+
+FORMAT, COMMAND = 1, "mas predict"
+DESCRIPTION, UNFINISHED, FAILURES = "predict.json", "unfinished", "failures.csv"
+VIDEOS, SEGMENTS, INDEX = "videos.csv", "segments.csv", "index.html"
+SUMMARIES = (VIDEOS, SEGMENTS, INDEX)
+KINDS = {"windows": "csv", "videos": "json", "pages": "html"}  # folders, and how files end
+NEEDED = {"video", "file", "stamp", "windows", "seconds", "classes", "segments", "remark"}
+MOST_JSON = 2**30  # bytes of a video's
+
+
+def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
+    """What the json file of a video holds; None where the video is not done."""
+    try:
+        known = files.read_json(_path(folder, "videos", name), MOST_JSON)
+    except (OSError, ValueError):
+        return None
+    return known if NEEDED <= known.keys() else None
+
+
+def taken(folder: pathlib.Path, name: str, path: pathlib.Path) -> bool:
+    """Whether a video of this name is another file."""
+    known = read(folder, name)
+    return known is not None and known["file"] != os.path.abspath(path)
+
+
+def _path(folder, kind, name):
+    """The lasting file of one video."""
+    return folder / kind / f"{name}.{KINDS[kind]}"
+
+
+class Results:
+    """A folder of predictions, opened for writing by one process at a time.
+
+    Args:
+        folder: where to; made if it is not there.
+        classifier: whose predictions they are.
+        windows: settings of the windows.
+        report: settings of what is written.
+        restart: throw away earlier predictions in the folder.
+
+    Raises:
+        ValueError: it holds predictions of another network or of other settings, or other things.
+        RuntimeError: another process is at work there.
+        files.WriteError: it cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: files.PathLike,
+        classifier: Classifier,
+        windows: Windows,
+        report: Report,
+        restart: bool = False,
+    ):
+        """See the class."""
+        self.folder, self._report = pathlib.Path(folder), report
+        self._names = classifier.names
+        with files.writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = locks.lock(self.folder, COMMAND)
+        self._described = _description(classifier, windows, report)
+        try:
+            self._begin(restart)
+        except BaseException:
+            self.close()
+            raise
+        self.failures = self._failed()
+
+    def _begin(self, restart):
+        described = self.folder / DESCRIPTION
+        if not described.is_file():
+            self._check_empty()
+        elif restart:
+            self._clear()
+        else:
+            self._compare()
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        if not described.is_file():
+            files.write_json(described, self._described)
+
+    def _failed(self):
+        """{path: reason} of earlier calls."""
+        try:
+            rows = files.read_csv(self.folder / FAILURES, errors="surrogateescape")[1:]
+        except (OSError, ValueError):
+            return {}
+        return {row[0]: row[1] for row in rows if len(row) == 2}
+
+    def retry(self, paths: Iterable[pathlib.Path]) -> None:
+        """Forgets the failures of earlier calls on these files."""
+        for path in paths:
+            self.failures.pop(os.path.abspath(path), None)
+
+    def close(self) -> None:
+        """Lets another process work in the folder."""
+        self._lock.close()
+
+    def _check_empty(self):
+        """Refuses a folder of other things: what is called videos/ there is no one's to delete."""
+        names = [path.name for path in self.folder.iterdir()]
+        others = [name for name in names if name[0] != "." and not name.endswith(".tmp")]
+        if others:
+            raise ValueError(
+                "output must be a folder that is new, empty or of earlier predictions. "
+                f"Received: output={str(self.folder)!r}, which holds {min(others)}."
+            )
+
+    def _clear(self):
+        for name in KINDS:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in (FAILURES, *SUMMARIES, DESCRIPTION):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _compare(self):
+        earlier = files.read_json(self.folder / DESCRIPTION)
+        for name, value in self._described.items():
+            if name not in ("model", "shown") and earlier.get(name) != value:
+                shown = [json.dumps(part)[:200] for part in (earlier.get(name), value)]
+                raise ValueError(
+                    "output must be a folder without predictions of another network or of other "
+                    f"settings, or restart must be true. Received: {str(self.folder)!r}, made "
+                    f"with {name}={shown[0]}, where this call has {shown[1]}."
+                )
+
+    def done(self, name: str, path: pathlib.Path) -> bool:
+        """Whether a video is done, and its file the same since."""
+        known = read(self.folder, name) or {}
+        file, when = known.get("file"), known.get("stamp")
+        return file == os.path.abspath(path) and when == stamp(path)
+
+    def begin(self, name: str, path: pathlib.Path) -> Writer:
+        """What takes the windows of a video; what stood for it or for all is no longer true."""
+        for earlier in (_path(self.folder, "videos", name), *(self.folder / n for n in SUMMARIES)):
+            earlier.unlink(missing_ok=True)
+        return Writer(self.folder / UNFINISHED, name, path, self._names, self._report)
+
+    def keep(self, writer: Writer, ended: Ended) -> None:
+        """Finishes a video: its files get their lasting names, the one that marks it last."""
+        found = writer.finish(ended)
+        if self._report.pages:
+            above = "../" * len(pathlib.PurePosixPath(found["video"]).parts) + INDEX
+            known = (self._names, self._described["shown"], above)
+            content = page.of_video(found, ended.pictures, *known)
+            files.write(writer.path("page.html"), content)
+        for part, kind in (("windows.csv", "windows"), ("page.html", "pages")):
+            self._place(writer.path(part), _path(self.folder, kind, found["video"]))
+        self._place(writer.path("video.json"), _path(self.folder, "videos", found["video"]))
+
+    def _place(self, new, old):
+        if new.exists():
+            with files.writing(old):
+                old.parent.mkdir(parents=True, exist_ok=True)
+                files.replace(new, old)
+
+    def fail(self, path: pathlib.Path, reason: str) -> None:
+        """Notes a video that cannot be read in full."""
+        self.failures[os.path.abspath(path)] = reason
+        self._write_failures()
+
+    def _write_failures(self):
+        path = self.folder / FAILURES
+        if self.failures:
+            files.write_csv(path, ("path", "reason"), sorted(self.failures.items()))
+        else:
+            path.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Writes what stands for all videos in the folder."""
+        self._write_failures()
+        header = ("video", "file", "seconds", "windows", *columns(self._top), "remark")
+        files.write_csv(self.folder / VIDEOS, header, map(self._video_row, self._found()))
+        header = ("video", "start", "end", "seconds", "class", "probability", "windows")
+        rows = (row for found in self._found() for row in _segment_rows(found))
+        files.write_csv(self.folder / SEGMENTS, header, rows)
+        if self._report.pages:
+            content = page.of_all(self._found(), self._names, self._described, self.failures)
+            files.write(self.folder / INDEX, content)
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+
+    @property
+    def _top(self):
+        return min(self._report.top, len(self._names))
+
+    def _found(self) -> Iterator[dict[str, Any]]:
+        """What is known of each video in the folder, by name."""
+        root = self.folder / "videos"
+        paths = (path.relative_to(root).as_posix() for path in root.rglob("*.json"))
+        found = (read(self.folder, path.removesuffix(".json")) for path in sorted(paths))
+        return (known for known in found if known is not None)
+
+    def _video_row(self, found):
+        classes = [part for pair in found["classes"] for part in (pages.cell(pair[0]), pair[1])]
+        facts = (found["seconds"], len(found["windows"]), *classes, found["remark"])
+        return pages.cell(found["video"]), pages.cell(found["file"]), *facts
+
+
+def _segment_rows(found):
+    for part in found["segments"]:
+        seconds = round(part["end"] - part["start"], 3)
+        values = (part["start"], part["end"], seconds, pages.cell(part["class"]))
+        yield pages.cell(found["video"]), *values, part["probability"], part["windows"]
+
+
+def _description(classifier, windows, report):
+    decisive = {**windows.options(), **report.options()}
+    values = {**windows.values(), **report.values()}
+    return {
+        "format": FORMAT,
+        "model": str(classifier.path),
+        "digest": files.digest(classifier.path),
+        "classes": classifier.names,
+        "frames": classifier.task.frames,
+        **{name: value for name, value in values.items() if not decisive[name].free},
+        "stride": classifier.task.stride,
+        "fps": classifier.fps,
+        "shown": f"{classifier.path}: {classifier.text()}",
+    }

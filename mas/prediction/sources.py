@@ -1,0 +1,80 @@
+"""Paths that a user names -> videos with names of their own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+from absl import logging
+
+from mas import checks, files, lists
+from mas.checks import refuse
+
+
+def find(
+    videos: str | os.PathLike | Sequence[str | os.PathLike],
+    taken: Callable[[str, pathlib.Path], bool] | None = None,
+) -> dict[str, pathlib.Path]:
+    """The video files that paths lead to.
+
+    A file is called by its name without extension, one of a folder by its path below that folder.
+    Where two would have one name, the later has the folders above it in its name, too.
+
+    Args:
+        videos: a file, a folder whose files at any depth are taken, or several of either. A file
+            that is named itself need not have a video extension.
+        taken: whether a name belongs to another file than this one already.
+
+    Returns:
+        {name: file}, each file once, in the order of the paths, and within a folder by name.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: a folder holds no video, or a path leads to a FIFO, socket or device.
+    """
+    given = [videos] if isinstance(videos, str | os.PathLike) else list(videos)
+    if not given:
+        refuse("videos", "a video file, a folder of them, or several of either", given)
+    found: dict[str, pathlib.Path] = {}
+    seen: set[str] = set()
+    for one in given:
+        for name, path in _at(checks.path("videos", one)):
+            real = os.path.realpath(path)
+            if real not in seen:
+                seen.add(real)
+                found[_free(name, path, found, taken)] = path
+    return found
+
+
+def _at(path):
+    """(name, file) of all that one path leads to."""
+    if path.is_dir():
+        videos, ignored = lists.find_videos(path)
+        if ignored:
+            count = lists.counted(len(ignored), "file")
+            logging.info("Ignored %s without a video extension, such as %s.", count, ignored[0])
+        return [(name, path / file) for name, file in videos.items()]
+    try:
+        kind = files.special(path)
+    except OSError:
+        raise FileNotFoundError(
+            "videos must be a video file or a folder of them. "
+            f"Received: videos={str(path)!r}: no such file or folder."
+        ) from None
+    if kind:
+        refuse("videos", "a video file or a folder of them", f"{path}, {kind}")
+    return [(lists.video_id(path.name), path)]
+
+
+def _free(name, path, found, taken):
+    """The name, or as much of the path before it as tells it from others."""
+    above = list(path.absolute().parents)[len(pathlib.PurePath(name).parts) - 1 :]
+    candidates = [name]
+    for folder in above:
+        if folder.name:
+            candidates.append(f"{folder.name}/{candidates[-1]}")
+    for candidate in candidates:
+        if candidate not in found and not (taken and taken(candidate, path)):
+            return candidate
+    raise ValueError(f"videos must have names of their own. Received: {path}, {name} twice.")
