@@ -290,7 +290,7 @@ def test_the_command_prepares_a_list(videos, tmp_path, inline, caplog):
     base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--min_frames=6", "--flow=none")
     assert command(*base, f"--list={tmp_path / 'list.txt'}") == 0
     assert f"{tmp_path / 'data'} holds 2 videos, 12 frames." in caplog.text
-    next_line = rf"Next: mas train --recipe=pace_small_c3d --data={tmp_path / 'data'}$"
+    next_line = rf"Next: mas train --recipe=pace_small --data={tmp_path / 'data'}$"
     assert re.search(next_line, caplog.text, re.MULTILINE)
     assert records.open_data(tmp_path / "data").videos == ["right/b", "right/a"]
     with pytest.raises(ValueError, match="line 1: 'right/absent' matches none"):

@@ -11,6 +11,8 @@ from mas import cli, study
 from mas.cli import study as command
 from mas.lists import Entry
 
+MEASURES = ("nearest", "whitened", "linear", "static")
+
 
 def step(folder, name="one", *flags):
     """A command that is quick: it copies a recipe's name into no file; the product is by hand."""
@@ -30,8 +32,15 @@ def test_a_step_runs_until_its_product_is_there(tmp_path, capfd):
     study.run([one], tmp_path, 1)
     assert [(row["step"], row["status"]) for row in rows_of(tmp_path)] == [("one", "0")]
     assert study.cpu_seconds(tmp_path)["one"] > 0.05
-    with pytest.raises(ValueError, match="same settings.*mas_small_c3d'.*'mas recipes'"):
-        study.run([step(tmp_path, "one", "mas_small_c3d")], tmp_path, 1)
+    with pytest.raises(ValueError, match="same settings.*mas_small'.*'mas recipes'"):
+        study.run([step(tmp_path, "one", "mas_small")], tmp_path, 1)
+
+
+def test_a_product_that_another_step_made_is_shared(tmp_path, capfd):
+    one = step(tmp_path)
+    one.product.touch()
+    study.run([study.Step("one", ("no_such",), one.product, shared=True)], tmp_path, 1)
+    assert not (tmp_path / "steps.csv").exists()
 
 
 def test_a_command_that_fails_ends_the_study(tmp_path, capfd):
@@ -65,8 +74,10 @@ def test_few_groups_turn_with_the_seed_and_the_test_is_one():
 def test_measures_of_features():
     values = [[x * 0.1, 10 + 5 * y] for y in (-0.9, -0.3, 0.3, 0.9) for x in (-1, 1)]
     videos = [f"{group}_{number}" for group in "abcd" for number in range(2)]
-    found = study.measure(of(values, [0, 1] * 4, videos), "(.)_", 2)
-    assert list(found) == ["nearest", "whitened", "linear"] and found["whitened"] == 1
+    clips, static = of(values, [0, 1] * 4, videos), of(np.ones((8, 2)), [0, 1] * 4, videos)
+    found = study.measure(clips, static, "(.)_", 2)
+    assert list(found) == ["nearest", "whitened", "linear", "static"] and found["whitened"] == 1
+    assert found["static"] == 0.5  # the same of every video
 
 
 def test_a_table_by_hand(tmp_path):
@@ -94,7 +105,8 @@ def test_a_table_by_hand(tmp_path):
 @pytest.mark.slow
 def test_a_study_of_generated_videos(sample_data, tmp_path, monkeypatch):
     short = ("--epochs=1", "--width=0.0625", "--size=32", "--resize=49x36", "--frames=8")
-    monkeypatch.setitem(command.TASKS, "mas", (*command.TASKS["mas"], *short))
+    recipe = command._recipe
+    monkeypatch.setattr(command, "_recipe", lambda task: (*recipe(task), *short))
     monkeypatch.setattr(command, "FINETUNE", (*command.FINETUNE, "--epochs=1"))
     videos = next(path for path in pathlib.Path(sample_data).rglob("*.avi")).parents[1]
     output = tmp_path / "study"
@@ -104,7 +116,7 @@ def test_a_study_of_generated_videos(sample_data, tmp_path, monkeypatch):
     with open(output / "results.csv", newline="") as file:
         found = {(r["weights"], r["measure"]): float(r["accuracy"]) for r in csv.DictReader(file)}
     assert set(found) == {
-        *((w, m) for w in ("trained", "random") for m in ("nearest", "whitened", "linear")),
+        *((w, m) for w in ("trained", "random") for m in MEASURES),
         ("trained", "few 1"),
         ("scratch", "few 1"),
     }

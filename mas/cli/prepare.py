@@ -126,4 +126,4 @@ def _training(data):
 
     if tf.config.list_physical_devices("GPU"):
         return "" if data.has_flow else " --task=pace"
-    return " --recipe=mas_small_c3d" if data.has_flow else " --recipe=pace_small_c3d"
+    return " --recipe=mas_small" if data.has_flow else " --recipe=pace_small"

@@ -80,7 +80,7 @@ def path(name: str) -> pathlib.Path:
     found = folder() / f"{name.removesuffix('.flags')}.flags"
     if not found.is_file():
         names = sorted(file.stem for file in folder().glob("*.flags"))
-        near = difflib.get_close_matches(name, names, 3, 0.5) or ["mas_small_c3d"]
+        near = difflib.get_close_matches(name, names, 3, 0.5) or ["mas_small"]
         allowed = f"one that mas recipes lists, such as {' or '.join(near)}"
         checks.refuse("recipe", allowed, name)
     return found

@@ -18,6 +18,7 @@ SUMMARY = (
     "way on generated videos, in minutes."
 )
 SAMPLE = pathlib.Path("data", "sample")
+WHITENED = 16  # numbers of a feature in the comparison at the end of the quick start
 
 
 def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
@@ -84,6 +85,8 @@ def _train(given, task, data, videos):
         restart=given.restart,
         callbacks=training.callbacks(given),
     )
+    if given.sample:
+        _say_learned(run, data)
     _say_next(given, run, data, videos)
     return 0
 
@@ -116,6 +119,20 @@ def _make_sample(given, task):
     prepare.prepare_videos(SAMPLE / "videos", data, size=task.clip.resize, flow_size="stored")
     logging.info("[3/3] Training on them.")
     return str(data), str(SAMPLE / "train.txt")
+
+
+def _say_learned(run, data):
+    """Compares the features of the generated videos before and after training, in one line."""
+    from mas import evaluate, lists
+
+    probe = evaluate.Probe("knn", groups=r"_(\d+)", whiten=WHITENED)
+    videos = lists.folders(data.videos)
+    trained, random = (probe(run.path, data, videos, random=r).accuracy for r in (False, True))
+    logging.info(
+        "Nearest neighbour by frozen features: %.1f%% of %d videos right; with random weights "
+        "%.1f%%.",
+        *(100 * trained, len(videos), 100 * random),
+    )
 
 
 def _say_next(given, run, data, videos):

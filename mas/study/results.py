@@ -20,6 +20,7 @@ PROBES = {
     "nearest": ("nearest neighbour", "knn"),
     "whitened": ("nearest neighbour, whitened", "knn"),
     "linear": ("linear probe", "linear"),
+    "static": ("linear probe, middle frame alone", "linear"),
 }
 FEW = re.compile(r"few (\d+)")
 SHOWN = "whitened"  # in the figure
@@ -44,11 +45,12 @@ class Row:
     accuracy: float
 
 
-def measure(found: Features, groups: str, whiten: int) -> dict[str, float]:
+def measure(found: Features, static: Features, groups: str, whiten: int) -> dict[str, float]:
     """{measure: accuracy} of frozen features, leaving one group out.
 
     Args:
         found: with labels.
+        static: the same of clips that repeat their middle frame.
         groups: expression whose first group tells that of an id.
         whiten: numbers that the features are whitened to.
     """
@@ -56,7 +58,7 @@ def measure(found: Features, groups: str, whiten: int) -> dict[str, float]:
     for name, (_, classifier) in PROBES.items():
         numbers = whiten if name == "whitened" else 0
         probe = evaluate.Probe(classifier, groups=groups, whiten=numbers)
-        accuracies[name] = probe(videos=found).accuracy
+        accuracies[name] = probe(videos=static if name == "static" else found).accuracy
     return accuracies
 
 

@@ -28,11 +28,13 @@ class Step:
         name: of the step, in steps.csv.
         arguments: that are typed after `mas`.
         product: file that is there when, and only when, the command has succeeded.
+        shared: another step, of other arguments, may have made the product.
     """
 
     name: str
     arguments: tuple[str, ...]
     product: pathlib.Path
+    shared: bool = False
 
     @property
     def command(self) -> str:
@@ -55,6 +57,8 @@ def run(steps: Iterable[Step], folder: files.PathLike, total: int) -> None:
     path = pathlib.Path(folder) / FILE
     before = {row["step"]: row["command"] for row in _rows(path)}
     for number, step in enumerate(steps, 1):
+        if step.shared and step.product.exists():
+            continue
         earlier = before.get(step.name, step.command)
         if earlier != step.command:
             raise ValueError(
