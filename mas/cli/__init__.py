@@ -26,12 +26,14 @@ COMMANDS = {
     "evaluate": "test a network: action, retrieval, probe and others; write its features",
     "predict": "a fine-tuned network on videos without labels, of any length",
     "visualize": "draw clips, labels, attention, views, retrieval and embeddings",
+    "index": "features of the clips of many videos, to search and to sort",
+    "search": "find the clips that are nearest to one",
     "sort": "sort the clips of an index into clusters, and find near-duplicates",
     "convert": "turn an authors' checkpoint into a .keras file",
     "study": "compare what the tasks teach a small network",
     "recipes": "list the recipes, or print one",
 }
-RESUMED = ("train", "finetune", "prepare", "predict", "study")  # by the same command
+RESUMED = ("train", "finetune", "prepare", "predict", "index", "study")  # by the same command
 EXPECTED = (FloatingPointError, ImportError, OSError, RuntimeError, ValueError, UsageError)
 FAILED, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
 

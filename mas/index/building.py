@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tqdm
 from absl import logging
 
-from mas import features, files, lazy, lists, networks, records
+from mas import lazy, lists
 from mas.features import means
 from mas.index import fitting, storage
+from mas.index.network import Network
 
 if TYPE_CHECKING:
     from mas import clips
@@ -26,15 +26,20 @@ SAVE_EVERY = 10.0  # seconds; what a killed call has made since is made again
 
 
 def extend(
-    root: pathlib.Path, state: dict[str, Any], source: networks.Source, data: Any
+    root: pathlib.Path,
+    state: dict[str, Any],
+    load: Callable[[], Network],
+    data: Any,
+    fps: float | None = None,
 ) -> dict[str, str]:
     """Adds the videos of a data set that are not there yet; whole videos count as they are done.
 
     Args:
         root: folder of the index, locked.
         state: of its index.json.
-        source: of its network.
-        data: an opened data set, or its folder.
+        load: makes its network.
+        data: an opened data set.
+        fps: frames per second of videos whose rate is not known; None leaves them without times.
 
     Returns:
         {id: why} of the videos that leave nothing.
@@ -44,7 +49,6 @@ def extend(
     """
     compared = state["compared"] or {"files": {}}
     storage.hold(root, state["files"] | compared["files"], read=True)
-    data = records.opened(data, state["facts"]["sampling"]["modality"] == "flow")
     held = {v.video: v for v in storage.read_videos(root, state["files"][storage.VIDEOS][0])}
     left = _left(root, data, held)
     counts = lists.counted(len(data.videos), "video"), len(left)
@@ -52,8 +56,8 @@ def extend(
     failed = Failures(data)
     with storage.appended(root, state["files"]) as file:
         writer = Writer(root, state, file)
-        for found in made(source, data, state["facts"], left, failed):
-            writer.add(data, found)
+        for found in made(load, data, state["facts"], left, failed):
+            writer.add(data, found, float(data.rate(found.number) or fps or 0))
         writer.save()
     if not writer.state["clips"]:
         raise ValueError(f"{data.data} must hold a video that leaves a clip. Received: none.")
@@ -97,83 +101,33 @@ class Failures:
         self.reasons[number] = reason
 
 
-def facts_of(
-    source: networks.Source, sampling: features.Sampling, random: bool, seed: int
-) -> dict[str, Any]:
-    """What an index says of the network and its clips.
-
-    Raises:
-        FileNotFoundError: there is no such network.
-        ValueError: it takes no clips of known size.
-    """
-    modality, known = features.modality_of(source)
-    task = sampling.task(known, modality, features.stride_of(source))
-    path = features.file_of(source, sampling)
-    chosen = sampling.values() | task.clip.values() | {"stride": task.stride}
-    names = ("how", "clips", "pooling", "static", "frames", "stride", "size", "resize", "crops")
-    found = {
-        "network": {
-            "model": os.path.abspath(source),
-            "digest": files.digest(path),
-            "weights": "random" if random else "loaded",
-            "seed": seed if random else None,
-        },
-        "sampling": {name: chosen[name] for name in names} | {"modality": modality},
-        "frames": task.span,
-        "trained": _trained(path),
-    }
-    return json.loads(json.dumps(found))  # as it is read again
-
-
-def _trained(path: pathlib.Path) -> dict[str, Any]:
-    """What run.json and flags.txt beside a network say of its training; {} without."""
-    run = path.with_name(networks.RUN)
-    if not run.is_file():
-        return {}
-    known = files.read_json(run, networks.MOST_RUN)
-    identity = known.get("identity")
-    found = {"task": str(known.get("task")), "epochs": known.get("finished_epochs")}
-    found["clips"] = identity.get("clips") if isinstance(identity, dict) else None
-    notes = run.with_name("flags.txt")
-    text = files.read_text(notes, "replace") if notes.is_file() else ""
-    for line in text.splitlines():
-        if line.startswith("--data="):
-            found["data"] = line.removeprefix("--data=")
-    return found
-
-
 def made(
-    source: networks.Source, data: Any, facts: dict[str, Any], numbers: list[int], failed: Failures
+    load: Callable[[], Network], data: Any, facts: dict[str, Any], numbers: list[int], failed: Any
 ) -> Iterator[Made]:
     """Yields the clips of videos, in their order, whole videos at a time.
 
     Args:
-        source: of the network.
+        load: makes the network, where there is a clip for it.
         data: an opened data set.
         facts: of the index.
         numbers: of the videos.
         failed: takes those that leave nothing.
     """
-    known, chosen = facts["network"], dict(facts["sampling"])
-    chosen["resize"] = tuple(chosen["resize"])
-    del chosen["modality"]
-    sampling = features.Sampling(**chosen)
-    modality, clip = features.modality_of(source)
-    task = sampling.task(clip, modality)
     for number in numbers:
-        if data.lengths[number] < task.least:
-            length = lists.counted(int(data.lengths[number]), "frame")
-            why = f"{length}, which leave no clip" if data.lengths[number] else "it has no frames"
-            failed.add(number, why)
+        if not data.lengths[number]:
+            failed.add(number, "it has no frames that can be read")
     entries = [lists.Entry(data.videos[n]) for n in numbers if n not in failed.reasons]
     if not entries:
         return
-    random = known["weights"] == "random"
-    network = features.load_network(source, sampling, task, random, known["seed"] or 0)
-    function = features.function_of(network, sampling, task)
+    network = load()
+    task, sampling = network.task, network.sampling
     options = {"how": sampling.how, "count": sampling.clips, "least": task.least}
     examples = clips.examples(data, entries, task.span, **options, again=True)
-    values = means.numbered(means.values_here(function, data, sampling, task), examples, failed)
+    for number in sorted(set(numbers) - set(failed.reasons) - set(examples.videos.tolist())):
+        failed.add(number, f"{lists.counted(int(data.lengths[number]), 'frame')} leave no clip")
+    values = means.numbered(
+        means.values_here(network.function, data, sampling, task), examples, failed
+    )
     with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
         yield from _whole(values, examples, failed, bar)
 
@@ -208,8 +162,8 @@ class Writer:
         self.root, self.state, self.file = root, dict(state), file
         self._saved = time.monotonic()
 
-    def add(self, data: Any, found: Made) -> None:
-        """Appends the clips of one video.
+    def add(self, data: Any, found: Made, rate: float) -> None:
+        """Appends the clips of one video, of so many frames per second.
 
         Raises:
             ValueError: a feature is not finite; names the video.
@@ -225,7 +179,6 @@ class Writer:
         scales = np.where(largest > 0, largest, 1).astype(np.float32)
         table["video"], table["first"], table["scale"] = number, found.firsts, scales
         vectors = (found.values / scales[:, None]).astype(storage.HALF)
-        rate = float(data.rate(found.number))
         known = (video, os.path.abspath(data.data), int(data.lengths[found.number]), rate)
         line = storage.lines([storage.Video(*known, len(table))], header=not number)
         self.file.write(storage.VECTORS, vectors.tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from mas import checks, features, files, lists, locks, networks, records
-from mas.index import building, fitting, storage
+from mas.checks import check_range
+from mas.index import building, fitting, queries, searching, storage
+from mas.index.network import Network, facts_of, sampling_of
 
 BLOCK = 8192  # clips at a time
 
@@ -37,11 +40,12 @@ class Index:
             scale. `features` gives them as they were.
         unit: float16 (n, K), likewise: whitened features of length 1. Their inner products are the
             cosines that a search compares.
+        whitens: whether they are whitened.
         failures: {id: why} of the videos that the call that made this object left out.
         whitening: from features (n, D) to float32 (n, K), of length 1.
     """
 
-    def __init__(self, path: pathlib.Path, state: dict[str, Any], check: bool):
+    def __init__(self, path: pathlib.Path, state: dict[str, Any], check: bool, model: Any = None):
         """See `open`."""
         self.path, self.failures = path, {}
         compared = state.get("compared")
@@ -53,17 +57,19 @@ class Index:
                     "before its first end; the same command resumes."
                 )
             storage.hold(path, compared["files"], check)
-            self._load(path, state, compared)
+            self._load(path, state, compared, model)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             state_file = path / storage.STATE
             raise storage.damaged(state_file, "be as it was written", repr(error)) from None
 
-    def _load(self, path, state, compared):
+    def _load(self, path, state, compared, model):
         self.facts = state["facts"]
+        self.model = self.facts["network"]["model"] if model is None else model
         count = compared["clips"]  # more may be there, of a call that is still at work
         vectors, clips = fitting.arrays(path, state)
         self.vectors, self.clips = vectors[:count], clips[:count]
         self.videos = storage.read_videos(path, state["files"][storage.VIDEOS][0])
+        self.whitens = bool(compared["whiten"])
         shape = (count, compared["width"])
         self.unit = storage.mapped(path / fitting.unit_name(compared), storage.HALF, shape)
         self.whitening = fitting.read(path, compared, state["width"])
@@ -72,20 +78,24 @@ class Index:
             self.seconds = np.where(rates > 0, self.clips["first"] / rates, np.nan)
 
     @classmethod
-    def open(cls, path: str | os.PathLike, check: bool = True) -> Index:
+    def open(
+        cls, path: str | os.PathLike, check: bool = True, model: networks.Source | None = None
+    ) -> Index:
         """Opens an index.
 
         Args:
             path: the folder.
             check: whether all that is there is read and held against its checksums, about half a
                 second a GB; else only the sizes of the files.
+            model: where its network is, by default where it was. It is looked at when a query or
+                an addition needs it.
 
         Raises:
             FileNotFoundError: there is none.
             ValueError: it is damaged, unfinished or of another version; names the file.
         """
         root = checks.path("index", path, "the folder of an index")
-        return cls(root, storage.read_state(root), check)
+        return cls(root, storage.read_state(root), check, model)
 
     @classmethod
     def build(
@@ -96,6 +106,7 @@ class Index:
         sampling: features.Sampling | None = None,
         *,
         whiten: int | None = None,
+        fps: float | None = None,
         random: bool = False,
         seed: int = 0,
     ) -> Index:
@@ -109,7 +120,9 @@ class Index:
             data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
             sampling: which clips; by default all that do not overlap, as in the network's run.
             whiten: numbers to keep of a whitened feature, 0 leaves them as they are; by default
-                those of the index, of a new one `WHITEN`.
+                those of the index, of a new one 32.
+            fps: frames per second of videos whose rate is not known; by default their times are
+                frames.
             random: the same network with new random weights.
             seed: of those.
 
@@ -125,23 +138,27 @@ class Index:
         root = storage.root_of(path)
         sampling = sampling or features.Sampling(clips=0)
         sampling = dataclasses.replace(sampling, pooling=sampling.pooling or "average")
-        facts = building.facts_of(model, sampling, random, seed)
-        if not (root / storage.STATE).is_file():
-            records.opened(data, facts["sampling"]["modality"] == "flow")  # refused before a folder
+        data = records.opened(data, features.modality_of(model)[0] == "flow")
+        facts = facts_of(model, sampling, data, random, seed)
+        full = sampling_of(facts)
+        full = dataclasses.replace(full, batch=sampling.batch, threads=sampling.threads)
         with files.writing(root):
             root.mkdir(parents=True, exist_ok=True)
         with locks.lock(root, "mas index"):
             state = storage.begun(root, facts)
             state["whiten"] = state["whiten"] if whiten is None else whiten
-            failures = building.extend(root, state, model, data)
-        return cls._with(root, failures)
+            load = functools.partial(Network, model, facts, full)
+            failures = building.extend(root, state, load, data, fps)
+        found = cls.open(root, check=False, model=model)
+        found.failures = failures
+        return found
 
-    def add(self, data: Any, model: networks.Source | None = None) -> Index:
+    def add(self, data: Any, fps: float | None = None) -> Index:
         """Adds the videos of a data set that the index does not hold yet.
 
         Args:
             data: as for `build`.
-            model: where the network is, if no longer where it was.
+            fps: as for `build`.
 
         Returns:
             The index as it is then; this object stays as it is.
@@ -149,19 +166,66 @@ class Index:
         Raises:
             FileNotFoundError, ValueError, RuntimeError: as `build`.
         """
-        network = self.facts["network"]
-        model = network["model"] if model is None else model
-        chosen = dict(self.facts["sampling"]) | {"resize": tuple(self.facts["sampling"]["resize"])}
-        del chosen["modality"]
-        known = network["weights"] == "random", network["seed"] or 0
-        options = {"random": known[0], "seed": known[1]}
-        return self.build(self.path, model, data, features.Sampling(**chosen), **options)
+        known = self.facts["network"]
+        options = {"random": known["weights"] == "random", "seed": known["seed"] or 0}
+        sampling = sampling_of(self.facts)
+        return self.build(self.path, self.model, data, sampling, fps=fps, **options)
 
-    @classmethod
-    def _with(cls, root, failures):
-        found = cls.open(root, check=False)
-        found.failures = failures
-        return found
+    @functools.cached_property
+    def network(self) -> Network:
+        """The network that made it, from clips to features; loaded when it is first needed.
+
+        Raises:
+            FileNotFoundError: it is no longer where it was.
+            ValueError: it is another one by now.
+        """
+        return Network(self.model, self.facts)
+
+    def query(self, source: Any, start: float | None = None) -> queries.Query:
+        """What `search` makes of what it is given: see there."""
+        return queries.query(self, source, start)
+
+    def search(
+        self,
+        query: Any,
+        top: int = 20,
+        *,
+        start: float | None = None,
+        other_videos: bool = False,
+    ) -> list[searching.Hit]:
+        """The clips that are nearest to one, overlapping and adjacent ones of a video as one hit.
+
+            for hit in index.search("clip.mp4", top=5):
+                print(hit.video, hit.start_seconds, hit.cosine)
+
+        Args:
+            query: path of a video file; "VIDEO:SECOND", a video of the index and a time in it (a
+                frame where its rate is not known); a clip as the network takes it, uint8
+                (T, H, W, 3); features, float (D,), or (n, D), of which the mean is taken; or what
+                `query` returned.
+            top: hits.
+            start: second of the file at which the clip begins; by default the mean of the features
+                of all its clips is searched.
+            other_videos: whether the video of "VIDEO:SECOND" is left out; else only the clips are
+                that overlap the query or touch it.
+
+        Returns:
+            At most `top` hits, by falling cosine.
+
+        Raises:
+            FileNotFoundError: there is no such file, or no network to see it with.
+            ValueError: the query is shorter than a clip, does not decode, or is not in the index.
+        """
+        check_range("top", top, least=1)
+        made = self.query(query, start)
+        values = searching.cosines(self, made.vector[None])[0]
+        if made.row is not None:
+            near = self.clips["video"] == self.clips["video"][made.row]
+            if not other_videos:
+                apart = self.clips["first"] - self.clips["first"][made.row]
+                near &= np.abs(apart) <= self.frames
+            values[near] = -np.inf
+        return searching.hits(self, searching.in_order(values, 64 * top), top)
 
     def __len__(self) -> int:
         """How many clips."""

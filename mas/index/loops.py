@@ -28,14 +28,22 @@ class Loops:
         pages.card(loops(7), *loops.caption(7))
     """
 
-    def __init__(self, index: Index, width: int = WIDTH, frames: int = FRAMES):
+    def __init__(
+        self,
+        index: Index,
+        width: int = WIDTH,
+        frames: int = FRAMES,
+        data: str | os.PathLike | None = None,
+    ):
         """Opens nothing yet.
 
         Args:
             index: an open index.
             width: the most pixels of a thumbnail's longer side.
             frames: of a loop, evenly spaced over the clip; it takes as long as the clip.
+            data: folder of the videos, where they were moved.
         """
+        self._moved = data
         self.index, self.width, self.frames = index, width, frames
         self.lost: set[str] = set()  # videos that left a blank
         self._data: dict[str, Any] = {}
@@ -71,7 +79,7 @@ class Loops:
         return self.index.videos[int(self.index.clips["video"][row])]
 
     def _read(self, video, frames):
-        folder = os.fspath(video.data)
+        folder = os.fspath(self._moved or video.data)
         if folder not in self._data:
             self._data[folder] = data = records.open_data(folder)
             self._numbers[folder] = {name: n for n, name in enumerate(data.videos)}

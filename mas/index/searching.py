@@ -9,11 +9,12 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import math
-import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from mas.prepare import workers
 
 if TYPE_CHECKING:
     from mas.index.index import Index
@@ -63,14 +64,10 @@ def cosines(index: Index, queries: np.ndarray) -> np.ndarray:
         block = index.unit[first : first + BLOCK].astype(np.float32)
         np.matmul(queries, block.T, out=found[:, first : first + BLOCK])
 
-    with _one_thread(), concurrent.futures.ThreadPoolExecutor(_cores()) as pool:
+    with _one_thread(), concurrent.futures.ThreadPoolExecutor(workers.cores()) as pool:
         for _ in pool.map(compare, range(0, len(index), BLOCK)):
             pass
     return found
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _one_thread():

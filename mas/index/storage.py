@@ -33,7 +33,7 @@ STATE, VIDEOS, CLIPS, VECTORS = "index.json", "videos.csv", "clips.bin", "vector
 GROWING = (VIDEOS, CLIPS, VECTORS)
 CLIP = np.dtype([("video", "<i4"), ("first", "<i4"), ("scale", "<f4")])
 HALF, DOUBLE = np.dtype("<f2"), np.dtype("<f8")
-WHITEN = 64  # numbers that are kept of a feature, by default
+WHITEN = 32  # numbers that are kept of a feature, by default
 MOST_STATE = 16 * 2**20  # bytes of index.json
 _READ = 2**24  # bytes at a time
 

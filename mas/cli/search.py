@@ -1,0 +1,74 @@
+"""`mas search`: the clips of an index that are nearest to one."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+
+from absl import logging
+
+from mas import cli, index
+from mas.cli.flags import Flags, UsageError
+from mas.forms import NUMBER
+from mas.index import report
+
+SUMMARY = "The clips of an index that are nearest to one, as a table and a page of moving pictures."
+
+
+def flags() -> Flags:
+    """The flags of the command."""
+    found = Flags("mas search", SUMMARY, "--index=INDEX --query=CLIP.mp4 ...")
+    found.option("index", None, "Folder that mas index made.", group="search")
+    words = "A video file, or VIDEO:SECOND of the index."
+    found.option("query", None, words, group="search")
+    found.option(
+        "start",
+        None,
+        "Second of the file where the clip begins; by default the mean of all its clips is "
+        "searched.",
+        group="search",
+        form=NUMBER,
+        least=0,
+    )
+    found.option("top", 20, "Hits.", group="search", least=1)
+    found.option(
+        "other_videos", False, "Leave out the whole video of VIDEO:SECOND.", group="search"
+    )
+    found.option(
+        "output", None, "Folder of the results, by default runs/search_QUERY.", group="run"
+    )
+    found.option(
+        "model",
+        None,
+        "Where the network is, if it was moved.",
+        group="run",
+        advanced=True,
+    )
+    found.option(
+        "data", None, "Where the videos are, if they were moved.", group="run",
+        advanced=True,
+    )  # fmt: skip
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Searches what the arguments say; returns the exit status."""
+    given = flags()
+    given.parse(arguments)
+    given.require("index", "query")
+    if given.start is not None and not os.path.exists(given.query):
+        raise UsageError(f"--start belongs to a video file. Received: --query={given.query}.")
+    found = index.Index.open(given.index, model=given.model)
+    if os.path.exists(given.query):
+        cli.load_frameworks()
+    query = found.query(given.query, given.start)
+    hits = found.search(query, given.top, other_videos=given.other_videos)
+    name = re.sub(r"[^\w.-]+", "_", pathlib.Path(given.query).name)
+    folder = given.output or f"runs/search_{name}"
+    written = report.write(found, query, hits, folder, given.data)
+    for rank, hit in enumerate(hits, 1):
+        logging.info("%2d  %.3f  %s  %s", rank, hit.cosine, hit.video, report.span_text(hit))
+    logging.info("%s", report.described(found))
+    logging.info("Wrote %s and %s.", *written)
+    return 0

@@ -1,0 +1,103 @@
+"""What a search found, as a csv file and as a page."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import TYPE_CHECKING
+
+from mas import files, lists, pages
+from mas.files import PathLike
+from mas.index.loops import UNKNOWN_RATE, Loops
+from mas.index.queries import Query
+from mas.index.searching import Hit
+
+if TYPE_CHECKING:
+    from mas.index.index import Index
+
+FIELDS = ("rank", "video", "start", "end", "first_frame", "last_frame", "cosine", "clips")
+_MEANING = (
+    "The nearest first. A hit is a stretch of one video: clips that overlap or touch are one. It "
+    "shows its nearest clip, whose cosine stands there: 1 is the same clip."
+)
+
+
+def write(
+    index: Index, query: Query, hits: list[Hit], folder: PathLike, data: PathLike | None = None
+) -> list[pathlib.Path]:
+    """Writes found.csv, times in seconds and frames from 0, and found.html.
+
+    Args:
+        index: an open index.
+        query: what was searched for.
+        hits: what was found.
+        folder: where to write.
+        data: folder of the videos, where it is no longer the one that they were read from.
+
+    Returns:
+        Both paths.
+    """
+    table, page = pathlib.Path(folder, "found.csv"), pathlib.Path(folder, "found.html")
+    files.write(page, found_page(index, query, hits, data))
+    rows = []
+    for rank, hit in enumerate(hits, 1):
+        times = ["" if math.isnan(s) else f"{s:.3f}" for s in (hit.start_seconds, hit.end_seconds)]
+        place = (hit.first, hit.end - 1, f"{hit.cosine:.4f}", hit.clips)
+        rows.append((rank, pages.cell(hit.video), *times, *place))
+    files.write_csv(table, FIELDS, rows)
+    return [table, page]
+
+
+def found_page(index: Index, query: Query, hits: list[Hit], data: PathLike | None = None) -> str:
+    """The page: the query, then its hits, each a loop; it needs no other file."""
+    loops = Loops(index, data=data)
+    if query.row is not None:
+        shown = loops(query.row)
+    elif query.frames is not None:
+        shown = pages.moving(query.frames, query.rate or UNKNOWN_RATE, query.name)
+    else:
+        shown = pages.Markup("")
+    cards = [
+        pages.card(
+            loops(hit.row),
+            pages.name_text(hit.video),
+            span_text(hit),
+            f"cosine {hit.cosine:.3f}",
+            title=hit.video,
+        )
+        for hit in hits
+    ]
+    counts = lists.counted(len(index), "clip"), lists.counted(len(index.videos), "video")
+    return pages.page(
+        f"Clips like {query.name}",
+        f"{lists.counted(len(hits), 'hit')} among {counts[0]} of {counts[1]}. {_MEANING}",
+        pages.element("p", described(index), class_="note"),
+        pages.row("Query", [pages.card(shown, pages.bold(query.name), kind="query")]),
+        pages.row("Found", cards),
+    )
+
+
+def described(index: Index) -> str:
+    """What made the vectors, in a sentence or two."""
+    network, trained = index.facts["network"], index.facts["trained"]
+    if network["weights"] == "random":
+        words = f"a network with random weights (seed {network['seed']}), as it was before training"
+    elif trained:
+        data = f" on {trained['data']}" if trained.get("data") else ""
+        many = f", {trained['clips']} clips" if trained.get("clips") else ""
+        words = f"a network trained by {trained['task']}{data}{many}, {trained['epochs']} epochs"
+    else:
+        words = "a network of which no run tells how it was trained"
+    width, kept = index.vectors.shape[1], index.unit.shape[1]
+    white = f"whitened to {kept}" if index.whitens else "not whitened"
+    return (
+        f"Features of {words}: {width} numbers, {white}. Near is what this network finds alike, "
+        "which need not be what you would."
+    )
+
+
+def span_text(hit: Hit) -> str:
+    """Where a hit lies, in time or, where the rate is not known, in frames."""
+    if math.isnan(hit.start_seconds):
+        return f"frames {hit.first} to {hit.end - 1}"
+    return f"{pages.time_text(hit.start_seconds)} to {pages.time_text(hit.end_seconds)}"

@@ -1,0 +1,329 @@
+"""The index of clips: storage, search, what it refuses. Vectors are made by hand."""
+
+import json
+import math
+import operator
+import shutil
+import types
+
+import numpy as np
+import pytest
+
+from mas import cli, records
+from mas.index import DamagedIndexError, Index, building, fitting, report, searching, storage
+
+SPAN = 4  # frames of a clip
+
+
+class Data:
+    """A data set of which nothing but lengths is known."""
+
+    data, decoded, has_flow = "videos", True, False
+
+    def __init__(self, lengths, rate=25.0):
+        self.videos, self._rate = list(lengths), rate
+        self.lengths = np.array(list(lengths.values()))
+
+    def rate(self, number):
+        return self._rate
+
+
+def facts(digest="a" * 64):
+    known = {"model": "m", "digest": digest, "weights": "loaded", "seed": None}
+    sampling = {"how": "consecutive", "modality": "rgb", "fps": None}
+    return {"network": known, "sampling": sampling, "frames": SPAN, "trained": {}}
+
+
+def fill(root, data, values, whiten=0, monkeypatch=None, step=SPAN, known=None, stop=None):
+    """Adds videos whose clips have the given features: {video: (clips, D)}; may stop in between."""
+    root.mkdir(exist_ok=True)
+    state = storage.begun(root, known or facts())
+    state["whiten"] = whiten
+
+    def made(load, data, facts, numbers, failed):
+        for count, number in enumerate(numbers):
+            if count == stop:
+                raise KeyboardInterrupt
+            rows = np.asarray(values[data.videos[number]], np.float32)
+            yield building.Made(number, np.arange(len(rows)) * step, rows)
+
+    monkeypatch.setattr(building, "made", made)
+    monkeypatch.setattr(building, "SAVE_EVERY", -1.0)
+    building.extend(root, state, None, data)
+    return Index.open(root)
+
+
+def draw(seed, lengths, width=6):
+    rng = np.random.default_rng(seed)
+    return {video: rng.normal(size=(n // SPAN, width)) + 2 for video, n in lengths.items()}
+
+
+LENGTHS = {"walk/ann": 12, "run/ann": 8, "run/bob": 20}
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    return fill(tmp_path / "i", Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch)
+
+
+def test_holds_what_it_was_given(index):
+    values = np.concatenate(list(draw(0, LENGTHS).values()))
+    assert [v.video for v in index.videos] == list(LENGTHS) and len(index) == 10
+    assert index.clips["video"].tolist() == [0] * 3 + [1] * 2 + [2] * 5
+    assert index.clips["first"].tolist() == [0, 4, 8, 0, 4, 0, 4, 8, 12, 16]
+    np.testing.assert_allclose(index.seconds, index.clips["first"] / 25)
+    np.testing.assert_allclose(
+        index.features(slice(None)), values, atol=np.abs(values).max() / 2**11
+    )
+    units = values / np.linalg.norm(values, axis=1, keepdims=True)
+    blocks = list(index.blocks(4))
+    assert [first for first, _ in blocks] == [0, 4, 8]
+    np.testing.assert_allclose(np.concatenate([b for _, b in blocks]), units, atol=2**-10)
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e15])
+def test_features_of_any_size_keep_their_digits(tmp_path, monkeypatch, size):
+    values = {v: x * size for v, x in draw(0, LENGTHS).items()}
+    found = fill(tmp_path / "i", Data(LENGTHS), values, monkeypatch=monkeypatch)
+    wanted = np.concatenate(list(values.values()))
+    np.testing.assert_allclose(
+        found.features([0, 9]), wanted[[0, 9]], atol=np.abs(wanted).max() / 2**11
+    )
+
+
+def test_whitened_vectors_have_no_direction_in_common(tmp_path, monkeypatch):
+    lengths = {f"v{n}": 40 for n in range(30)}
+    found = fill(tmp_path / "i", Data(lengths), draw(1, lengths), 5, monkeypatch)
+    assert found.unit.shape == (300, 5) and found.whitens
+    raw = found.features(slice(None)).astype(float)
+    centred = raw - raw.mean(0)
+    _, sizes, turned = np.linalg.svd(centred, full_matrices=False)
+    white = centred @ turned[:5].T / sizes[:5]
+    white /= np.linalg.norm(white, axis=1, keepdims=True)
+    unit = found.unit.astype(float)
+    np.testing.assert_allclose(unit @ unit.T, white @ white.T, atol=4e-3)
+    np.testing.assert_allclose(found.whitening(raw) @ unit.T, unit @ unit.T, atol=4e-3)
+
+
+def test_fewer_directions_than_asked_for_are_kept_where_features_vary_in_fewer():
+    values = np.zeros((9, 4))
+    values[:, :2] = np.random.default_rng(0).normal(size=(9, 2))
+    assert fitting.fit(values, 3).directions.shape == (2, 4)
+    assert fitting.fit(values[:1], 3).directions.tolist() == np.eye(4).tolist()
+    assert fitting.fit(np.ones((5, 4)), 3)(np.ones((1, 4))).tolist() == [[0.5] * 4]
+
+
+def test_whitening_is_fitted_again_when_the_index_has_doubled(tmp_path, monkeypatch):
+    root, lengths = tmp_path / "i", {f"v{n}": 40 for n in range(4)}
+    known = draw(2, lengths)
+    first = fill(root, Data({"v0": 40, "v1": 40}), known, 3, monkeypatch)
+    kept = np.array(first.unit)
+    second = fill(root, Data({v: 40 for v in ("v0", "v1", "v2")}), known, 3, monkeypatch)
+    np.testing.assert_array_equal(second.unit[:20], kept)  # 30 clips of 20: as it was
+    third = fill(root, Data(lengths), known, 3, monkeypatch)
+    assert not np.array_equal(third.unit[:20], kept)  # 40: fitted again
+    whole = fill(tmp_path / "whole", Data(lengths), known, 3, monkeypatch)
+    np.testing.assert_array_equal(third.unit, whole.unit)
+    assert sorted(p.name for p in root.iterdir() if "-" in p.name) == [
+        "unit-1.f16",
+        "whitening-1.f64",
+    ]
+    np.testing.assert_array_equal(first.unit, kept)  # an open one keeps its files
+
+
+def test_a_killed_call_resumes_and_nothing_is_there_twice(tmp_path, monkeypatch, index):
+    root, values = tmp_path / "k", draw(0, LENGTHS)
+    with pytest.raises(KeyboardInterrupt):
+        fill(root, Data(LENGTHS), values, monkeypatch=monkeypatch, stop=2)
+    with pytest.raises(ValueError, match="the same command resumes"):
+        Index.open(root)
+    for name in storage.GROWING:  # what was on its way when it was killed
+        with open(root / name, "ab") as file:
+            file.write(b"half a line")
+    found = fill(root, Data(LENGTHS), values, monkeypatch=monkeypatch)
+    for path in index.path.iterdir():
+        assert (root / path.name).read_bytes() == path.read_bytes() or path.name == ".lock"
+    assert len(found) == len(index)
+    again = fill(root, Data(LENGTHS), values, monkeypatch=monkeypatch)
+    assert len(again) == len(index)
+
+
+def test_a_reader_sees_what_was_finished_while_another_call_adds(tmp_path, monkeypatch, index):
+    more = LENGTHS | {"x": 16, "y": 8}
+    values = draw(5, more)
+    with pytest.raises(KeyboardInterrupt):
+        fill(index.path, Data(more), values, monkeypatch=monkeypatch, stop=1)
+    found = Index.open(index.path)
+    assert len(found) == 10 and len(found.search(found.features([0]), 2)) == 2
+    assert len(fill(index.path, Data(more), values, monkeypatch=monkeypatch)) == 16
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    for place in (0, len(content) // 2, len(content) - 2):
+        other = bytearray(content)
+        other[place] ^= 1
+        yield bytes(other)
+    yield bytes(content[:-2])
+    yield b""
+
+
+def test_damage_of_each_file_is_named(index):
+    names = [p.name for p in index.path.iterdir() if p.name != ".lock"]
+    assert len(names) == 6
+    for name in names:
+        path = index.path / name
+        whole = path.read_bytes()
+        for other in flipped(path):
+            path.write_bytes(other)
+            with pytest.raises(ValueError, match=name) as caught:
+                Index.open(index.path)
+            assert "Remove the folder" in str(caught.value) and "\n" not in str(caught.value)
+        path.unlink()
+        with pytest.raises((DamagedIndexError, FileNotFoundError), match=name):
+            Index.open(index.path)
+        path.write_bytes(whole)
+    assert len(Index.open(index.path)) == 10
+
+
+def test_other_versions_networks_and_clips_are_refused(index, monkeypatch):
+    def fails(change, match):
+        with pytest.raises(ValueError, match=match):
+            fill(index.path, Data(LENGTHS), {}, monkeypatch=monkeypatch, known=change)
+
+    fails(facts("b" * 64), r"same network, with digest=aaa.*Received: digest=bbb")
+    other = facts()
+    other["sampling"]["how"] = "overlapping"
+    fails(other, "how=consecutive. Received: how=overlapping")
+    with pytest.raises(ValueError, match="run/ann as .* with 8 frames. Received: 12"):
+        fill(index.path, Data(LENGTHS | {"run/ann": 12}), {}, monkeypatch=monkeypatch)
+    path = index.path / "index.json"
+    state = json.loads(path.read_text())
+    del state["crc32"]
+    path.write_text(json.dumps(records.seal(state | {"version": 2})))
+    with pytest.raises(ValueError, match="version 1.*Received: version=2"):
+        Index.open(index.path)
+
+
+def test_exact_search_is_a_plain_loop(tmp_path, monkeypatch):
+    monkeypatch.setattr(searching, "BLOCK", 7)
+    lengths = {f"v{n}": 20 for n in range(9)}
+    found = fill(tmp_path / "i", Data(lengths), draw(3, lengths), 4, monkeypatch)
+    queries = found.whitening(np.random.default_rng(4).normal(size=(3, 6)) + 2)
+    rows, values = searching.nearest(found, queries, 10)
+    for query, row, value in zip(queries, rows, values, strict=True):
+        plain = [sum(map(operator.mul, query, unit.astype(np.float32))) for unit in found.unit]
+        wanted = sorted(range(len(plain)), key=lambda n: (-plain[n], n))[:10]
+        assert row.tolist() == wanted
+        np.testing.assert_allclose(value, [plain[n] for n in wanted], atol=1e-5)
+    allowed = found.clips["video"] != 3
+    masked, cosines = searching.nearest(found, queries, 50, allowed)
+    assert (masked[:, :40] >= 0).all() and (masked[:, 40:] == -1).all()
+    assert not np.isin(masked, np.flatnonzero(~allowed)).any() and np.isnan(cosines[:, 40:]).all()
+
+
+def test_of_equal_cosines_the_first_row_comes_first():
+    values = np.array([0.5, 0.9, 0.5, 0.9, 0.5, -np.inf], np.float32)
+    assert searching.ranked(values, 4).tolist() == [1, 3, 0, 2]
+    assert [row for row, _ in searching.in_order(values, 2)] == [1, 3, 0, 2, 4]
+
+
+def stretches(rows, firsts, videos, top, frames=100):
+    """(video, first, end, row, clips) of hits, for rows in order of cosine."""
+    table = np.zeros(len(firsts), storage.CLIP)
+    table["video"], table["first"] = videos, firsts
+    known = [storage.Video(f"v{n}", "", frames, 10.0, 1) for n in range(max(videos) + 1)]
+    index = types.SimpleNamespace(clips=table, videos=known, frames=SPAN)
+    found = searching.hits(index, [(row, 1 - 0.01 * n) for n, row in enumerate(rows)], top)
+    return [(h.video, h.first, h.end, h.row, h.clips) for h in found]
+
+
+def test_clips_of_a_video_that_overlap_or_touch_are_one_hit():
+    firsts, videos = [0, 4, 9, 2, 0], [0, 0, 0, 0, 1]
+    assert stretches([0, 1], firsts, videos, 5) == [("v0", 0, 8, 0, 2)]  # touch
+    assert stretches([0, 2], firsts, videos, 5) == [("v0", 0, 4, 0, 1), ("v0", 9, 13, 2, 1)]
+    assert stretches([0, 4], firsts, videos, 5) == [("v0", 0, 4, 0, 1), ("v1", 0, 4, 4, 1)]
+    assert stretches([3, 0], firsts, videos, 5) == [("v0", 0, 6, 3, 2)]  # overlap
+    # 10 to 14 and 0 to 4 are two, until 4 to 10 joins them; the nearest stays the hit's clip.
+    assert stretches([1, 0, 2], [0, 10, 5], [0] * 3, 5) == [
+        ("v0", 10, 14, 1, 1), ("v0", 0, 4, 0, 1), ("v0", 5, 9, 2, 1),
+    ]  # fmt: skip
+    assert stretches([1, 0, 2], [0, 8, 4], [0] * 3, 5) == [("v0", 0, 12, 1, 3)]
+    # The first clip that would be one too many ends the search.
+    assert stretches([0, 4, 1], firsts, videos, 1) == [("v0", 0, 4, 0, 1)]
+    assert stretches([0, 1, 4], firsts, videos, 1) == [("v0", 0, 8, 0, 2)]
+    assert stretches([0], [8], [0], 1, frames=10) == [("v0", 8, 10, 0, 1)]  # ends with its video
+
+
+def test_a_clip_of_the_index_does_not_find_itself(index):
+    query = index.query("bob:0.3")  # frame 8; the clip whose middle is nearest begins at 8
+    assert query.row == 7
+    found = index.search("bob:0.3")
+    near = {(h.video, f) for h in found for f in range(h.first, h.end)}
+    assert not near & {("run/bob", f) for f in range(4, 16)}
+    assert {h.video for h in index.search(query, other_videos=True)} == {"walk/ann", "run/ann"}
+    assert all(h.start_seconds == h.first / 25 for h in found)
+    same = index.search(index.features([7]), 1)[0]
+    assert (same.row, round(same.cosine, 2)) == (7, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "match"),
+    [
+        ("eve:1", "one of the data set's 3.*Received: video='eve'"),
+        ("bob:-1", "SECOND is a number from 0"),
+        ("bob:soon", "SECOND is a number from 0"),
+        ("bob:nan", "SECOND is a number from 0"),
+        ("bob:0.8", "a time below 0.8 seconds in run/bob. Received: query='bob:0.8'"),
+        ("nothing.mp4", "nothing.mp4, which is no file"),
+        (np.zeros(5), "features of 6 numbers"),
+        (7, "query must be a video file"),
+    ],
+)
+def test_queries_that_are_refused(index, query, match):
+    with pytest.raises((ValueError, FileNotFoundError), match=match):
+        index.query(query)
+    with pytest.raises(ValueError, match="top must be at least 1. Received: top=0"):
+        index.search("bob:0", top=0)
+
+
+def test_where_no_rate_is_known_times_are_frames(tmp_path, monkeypatch):
+    found = fill(tmp_path / "i", Data(LENGTHS, 0.0), draw(0, LENGTHS), monkeypatch=monkeypatch)
+    assert np.isnan(found.seconds).all() and found.query("bob:9").row == 7
+    hit = found.search("bob:9", 1)[0]
+    assert math.isnan(hit.start_seconds)
+    assert report.span_text(hit) == f"frames {hit.first} to {hit.end - 1}"
+    report.write(found, found.query("bob:9"), [hit], tmp_path / "out")
+    line = (tmp_path / "out" / "found.csv").read_text().splitlines()[1].split(",")
+    assert line[2:4] == ["", ""] and line[4] == str(hit.first)
+
+
+def test_names_stay_text_on_the_page_and_in_the_table(tmp_path, monkeypatch):
+    name = '=1+1"><script>alert(1)</script>'
+    lengths = {name: 12, "b": 8}
+    found = fill(tmp_path / "i", Data(lengths), draw(0, lengths), monkeypatch=monkeypatch)
+    query = found.query("b:0")
+    table, page = report.write(found, query, found.search(query), tmp_path / "out")
+    text = page.read_text()
+    assert "<script" not in text and "&lt;script&gt;" in text and "default-src 'none'" in text
+    assert "'=1+1" in table.read_text()
+
+
+def test_the_commands_refuse_in_one_line(tmp_path, index, caplog):
+    def fails(*arguments):
+        assert cli.main(*arguments) == 2
+        return caplog.records[-1].getMessage()
+
+    assert "index must be a folder that mas index made" in fails(
+        "search", f"--index={tmp_path}", "--query=a:1"
+    )
+    assert "--start belongs to a video file" in fails(
+        "search", f"--index={index.path}", "--query=bob:1", "--start=1"
+    )
+    assert "mas index needs --data" in fails("index", "--model=m", "--output=x")
+    assert "model must be a finished run folder" in fails(
+        "index", "--model=m", "--data=d", f"--output={tmp_path / 'new'}"
+    )
+    assert not (tmp_path / "new").exists()
+    shutil.rmtree(index.path)
+    assert str(index.path) in fails("search", f"--index={index.path}", "--query=bob:1")
