@@ -18,6 +18,7 @@ release = version = mas.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"mas {release}"
+smartquotes = False  # quotes and dashes are code in docstrings
 html_show_sourcelink = html_copy_source = False
 
 myst_heading_anchors = 4  # the anchors that code hosts give to headings
