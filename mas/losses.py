@@ -121,7 +121,7 @@ def log_sum_exp(logits, chosen):
 def queue_logits(query, key, queue, negative=None, temperature=0.07):
     """Computes the logits of MoCo: the positive, the queue, and optionally an own negative.
 
-    s_i = [q_i . k_i, q_i . m_1, ..., q_i . m_K, q_i . n_i] / temperature
+        s_i = [q_i . k_i, q_i . m_1, ..., q_i . m_K, q_i . n_i] / temperature
 
     All embeddings have length 1. Source: VTDL, equation of the loss; without the last column, MoCo
     (CVPR 2020).
@@ -151,8 +151,8 @@ def softmax(logits):
 def nce(logits, log_mean):
     """Computes noise-contrastive estimation with uniform noise; column 0 is data, the rest noise.
 
-    e_j = exp(s_j) / Z,   Z = n * mean(exp(s)) of the first batch,   P = 1 / n,   m negatives loss =
-    -log(e_0 / (e_0 + m P)) - sum_j log(m P / (e_j + m P))
+        e_j = exp(s_j) / Z,   Z = n * mean(exp(s)) of the first batch,   P = 1 / n,   m negatives
+        loss = -log(e_0 / (e_0 + m P)) - sum_j log(m P / (e_j + m P))
 
     The number of videos n cancels, so it does not matter that the authors' code uses the number of
     batches instead. Source: the authors' code of VTDL, which has no script for it.

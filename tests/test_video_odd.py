@@ -120,7 +120,7 @@ def test_a_file_that_names_others_is_no_video(tmp_path):
 def test_a_picture_may_not_take_all_memory(tmp_path, monkeypatch):
     path = encode(tmp_path / "x.mp4", film(coded(5)))
     monkeypatch.setattr(opening, "MOST_PIXELS", 1000)
-    assert "none of 5 of the codec mpeg4" in refused(path)
+    assert "codec mpeg4, 5 lost" in refused(path)
 
 
 # Orientation.

@@ -1,10 +1,11 @@
-"""Named clusters of clips: the files of `mas sort`, and the list that they make.
+"""Named clusters of clips: the files of `mas sort`, and lists made from them.
 
     clips.csv   video, first_frame (from 0), start and end (seconds), cluster, cosine
-    names.csv   cluster, name, clips, videos, example: the user fills in the names
-    sort.json   how they were made; {"finished": true}
+    names.csv   cluster, name, clips, videos, example; the user fills in the names
+    sort.json   settings of the run; {"finished": true}
 
-A spreadsheet may write names.csv again: with other separators, a byte order mark, other columns.
+names.csv may have been saved by a spreadsheet, with other separators, a byte order mark, or other
+columns.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from mas.lists.entries import Entry, counted, some
 CLIPS, NAMES, STATE = "clips.csv", "names.csv", "sort.json"
 CLIP_FIELDS = ("video", "first_frame", "start", "end", "cluster", "cosine")
 NAME_FIELDS = ("cluster", "name", "clips", "videos", "example")
-LINES = ("clip", "video")  # what a line of the list is
+LINES = ("clip", "video")  # units of a line in the list
 
 
 def cluster_names(folder: PathLike) -> dict[int, str]:
-    """The names of the clusters that have one.
+    """Reads the names of the clusters that have a name.
 
     Args:
-        folder: of `mas sort`.
+        folder: output folder of `mas sort`.
 
     Returns:
-        {number of the cluster: its name}.
+        {cluster number: name}.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: no cluster has a name, or naming the file and line that does not fit.
+        OSError: If there is no such file.
+        ValueError: If no cluster has a name, or a line is invalid; names the file and the line.
     """
     path = pathlib.Path(folder, NAMES)
     numbered = text.lines(text.read(path))
@@ -66,28 +67,28 @@ def cluster_names(folder: PathLike) -> dict[int, str]:
 
 
 def cluster_classes(folder: PathLike) -> list[str]:
-    """The class names, sorted: clusters of one name are one class.
+    """Returns the class names, sorted; clusters with the same name are one class.
 
     Raises:
-        OSError, ValueError: as `cluster_names`.
+        OSError, ValueError: See `cluster_names`.
     """
     return sorted(set(cluster_names(folder).values()))
 
 
 def from_clusters(folder: PathLike, line: str = LINES[0]) -> list[Entry]:
-    """The clips of named clusters, labelled by the names.
+    """Builds a list of the clips in named clusters, labelled by the names.
 
     Args:
-        folder: of `mas sort`, its names.csv filled in.
-        line: "clip", an entry for each clip, with its start; or "video", one for each video of
-            which more than half of the clips have one name.
+        folder: output folder of `mas sort`, with names filled in in names.csv.
+        line: "clip" gives an entry per clip, with its start; "video" gives an entry per video in
+            which more than half of the clips have the same name.
 
     Returns:
-        A list of Entry, by video and time.
+        A list of Entry, ordered by video and time.
 
     Raises:
-        OSError: a file is not there.
-        ValueError: the folder is unfinished, no cluster has a name, or a line does not fit.
+        OSError: If a file does not exist.
+        ValueError: If the folder is unfinished, no cluster has a name, or a line is invalid.
     """
     check_choice("line", line, LINES)
     if not _finished(folder):
@@ -117,7 +118,7 @@ def _finished(folder):
 
 
 def _clips(folder):
-    """(video, first frame, cluster) of each line of clips.csv."""
+    """Yields (video, first frame, cluster) for each line of clips.csv."""
     path = pathlib.Path(folder, CLIPS)
     header, *rows = files.read_csv(path, "surrogateescape") or [[]]
     if tuple(header) != CLIP_FIELDS:

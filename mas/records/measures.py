@@ -1,9 +1,10 @@
 """Cached sizes of the frames in folders without checksums.
 
-$XDG_CACHE_HOME/mas/frames-DIGEST.csv   (default: ~/.cache) folder, stamp          if names, sizes
-or times of the files change, it is read again unreadable             first file without an image
-header odd                    message about the first frame of another size crc32
-checksum of the line; damaged lines are measured again
+$XDG_CACHE_HOME/mas/frames-DIGEST.csv   (default: ~/.cache)
+    folder, stamp          if names, sizes or times of the files change, it is read again
+    unreadable             first file without an image header
+    odd                    message about the first frame of another size
+    crc32                  checksum of the line; damaged lines are measured again
 """
 
 from __future__ import annotations

@@ -92,20 +92,20 @@ def opened(data: Any, flow: bool = False, allow_missing: bool = False) -> Any:
 
 
 def pictures(data: Any, number: int, frames: Sequence[int] | np.ndarray) -> list[np.ndarray]:
-    """Whole frames of a video of any form of data, to be looked at.
+    """Reads whole frames of a video, for display, from any kind of data set.
 
     Args:
-        data: an opened data set.
-        number: of the video in its `videos`.
-        frames: indices, counted from 0.
+        data: an open data set.
+        number: index of the video in its `videos`.
+        frames: frame indices, from 0.
 
     Returns:
-        uint8 (height, width, 3) each, R G B.
+        List of uint8 (height, width, 3), R G B.
 
     Raises:
-        IndexError: the video has no such frame.
-        ValueError: a frame is not what was written, or does not decode.
-        OSError: the file is gone.
+        IndexError: If the video does not have such a frame.
+        ValueError: If a frame is not what was written, or does not decode.
+        OSError: If the file does not exist any more.
     """
     if data.decoded:
         height, width = data.sizes[number]

@@ -1,4 +1,4 @@
-"""The tasks by name: a new one is its file, its test and one line here."""
+"""The tasks, by name. To add one, add its module, its test and a line here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mas.tasks.statistics import Statistics
 from mas.tasks.task import Task
 from mas.tasks.vtdl import VTDL
 
-# The pretext tasks. Classification belongs to fine-tuning.
+# Pretext tasks. Classification is used only for fine-tuning.
 TASKS: dict[str, type[Task]] = {
     "mas": Statistics,
     "pace": Pace,
@@ -27,16 +27,16 @@ TASKS: dict[str, type[Task]] = {
 
 
 def kind(name: str) -> type[Task]:
-    """The class of a task.
+    """Returns the class of a task.
 
     >>> kind("vtdl").__name__
     'VTDL'
 
     Args:
-        name: one of `TASKS`, or "module:Class" for a task of your own.
+        name: one of `TASKS`, or "module:Class" for a custom task.
 
     Raises:
-        ValueError: there is no such task.
+        ValueError: If there is no such task.
     """
     if ":" not in name:
         check_choice("task", name, list(TASKS))
@@ -46,7 +46,7 @@ def kind(name: str) -> type[Task]:
         found = getattr(importlib.import_module(module), attribute)
     except (AttributeError, ImportError) as error:
         raise ValueError(
-            f"task must be module:Class of a module that can be imported. "
+            f"task must be module:Class, in a module that can be imported. "
             f"Received: task={name!r}: {error}."
         ) from error
     if not (isinstance(found, type) and issubclass(found, Task)):
@@ -55,7 +55,7 @@ def kind(name: str) -> type[Task]:
 
 
 def name_of(task: Task) -> str:
-    """What `kind` finds a task's class by: its name, or module:Class of a user's own."""
+    """Returns the name by which `kind` finds a task's class; module:Class for a custom task."""
     own = type(task)
     if own is Classify or TASKS.get(task.name) is own:
         return task.name
@@ -63,13 +63,13 @@ def name_of(task: Task) -> str:
 
 
 def task(name: str | Task, **settings) -> Task:
-    """A task from its name and settings; a `Task` is returned as it is.
+    """Creates a task from its name and settings. A `Task` is returned unchanged.
 
     >>> task("pace", paces=(1, 2)).paces
     ('1', '2')
 
     Raises:
-        ValueError: there is no such task or setting, or a value is not allowed.
+        ValueError: If the task or a setting is unknown, or a value is not allowed.
     """
     if isinstance(name, Task):
         return name

@@ -1,4 +1,4 @@
-"""Supervised classification of clips: fine-tuning takes the same path as a pretext task."""
+"""Supervised classification of clips, implemented as a task like the pretext tasks."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ class Classify(Task):
     101
     """
 
-    classes: int = option(0, "Number of classes; 0: as many as the lists have.", least=0)
+    classes: int = option(0, "Number of classes; 0 takes it from the lists.", least=0)
     dropout: float = option(
         0.5,
-        "Rate after fc6 and fc7, after the mean, or before the convolution in time.",
+        "Dropout rate after fc6 and fc7, after pooling, or before the temporal convolution.",
         least=0,
         below=1,
     )
     stride: int = option(1, "Frame step within a clip.", least=1)
-    jitter: bool = option(False, "Change the colours of each training frame at random.")
+    jitter: bool = option(False, "Apply random colour jitter to each training frame.")
     augmentation: str = option(
         "crop",
-        "Of training clips: crop, or basic: rotation, crop and colours of the whole clip, as VTDL "
-        "and DSM.",
+        "Augmentation of training clips: crop; or basic, which rotates, crops and changes colours "
+        "of the whole clip, as in VTDL and DSM.",
         choices=AUGMENTATIONS,
     )
     unused: int = option(
         0,
-        "Last frames of a video that are not used, in training and test; 1 in DSM's code.",
+        "Number of frames to ignore at the end of each video, in training and testing; 1 in DSM's "
+        "code.",
         least=0,
         advanced=True,
     )
@@ -51,43 +52,43 @@ class Classify(Task):
     modalities = ("rgb", "flow")
 
     def __post_init__(self):
-        """Refuses to change colours twice."""
+        """Checks that colours are not changed twice."""
         super().__post_init__()
         if self.whole and self.jitter:
             refuse("augmentation", "crop with jitter", self.augmentation)
 
     @property
     def inputs(self):
-        """What the network sees, and nothing else."""
+        """What the network takes."""
         return (self.network.modality,)
 
     @property
     def wraps(self):
-        """No flow leads from the last frame to the first."""
+        """Whether short videos are looped; there is no flow from the last frame to the first."""
         return self.network.modality == "rgb"
 
     @property
     def inside(self):
-        """Frames of a video from a clip's first to its last."""
+        """Frames of a video from the first to the last frame of a clip."""
         return (self.frames - 1) * self.stride + 1
 
     @property
     def span(self):
-        """Frames of a video that a clip inside it needs."""
+        """Frames of a video needed for a clip inside it."""
         return self.inside + self.unused
 
     @property
     def step(self):
-        """Consecutive clips lie end to end."""
+        """Frames between the starts of consecutive clips, which do not overlap."""
         return self.frames * self.stride
 
     @property
     def least(self):
-        """Frames that a video must have."""
+        """Minimum number of frames of a video."""
         return 1 + self.unused if self.wraps else self.span
 
     def sample(self, length, start, rng):
-        """Frames (T,), none of the unused; a start that would reach them moves forward."""
+        """Returns frames (T,), without the ignored ones; moves a start that is too late forward."""
         length -= self.unused
         last = max(0, length - self.inside)
         if start is None:
@@ -98,11 +99,11 @@ class Classify(Task):
 
     @property
     def whole(self):
-        """`basic` crops for itself."""
+        """Whether the task crops clips itself, which `basic` does."""
         return self.augmentation == "basic"
 
     def check(self, batch=None):
-        """Refuses what flow has not: colours to change, frames to skip, another start."""
+        """Rejects settings that do not work with flow: colours, a stride, and ignored frames."""
         super().check(batch)
         if self.network.modality != "rgb" and self.stride > 1:
             refuse("stride", "1 with modality=flow", self.stride)
@@ -112,11 +113,11 @@ class Classify(Task):
             refuse("modality", "rgb with jitter or augmentation=basic", self.network.modality)
 
     def testing(self):
-        """On plain clips, which the pipeline crops."""
+        """Returns this task without augmentation; the pipeline crops."""
         return self.having(jitter=False, augmentation="crop")
 
     def example(self, clip):
-        """(rgb or flow, {"logits": label})."""
+        """Returns (rgb or flow, {"logits": label})."""
         x = clip[self.network.modality]
         if self.whole:
             x = augment.basic(x, clip["seed"], self.clip.size)
@@ -125,14 +126,14 @@ class Classify(Task):
         return x, {"logits": tf.cast(clip["label"], tf.int32)}
 
     def model(self, backbone):
-        """One logit for each class."""
+        """Builds a network with one logit per class."""
         outputs = self.heads(backbone, {"logits": self.classes}, self.dropout)
         return keras.Model(backbone.input, outputs, name="classifier")
 
     def losses(self):
-        """Cross-entropy."""
+        """Returns the cross-entropy."""
         return {"logits": (lambda y, out: losses.cross_entropy(y["logits"], out["logits"]), 1.0)}
 
     def metrics(self):
-        """Share of clips whose largest logit is the label's."""
+        """Returns the accuracy of clips."""
         return {"accuracy": lambda y, out: losses.accuracy(y["logits"], out["logits"])}

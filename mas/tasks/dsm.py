@@ -1,14 +1,14 @@
 """Decoupling the scene and the motion (DSM, AAAI 2021).
 
-Two disturbances of a clip: one in space (SLD) damages the scene and keeps the motion, one in time
-(TLD) keeps the scene and breaks the motion. The first must not change the embedding, the second
-must:
+DSM disturbs clips in two ways. The spatial disturbance (SLD) damages the scene and keeps the
+motion; it must not change the embedding. The temporal disturbance (TLD) keeps the scene and breaks
+the motion; it must change the embedding:
 
     q = f(SLD(BA(clip a)))      k = g(BA(clip a))      n = f(BA(TLD(clip a)))
 
-The paper and its figures show several. Released are the push warp on the anchor and, as TLD,
-another clip of the same video. Both are the defaults; `recipes/dsm_paper_ucf101_i3d.flags` has the
-figures' thin-plate warp and mixup.
+The paper and its figures show several variants. The released code uses the push warp on the anchor
+and, as TLD, another clip of the same video. These are the defaults.
+`recipes/dsm_paper_ucf101_i3d.flags` uses the figures' thin-plate warp and mixup.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mas.tasks.vtdl import mixed
 augment = lazy.module("mas.augment")
 tf = lazy.module("tensorflow")
 
-# What disturbs the scene: name -> function of `mas.augment`.
+# Spatial disturbances: name -> function of `mas.augment`.
 SPATIAL = {"none": None, "push": "push_warp", "tps": "thin_plate_warp", "affine": "affine"}
 TEMPORAL = ("shift", "flow", "frames")
 ORDERS = ("shift", "reverse")
@@ -33,38 +33,38 @@ ORDERS = ("shift", "reverse")
 
 @dataclasses.dataclass(frozen=True)
 class Disturbed(views.Views):
-    """The two disturbances, whatever the loss."""
+    """The two disturbances, independent of the loss."""
 
     spatial: str = option(
         "push",
-        "Disturbance of the scene (SLD): push (small bumps, as released), tps (a smooth warp of "
-        "the whole frame, as in the figures), affine or none; the same for all frames.",
+        "Spatial disturbance (SLD), the same for all frames of a clip: push (small bumps, as "
+        "released), tps (a smooth warp of the whole frame, as in the figures), affine, or none.",
         choices=tuple(SPATIAL),
     )
     disturbed: str = option(
         "anchor",
-        "View that SLD and mixup change: anchor, as released, or positive, as in the figures.",
+        "View to which SLD and mixup apply: anchor (as released) or positive (as in the figures).",
         choices=views.ROLES[:2],
         advanced=True,
     )
     temporal: str = option(
         "shift",
-        "Disturbance of the motion (TLD): shift (another clip of the video, as released), and with "
-        "negative=intra flow (the clip's own frames, warped along their optical flow) or frames "
-        "(its own frames, some repeated and some swapped).",
+        "Temporal disturbance (TLD): shift takes another clip of the video (as released). With "
+        "negative=intra also flow, which warps the clip's frames along their optical flow, and "
+        "frames, which repeats and swaps some of its frames.",
         choices=TEMPORAL,
     )
     mixup: float = option(
         0.0,
-        "Largest weight of one frame that is blended into all; 0: none (as released).",
+        "Maximum weight of a frame that is blended into all frames; 0, as released, disables it.",
         least=0,
         most=1,
     )
 
     def __post_init__(self):
-        """Refuses a disturbance of motion without a negative of the video's own.
+        """Checks that a temporal disturbance has a negative from the same video.
 
-        The last frame has no flow: with temporal=flow, `unused` is 1 at least.
+        With temporal=flow, `unused` is at least 1, because the last frame has no flow.
         """
         super().__post_init__()
         if self.temporal != "shift" and self.negative != "intra":
@@ -74,22 +74,22 @@ class Disturbed(views.Views):
 
     @property
     def inputs(self):
-        """Flow, too, where frames are warped along it."""
+        """Inputs to decode; includes flow if frames are warped along it."""
         return ("rgb", "flow") if self.temporal == "flow" else super().inputs
 
     def check(self, batch=None):
-        """Refuses what changes frames and not their flow."""
+        """Rejects disturbances that change frames but not their flow."""
         super().check(batch)
         if self.network.modality == "flow" and self.temporal != "shift":
             refuse("temporal", "shift with modality=flow", self.temporal)
 
     @property
     def views(self):
-        """Clips that are decoded: a negative that breaks the anchor's motion has its frames."""
+        """Number of clips to decode; a disturbed negative has the frames of the anchor."""
         return super().views if self.temporal == "shift" else 1
 
     def source(self, role, clip):
-        """The negative breaks the anchor's motion, or is another clip."""
+        """Returns the source of a view; the negative is a disturbed anchor or another clip."""
         view = super().source(role, clip)
         if role != views.NEGATIVE or self.temporal == "shift":
             return view
@@ -99,7 +99,7 @@ class Disturbed(views.Views):
         return augment.break_frames(view, seed)
 
     def changed(self, role, view, clip):
-        """SLD, and mixup, on one view."""
+        """Applies SLD and mixup to one view."""
         if views.ROLES[role] != self.disturbed:
             return view
         if SPATIAL[self.spatial]:
@@ -109,10 +109,10 @@ class Disturbed(views.Views):
 
 @dataclasses.dataclass(frozen=True)
 class DSM(Disturbed, MoCo):
-    """The contrastive form: MoCo's loss with the negative beside the queue.
+    """The contrastive form: MoCo's loss with a negative in addition to the queue.
 
-    Source: the authors' code with --pt_softmax. On Something-Something the negative is a clip of
-    another video there: negative=inter.
+    Source: the authors' code with --pt_softmax. For Something-Something, it takes a clip of another
+    video as the negative: negative=inter.
 
     >>> DSM(temporal="flow").inputs
     ('rgb', 'flow')
@@ -135,16 +135,16 @@ class DSMTriplet(Disturbed):
     ['intra']
     """
 
-    negative: str = option("intra", "A clip of the same video.", choices=("intra",), advanced=True)
+    negative: str = option("intra", "Source of the negative.", choices=("intra",), advanced=True)
     margin: float = option(0.5, "Margin of both terms.", least=0)
-    intra_weight: float = option(1.0, "Weight of the negative of the same video.", least=0)
+    intra_weight: float = option(1.0, "Weight of the negative from the same video.", least=0)
     inter_weight: float = option(
-        1.0, "Weight of another video's negative: that of another example.", least=0
+        1.0, "Weight of the negative from another video in the batch.", least=0
     )
     order: str = option(
         "shift",
-        "Which other example: shift, the next; reverse, the batch backwards (as released, where "
-        "the middle one of an odd batch gets its own).",
+        "Choice of the other video: shift takes the next example's; reverse reverses the batch (as "
+        "released; the middle example of an odd batch gets its own).",
         choices=ORDERS,
         advanced=True,
     )
@@ -153,23 +153,23 @@ class DSMTriplet(Disturbed):
     passes = (views.POSITIVE, views.NEGATIVE, views.ANCHOR)  # the authors' code
 
     def __post_init__(self):
-        """Refuses a loss of nothing."""
+        """Checks that at least one term has a weight."""
         super().__post_init__()
         if not self.intra_weight + self.inter_weight > 0:
             refuse("inter_weight", "above 0 with intra_weight=0", self.inter_weight)
 
     def check(self, batch=None):
-        """Refuses a batch without another example's negative."""
+        """Rejects a batch of one, which has no other video."""
         super().check(batch)
         if self.inter_weight and batch == 1:
             refuse("batch", "2 or more with inter_weight", batch)
 
     def encoders(self, model):
-        """The one network, on each view for itself."""
+        """Returns the network, applied to each view separately."""
         return EachView(model, self.passes)
 
     def losses(self):
-        """The two terms, those of weight 0 left out."""
+        """Returns the terms with nonzero weight."""
         terms = {
             "intra": (self._intra, self.intra_weight),
             "inter": (self._inter, self.inter_weight),
@@ -187,12 +187,12 @@ class DSMTriplet(Disturbed):
         return losses.triplet(query, key, other, self.margin)
 
     def metrics(self):
-        """Cosines, alignment, uniformity, and how often the positive is closer."""
+        """Returns cosines, alignment, uniformity, and how often the positive is closer."""
         return {"positive_closer": _closer, **geometry(True)}
 
 
 def _closer(y, outputs):
-    """Whether the positive is closer than the negative of the same video; chance is 1/2."""
+    """Whether the positive is closer than the negative from the same video; chance is 1/2."""
     del y
     query, key, negative = tf.unstack(outputs["embedding"], axis=1)
     closer = losses.cosine(query, key) > losses.cosine(query, negative)

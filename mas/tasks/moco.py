@@ -1,12 +1,12 @@
-"""Momentum contrast (MoCo, CVPR 2020) on clips: the baseline of VTDL and DSM, and their mechanism.
+"""Momentum contrast (MoCo, CVPR 2020) on clips: the baseline and the basis of VTDL and DSM.
 
     q = f(BA(clip a))                                    anchor, by the query encoder f
     k = g(BA(clip a))                                    positive, by the key encoder g: f's average
-    n = f(BA(clip b))                                    negative of the query's own, if any
+    n = f(BA(clip b))                                    the query's own negative, if any
     L = -log softmax([q.k, q.m_1, ..., q.m_K, q.n] / temperature)_0
 
-with the last K keys m in a queue. `mas/tasks/momentum.py` has encoders and queue,
-`mas/losses.py` the pieces of the loss.
+where m are the last K keys, in a queue. `mas/tasks/momentum.py` has the encoders and the queue,
+`mas/losses.py` the parts of the loss.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ tf = lazy.module("tensorflow")
 
 @dataclasses.dataclass(frozen=True)
 class MoCo(views.Views):
-    """Tells the other view of a clip from the queue.
+    """Distinguishes the other view of a clip from the keys in the queue.
 
-    Source: the baseline in the authors' code of DSM. There a clip of another video stands beside
-    the queue (negative=inter), and the key encoder is in test mode with the batch norms' initial
+    Source: the baseline in the authors' code of DSM. It also takes a clip of another video as a
+    negative (negative=inter), and runs the key encoder in test mode with the initial batch norm
     statistics (key_norm=initial).
 
     >>> MoCo(queue=5000).roles
@@ -36,29 +36,30 @@ class MoCo(views.Views):
     negative: str = views.negative("none")
     loss: str = option(
         "softmax",
-        "softmax, or nce (noise-contrastive estimation, in VTDL's code but in none of its "
-        "scripts).",
+        "Loss: softmax, or nce for noise-contrastive estimation, which is in VTDL's code but not "
+        "in its scripts.",
         choices=("softmax", "nce"),
         advanced=True,
     )
-    temperature: float = option(0.07, "What cosines are divided by.", above=0)
+    temperature: float = option(0.07, "Temperature, by which cosines are divided.", above=0)
     queue: int = option(
         4096,
-        "Keys of earlier batches, all negatives: at least a batch, and no more than there are "
-        "videos, or a video meets its own older keys. 0: the other keys of the batch instead.",
+        "Queue size in keys of earlier batches, which are the negatives. At least the batch size, "
+        "and at most the number of videos: in a longer queue, a video's own older keys are among "
+        "its negatives. 0 takes the other keys of the batch as negatives.",
         least=0,
     )
     key_momentum: float = option(
         0.999,
-        "Share of its weights that the key encoder keeps in a step.",
+        "Momentum of the key encoder: the fraction of its weights it keeps at each step.",
         least=0,
         below=1,
         advanced=True,
     )
     key_norm: str = option(
         "batch",
-        "What the key encoder's batch norms see: the batch, or initial: mean 0 and variance 1 "
-        "throughout, as the MoCo baseline in DSM's code.",
+        "Statistics in the key encoder's batch norms: batch takes the batch's; initial is mean 0 "
+        "and variance 1 throughout, as in the MoCo baseline of DSM's code.",
         choices=KEY_NORMS,
         advanced=True,
     )
@@ -67,7 +68,7 @@ class MoCo(views.Views):
     passes = (views.NEGATIVE, views.ANCHOR, views.POSITIVE)  # the authors' code of DSM
 
     def check(self, batch=None):
-        """Refuses a batch without negatives or too large for the queue, and a clash of options."""
+        """Rejects a batch without negatives or larger than the queue, and incompatible settings."""
         super().check(batch)
         if self.key_norm == "initial" and not self.key_momentum:
             refuse("key_momentum", "above 0 with key_norm=initial", self.key_momentum)
@@ -77,25 +78,25 @@ class MoCo(views.Views):
             refuse("batch", "2 or more with negative=inter or queue=0", batch)
 
     def doubts(self, videos, examples):
-        """Also a queue in which a video meets its own keys."""
+        """Also warns if the queue is so long that a video meets its own keys."""
         found = super().doubts(videos, examples)
         if self.queue > videos:
             found.append(
                 f"queue={self.queue} is more than the {videos} videos: a video's own older keys "
-                "are among its negatives."
+                "will be among its negatives."
             )
         return found
 
     def testing(self):
-        """Without queue and key encoder, which end with the training.
+        """Returns this task without queue and key encoder, which exist only during training.
 
-        Beside its own negative, an example has the other positives of the test's batch against it.
-        The augmentations stay: without them, the positive would be the anchor.
+        The negatives of an example are its own negative and the other positives of the test batch.
+        The augmentations remain, because without them the positive would equal the anchor.
         """
         return self.having(queue=0, key_momentum=0.0, key_norm="batch")
 
     def encoders(self, model):
-        """Query encoder, key encoder and queue."""
+        """Returns the query encoder, key encoder and queue."""
         return MomentumEncoder(
             model,
             self.queue,
@@ -107,7 +108,7 @@ class MoCo(views.Views):
         )
 
     def losses(self):
-        """InfoNCE over the logits, or noise-contrastive estimation."""
+        """Returns InfoNCE over the logits, or noise-contrastive estimation."""
         return {"contrast": (self._contrast, 1.0)}
 
     def _contrast(self, y, outputs):
@@ -117,7 +118,7 @@ class MoCo(views.Views):
         return losses.nce(outputs["logits"], outputs["log_mean"])
 
     def metrics(self):
-        """Probability and rank of the positive, cosines, alignment and uniformity."""
+        """Returns probability and rank of the positive, cosines, alignment and uniformity."""
         return {
             "positive_probability": _probability,
             "positive_first": _first,
@@ -126,7 +127,7 @@ class MoCo(views.Views):
 
 
 def geometry(negative):
-    """Metrics of where embeddings lie: {name: function of (y, outputs)}.
+    """Returns metrics of the embedding space: {name: function of (y, outputs)}.
 
     Args:
         negative: whether there is a third view.
@@ -149,7 +150,7 @@ def _of_views(function, *views):
 
 
 def _probability(y, outputs):
-    """Column 0 of the softmax; chance is 1 over the columns."""
+    """Returns column 0 of the softmax; chance is 1 over the number of columns."""
     del y
     return tf.nn.softmax(outputs["logits"])[:, 0]
 

@@ -1,4 +1,4 @@
-"""The query encoder, the momentum encoder and the queue of MoCo, VTDL and DSM."""
+"""The query encoder, key encoder and queue of MoCo, VTDL and DSM."""
 
 from mas import lazy, losses, replicas
 from mas.tasks import views
@@ -13,30 +13,30 @@ KEY_NORMS = ("batch", "initial")
 class MomentumEncoder(Encoders):
     """A query encoder, which is trained, and a key encoder and a queue, which follow it.
 
-    A step, in the published order: logits against the queue as it stands; the keys enter the queue
-    in the place of the oldest; gradient and optimiser; then every weight of the key encoder goes
-    towards the query encoder's, key <- momentum * key + (1 - momentum) * query. Batch-norm
-    statistics are each encoder's own. No gradient reaches the keys; it does reach the negative,
-    which the query encoder makes.
+    A step, in the published order: compute logits against the current queue; enqueue the keys in
+    place of the oldest; apply gradients; then move each weight of the key encoder towards the query
+    encoder's, key <- momentum * key + (1 - momentum) * query. Each encoder has its own batch norm
+    statistics. No gradient flows into the keys, but it does flow into the negative, which the query
+    encoder computes.
 
-    Every replica holds the same queue and the same key encoder: keys are gathered first.
+    All replicas hold the same queue and key encoder, because keys are gathered first.
 
     Args:
-        model: the query encoder, whose output is "embedding" (batch, D), of length 1.
-        queue: rows K; 0: the other keys of the batch take its place.
-        momentum: [0, 1); 0: the query encoder makes the keys itself.
-        temperature: of the logits, above 0.
-        inter: whether an example's negative is the one that came with another example.
-        key_norm: "batch": the key encoder normalises by its batch, as the query encoder does.
-            "initial": by mean 0 and variance 1, whatever statistics the query encoder starts with:
+        model: query encoder, with output "embedding" (batch, D) of length 1.
+        queue: queue size K in rows; 0 takes the other keys of the batch instead.
+        momentum: momentum in [0, 1); with 0, the query encoder computes the keys.
+        temperature: temperature of the logits, above 0.
+        inter: whether to take the negative that came with another example.
+        key_norm: "batch" normalises the key encoder by its batch, like the query encoder. "initial"
+            uses mean 0 and variance 1, whatever statistics the query encoder starts with. This is
             the MoCo baseline in the authors' code of DSM, whose key encoder is in test mode and
             never gets statistics.
-        passes: numbers of the views, in the order in which the encoders see them.
+        passes: order in which the encoders process the views.
 
     Attributes:
-        queue: tf.Variable float32 (K, D), rows of length 1: at the start uniform in a cube, as
-            the authors', and normalised, as theirs are not.
-        pointer: tf.Variable, the row that the next key takes.
+        queue: tf.Variable float32 (K, D), rows of length 1. Initialised uniformly in a cube, as in
+            the authors' code, and normalised, which theirs is not.
+        pointer: tf.Variable, row for the next key.
         log_mean: tf.Variable, log of the mean of e^logit in the first batch; -inf before.
     """
 
@@ -72,15 +72,15 @@ class MomentumEncoder(Encoders):
         self.variables = [*copies, self.queue, self.pointer, self.log_mean, self.steps]
 
     def __call__(self, x, training=False):
-        """Embeddings and logits of a batch of examples.
+        """Computes embeddings and logits of a batch of examples.
 
         Args:
-            x: (N, views, T, H, W, C) with the views anchor, positive and maybe negative.
-            training: whether keys enter the queue.
+            x: (N, views, T, H, W, C); the views are anchor, positive and optionally negative.
+            training: whether to enqueue the keys.
 
         Returns:
-            {"embedding": float32 (N, views, D), "logits": float32 (N, K + 1, or K + 2 with a
-            negative), "log_mean": scalar of the first batch, or of this one outside training}.
+            {"embedding": float32 (N, views, D), "logits": float32 (N, K + 1), or (N, K + 2) with a
+            negative, "log_mean": scalar of the first batch, or of this batch if not training}.
         """
         found = {}
         for view in (view for view in self.passes if view < x.shape[1]):
@@ -103,11 +103,12 @@ class MomentumEncoder(Encoders):
         return {"embedding": embeddings, "logits": logits, "log_mean": log_mean}
 
     def _keys(self, clips, training):
-        """Embeddings of the positives (N, D).
+        """Computes the embeddings of the positives, (N, D).
 
-        Where batch norms see one replica's clips alone, the statistics would tell which clips share
-        a replica, and so an anchor's positive. There the keys' clips are dealt to the replicas
-        in another order (MoCo, section 3.3). The networks of `mas.backbones` see the whole batch.
+        If batch norms see only one replica's clips, their statistics reveal which clips share a
+        replica, and hence an anchor's positive. In that case the keys' clips are shuffled across
+        replicas (MoCo, section 3.3). The networks of `mas.backbones` normalise over the whole
+        batch.
         """
         training = training and self.key_norm == "batch"
         if not (self._shuffles and training):
@@ -122,7 +123,7 @@ class MomentumEncoder(Encoders):
         return replicas.own(tf.gather(keys, tf.argsort(order)), count)
 
     def _enqueue(self, keys):
-        """The oldest rows give way, from the pointer on, around the end."""
+        """Replaces the oldest rows of the queue."""
         rows, count = self.queue.shape[0], keys.shape[0]
         if not rows:
             return
@@ -136,7 +137,7 @@ class MomentumEncoder(Encoders):
         self.pointer.assign((self.pointer + count) % rows)
 
     def update(self):
-        """The key encoder's weights follow; its batch-norm statistics are its own."""
+        """Updates the key encoder's weights, but not its batch norm statistics."""
         self.steps.assign_add(1)
         if self.momentum:
             pairs = (self.key_model.trainable_variables, self.model.trainable_variables)
@@ -145,20 +146,20 @@ class MomentumEncoder(Encoders):
 
 
 def _start(rows, size):
-    """Uniform in a cube whose rows have length 1 on average, scaled to length 1 each."""
+    """Draws rows uniformly in a cube with mean length 1, and normalises them."""
     side = (3 / size) ** 0.5
     drawn = keras.initializers.RandomUniform(-side, side)((rows, size))
     return losses.normalised(tf.convert_to_tensor(drawn))
 
 
 def _norms_by_replica(model):
-    """Whether there are several replicas, and a batch norm that sees one of them alone."""
+    """Whether there are several replicas and a batch norm that sees only one of them."""
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     return several and any(not norm.synchronized for norm in _norms(model))
 
 
 def _norms(model):
-    """The batch norms of a model, those of models inside it too."""
+    """Yields the batch norms of a model, including nested models."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _norms(layer)
@@ -167,7 +168,7 @@ def _norms(model):
 
 
 def _log_mean(logits):
-    """Log of the mean of e^logit over the logits of all replicas."""
+    """Computes the log of the mean of e^logit over all replicas."""
     each = tf.stop_gradient(tf.reduce_logsumexp(logits, 1))
     each = replicas.gathered(each)
     count = tf.shape(each)[0] * tf.shape(logits)[1]

@@ -1,35 +1,35 @@
-"""Video pace prediction (ECCV 2020): how fast is this clip played?
+"""Video pace prediction (ECCV 2020): classifies how fast a clip is played.
 
-A clip of pace 3 shows every third frame, one of pace 1/3 shows each frame three times; the label is
-the pace's place in the ordered set of paces. What a clip shows is known before anything is decoded,
-so a clip of any pace decodes as many frames as another.
+A clip with pace 3 shows every third frame; one with pace 1/3 shows each frame three times. The
+label is the index of the pace in ascending order. Frames are selected before decoding, so clips of
+all paces decode the same number of frames.
 
-A video may be too short for the fastest clips. `loop` says what happens then:
+`loop` determines what happens if a video is too short for the fastest clips:
 
-    restrict   nothing: such videos are left out, at all paces alike. Leaving out a pace where it
-               does not fit would give the label away, as short videos would have slow paces alone.
-    bounce     the clip plays back from the video's last frame. Videos that are long enough for
-               every pace are sampled as by `restrict`, without a turn. In shorter ones turns tell
-               the pace, as jumps do under `wrap`: no policy keeps all videos and tells nothing.
-    wrap       the clip begins again at the video's first frame, and may start anywhere, in long
-               videos as in short ones: the authors' code.
+    restrict   skips the video at all paces. Skipping only the paces that do not fit would leak the
+               label, because short videos would then have only slow paces.
+    bounce     plays backwards from the last frame. Videos long enough for all paces are sampled as
+               in `restrict`, without a turn. In shorter ones, turns leak the pace, like jumps in
+               `wrap`: no policy keeps all videos without leaking.
+    wrap       restarts at the first frame. Clips start anywhere, in long videos too, as in the
+               authors' code.
 
-A jump from the last frame to the first, or a turn, is the likelier the faster the clip: counting
-them tells the pace without a look at the motion. Under `wrap`, of the clips of T frames from a
-video of n frames, min(1, pace * (T - 1) / n) have a jump. Measured over the list of UCF101 that the
-authors ship, in percent:
+Faster clips are more likely to contain a turn, or a jump from the last frame to the first, so
+detecting these is enough to predict the pace without looking at the motion. With `wrap`, a fraction
+min(1, pace * (T - 1) / n) of the clips of T frames from a video of n frames contain a jump.
+Measured in percent on the authors' list of UCF101:
 
     clip of   pace 1   pace 2   pace 3   pace 4
     16            13       22       35       47      wrap
     64            48       80       92       97      wrap
     any            0        0        0        0      restrict
 
-Of flow a clip shows the fields from its frames to the next ones of the video: a clip of pace 3 has
-every third field. So the pace is how fast fields change, not how large they are.
+A flow clip holds the fields from its frames to the next frames of the video: with pace 3, every
+third field. The pace then shows in how fast fields change, not in how large they are.
 
-The starts of clips carry no label either: all paces start alike under `wrap`, and under `restrict`
-a stretch of the fastest clip's length is drawn first and the clip lies anywhere in it, so that slow
-clips reach the video's ends like fast ones.
+Start positions do not leak the label either. With `wrap`, their distribution is the same for all
+paces. With `restrict`, a stretch with the length of the fastest clip is drawn first, and the clip
+is placed anywhere in it, so slow clips reach the ends of the video as often as fast ones.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ tf = lazy.module("tensorflow")
 
 
 def parse_pace(text):
-    """A pace as a fraction: "3" shows every third frame, "1/3" each frame three times.
+    """Parses a pace as a fraction: "3" is every third frame, "1/3" each frame three times.
 
     Raises:
-        ValueError: it is neither a whole number above 0 nor 1 over one.
+        ValueError: If the pace is neither a positive integer nor one over a positive integer.
     """
     try:
         pace = fractions.Fraction(str(text))
@@ -67,7 +67,7 @@ def parse_pace(text):
 
 
 def span(frames, pace):
-    """Frames of the video from the first to the last that a clip shows."""
+    """Returns the number of frames from the first to the last frame of a clip in the video."""
     return pace.numerator * ((frames - 1) // pace.denominator) + 1
 
 
@@ -76,9 +76,9 @@ PACE = Form("written like 3 or 1/3", lambda value: str(parse_pace(value)))
 
 @dataclasses.dataclass(frozen=True)
 class Pace(Task):
-    """Cross-entropy on the pace of a clip, from a linear layer on the mean of the map.
+    """Cross-entropy on the pace of a clip, with a linear layer on the pooled features.
 
-    Source: section 3.2 and the authors' code, which has paces 1 to 4, wraps, and starts anywhere.
+    Source: section 3.2 and the authors' code, which uses paces 1 to 4, wraps, and starts anywhere.
 
     >>> Pace(paces=(1, 2, "1/2")).paces
     ('1/2', '1', '2')
@@ -86,28 +86,28 @@ class Pace(Task):
 
     paces: tuple[str | int, ...] = option(
         ("1", "2", "3", "4"),
-        "Paces to tell apart: whole numbers, and 1 over whole numbers, as in 1/3,1/2,1,2,3. Labels "
-        "are their places in ascending order.",
+        "Paces to classify: integers or fractions 1/N, such as 1/3,1/2,1,2,3. Labels follow their "
+        "ascending order.",
         form=several(PACE),
     )
     loop: str = option(
         "restrict",
-        "Where a video is too short for its fastest clip: restrict leaves it out, bounce plays it "
-        "backwards from its end, wrap starts it again (the authors' code). Turns and jumps come "
-        "with fast clips, and can tell the pace.",
+        "What to do if a video is too short for the fastest clip: restrict skips it, bounce plays "
+        "it backwards from its end, wrap restarts it (the authors' code). Turns and jumps are more "
+        "frequent in fast clips and can leak the pace.",
         choices=tuple(walks.LOOPS),
     )
-    jitter: bool = option(True, "Change colours at random in training; flow has none.")
+    jitter: bool = option(True, "Apply random colour jitter in training; ignored for flow.")
     jitter_per_frame: bool = option(
         True,
-        "Change each frame's colours on its own, as published, so that colours do not give the "
-        "motion away; or those of a clip alike.",
+        "Draw the jitter for each frame, as published, so that colours do not reveal the motion; "
+        "otherwise once per clip.",
         advanced=True,
     )
     jitter_bgr: bool = option(
         False,
-        "Take B G R for R G B as colours change, as the authors' code: red and blue exchange their "
-        "weights in grey, and hues turn the other way.",
+        "Pass B G R as R G B to the jitter, as in the authors' code; this swaps the weights of "
+        "red and blue in grey and reverses hue shifts.",
         advanced=True,
     )
 
@@ -116,11 +116,11 @@ class Pace(Task):
     sampling = "anywhere"
 
     def __post_init__(self):
-        """Puts the paces in order, and refuses fewer than two different ones."""
+        """Sorts the paces, and checks that there are at least two different ones."""
         super().__post_init__()
         found = sorted(self.paces, key=fractions.Fraction)
         if not 2 <= len(set(found)) == len(found):
-            refuse("paces", "two or more different ones", self.paces)
+            refuse("paces", "two or more different paces", self.paces)
         object.__setattr__(self, "paces", tuple(found))
 
     @functools.cached_property
@@ -129,22 +129,22 @@ class Pace(Task):
 
     @functools.cached_property
     def _longest(self):
-        """Frames of the fastest clip's stretch of its video."""
+        """Length in frames of the stretch that the fastest clip covers."""
         return max(span(self.frames, pace) for pace in self._paces)
 
     @property
     def inputs(self):
-        """What the network sees, and nothing else."""
+        """What the network takes."""
         return (self.network.modality,)
 
     @property
     def wraps(self):
-        """Whether a video shorter than the fastest clip will do."""
+        """Whether videos shorter than the fastest clip are used."""
         return self.loop != "restrict"
 
     @property
     def least(self):
-        """Frames that a video must have; its last one has no flow."""
+        """Minimum number of frames of a video, whose last frame has no flow."""
         return 1 + self._unused if self.wraps else self.span
 
     @property
@@ -152,29 +152,29 @@ class Pace(Task):
         return int(self.network.modality == "flow")
 
     def check(self, batch=None):
-        """Refuses to play flow backwards."""
+        """Rejects playing flow backwards."""
         super().check(batch)
         walks.check_flow(self.loop, self.network.modality)
 
     @property
     def choice(self):
-        """The output that chooses, and its classes."""
+        """The classification output, and its classes."""
         return ("pace", self.paces)
 
     @property
     def span(self):
-        """Frames that a video must have: under `restrict`, those of the fastest clip."""
+        """Frames of a video needed: with `restrict`, those of the fastest clip."""
         return (self.frames if self.wraps else self._longest) + self._unused
 
     def testing(self):
-        """Without changes of colour."""
+        """Returns this task without colour jitter."""
         return self.having(jitter=False)
 
     def sample(self, length, start, rng):
-        """Frames (T,) of one clip and its label ().
+        """Returns frames (T,) of a clip and its label ().
 
-        A start that is given is the clip's first frame; under `bounce` the clip stays inside a
-        video that is long enough, and begins earlier.
+        If `start` is given, it is the first frame of the clip. With `bounce`, a clip of a video
+        that is long enough stays inside it and may start earlier.
         """
         length -= self._unused
         needed = 1 if self.wraps else self._longest
@@ -188,19 +188,19 @@ class Pace(Task):
         if start is None:
             start = self._start(length, pace, rng)
         elif self.loop == "bounce" and length >= self._longest:
-            start = min(start, length - self._longest)  # no turn where none is needed
+            start = min(start, length - self._longest)  # avoids an unnecessary turn
         frames = walks.indices(self.frames, pace, start, length, self.loop)
         return frames, np.array(label, np.int32)
 
     def _start(self, length, pace, rng):
-        """Anywhere; but the clip stays inside its video where loop and length let every pace."""
+        """Draws a start, so that the clip stays inside its video if `loop` and length allow."""
         if self.loop == "wrap" or length < self._longest:
             return int(rng.integers(length))
         stretch = rng.integers(length - self._longest + 1)
         return int(stretch + rng.integers(self._longest - span(self.frames, pace) + 1))
 
     def example(self, clip):
-        """(rgb or flow, {"pace": label}), colours changed."""
+        """Returns (rgb or flow, {"pace": label}), with colour jitter."""
         return self._seen(clip), {"pace": self._labels(clip)}
 
     def _labels(self, clip):
@@ -216,19 +216,19 @@ class Pace(Task):
         return changed[..., backwards]
 
     def outputs(self, backbone):
-        """{"pace": one logit for each pace}."""
+        """Returns {"pace": one logit per pace}."""
         return self.heads(backbone, {"pace": len(self.paces)})
 
     def model(self, backbone):
-        """The backbone with this task's outputs."""
+        """Builds the backbone with this task's outputs."""
         return keras.Model(backbone.input, self.outputs(backbone), name=self.name)
 
     def losses(self):
-        """Cross-entropy."""
+        """Returns the cross-entropy."""
         return {"pace": (_cross_entropy, 1.0)}
 
     def metrics(self):
-        """Share of clips whose largest logit is the pace's."""
+        """Returns the accuracy of clips."""
         return {"pace_accuracy": _accuracy}
 
 
@@ -241,5 +241,5 @@ def _accuracy(y, outputs):
 
 
 def _of_examples(values):
-    """(N,) or (N, views) -> (N,): the mean over an example's clips."""
+    """Averages over the clips of an example: (N,) or (N, views) -> (N,)."""
     return tf.reduce_mean(tf.reshape(values, (tf.shape(values)[0], -1)), 1)

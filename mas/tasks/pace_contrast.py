@@ -1,4 +1,4 @@
-"""Pace prediction with contrast (ECCV 2020, section 3.3): two clips of each video."""
+"""Pace prediction with a contrastive loss on two clips of each video (ECCV 2020, section 3.3)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class PaceContrast(Pace):
     """Pace prediction with a contrastive loss on two clips of each video (section 3.3).
 
     loss = class_weight * cross-entropy + contrast_weight * contrast. The paces of the two clips are
-    drawn independently; a start that is given is the first one's. Both have the same crop and flip.
+    drawn independently. A given start applies to the first clip. Both clips have the same crop and
+    flip.
 
-    Source: the authors released no code for it. The paper's formula has plain dot products; they
-    overflow its exponentials, so the default scales embeddings to length 1 and has a temperature:
-    normalise=false and temperature=1 are the paper's. The weights 1 and 0.1 are a reader's notes.
+    Source: the authors released no code for this. The paper's formula has plain dot products, which
+    overflow its exponentials, so by default embeddings are normalised and divided by a temperature;
+    normalise=false and temperature=1 follow the paper. The weights 1 and 0.1 come from a reader's
+    notes.
 
     >>> PaceContrast(contrast="same_pace").views
     2
@@ -33,16 +35,16 @@ class PaceContrast(Pace):
 
     contrast: str = option(
         "same_context",
-        "Positives of a clip: those of its video (same_context), or those of its pace (same_pace).",
+        "Positives of a clip: clips of the same video (same_context) or pace (same_pace).",
         choices=CONTRASTS,
     )
     class_weight: float = option(1.0, "Weight of the cross-entropy.", least=0)
     contrast_weight: float = option(0.1, "Weight of the contrastive loss.", least=0)
-    temperature: float = option(0.1, "What similarities are divided by.", above=0)
-    normalise: bool = option(True, "Scale embeddings to length 1.", advanced=True)
+    temperature: float = option(0.1, "Temperature, by which similarities are divided.", above=0)
+    normalise: bool = option(True, "L2-normalise embeddings.", advanced=True)
     projection: int = option(
         0,
-        "Numbers of an embedding, from two layers on the mean of the map; 0: the mean itself.",
+        "Output size of a two-layer projection head; 0 takes the pooled features themselves.",
         least=0,
     )
 
@@ -50,13 +52,13 @@ class PaceContrast(Pace):
     views = 2
 
     def sample(self, length, start, rng):
-        """Frames (2, T) and labels (2,)."""
+        """Returns frames (2, T) and labels (2,)."""
         pairs = [super(PaceContrast, self).sample(length, first, rng) for first in (start, None)]
         clips, labels = zip(*pairs, strict=True)
         return np.stack(clips), np.stack(labels)
 
     def example(self, clip):
-        """(two clips of rgb or flow, {"pace": labels (2,), "embedding": groups (2,)})."""
+        """Returns (two clips of rgb or flow, {"pace": labels (2,), "embedding": groups (2,)})."""
         labels = self._labels(clip)
         groups = tf.cast(labels, tf.int64)
         if self.contrast == "same_context":
@@ -65,12 +67,12 @@ class PaceContrast(Pace):
         return self._seen(clip), {"pace": labels, "embedding": groups}
 
     def outputs(self, backbone):
-        """The logits, and the embedding that is contrasted."""
+        """Returns the logits and the embedding to contrast."""
         embedding = heads.projected(backbone.output, self.projection)
         return {**super().outputs(backbone), "embedding": embedding}
 
     def losses(self):
-        """Cross-entropy and contrast."""
+        """Returns the cross-entropy and the contrastive loss."""
         return {
             "pace": (super().losses()["pace"][0], self.class_weight),
             "embedding": (self._contrast, self.contrast_weight),

@@ -1,8 +1,8 @@
 """MAS: regression of motion and appearance statistics (CVPR 2019).
 
-Loss = motion_weight * MSE(motion) + appearance_weight * MSE(appearance), section 3.4; each mean
-runs over batch and labels. The targets are the label numbers as they are, unless `scale` says
-otherwise: the longer the clip, the more of the loss is that of the frames of largest motion.
+Loss = motion_weight * MSE(motion) + appearance_weight * MSE(appearance), section 3.4, averaged over
+batch and labels. The targets are the label numbers themselves unless `scale` says otherwise. With
+longer clips, the frames of largest motion then make up more of the loss.
 """
 
 from __future__ import annotations
@@ -23,77 +23,77 @@ tf = lazy.module("tensorflow")
 
 BRANCHES = ("motion", "appearance")
 SCALES = ("numbers", "sixteen", "bins")
-FIELDS = 15  # of the papers' clips of 16 frames
+FIELDS = 15  # in the papers' clips of 16 frames
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics(Task):
-    """Regresses 14 motion and 13 appearance statistics of a clip, or a choice of them.
+    """Regresses 14 motion and 13 appearance statistics of a clip, or some of them.
 
     >>> Statistics(branches=("motion",), patterns=(2,)).labels["motion"]
     ('p2_u_location', 'p2_u_direction', 'p2_v_location', 'p2_v_direction', 'u_frame', 'v_frame')
     """
 
     branches: tuple[str, ...] = option(
-        BRANCHES, "Statistics that are predicted: Table 3 of the paper.", choices=BRANCHES
+        BRANCHES, "Statistics to predict (Table 3 of the paper).", choices=BRANCHES
     )
     patterns: tuple[int, ...] = option(
-        (1, 2, 3), "Partition patterns of a frame: Table 1.", choices=(1, 2, 3)
+        (1, 2, 3), "Partition patterns of the frame (Table 1).", choices=(1, 2, 3)
     )
     global_labels: bool = option(
-        True, "Ask for the frame of largest motion and the clip's colour: Table 2."
+        True, "Also predict the frame of largest motion and the clip's colour (Table 2)."
     )
     motion_weight: float = option(1.0, "Weight of the motion loss.", least=0)
     appearance_weight: float = option(
-        1.0, "Weight of the appearance loss; 0.1 in the journal.", least=0
+        1.0, "Weight of the appearance loss; 0.1 in the journal version.", least=0
     )
     colour: str = option(
         "octants",
-        "Main colour: octants as the paper, mode as the journal's code.",
+        "Definition of the dominant colour: octants (the paper) or mode (the journal's code).",
         choices=("octants", "mode"),
     )
     scale: str = option(
         "numbers",
-        "What is regressed: numbers, the labels as they are (the authors); sixteen, frame labels "
-        "brought to 1..15, those of 16 frames, whatever the clip's length; bins, each label over "
-        "the number of its bins, in (0, 1].",
+        "Scale of the targets: numbers keeps the label numbers (the authors); sixteen rescales "
+        "frame labels to 1..15, as in clips of 16 frames; bins divides each label by its number of "
+        "bins, which gives (0, 1].",
         choices=SCALES,
     )
     stride: int = option(
         1,
-        "Frame step within a clip. The flow from one frame of a clip to the next is the sum of the "
+        "Frame step within a clip. Flow between consecutive frames of a clip is the sum of the "
         "fields between them.",
         least=1,
     )
     extra_flow: bool = option(
         False,
-        "Sum the motion boundaries of one flow field more than lies between a clip's frames, 16 "
-        "for 16 frames, as the journal's code; frame labels stay among the others.",
+        "Sum the motion boundaries of an extra flow field, as in the journal's code: 16 fields for "
+        "16 frames. Frame labels do not use the extra field.",
         advanced=True,
     )
     negate_u: bool = option(
         True,
-        "Negate u in mirrored clips, as mirrored motion has it; the journal's code does not.",
+        "Negate u in mirrored clips, which is correct; the journal's code does not.",
         advanced=True,
     )
     journal: bool = option(
         False,
-        "What else is odd in the journal's code: the colour of the second ring, which takes other "
-        "pixels and is mostly black, and labels of 1, not 0, where nothing moves. With "
+        "Reproduce other quirks of the journal's code: the colour of the second ring is computed "
+        "from wrong, mostly black pixels, and labels are 1 instead of 0 without motion. Requires "
         "colour=mode.",
         advanced=True,
     )
 
     name = "mas"
     modalities = ("rgb", "flow")
-    wraps = False  # a jump back to the first frame would be a false motion
+    wraps = False  # a jump back to the first frame would be false motion
 
     def __post_init__(self):
-        """Refuses a choice that leaves no label, or names one twice."""
+        """Checks that at least one label is left, and no choice is repeated."""
         super().__post_init__()
         for name in ("branches", "patterns"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
-                refuse(name, "different ones", getattr(self, name))
+                refuse(name, "distinct", getattr(self, name))
         if self.journal and self.colour != "mode":
             refuse("colour", "mode with journal", self.colour)
         if self.stride > 1 and self.extra_flow:
@@ -114,35 +114,35 @@ class Statistics(Task):
 
     @property
     def inputs(self):
-        """What the labels are made of, and what the network sees."""
+        """Inputs to decode, for the labels and the network."""
         needs = {"rgb": "appearance" in self.branches, "flow": "motion" in self.branches}
         return tuple(kind for kind, use in needs.items() if use or kind == self.network.modality)
 
     @property
     def flows(self):
-        """Flow fields between the first and the last frame of a clip."""
+        """Number of flow fields between the first and the last frame of a clip."""
         return super().flows * self.stride + self.extra_flow
 
     @property
     def span(self):
-        """Frames of a video that a clip needs: one more for one more flow field."""
+        """Frames of a video needed for a clip, including one for an extra flow field."""
         inside = (self.frames - 1) * self.stride + 1
         return inside + (self.extra_flow and "flow" in self.inputs)
 
     @property
     def step(self):
-        """Clips lie end to end."""
+        """Frames between the starts of consecutive clips, which do not overlap."""
         return self.frames * self.stride
 
     def check(self, batch=None):
-        """Refuses a size that the partition patterns do not divide, and strides of flow alone."""
+        """Rejects sizes that the patterns do not divide, and strides for a flow network."""
         super().check(batch)
         statistics.regions.check_size(self.clip.size)
         if self.stride > 1 and self.network.modality == "flow":
             refuse("stride", "1 with modality=flow", self.stride)
 
     def sample(self, length, start, rng):
-        """Draws frames inside the video: a jump back to its first one would be false motion."""
+        """Returns frames inside the video; a jump back to its first frame would be false motion."""
         last = length - self.span
         if (start or 0) > last:
             raise ValueError(
@@ -153,11 +153,11 @@ class Statistics(Task):
         return walks.indices(self.frames, self.stride, first, length, "restrict"), NO_TARGET
 
     def pairs(self, frames):
-        """Every frame from the first to the last but one: see `stride`."""
+        """Returns every frame from the first to the second to last: see `stride`."""
         return np.arange(frames[0], frames[0] + self.flows)
 
     def example(self, clip):
-        """(rgb or flow, {"motion": float32 (14,), "appearance": float32 (13,)})."""
+        """Returns (rgb or flow, {"motion": float32 (14,), "appearance": float32 (13,)})."""
         targets = {}
         for branch in self.branches:
             source = self._summed(clip["flow"]) if branch == "motion" else clip["rgb"]
@@ -167,7 +167,7 @@ class Statistics(Task):
         return x if self.network.modality == "rgb" else x[: self.frames - 1], targets
 
     def _summed(self, flow):
-        """Fields from each frame of a clip to the next one that it shows."""
+        """Sums the fields between consecutive frames of a clip."""
         if self.stride == 1:
             return flow
         return tf.reduce_sum(tf.reshape(flow, (-1, self.stride, *flow.shape[1:])), 1)
@@ -182,7 +182,7 @@ class Statistics(Task):
         return self.scaled("appearance", labels)
 
     def scaled(self, branch, labels):
-        """Labels as they are regressed, float32; 0, no motion, stays 0 among `bins`."""
+        """Returns the regression targets, float32; 0 (no motion) remains 0."""
         labels = labels.astype(np.float32)
         if self.scale == "bins":
             return labels / np.float32(statistics.largest(self.labels[branch], self.frames - 1))
@@ -194,19 +194,19 @@ class Statistics(Task):
         return labels
 
     def model(self, backbone):
-        """One output for each kind of statistics."""
+        """Builds a network with one output per branch."""
         sizes = {branch: len(self.labels[branch]) for branch in self.branches}
         return keras.Model(backbone.input, self.heads(backbone, sizes), name="mas")
 
     def losses(self):
-        """Mean squared error of each branch."""
+        """Returns the mean squared error of each branch."""
         weights = {"motion": self.motion_weight, "appearance": self.appearance_weight}
         return {
             branch: (_of(branch, losses.squared_error), weights[branch]) for branch in self.branches
         }
 
     def metrics(self):
-        """Mean absolute error of each branch's labels, and of every single one."""
+        """Returns the mean absolute error of each branch and of each label."""
         means = {f"{branch}_error": _of(branch, _mean_error) for branch in self.branches}
         return means | {
             f"{branch}/{label}": _of(branch, functools.partial(_absolute_error, column))
@@ -216,7 +216,7 @@ class Statistics(Task):
 
 
 def _of(branch, function):
-    """A function of (y, outputs) from one of a branch's (targets, outputs)."""
+    """Returns a function of (y, outputs) from a function of a branch's (targets, outputs)."""
     return lambda y, outputs: function(y[branch], outputs[branch])
 
 

@@ -1,11 +1,11 @@
-"""What every task says of itself, so that pipeline, training and export know none of them.
+"""The interface of a task, which pipeline, training and export rely on.
 
 class Task:
-inputs = ("rgb",)                       what is decoded
-def sample(self, length, start, rng)    frames of an example, before anything is decoded
-def example(self, clip)                 one clip, after geometry -> (x, y)
-def model(self, backbone)               the network with its heads
-def losses(self), metrics(self)         functions of (y, outputs)
+inputs = ("rgb",)                       inputs to decode
+def sample(self, length, start, rng)    selects the frames of an example, before decoding
+def example(self, clip)                 converts a clip, after geometry, to (x, y)
+def model(self, backbone)               builds the network with its heads
+def losses(self), metrics(self)         return functions of (y, outputs)
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ NO_TARGET = np.zeros(0, np.int32)
 
 
 class Task(Settings):
-    """A pretext task, or classification. A task of your own is a subclass.
+    """Base class of pretext tasks and classification. Subclass it to define your own task.
 
-    Its own settings are fields of a dataclass. Clip and network are those of the training, which
-    `bound` sets: `self.clip.frames`, `self.network.width`.
+    Subclasses are dataclasses whose fields are their settings. `bound` sets the clip and the
+    network of the training: `self.clip.frames`, `self.network.width`.
 
     >>> from mas.settings import Clip
     >>> Task().bound(Clip(frames=8)).frames
     8
 
     Attributes:
-        name: of the task.
-        inputs: what is decoded: "rgb", "flow" or both.
-        modalities: what its network may see.
-        views: clips an example that are decoded, or None for one without a leading axis.
-        wraps: whether a video shorter than `span` will do.
-        whole: whether clips come uncropped, because the task crops for itself.
-        sampling: examples of an epoch as its authors have it: "consecutive" or "anywhere".
-        choice: (output, class names) of an output that chooses one of several classes, for the
-            confusion matrix at the end of a run; None without one.
-        negate_u: whether the flow of a mirrored clip is mirrored motion: u with the other sign.
-        contrasts: whether examples of a batch are compared, so that each should show a video of its
-            own.
-        derived: settings that follow from the data, and no flag says.
-        clip: the `mas.Clip` that it is bound to.
-        network: the `mas.Network` that it is bound to, for its heads.
+        name: name of the task.
+        inputs: inputs to decode: "rgb", "flow" or both.
+        modalities: inputs that the network may take.
+        views: number of clips to decode per example; None for a single clip without a leading axis.
+        wraps: whether videos shorter than `span` are used.
+        whole: whether the task crops clips itself, so they come uncropped.
+        sampling: default clips in an epoch, as in the authors' code: "consecutive" or "anywhere".
+        choice: (output, class names) of a classification output, for the confusion matrix at the
+            end of a run, or None.
+        negate_u: whether to negate u when a clip is mirrored.
+        contrasts: whether the loss compares examples of a batch, which should then come from
+            different videos.
+        derived: settings that are derived from the data and have no flag.
+        clip: the `mas.Clip` of the training.
+        network: the `mas.Network` of the training, for the heads.
     """
 
     name: str = "task"
@@ -71,19 +71,19 @@ class Task(Settings):
     network: Network = Network()
 
     def bound(self, clip: Clip | None = None, network: Network | None = None) -> Task:
-        """A copy of this task for certain clips and a certain network.
+        """Returns a copy of this task for the given clips and network.
 
         Args:
-            clip: a `mas.Clip`; None keeps what it is bound to.
-            network: a `mas.Network`, likewise.
+            clip: a `mas.Clip`; None keeps the current one.
+            network: a `mas.Network`; None keeps the current one.
         """
         return self._copy(clip=clip or self.clip, network=network or self.network)
 
     def having(self, **settings: Any) -> Task:
-        """A copy of this task with other settings, for the same clips and network.
+        """Returns a copy of this task with changed settings, for the same clips and network.
 
         Raises:
-            ValueError: a value is not allowed.
+            ValueError: If a value is not allowed.
         """
         task = self._copy(**settings)
         task.__post_init__()
@@ -99,41 +99,41 @@ class Task(Settings):
 
     @property
     def frames(self) -> int:
-        """Length of a clip."""
+        """Clip length in frames."""
         return self.clip.frames
 
     @property
     def span(self) -> int:
-        """Frames of a video that one example may need: those of a clip."""
+        """Frames of a video that an example may need: those of a clip."""
         return self.frames
 
     @property
     def step(self) -> int:
-        """Frames from the start of one consecutive clip to that of the next."""
+        """Frames between the starts of consecutive clips."""
         return self.span
 
     @property
     def flows(self) -> int:
-        """Flow fields of a clip: one between each two frames."""
+        """Number of flow fields in a clip: one between consecutive frames."""
         return self.frames - 1
 
     @property
     def least(self) -> int:
-        """Frames that a video must have to give an example anywhere."""
+        """Minimum number of frames of a video."""
         return 1 if self.wraps else self.span
 
     def testing(self) -> Task:
-        """This task as it is tested: with nothing random but what its question needs."""
+        """Returns this task for testing: without randomness, except what the task itself needs."""
         return self
 
     def check(self, batch: int | None = None) -> None:
-        """Refuses a clip, a network or a batch that the task can do nothing with.
+        """Checks that the task can use its clip, its network and the batch.
 
         Args:
-            batch: examples in a step; None where nothing is trained.
+            batch: batch size, or None if nothing is trained.
 
         Raises:
-            ValueError: it is one.
+            ValueError: If the task cannot use clips of this size, this network or this batch.
         """
         for name in ("example", "model", "losses") if batch else ("example",):
             if getattr(type(self), name) is getattr(Task, name):
@@ -143,66 +143,66 @@ class Task(Settings):
             refuse("modality", f"{allowed} for the task {self.name}", self.network.modality)
 
     def doubts(self, videos: int, examples: int) -> list[str]:
-        """What speaks against training on so many videos, in sentences.
+        """Returns warnings about training on this many videos, as sentences.
 
         Args:
-            videos: different ones.
-            examples: of an epoch.
+            videos: number of different videos.
+            examples: number of examples per epoch.
         """
         if not self.contrasts or examples <= videos:
             return []
         return [
-            f"{examples} examples show {videos} videos: in a batch, one may have its own video as "
-            "a negative. sampling=anywhere takes one example a video."
+            f"{examples} examples come from {videos} videos: in a batch, an example may have its "
+            "own video as a negative. sampling=anywhere takes one example per video."
         ]
 
     def sample(self, length: int, start: int | None, rng: np.random.Generator) -> tuple:
-        """Chooses the frames of one example, before anything is decoded.
+        """Selects the frames of an example, before decoding.
 
         Args:
-            length: frames of the video.
+            length: number of frames of the video.
             start: first frame, or None to draw it.
-            rng: numpy.random.Generator of this example and epoch.
+            rng: numpy.random.Generator for this example and epoch.
 
         Returns:
-            (frames, target): indices int (T,) or (views, T), counted from 0; and the targets that
-            follow from the choice (pace, order), int array, empty if none. A video shorter than the
-            clip begins again at its first frame.
+            (frames, target): frame indices from 0, int (T,) or (views, T); and targets that depend
+            on the selection (pace, order), int array, empty if there are none. Videos shorter than
+            the clip are looped.
         """
         first = rng.integers(0, max(0, length - self.frames) + 1) if start is None else start
         return walks.indices(self.frames, 1, first, length, "wrap"), NO_TARGET
 
     def pairs(self, frames: np.ndarray) -> np.ndarray:
-        """Frames whose flow to the next frame of the video is read, for the frames of `sample`."""
+        """Returns, for frames from `sample`, the frames whose flow to the next frame is read."""
         return np.asarray(frames)[..., : self.flows].ravel()
 
     def example(self, clip: dict) -> tuple:
-        """One clip (the contract of `mas.clips`), after geometry -> (x, y) tensors."""
+        """Converts a clip (see `mas.clips`), after geometry, to (x, y) tensors."""
         raise NotImplementedError
 
     def model(self, backbone: Any) -> Any:
-        """A keras.Model with this task's heads on a backbone; its outputs are a dict by name."""
+        """Builds a keras.Model with this task's heads on a backbone; the outputs are a dict."""
         raise NotImplementedError
 
     def heads(self, backbone: Any, sizes: dict[str, int], dropout: float = 0.0) -> dict:
-        """Outputs on a backbone through heads of the network's kind: see `mas.heads.attach`."""
+        """Attaches heads of the network's kind to a backbone: see `mas.heads.attach`."""
         network = self.network
         options = (network.head, network.width, dropout, network.initializer)
         return heads.attach(backbone, sizes, *options)
 
     def encoders(self, model: Any) -> Encoders:
-        """What runs in a step, an `Encoders`; made inside the strategy's scope."""
+        """Returns the `Encoders` that a step runs; called inside the strategy's scope."""
         return Encoders(model, self.views)
 
     def losses(self) -> dict:
-        """{part: (function of (y, outputs) that returns one loss for each example, weight)}.
+        """Returns {part: (function of (y, outputs) that returns a loss per example, weight)}.
 
-        The loss of a step is the weighted sum of the means.
+        The loss of a step is the weighted sum of their means.
         """
         raise NotImplementedError
 
     def metrics(self) -> dict:
-        """{name: function of (y, outputs) that returns one value for each example}."""
+        """Returns {name: function of (y, outputs) that returns a value per example}."""
         return {}
 
 
@@ -211,15 +211,15 @@ def _is_cached(kind, name):
 
 
 class Encoders:
-    """What of a task runs in a step: here the model alone.
+    """The part of a task that runs in each step: here only the model.
 
     Args:
-        model: a network of single clips; its outputs are a dict.
-        views: clips of an example; None for examples without that axis.
+        model: network for single clips, whose outputs are a dict.
+        views: number of clips per example; None for examples without that axis.
 
     Attributes:
-        variables: list of tf.Variable; what training changes beside the model, and a checkpoint
-            keeps.
+        variables: list of tf.Variable that training changes in addition to the model and
+            checkpoints include.
     """
 
     def __init__(self, model, views=None):
@@ -227,12 +227,12 @@ class Encoders:
         self.model, self.views, self.variables = model, views, []
 
     def __call__(self, x, training=False):
-        """Outputs on a batch of examples.
+        """Computes the outputs for a batch of examples.
 
         Args:
-            x: (N, T, H, W, C), or (N, views, T, H, W, C) of examples that are several clips each;
-                those are all one batch to the network, and to its batch norms.
-            training: passed on; in training the encoders may change their variables.
+            x: (N, T, H, W, C), or (N, views, T, H, W, C) for examples of several clips, which the
+                network and its batch norms process as a single batch.
+            training: passed to the model; when training, the encoders may change their variables.
 
         Returns:
             {name: (N, ...)}, or {name: (N, views, ...)}.
@@ -246,18 +246,18 @@ class Encoders:
         }
 
     def update(self):
-        """What follows the optimiser's step, on every replica alike."""
+        """Runs after the optimiser's step, the same on every replica."""
         return None
 
 
 class EachView(Encoders):
-    """The model on one view after the other: each is a batch of its own to the batch norms.
+    """Applies the model to one view after another; batch norms see each view as a batch of its own.
 
-    So the statistics of anchors do not depend on their negatives.
+    This keeps the statistics of anchors independent of their negatives.
 
     Args:
-        model: a network of single clips; its outputs are a dict.
-        passes: numbers of the views, in the order in which the model sees them; None: their own.
+        model: network for single clips, whose outputs are a dict.
+        passes: order in which the model processes the views; None means ascending.
     """
 
     def __init__(self, model, passes=None):
@@ -266,7 +266,7 @@ class EachView(Encoders):
         self.passes = passes
 
     def __call__(self, x, training=False):
-        """(N, views, T, H, W, C) -> {name: (N, views, ...)}."""
+        """Computes {name: (N, views, ...)} from (N, views, T, H, W, C)."""
         passes = range(x.shape[1]) if self.passes is None else self.passes
         outputs = {view: self.model(x[:, view], training=training) for view in passes}
         views = [outputs[view] for view in sorted(outputs)]

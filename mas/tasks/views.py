@@ -1,21 +1,21 @@
-"""What MoCo, VTDL and DSM share before the loss: two or three views of a video, and the encoder.
+"""Views of a video and the encoder, shared by MoCo, VTDL and DSM.
 
     anchor     a clip
-    positive   the same frames, augmented for themselves
+    positive   the same frames, augmented independently
     negative   another clip, by default of the same video (VTDL, DSM)
 
-Frames (VTDL's code, which DSM's descends from): every `stride`-th one, T of them. The first ones of
-anchor and negative are drawn from 0..max(0, N - window), N the frames of the video. If they are
-closer than `min_offset`, the negative's moves on by N // 3, around the end (counted from 1 there,
-where 0 becomes 1: from 0, the last becomes the first). With negative=inter nothing is moved: this
-clip is another example's negative, and nobody compares it with its own anchor. With
-negative=shuffled it shows the anchor's frames in another order.
+As in VTDL's code, on which DSM's is based, a clip has T frames with a step of `stride`. The first
+frames of anchor and negative are drawn from 0..max(0, N - window), where N is the number of frames
+of the video. If they are closer than `min_offset`, the negative's is moved by N // 3, modulo N.
+(The authors count from 1 and change 0 to 1; counted from 0, the last frame becomes the first.) With
+negative=inter nothing is moved, because the clip is the negative of another example and is never
+compared with its own anchor. With negative=shuffled, it has the anchor's frames in another order.
 
-Of flow a clip shows the fields from its frames to the next ones of the video, whatever the stride,
-as the authors' code reads them.
+A flow clip holds the fields from its frames to the next frames of the video, whatever the stride,
+as in the authors' code.
 
-Each view is augmented for itself, with parameters that all its frames share (BA): rotation, random
-crop, colours. What a method adds stands in the method's own file.
+Each view is augmented independently, with parameters shared by all its frames (BA): rotation,
+random crop, colours. Each method adds its own changes in its own module.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ COLOURS = ("one", "all", "none")
 
 
 def apart(anchor, negative, places, min_offset):
-    """The negative's first frame, moved on by a third of the places if it is too close.
+    """Returns the first frame of the negative, moved by a third of the positions if too close.
 
-    Where that is too close as well, because there are few places, half way around.
+    If it is still too close, because there are few positions, it is moved half way around.
 
     Args:
         anchor: first frame of the anchor, from 0.
-        negative: that which was drawn for the negative.
-        places: first frames that there are: 0..places - 1.
-        min_offset: the least distance between the two.
+        negative: first frame drawn for the negative.
+        places: number of possible first frames.
+        min_offset: minimum distance between the two.
 
     Returns:
         int, in 0..places - 1.
@@ -62,14 +62,14 @@ def apart(anchor, negative, places, min_offset):
 
 
 def shuffled(count, rng):
-    """The numbers 0..count - 1 in any order but their own: int (count,).
+    """Returns a permutation of 0..count - 1 other than the identity, int (count,).
 
     >>> shuffled(2, np.random.default_rng(0)).tolist()
     [1, 0]
 
     Args:
-        count: 2 or more.
-        rng: generator of the draw.
+        count: length, at least 2.
+        rng: random number generator.
     """
     order = rng.permutation(count)
     while (order == np.arange(count)).all():
@@ -78,63 +78,66 @@ def shuffled(count, rng):
 
 
 def negative(default):
-    """The setting `negative`, whose default is each method's own."""
+    """Returns the setting `negative` with a method's default."""
     return option(
         default,
-        "Negative of a query's own: none, intra (another clip of its video), inter (the one of the "
-        "next example: of another video with sampling=anywhere) or shuffled (the query's own "
-        "frames in another order).",
+        "Negative for each query: none; intra, another clip of its video; inter, the next "
+        "example's, which is another video's with sampling=anywhere; or shuffled, the query's own "
+        "frames in another order.",
         choices=NEGATIVES,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Views(Task):
-    """Samples and augments the views; a method adds networks, loss, and what sets views apart."""
+    """Samples and augments the views. Methods add networks, losses and what distinguishes views."""
 
-    stride: int = option(4, "Step from one frame of a clip to the next, in frames.", least=1)
+    stride: int = option(4, "Frame step within a clip.", least=1)
     window: int = option(
         0,
-        "Frames that a video must have after a first frame, if it is long enough; 0: frames * "
-        "stride. The authors of VTDL and DSM have 32 * stride whatever the clip: 128.",
+        "Number of frames to keep free after the start of a clip, if the video is long enough; 0 "
+        "means frames * stride. VTDL and DSM use 32 * stride = 128 for any clip length.",
         least=0,
         advanced=True,
     )
     loop: str = option(
         "wrap",
-        "Where a video is too short for a clip: wrap starts it again (the authors), bounce plays "
-        "it backwards from its end, restrict leaves it out.",
+        "What to do if a video is too short for a clip: wrap restarts it (the authors' code), "
+        "bounce plays it backwards from its end, restrict skips it.",
         choices=tuple(walks.LOOPS),
     )
     min_offset: int = option(
         2,
-        "Least distance of the first frames of anchor and negative. With the published 2 they "
-        "mostly overlap; frames * stride / 4 keeps them further apart.",
+        "Minimum distance in frames between the starts of anchor and negative. With the published "
+        "2, they mostly overlap; frames * stride / 4 keeps them further apart.",
         least=1,
         advanced=True,
     )
     unused: int = option(
-        0, "Last frames of a video that are not used; 1 in DSM's code.", least=0, advanced=True
+        0,
+        "Number of frames to ignore at the end of each video; 1 in DSM's code.",
+        least=0,
+        advanced=True,
     )
     negative: str = negative("intra")
     rotation: float = option(
         10.0,
-        "Largest rotation of a view, in degrees, either way.",
+        "Maximum rotation of a view in degrees, in either direction.",
         least=0,
         most=180,
         advanced=True,
     )
     colours: str = option(
         "one",
-        "Changes of a view's colours: one of four (the authors' code), all four, or none. Flow has "
-        "no colours.",
+        "Colour changes of a view: one of four (the authors' code), all four, or none. Ignored for "
+        "flow.",
         choices=COLOURS,
         advanced=True,
     )
-    embedding: int = option(128, "Numbers of an embedding.", least=1, advanced=True)
+    embedding: int = option(128, "Embedding size.", least=1, advanced=True)
     per_sample: bool = option(
         False,
-        "Draw what a method adds for each example; as published, for each batch.",
+        "Draw a method's own augmentations per example; otherwise per batch, as published.",
         advanced=True,
     )
 
@@ -142,67 +145,67 @@ class Views(Task):
     whole = True
     contrasts = True
     sampling = "anywhere"
-    passes = (ANCHOR, POSITIVE, NEGATIVE)  # their order, which running means see
+    passes = (ANCHOR, POSITIVE, NEGATIVE)  # order, which affects moving averages
 
     @property
     def inputs(self):
-        """What the network sees."""
+        """What the network takes."""
         return (self.network.modality,)
 
     @property
     def _unused(self):
-        """Last frames that no clip has; the very last has no flow."""
+        """Number of frames to ignore at the end; the last frame has no flow."""
         return max(self.unused, int("flow" in self.inputs))
 
     def check(self, batch=None):
-        """Refuses to play flow backwards."""
+        """Rejects playing flow backwards."""
         super().check(batch)
         walks.check_flow(self.loop, self.network.modality)
 
     @property
     def wraps(self):
-        """Whether a video shorter than a clip will do."""
+        """Whether videos shorter than a clip are used."""
         return self.loop != "restrict"
 
     @property
     def views(self):
-        """Clips that are decoded: anchor and positive show the same frames."""
+        """Number of clips to decode; anchor and positive share their frames."""
         return 1 if self.negative == "none" else 2
 
     @property
     def roles(self):
-        """What the views of an example are."""
+        """Roles of the views of an example."""
         return ROLES[:2] if self.negative == "none" else ROLES
 
     @property
     def _apart(self):
-        """Whether the two clips are compared, and so begin apart."""
+        """Whether the two clips are compared and must start apart."""
         return self.views == 2 and self.negative == "intra"
 
     @property
     def span(self):
-        """Frames of a video that a clip inside it needs; with a negative, for two first frames."""
+        """Frames of a video needed for a clip inside it, and for a negative that starts apart."""
         inside = (self.frames - 1) * self.stride + 1 + self._unused
         return inside + 2 * self.min_offset - 1 if self._apart else inside
 
     @property
     def least(self):
-        """Frames that a video must have: for a negative, two first frames far enough apart."""
+        """Minimum number of frames of a video, for a clip and a negative that starts apart."""
         apart = 2 * self.min_offset if self._apart else 1
         return apart + self._unused if self.wraps else self.span
 
     def sample(self, length, start, rng):
-        """Frames (views, T) of the anchor and of another clip.
+        """Returns frames (views, T) of the anchor and of another clip.
 
         Raises:
-            ValueError: the video is too short.
+            ValueError: If the video is too short.
         """
         if length < self.least:
-            raise ValueError(f"a video must have {self.least} frames. Received: {length}.")
+            raise ValueError(f"a video must have at least {self.least} frames. Received: {length}.")
         length -= self._unused
         clip = (self.frames - 1) * self.stride + 1
         places, window = length, self.window or self.frames * self.stride
-        if not self.wraps:  # only where a clip fits
+        if not self.wraps:  # only starts at which a clip fits
             places, window = length - clip + 1, max(window, clip)
         anchor, negative = rng.integers(max(length - window, 0) + 1, size=2)
         if start is not None:
@@ -217,7 +220,7 @@ class Views(Task):
         return np.stack(frames), np.zeros(0, np.int32)
 
     def example(self, clip):
-        """(views of rgb or flow, {}): there is nothing to predict but who is who."""
+        """Returns (views of rgb or flow, {}); there are no targets."""
         views = []
         for role in range(len(self.roles)):
             seed = augment.fold(clip["seed"], role)
@@ -227,26 +230,26 @@ class Views(Task):
         return tf.stack(views), {}
 
     def source(self, role, clip):
-        """The whole clip that a view is made of: uint8 (T, H, W, 3), or flow."""
+        """Returns the uncropped clip for a view: uint8 (T, H, W, 3), or flow."""
         return clip[self.network.modality][-1 if role == NEGATIVE else 0]
 
     def changed(self, role, view, clip):
-        """What the method does to a view, (T, size, size, 3 or 2), after BA."""
+        """Applies a method's own changes to a view, (T, size, size, 3 or 2), after BA."""
         del role, clip
         return view
 
     def model(self, backbone):
-        """The encoder that is trained: mean of the map, linear layer, length 1."""
+        """Builds the encoder: pooled features, a linear layer, L2 normalisation."""
         output = {"embedding": heads.embedding(backbone.output, self.embedding)}
         return keras.Model(backbone.input, output, name=self.name)
 
     def seed(self, clip, number, shared=None):
-        """A seed for a method's own changes.
+        """Derives a seed for a method's own changes.
 
         Args:
-            clip: of the clip contract.
-            number: another one for each use.
-            shared: whether the whole batch gets it; None: unless `per_sample`.
+            clip: a clip (see `mas.clips`).
+            number: distinguishes the uses.
+            shared: whether the whole batch shares the seed; None means unless `per_sample`.
         """
         shared = not self.per_sample if shared is None else shared
         return augment.fold(clip["batch_seed" if shared else "seed"], 100 + number)

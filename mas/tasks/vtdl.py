@@ -1,7 +1,7 @@
 """Video representation by temporal-discriminative learning (VTDL, arXiv 2008.02129).
 
-The positive shows the anchor's frames; another clip of the same video is a negative. Scene and
-people are the same there, so only what happens in time tells the two apart:
+The positive has the anchor's frames; another clip of the same video is a negative. Its scene and
+people are the same, so only temporal information distinguishes the two:
 
     q = f(TCA(BA(clip a)))      k = g(BA(clip a))      n = f(BA(clip b))
 
@@ -9,7 +9,7 @@ TCA, temporal-consistent augmentation, blends one frame of the clip into all of 
 
     x'_t = (1 - w) x_t + w x_s,   w = 0.1 U(0, 1)
 
-which scales every derivative in time by 1 - w and changes nothing else about the motion.
+which scales temporal derivatives by 1 - w and does not change the motion otherwise.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ augment = lazy.module("mas.augment")
 class VTDL(MoCo):
     """MoCo with a negative from the same video, and TCA on the anchor.
 
-    The rows of the paper's ablation: "Temporal Discriminative" is mixup=0; without the negative of
-    the same video, negative=none.
+    Rows of the paper's ablation: "Temporal Discriminative" is mixup=0; negative=none removes the
+    negative from the same video.
 
     >>> VTDL(mixup=0.2).roles
     ('anchor', 'positive', 'negative')
@@ -38,8 +38,8 @@ class VTDL(MoCo):
     negative: str = views.negative("intra")
     mixup: float = option(
         0.1,
-        "Largest weight of the one frame that is blended into all others of a view (TCA); 0: none. "
-        "The frame is each example's, the weight the batch's unless per_sample.",
+        "Maximum weight of a frame that is blended into all frames of a view (TCA); 0 disables it. "
+        "The frame is drawn per example, the weight per batch unless per_sample is set.",
         least=0,
         most=1,
     )
@@ -48,13 +48,13 @@ class VTDL(MoCo):
     passes = views.Views.passes
 
     def changed(self, role, view, clip):
-        """TCA on the anchor."""
+        """Applies TCA to the anchor."""
         if role == views.ANCHOR and self.mixup:
             view = mixed(self, view, clip)
         return view
 
 
 def mixed(task, view, clip):
-    """TCA with the weight and the frame that the task's seeds give."""
+    """Applies TCA with the frame and weight given by the task's seeds."""
     frame, weight = task.seed(clip, 0, shared=False), task.seed(clip, 1)
     return augment.intra_mixup(view, frame, weight, task.mixup)

@@ -1,10 +1,12 @@
 """Decodes video files to RGB frames. The only user of PyAV.
 
-opening.py      opens a file and chooses the stream to decode film.py         an open file: its
-frames in order, and what is missing containers.py   checks whether a file is complete, from its
-container alone pictures.py     one frame: colours, orientation, size reading.py      all frames in
-order, optionally deinterlaced or resampled access.py       selected frames, by seeking writing.py
-writes video files
+    opening.py      opens a file and chooses the stream to decode
+    film.py         an open file: its frames in order, and what is missing
+    containers.py   checks whether a file is complete, from its container alone
+    pictures.py     one frame: colours, orientation, size
+    reading.py      all frames in order, optionally deinterlaced or resampled
+    access.py       selected frames, by seeking
+    writing.py      writes video files
 
 A video is whole if all frames in its container decode. The declared duration and the length of the
 sound are not reliable.

@@ -220,7 +220,7 @@ class Film:
             return f"truncated: {some} can be decoded, {structure.missing} bytes are missing"
         if not self._shown:
             name = codec_name(self._container, self.stream, self.path)
-            tried = f": {lost} frames of codec {name} failed" if lost else ""
+            tried = f" (codec {name}, {lost} lost)" if lost else ""
             return NO_FRAME + tried
         if structure.place is not None:
             place = f"no part of the container begins at byte {structure.place}"
