@@ -193,7 +193,7 @@ def read(folder: pathlib.Path) -> Accuracy | None:
         top5 = _top5(np.argsort(-probabilities, axis=1, kind="stable"), [int(r[1]) for r in rows])
         return dataclasses.replace(found, top5=top5)
     except (IndexError, OverflowError, ValueError) as error:
-        raise ValueError(f"{path} must be that of a test. Received: {error}.") from None
+        raise ValueError(f"{path} must be the result of a test. Received: {error}.") from None
 
 
 def _table(path):

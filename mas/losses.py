@@ -119,7 +119,7 @@ def log_sum_exp(logits, chosen):
 
 
 def queue_logits(query, key, queue, negative=None, temperature=0.07):
-    """Computes the logits of MoCo: the positive, the queue, and optionally an own negative.
+    """Computes the logits of MoCo: positive, queue, and optionally each query's own negative.
 
         s_i = [q_i . k_i, q_i . m_1, ..., q_i . m_K, q_i . n_i] / temperature
 

@@ -84,12 +84,12 @@ def test_flow_beside_the_frames(tmp_path, first, flows):
 
 def break_gap(folder):
     (folder / "img_00003.png").unlink()
-    return "img_00003.png must be there: 5 frames are counted"
+    return "img_00003.png must be there: the numbers imply 5 frames"
 
 
 def break_first(folder):
     (folder / "img_00001.png").unlink()
-    return "img_00001.png must be there: 5 frames"
+    return "img_00001.png must be there: .* 5 frames"
 
 
 def break_unknown(folder):
@@ -115,7 +115,7 @@ def break_size(folder):
 def break_fifo(folder):
     (folder / "img_00003.png").unlink()
     os.mkfifo(folder / "img_00003.png")
-    return "img_00003.png must be there: 5 frames are counted"
+    return "img_00003.png must be there: the numbers imply 5 frames"
 
 
 def break_all(folder):
@@ -186,7 +186,7 @@ def test_a_frame_that_does_not_decode(tmp_path, damage, caplog):
     path.write_bytes(damage(path.read_bytes()))
     if image_size(path.read_bytes()) is None:
         assert records.open_data(tmp_path).videos == ["v", "w"]
-        assert f"{path} is no image that can be read" in caplog.text
+        assert f"{path} is not a readable image" in caplog.text
     examples = clips.examples(data, None, 2, "consecutive")
     reader = clips.Reader(data, examples, Watch(), clips.Geometry((16, 12), 8), shuffle=False)
     assert next(iter(reader.batches(4, last_step=1)))["rgb"].shape == (4, 2, 8, 8, 3)

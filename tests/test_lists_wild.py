@@ -59,7 +59,7 @@ def test_files_of_kinetics_by_other_names(shared, name, folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("label,youtube_id,time_start,time_end\n", r"x\.csv: .*a header alone"),
+        ("label,youtube_id,time_start,time_end\n", r"x\.csv: .*only a header"),
         ("label,youtube_id,time_start,time_end\nrun,x,1,2,3\n", r"x\.csv:2: expected 4 fields"),
         ("label,label,youtube_id,time_start,time_end\na,b,x,1,2\n", r"x\.csv:1: .*each once"),
         ("run,_4YTwq0-73Y,16,26\nrun,short,1,2\n", r"x\.csv:2: .*'short'"),

@@ -277,7 +277,7 @@ def test_special_files_are_failures_without_being_opened(tmp_path):
     (tmp_path / "videos" / "c.avi").symlink_to("/dev/zero")
     data = run(tmp_path / "videos", tmp_path / "data")
     assert data.videos == ["a"] and list(data.failures.values()) == [
-        "is a FIFO, no video file",
-        "is a device, no video file",
+        "is a FIFO, not a video file",
+        "is a device, not a video file",
     ]
     assert preparing.failures(tmp_path / "data")[1:] == [list(row) for row in data.failures.items()]

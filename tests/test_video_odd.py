@@ -66,8 +66,8 @@ def test_the_default_stream_else_the_largest(tmp_path):
 def test_what_holds_no_video(tmp_path):
     cover = film(coded(1), "mjpeg", "yuvj420p", disposition=opening.ATTACHED)
     path = encode(tmp_path / "cover.m4v", cover, muxer="mp4", sound=2)
-    assert refused(path) == "holds a cover picture, no video"
-    assert refused(encode(tmp_path / "sound.mp4", sound=1)) == "holds sound, no video"
+    assert refused(path) == "holds a cover picture but no video"
+    assert refused(encode(tmp_path / "sound.mp4", sound=1)) == "holds sound but no video"
     text, empty, none = (tmp_path / name for name in ("text.avi", "empty.avi", "none.avi"))
     text.write_text("no video\n" * 100)
     empty.touch()
@@ -103,8 +103,8 @@ def test_special_files_are_not_opened(tmp_path):
     server = socket.socket(socket.AF_UNIX)
     server.bind(os.path.relpath(tmp_path / "socket.avi"))
     for name, kind in (("fifo", "FIFO"), ("device", "device"), ("folder", "folder")):
-        assert refused(tmp_path / f"{name}.avi") == f"is a {kind}, no video file"
-    assert refused(tmp_path / "socket.avi") == "is a socket, no video file"
+        assert refused(tmp_path / f"{name}.avi") == f"is a {kind}, not a video file"
+    assert refused(tmp_path / "socket.avi") == "is a socket, not a video file"
     server.close()
 
 

@@ -38,7 +38,7 @@ _TORCH = Author("torch")
 _XAVIER = Author("xavier")
 
 VARIANTS = {
-    # STS and pace. Other papers' tables list them as "R3D-18" and "R(2+1)D-18".
+    # STS and pace. Other papers call them "R3D-18" and "R(2+1)D-18", but they have 10 layers.
     "r3d_10": Row(_TORCH, (1, 1, 1, 1)),
     "r2plus1d_10": Row(_TORCH, (1, 1, 1, 1), factorised=True),
     # VTDL fine-tunes this network, although it pre-trains `r2plus1d_10`.

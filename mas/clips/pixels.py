@@ -34,7 +34,7 @@ def decode(data, number, part, indices, images):
         pixels = records.decode(image, 3 if part == "rgb" else 1)
         if pixels is None or found and pixels.shape != found[0].shape:
             place = (data.path(number, part, frame), data.videos[number], frame)
-            size = "one of another size than others of its video"
+            size = "an image of a different size than the first one of the clip"
             raise records.damaged(*place, image if pixels is None else size)
         found.append(pixels)
     return np.stack(found) if found else np.zeros(0, np.uint8)

@@ -109,7 +109,7 @@ def _knock(address):
         if not tried.returncode:
             return
         found = (tried.stderr.strip().splitlines() or ["?"])[-1].rstrip(".")
-    hint = "" if "RAY_AUTH_MODE" in os.environ else ", or it wants a token (RAY_AUTH_MODE=token)"
+    hint = "" if "RAY_AUTH_MODE" in os.environ else ", or it requires a token (RAY_AUTH_MODE=token)"
     raise ConnectionError(f"No Ray cluster answers at {address}{hint}. Received: {found}.")
 
 

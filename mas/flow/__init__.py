@@ -71,7 +71,9 @@ class Estimator:
 
     def _between(self, first, second):
         if first[0] != second[0]:
-            raise ValueError(f"frame must be of {first[0]} as before. Received: frame={second[0]}.")
+            raise ValueError(
+                f"frame must have the shape {first[0]} of the last one. Received: frame={second[0]}."
+            )
         return self._flow(first[1], second[1])
 
     def _prepared(self, frame):

@@ -54,7 +54,7 @@ def cluster_names(folder: PathLike) -> dict[int, str]:
         if not any(row.values()):
             continue
         if not cluster.isdecimal() or int(cluster) in found:
-            allowed = "the number of another cluster in each line"
+            allowed = "a different cluster number on each line"
             raise ValueError(f"{path}:{number}: expected {allowed}. Received: {text.shown(line)}")
         found[int(cluster)] = pages.cell_text(name)
     named = {cluster: name for cluster, name in found.items() if name}
@@ -92,7 +92,7 @@ def from_clusters(folder: PathLike, line: str = LINES[0]) -> list[Entry]:
     """
     check_choice("line", line, LINES)
     if not _finished(folder):
-        received = f"{folder}, in which {STATE} does not say that mas sort came to its end"
+        received = f"{folder}, whose {STATE} does not say that mas sort finished"
         raise ValueError(f"clusters must be a folder that mas sort finished. Received: {received}.")
     named = cluster_names(folder)
     labels = {name: label for label, name in enumerate(sorted(set(named.values())))}

@@ -113,7 +113,7 @@ def _rows(path):
             )
         rows.append(row)
     if not rows:
-        raise ValueError(f"{path}: expected a line for each video. Received: a header alone.")
+        raise ValueError(f"{path}: expected a line for each video. Received: only a header.")
     return rows
 
 

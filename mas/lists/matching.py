@@ -199,7 +199,7 @@ def find_video(text: str, videos: Iterable[str]) -> str:
     raise ValueError(
         f"video must be one of the data set's {len(videos)}, by its id or its last path component. "
         f"Received: video={text!r}, which matches "
-        f"{found if ids else f'none; they have names such as {found}'}."
+        f"{found if ids else f'none; the data set has names such as {found}'}."
     )
 
 

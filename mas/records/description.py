@@ -12,6 +12,7 @@ from absl import logging
 
 from mas import files, flow
 from mas.files import PathLike
+from mas.lists import counted
 from mas.records import sums
 from mas.records.layout import (
     DESCRIPTION,
@@ -104,6 +105,10 @@ def _check(path, known):
             )
 
 
+def _amount(videos, frames):
+    return f"{counted(videos, 'video')} with {counted(frames, 'frame')}"
+
+
 def _counts(value):
     return type(value) is int and value >= 0
 
@@ -157,8 +162,8 @@ class Faults:
         elif not self.found and expected != (videos, frames):
             self.add(
                 self._root,
-                f"must hold {expected[0]} videos with {expected[1]} frames, as {DESCRIPTION} says. "
-                f"Received: {videos} with {frames}",
+                f"must hold {_amount(*expected)}, as {DESCRIPTION} says. "
+                f"Received: {_amount(videos, frames)}",
             )
 
     def report(self) -> dict[str, str]:

@@ -122,7 +122,7 @@ def _features(file, at, end):
     found = {}
     at, stop = _inside(os.pread(file.fileno(), HEAD, at), at, 0, (0x0A,))
     if stop != end:
-        raise ValueError("an example of another length")
+        raise ValueError("an example of the wrong length")
     while at < end:
         head, origin = os.pread(file.fileno(), HEAD, at), at
         entry, stop = _inside(head, origin, 0, (0x0A,))
@@ -131,7 +131,7 @@ def _features(file, at, end):
         for tags in ((0x12,), LISTS, (0x0A,)):
             value, last = _inside(head, origin, value - origin, tags)
             if last != stop:
-                raise ValueError("a feature of another length")
+                raise ValueError("a feature of the wrong length")
         if stop > end:
             raise ValueError("a feature beyond its example")
         found[bytes(head[name - origin : behind - origin]).decode()] = (value, stop - value)
@@ -171,7 +171,7 @@ def _row(file, found):
     height, behind = _number(sides, 0)
     width, behind = _number(sides, behind)
     if behind != size or rate != 4:
-        raise ValueError("a size or rate of other numbers")
+        raise ValueError("a malformed size or rate")
     video = _read(file, name_at, name).decode()
     places = (lengths_at, found["images"][0], checksums_at)
     fps = struct.unpack("<f", _read(file, rate_at, 4))[0]

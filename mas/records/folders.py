@@ -101,7 +101,7 @@ class Folders:
             if count is None:
                 faults.add(folder, f"must have checksums in {file}. Received: no such file")
             elif count < 0:
-                words = "must be as it was written. Received: another number of bytes."
+                words = "must be as it was written. Received: the wrong number of bytes."
                 faults.add_error(folder, ValueError(f"{file} {words}"))
             elif video not in found:
                 faults.add(folder, f"must hold {count} frames. Received: none")
@@ -120,7 +120,7 @@ class Folders:
             if first:
                 unreadable.append(self.data / folder / first)
         for path in sorted(unreadable)[:MOST_NAMED]:
-            logging.warning("%s is no image that can be read.", path)
+            logging.warning("%s is not a readable image.", path)
         if len(unreadable) > MOST_NAMED:
             logging.warning("%s: %d videos have unreadable frames.", self._top, len(unreadable))
 

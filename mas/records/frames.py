@@ -100,7 +100,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
             raise _unknown(folder / min(numbers.values()))
         parts[part] = _naming(folder, before, behind, numbers), len(numbers)
     if len({naming.first for naming, _ in parts.values()}) > 1:
-        raise ValueError(f"{folder} must count flow from the number of its first frame on.")
+        raise ValueError(f"{folder} must number its flow from the number of its first frame.")
     return parts
 
 
@@ -143,7 +143,9 @@ def _naming(folder, before, behind, numbers):
         name = naming.name(index)
         if first + index not in numbers:
             last = counted(max(numbers) + 1 - first, "frame")
-            raise ValueError(f"{folder / name} must be there: {last} are counted. Received: none.")
+            raise ValueError(
+                f"{folder / name} must be there: the numbers imply {last}. Received: none."
+            )
         if numbers[first + index] != name:
             raise _unknown(folder / numbers[first + index])
     return naming

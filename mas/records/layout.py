@@ -99,7 +99,7 @@ def _row(index, line, fields, count):
         with contextlib.suppress(ValueError):
             return Row(known[0], *map(int, known[1:7]), *map(float, known[7:]))
     raise ValueError(
-        f"{index}:{line}: expected a line as it was written. Received: {','.join(fields)[:100]!r}."
+        f"{index}:{line}: expected the line that was written. Received: {','.join(fields)[:100]!r}."
     )
 
 

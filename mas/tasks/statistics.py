@@ -146,7 +146,7 @@ class Statistics(Task):
         last = length - self.span
         if (start or 0) > last:
             raise ValueError(
-                f"a clip of {self.span} frames must lie inside its video. "
+                f"a clip of {self.span} frames must fit into its video. "
                 f"Received: start={start or 0} of {length} frames."
             )
         first = rng.integers(0, last + 1) if start is None else start

@@ -44,7 +44,7 @@ def open_container(path: PathLike) -> Any:
     """
     kind = files.special(path)
     if kind:
-        raise VideoError(f"is {kind}, no video file")
+        raise VideoError(f"is {kind}, not a video file")
     with open(path, "rb") as file:  # raises PermissionError for unreadable files
         if not file.read(1):
             raise VideoError("the file is empty")
@@ -80,10 +80,10 @@ def choose(container: Any, path: PathLike) -> Any:
     streams = [stream for stream in container.streams if stream.type == "video"]
     pictures = [stream for stream in streams if not stream.disposition.value & ATTACHED]
     if streams and not pictures:
-        raise VideoError("holds a cover picture, no video")
+        raise VideoError("holds a cover picture but no video")
     if not pictures:
         sound = any(stream.type == "audio" for stream in container.streams)
-        raise VideoError("holds sound, no video" if sound else _nothing(path, NO_FRAME))
+        raise VideoError("holds sound but no video" if sound else _nothing(path, NO_FRAME))
     chosen = [stream for stream in pictures if stream.disposition.value & DEFAULT] or pictures
     decoded = [stream for stream in chosen if stream.codec_context is not None]
     if not decoded:
