@@ -71,9 +71,8 @@ class Estimator:
 
     def _between(self, first, second):
         if first[0] != second[0]:
-            raise ValueError(
-                f"frame must have the shape {first[0]} of the last one. Received: frame={second[0]}."
-            )
+            allowed = f"of shape {first[0]} like the last one"
+            raise ValueError(f"frame must be {allowed}. Received: frame={second[0]}.")
         return self._flow(first[1], second[1])
 
     def _prepared(self, frame):
