@@ -91,7 +91,10 @@ def cheap(words):
     """A command line with the flags that make it cheap."""
     kind = " ".join(words[:2])
     added = CHEAP.get(kind, CHEAP.get(words[0], ()))
-    if words[0] == "finetune" and not any(word.startswith("--init") for word in words):
+    given = {word.partition("=")[0] for word in words}
+    if words[0] == "evaluate" and "--model" not in given:  # features that are there already
+        added = ()
+    if words[0] == "finetune" and "--init" not in given:
         added = (*added, *_CLIP, "--width=0.125")
     return [*words, *added]
 
