@@ -1,6 +1,7 @@
 """What the documents point to exists: files, headings, recipes, commands and their flags."""
 
 import importlib
+import math
 import re
 import shlex
 
@@ -97,3 +98,23 @@ def test_recipes_that_a_page_names_exist(page):
         found |= set(re.findall(rf"`((?:{METHODS})_\w+)`", text)) - set(tasks.TASKS)
         found -= set(re.findall(r"--run=runs/(\w+)", text))
     assert found <= RECIPES
+
+
+COST = re.compile(
+    r"^\| (.+) \| ([\d,]+(?: x [\d,.]+)+) \| ([\d,.]+) \| ([\d,.]+) \|$", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("name", ["mas", "sts", "pace", "vtdl", "dsm"])
+def test_costs_follow_from_their_factors(name):
+    rows = COST.findall((ROOT / "docs" / "reproduce" / f"{name}.md").read_text("utf-8"))
+    assert rows
+    for step, factors, petaflops, hours in rows:
+        numbers = [float(number.replace(",", "")) for number in factors.split(" x ")]
+        cost = math.prod(numbers) / 1e6
+        assert float(petaflops.replace(",", "")) == pytest.approx(cost, rel=0.005, abs=0.5), step
+        assert float(hours.replace(",", "")) == pytest.approx(cost / 36, rel=0.02, abs=0.5), step
+        for recipe in set(re.findall(r"`(\w+)`", step)) & RECIPES:  # forwards, of one clip
+            told = recipes.read(recipes.path(recipe)).cost
+            assert f"{numbers[-2]} GFLOPs" in told, f"{step}: {told}"
+            assert "epochs" in step or f"{int(numbers[0])} epochs" in told, f"{step}: {told}"
