@@ -10,8 +10,8 @@ from documents import ROOT
 PAGES = ("start", "prepare", "methods", "evaluate", "pictures", "run_folder", "own", "backends")
 # README's Python, at little cost.
 SMALLER = (
-    ("size=(85, 64)", "size=(44, 32)"),
     ("frames=16, size=56, resize=(85, 64)", "frames=8, size=32, resize=(44, 32)"),
+    ("size=(85, 64)", "size=(44, 32)"),
     ("width=0.25", "width=0.125"),
     ("epochs=5", "epochs=1"),
 )
