@@ -325,7 +325,7 @@ def test_a_queue_larger_than_the_videos_is_doubted():
     (words,) = tasks.VTDL(queue=51).doubts(50, 50)
     assert "queue=51" in words and "50 videos" in words
     (words,) = tasks.DSMTriplet().doubts(50, 120)
-    assert "120 examples show 50 videos" in words
+    assert "120 examples come from 50 videos" in words
     assert tasks.Pace().doubts(1, 9) == []
 
 
