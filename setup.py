@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mas" / "__init__.py").read
 # Where the project is published, such as https://github.com/OWNER/mas-video: to be filled in.
 ADDRESS = ""
 
+FAISS = "faiss-cpu>=1.10"  # MIT
 RAY = "ray>=2.52"  # the first that browsers cannot reach: CVE-2025-62593
 
 
@@ -76,6 +77,7 @@ setup(
             "safetensors>=0.5",  # the first with wheels for Python 3.13
         ],
         "cluster": [RAY],  # engine=ray
+        "search": [FAISS],  # approximate search; one wheel of 19 MB for Python 3.10 and later
         "docs": [  # docs/conf.py; newer versions of the first two need Python 3.11
             "sphinx>=8.1",  # of both, the last for Python 3.10
             "myst-parser>=4.0",

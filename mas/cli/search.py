@@ -36,6 +36,12 @@ def flags() -> Flags:
         "other_videos", False, "Leave out the whole video of VIDEO:SECOND.", group="search"
     )
     found.option(
+        "approximate",
+        False,
+        "Look at a part of the clips, with faiss: for many millions of them.",
+        group="search",
+    )
+    found.option(
         "output", None, "Folder of the results, by default runs/search_QUERY.", group="run"
     )
     found.option(
@@ -63,7 +69,9 @@ def run(arguments: list[str]) -> int:
     if os.path.exists(given.query):
         cli.load_frameworks()
     query = found.query(given.query, given.start)
-    hits = found.search(query, given.top, other_videos=given.other_videos)
+    hits = found.search(
+        query, given.top, other_videos=given.other_videos, approximate=given.approximate
+    )
     name = re.sub(r"[^\w.-]+", "_", pathlib.Path(given.query).name)
     folder = given.output or f"runs/search_{name}"
     written = report.write(found, query, hits, folder, given.data)

@@ -28,16 +28,20 @@ class Whitening:
         mean: float64 (D,).
         directions: float64 (K, D), each divided by the standard deviation along it; the identity
             where nothing is whitened.
+        plain: whether nothing is.
     """
 
     def __init__(self, mean: np.ndarray, directions: np.ndarray):
         """Takes both."""
         self.mean, self.directions = mean, directions
-        self._offset, self._weights = mean @ directions.T, directions.T.astype(np.float32)
+        self.plain = not mean.any() and np.array_equal(directions, np.eye(len(mean)))
+        self._offset = (mean @ directions.T).astype(np.float32)
+        self._weights = directions.T.astype(np.float32)
 
     def __call__(self, values: Any) -> np.ndarray:
         """float32 (n, K) of length 1 from features (n, D); 0 where nothing is left of one."""
-        found = np.asarray(values, np.float32) @ self._weights - self._offset.astype(np.float32)
+        found = np.asarray(values, np.float32)
+        found = found if self.plain else found @ self._weights - self._offset
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         return found / np.where(lengths > 0, lengths, 1)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mas import checks, features, files, lists, locks, networks, records
 from mas.checks import check_range
+from mas.index import approximate as approximation
 from mas.index import building, fitting, queries, searching, storage
 from mas.index.network import Network, facts_of, sampling_of
 
@@ -71,7 +72,8 @@ class Index:
         self.videos = storage.read_videos(path, state["files"][storage.VIDEOS][0])
         self.whitens = bool(compared["whiten"])
         shape = (count, compared["width"])
-        self.unit = storage.mapped(path / fitting.unit_name(compared), storage.HALF, shape)
+        self.unit_file = fitting.unit_name(compared)
+        self.unit = storage.mapped(path / self.unit_file, storage.HALF, shape)
         self.whitening = fitting.read(path, compared, state["width"])
         rates = np.array([video.rate for video in self.videos])[self.clips["video"]]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -192,6 +194,7 @@ class Index:
         *,
         start: float | None = None,
         other_videos: bool = False,
+        approximate: bool = False,
     ) -> list[searching.Hit]:
         """The clips that are nearest to one, overlapping and adjacent ones of a video as one hit.
 
@@ -208,6 +211,7 @@ class Index:
                 of all its clips is searched.
             other_videos: whether the video of "VIDEO:SECOND" is left out; else only the clips are
                 that overlap the query or touch it.
+            approximate: whether only a part of the clips is looked at, by faiss: for many millions.
 
         Returns:
             At most `top` hits, by falling cosine.
@@ -218,14 +222,22 @@ class Index:
         """
         check_range("top", top, least=1)
         made = self.query(query, start)
-        values = searching.cosines(self, made.vector[None])[0]
-        if made.row is not None:
-            near = self.clips["video"] == self.clips["video"][made.row]
-            if not other_videos:
-                apart = self.clips["first"] - self.clips["first"][made.row]
-                near &= np.abs(apart) <= self.frames
+        near = searching.around(self, made.row, other_videos)
+        if approximate:
+            found = approximation.nearest(self, self.lists, made.vector, 64 * top + int(near.sum()))
+            ordered = (
+                (r, v) for r, v in zip(*map(np.ndarray.tolist, found), strict=True) if not near[r]
+            )
+        else:
+            values = searching.cosines(self, made.vector[None])[0]
             values[near] = -np.inf
-        return searching.hits(self, searching.in_order(values, 64 * top), top)
+            ordered = searching.in_order(values, 64 * top)
+        return searching.hits(self, ordered, top)
+
+    @functools.cached_property
+    def lists(self) -> Any:
+        """What an approximate search looks at: see `mas.index.approximate`."""
+        return approximation.opened(self)
 
     def __len__(self) -> int:
         """How many clips."""

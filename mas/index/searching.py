@@ -19,7 +19,7 @@ from mas.prepare import workers
 if TYPE_CHECKING:
     from mas.index.index import Index
 
-BLOCK = 4096  # clips that a thread compares at a time
+BLOCK = 1024  # clips that a thread compares at a time: they stay in its cache
 GROUP = 16  # queries that are compared together
 
 
@@ -57,17 +57,17 @@ def cosines(index: Index, queries: np.ndarray) -> np.ndarray:
     Returns:
         float32 (q, n).
     """
-    found = np.empty((len(queries), len(index)), np.float32)
-    queries = np.ascontiguousarray(queries, np.float32)
+    found = np.empty((len(index), len(queries)), np.float32)
+    turned = np.ascontiguousarray(np.asarray(queries, np.float32).T)
 
     def compare(first):
         block = index.unit[first : first + BLOCK].astype(np.float32)
-        np.matmul(queries, block.T, out=found[:, first : first + BLOCK])
+        np.matmul(block, turned, out=found[first : first + BLOCK])
 
     with _one_thread(), concurrent.futures.ThreadPoolExecutor(workers.cores()) as pool:
         for _ in pool.map(compare, range(0, len(index), BLOCK)):
             pass
-    return found
+    return found.T
 
 
 def _one_thread():
@@ -115,6 +115,22 @@ def nearest(
             best = places[ranked(line[places], top)]
             rows[number, : len(best)], values[number, : len(best)] = best, line[best]
     return rows, values
+
+
+def around(index: Index, row: int | None, whole: bool) -> np.ndarray:
+    """Bool (n,): the clips that a query of the index leaves out.
+
+    Args:
+        index: an open index.
+        row: of the query; None leaves nothing out.
+        whole: whether its whole video is left out; else the clips that overlap it or touch it.
+    """
+    if row is None:
+        return np.zeros(len(index), bool)
+    near = index.clips["video"] == index.clips["video"][row]
+    if whole:
+        return near
+    return near & (np.abs(index.clips["first"] - index.clips["first"][row]) <= index.frames)
 
 
 def in_order(values: np.ndarray, first: int) -> Iterator[tuple[int, float]]:

@@ -142,6 +142,12 @@ def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
             raise damaged(path, "be as it was written", "other bytes; its checksum differs")
 
 
+def measured(path: pathlib.Path) -> list[int | None]:
+    """[bytes, checksum] of a file, as `hold` takes them."""
+    size = path.stat().st_size
+    return [size, _checksum(path, size)]
+
+
 def _checksum(path, size):
     found, buffer = 0, bytearray(min(size, _READ))
     with open(path, "rb", buffering=0) as file:
