@@ -18,7 +18,7 @@ release = version = mas.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"mas {release}"
-smartquotes = False  # quotes and dashes are code in docstrings
+smartquotes_action = "D"  # dashes alone: quotes belong to values
 html_show_sourcelink = html_copy_source = False
 
 myst_heading_anchors = 4  # the anchors that code hosts give to headings
@@ -60,16 +60,18 @@ def is_page(name):
 
 def as_text(app, what, name, thing, options, lines):
     """Marks the blocks of code in a docstring, and escapes what reST would take for markup."""
-    parts, section, code = [""], False, False
+    parts, section, code, example = [["", False]], False, False, False  # [text, is it code]
     for line in lines:
+        example = bool(line) and (example or line.startswith(">>>"))
         if line and not line.startswith("    "):
-            section, was, code = bool(SECTION.match(line)), code, False
-            parts += [""] * was
+            section, code = bool(SECTION.match(line)), False
         elif line and not section and not code:
             code = True
-            parts += ["\n::\n\n"]
-        parts[-1] += f"{line}\n"
-    lines[:] = "".join(part if "::" in part[:3] else escaped(part) for part in parts).split("\n")
+            parts.append(["\n::\n\n", True])
+        if parts[-1][1] != (code or example):
+            parts.append(["", code or example])
+        parts[-1][0] += f"{line}\n"
+    lines[:] = "".join(text if raw else escaped(text) for text, raw in parts).split("\n")
 
 
 def escaped(text):
