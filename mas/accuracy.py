@@ -117,17 +117,23 @@ def text(result: Accuracy, names: Sequence[str], unit: str = "videos") -> str:
         f"top-1 {result.top1:.4f}, {top5}mean over classes {result.mean_class:.4f}, "
         f"{result.confusion.sum()} {unit}"
     )
-    return "\n".join([first, *rows(result, names)])
+    return "\n".join([first, *rows(result, names, unit)])
 
 
-def rows(result: Accuracy, names: Sequence[str]) -> list[str]:
+def rows(result: Accuracy, names: Sequence[str], unit: str = "videos") -> list[str]:
     """Formats a line per class: its accuracy, and its row of a small confusion matrix."""
-    lines, width = [], max(map(len, names))
-    for number, name in enumerate(names):
-        row = f"  {name:{width}}  {result.per_class[number]:6.1%}"
+    counts = result.confusion.sum(1)
+    shares = [
+        f"{share:.1%}" if count else f"no {unit}"
+        for share, count in zip(result.per_class, counts, strict=True)
+    ]
+    lines, pairs = [], list(zip(names, shares, strict=False))
+    width = max(max(map(len, names)) + 8, *(len(f"{name}  {share}") for name, share in pairs))
+    for (name, share), row in zip(pairs, result.confusion, strict=False):
+        line = f"  {name}{share:>{width - len(name)}}"
         if len(names) <= MOST_IN_MATRIX:
-            row += "  |" + "".join(f"{count:4d}" for count in result.confusion[number])
-        lines.append(row)
+            line += "  |" + "".join(f"{count:4d}" for count in row)
+        lines.append(line)
     return lines
 
 

@@ -1,7 +1,7 @@
-"""A generated data set: textured shapes that move over a textured background, as real video files.
+"""Generates a small data set of real video files: textured shapes that move over a background.
 
-Its classes are motions, so that appearance alone does not tell them apart. Behind the quick start
-and the tests.
+Its classes are motions, so appearance alone cannot tell them apart. The quick start and the tests
+use it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mas import checks, files, lists, video
 from mas.checks import check_choice, check_range
 from mas.files import PathLike
 
-# Velocity (right, down) in pixels a frame, growth per frame, turn in degrees a frame.
-FRAMES = 32  # of a video
+FRAMES = 32  # per video
+# Velocity (right, down) in pixels per frame, growth per frame, rotation in degrees per frame.
 MOTIONS = {
     "down": ((0, 1.5), 0, 0),
     "grow": ((0, 0), 0.04, 0),
@@ -32,19 +32,19 @@ MOTIONS = {
 def clip(
     motion: str, seed: int, frames: int = FRAMES, size: tuple[int, int] = (85, 64)
 ) -> np.ndarray:
-    """One video as frames.
+    """Generates the frames of one video.
 
     Args:
         motion: one of `MOTIONS`.
-        seed: of texture, shape, start and speed.
-        frames: how many.
+        seed: seed of texture, shape, start and speed.
+        frames: number of frames.
         size: (width, height) in pixels.
 
     Returns:
         uint8 (frames, height, width, 3), R G B.
 
     Raises:
-        ValueError: for another motion.
+        ValueError: If `motion` is unknown.
 
     >>> clip("left", seed=0).shape
     (32, 64, 85, 3)
@@ -52,7 +52,7 @@ def clip(
     check_choice("motion", motion, sorted(MOTIONS))
     rng = np.random.default_rng([seed, sorted(MOTIONS).index(motion)])
     width, height = size
-    # A bright shape over a dark background: its motion, not its texture, is what stands out.
+    # A bright shape on a dark background: the motion stands out, not the texture.
     background, texture = 0.4 * _texture(rng, size), 130 + 0.5 * _texture(rng, size)
     direction, growth, turn = MOTIONS[motion]
     speed = rng.uniform(0.7, 1.3)
@@ -90,24 +90,24 @@ def write(
 ) -> str:
     """Writes the data set: FOLDER/videos/MOTION/NAME.avi, train.txt, test.txt and classes.txt.
 
-    The same call writes the same bytes, so it may be repeated at any time, also after it was
-    killed. `prepare` takes a video that it knows by name for done: what is prepared from these
-    belongs into a folder named after what is returned, or it may be that of other videos.
+    The same call writes the same bytes, so it is safe to repeat, even after it was killed.
+    `prepare` recognises videos by name and skips those it has: include the returned digest in the
+    name of the prepared folder, or it may still hold the videos of another version.
 
     Args:
-        folder: where to write; made if it is not there.
-        videos: of each motion, all with textures of their own.
-        test: how many of these go to test.txt.
-        frames: length of each.
+        folder: folder to write to; created if missing.
+        videos: videos per motion, each with its own texture.
+        test: how many of them go to test.txt.
+        frames: frames per video.
         size: (width, height) in pixels.
 
     Returns:
-        A digest of the videos, 8 hexadecimal digits: another version of this module, or of the
-        encoder, may write others.
+        A digest of the videos, 8 hexadecimal digits. Another version of this module, or of the
+        encoder, may write other videos.
 
     Raises:
-        ValueError: `test` leaves a list empty, or FOLDER/videos holds other files, which would be
-            prepared with these.
+        ValueError: If `test` leaves a list empty, or FOLDER/videos contains other files, which
+            would be prepared too.
 
     >>> import tempfile
     >>> len(write(tempfile.mkdtemp(), videos=2, test=1, frames=4))
@@ -146,6 +146,6 @@ def _refuse_others(folder, names):
     if found - names:
         others = lists.counted(len(found - names), "other file")
         raise ValueError(
-            f"{folder} must hold the generated videos alone. Received: {others}, such as "
+            f"{folder} must hold only the generated videos. Received: {others}, such as "
             f"{min(found - names)}; if an earlier version wrote them, delete them."
         )

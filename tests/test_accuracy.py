@@ -125,7 +125,7 @@ def test_text_for_a_terminal():
     lines = accuracy.text(accuracy.of_scores(SCORES, LABELS), NAMES).splitlines()
     assert lines[0] == "top-1 0.5000, top-5 0.8333, mean over classes 0.5000, 6 videos"
     assert lines[1] == "  bend               50.0%  |   1   1   0   0   0   0"
-    assert lines[5] == "  walk                nan%  |   0   0   0   0   0   0"
+    assert lines[5] == "  walk           no videos  |   0   0   0   0   0   0"
     assert len(lines) == 7
     lines = accuracy.text(accuracy.of_scores(np.eye(21), np.arange(21)), ["c"] * 21).splitlines()
     assert len(lines) == 22 and "|" not in lines[1], "a large confusion"

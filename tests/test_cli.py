@@ -197,7 +197,7 @@ def test_finetune_takes_network_and_clip_from_init(command, typed, sample_data, 
     lists = [f"--{side}_list={sample_data / side}.txt" for side in ("train", "test")]
     short = [*lists, f"--init={first}", *typed[-3:], "--batch=4", f"--run={tmp_path / 'second'}"]
     status, said = command("finetune", *short, "--width=0.1")
-    assert status == 2 and re.search(r"conv1/bias: \(1,\) there, \(6,\) here", said)
+    assert status == 2 and re.search(r"conv1/bias: \(1,\) saved, \(6,\) here", said)
     status, said = command("finetune", *short, "--size=24", "--head=pooled")
     assert status == 0 and "top-1 " in said and "  grow " in said
     found = mas.open_run(tmp_path / "second")

@@ -210,7 +210,7 @@ def test_damaged_files_of_torch(torch, tmp_path):
     data, weights = path.read_bytes(), ARRAYS["conv1.weight"].tobytes()
     assert data.count(weights) == 1
     path.write_bytes(data.replace(weights, b"\0" + weights[1:]))
-    refused(path, "other bytes in")
+    refused(path, "a wrong checksum in")
     endless = {"a": torch.ones(1)}
     endless["b"] = endless
     for tree in (endless, {"a": torch.ones(1).to_sparse()}):
@@ -222,9 +222,9 @@ def test_damaged_files_of_torch(torch, tmp_path):
     ("data", "words"),
     [
         (b"", "an empty file"),
-        (b"<!DOCTYPE html><html>", "a file that begins with b'<!DOCTYPE html><html>'"),
-        (b"hello.", "a file that begins with b'hello.'"),
-        (bytes(5000), r"a file that begins with b'\\x00"),
+        (b"<!DOCTYPE html><html>", "a file that starts with b'<!DOCTYPE html><html>'"),
+        (b"hello.", "a file that starts with b'hello.'"),
+        (bytes(5000), r"a file that starts with b'\\x00"),
         (b"\x1f\x8b\x08", "an archive that must be unpacked first"),
     ],
 )
@@ -296,7 +296,7 @@ def test_every_way_to_name_a_tensorflow_checkpoint(tmp_path):
     assert same(checkpoints.read(folder), IN_TENSORFLOW)
     (folder / "other.index").write_bytes(b"")
     refused(folder, f"{prefix}.*{folder / 'other'}")
-    refused(tmp_path, "Received: .* with none of TensorFlow")
+    refused(tmp_path, "Received: .* with no TensorFlow checkpoint")
 
 
 def test_a_damaged_tensorflow_checkpoint(tmp_path):
@@ -305,6 +305,6 @@ def test_a_damaged_tensorflow_checkpoint(tmp_path):
     data.write_bytes(data.read_bytes()[:-100])
     refused(prefix, "whole TensorFlow checkpoint")
     data.unlink()
-    refused(prefix, "declared in 0 bytes of files")
+    refused(prefix, "declared for 0 bytes of files")
     (tmp_path / "run" / "model.ckpt-80000.index").write_bytes(b"text" * 20)
     refused(prefix, "bad magic number")

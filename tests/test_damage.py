@@ -228,13 +228,13 @@ def command(monkeypatch, caplog):
 
 def test_the_command_checks(stored, tmp_path, command):
     status, said = command(f"--output={stored}")
-    assert status == 0 and "data holds 3 videos, 54 images, all as they were written." in said
+    assert status == 0 and "data holds 3 videos, 54 images, all intact." in said
     folder = shutil.copytree(stored, tmp_path / "data")
     victim = next(p for p in files_of(folder) if p.suffix in (".jpg", ".tfrecord"))
     data = victim.read_bytes()
     victim.write_bytes(flipped(data, len(data) // 2, 3))
     status, said = command(f"--output={folder}")
-    assert status == 2 and str(victim) in said and "1 fault; read were 3 videos" in said
+    assert status == 2 and str(victim) in said and "found 1 fault in 3 videos" in said
     assert command(f"--output={folder / 'nowhere'}")[0] == 2
 
 

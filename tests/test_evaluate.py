@@ -68,7 +68,7 @@ def test_results_do_not_overwrite_each_other_silently(folder, stored, caplog):
     (folder / "runs" / "evaluate_probe_x_2" / "probe.json").write_text('{"kind": "probe"}')
     assert report.vacant(base, knn).name == "evaluate_probe_x_3", "of an earlier version"
     knn.write(base)
-    assert "held results of other settings; they are replaced" in caplog.text
+    assert "which had other settings" in caplog.text
     assert json.loads((base / "probe.json").read_text())["classifier"] == "knn"
 
 
@@ -94,7 +94,7 @@ def test_features_of_a_list_are_written_with_how_they_were_made(run, sample_data
     assert told["videos"] == found.videos and told["facts"] == found.facts
     text = (folder / "test.npz.txt").read_text()
     assert told["paragraph"] + "\n" == text and told["paragraph"] in caplog.text
-    assert "Clips: 1 of each video, evenly spaced, 16 frames of rgb, centre crop 32 x 32" in text
+    assert "Clips: 1 per video, evenly spaced, 16 frames of rgb, centre crop 32 x 32" in text
     assert (folder / "test.txt").read_text() == (sample_data / "test.txt").read_text()
     assert not np.allclose(np.load("new/b.npy"), found.values)
     assert "random initialisation, seed 5" in (folder / "new" / "b.npy.txt").read_text()
@@ -112,7 +112,7 @@ def test_two_probes_of_one_run_have_folders_of_their_own(run, sample_data, folde
         "evaluate_probe_small",
         "evaluate_probe_small_2",
     }
-    assert "of the same settings; they are replaced" in caplog.text
+    assert "which had the same settings" in caplog.text
     names = (sample_data / "classes.txt").read_text().split()
     assert told[0]["classes"] == names and f"  {names[0]:5}" in caplog.text
 
@@ -127,7 +127,7 @@ def test_a_flag_file_and_features(folder, stored, caplog):
     ]
     assert evaluate("retrieval", *given) == 0
     assert (folder / "there" / "neighbours.csv").is_file() and not (folder / "here").exists()
-    assert "top is cut to 3" in caplog.text and "100.0 at 1" in caplog.text
+    assert "Reducing top to 3" in caplog.text and "100.0 at 1" in caplog.text
     assert evaluate("scenes", f"--list={stored}", "--C=10") == 0
     assert json.loads((folder / "runs/evaluate_scenes_all/scenes.json").read_text())["C"] == 10
 
@@ -156,7 +156,7 @@ def test_results_are_named_after_the_network(folder):
         (["probe", "--list={npz}", "--groups=x", "--clips=3"], "Received: --clips"),
         (["probe", "--list=x.txt", "--groups=x"], "needs --model and --data"),
         (["similarity", "--aslan=x", "--list=x.txt"], "--list must be an .npz file"),
-        (["similarity", "--aslan=x", "--list={npz}"], "aslan must be a folder that holds View2"),
+        (["similarity", "--aslan=x", "--list={npz}"], "aslan must be a folder that contains View2"),
         (["features", "{all}", "--model=gone"], "mas evaluate features takes one --model"),
         (
             ["features", "--model=gone", "--data=x", "--output=some.npz"],
@@ -168,7 +168,7 @@ def test_results_are_named_after_the_network(folder):
         (["features", "{all}", "--size=64"], "size must be at most 32"),
         (["features", "{all}", "--resize=keep"], "resize must be"),
         (["features", "{all}", "--output=some.mat"], "output must end in .npz or .npy"),
-        (["features", "{all}", "--output={npz}/f.npz"], "output must be a folder that can be"),
+        (["features", "{all}", "--output={npz}/f.npz"], "output must be a writable folder"),
     ],
 )
 def test_wrong_flags_are_refused_before_work_starts(

@@ -170,7 +170,7 @@ def test_a_module_that_a_run_names_is_imported_for_the_caller_alone(tmp_path, mo
     (tmp_path / "run.json").write_text(json.dumps(described))
     run = mas.open_run(tmp_path)
     with pytest.raises(
-        ValueError, match=f"{tmp_path} was .*'theirs:Own' alone. Received: task=None"
+        ValueError, match=f"{tmp_path} was .*'theirs:Own'. Received: task=None"
     ):
         pretext.task_of(run, {})
     with pytest.raises(ValueError, match="task must be that of the run .*task='pace'"):
@@ -214,7 +214,7 @@ def test_classifiers_are_fused_by_the_mean_of_their_scores(run, sample_data, tmp
     write_tuned(five, classes=5)
     with pytest.raises(ValueError, match="source must be classifiers of the same 6 classes.*five"):
         Action()([run, five], data, listed, **chosen)
-    with pytest.raises(ValueError, match="source must be a classifier, or several"):
+    with pytest.raises(ValueError, match="source must be one or more classifiers"):
         Action()([], data, listed)
 
 

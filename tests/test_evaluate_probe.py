@@ -40,7 +40,7 @@ def test_groups_are_what_the_first_group_matches():
     assert classifiers.groups(videos, "^(run|walk)(/)") == ["run", "run", "walk"]
     for pattern, words in (
         (r"/(\w+?", "a regular expression"),
-        (r"/\w+_", "a group in brackets"),
+        (r"/\w+_", "a group in parentheses"),
         ("(ann)", "every id.*'walk/bob_walk'"),
         ("ann|b(o)b", "every id.*'run/ann_run1'"),
         ("(/)", "two or more.*'/' for all"),
@@ -54,7 +54,7 @@ def test_a_probe_that_does_not_converge_says_so(caplog):
     values, labels = rng.normal(size=(40, 30)), rng.integers(0, 3, 40)
     tested = of(values[:2], labels[:2])
     classifiers.fit_predict(make("linear"), values, labels, tested)
-    assert "has not converged" not in caplog.text
+    assert "did not converge" not in caplog.text
 
     def short():
         model = classifiers.classifier("linear", C=1e6)
@@ -62,7 +62,7 @@ def test_a_probe_that_does_not_converge_says_so(caplog):
         return model
 
     classifiers.fit_predict(short, values, labels, tested)
-    assert "has not converged" in caplog.text
+    assert "did not converge" in caplog.text
 
 
 def test_a_split_by_hand(tmp_path, caplog):
@@ -74,9 +74,12 @@ def test_a_split_by_hand(tmp_path, caplog):
     assert result.confusion.tolist() == [[2, 1], [0, 1]] and result.classes == ["left", "right"]
     assert "logistic regression (C = 1) on standardised features" in result.text
     where = tmp_path / "test.npz"
-    assert f"Test on 4 videos ({where}), trained on 4 videos. How the features" in result.text
+    assert (
+        f"; trained on 4 videos, tested on 4 videos ({where}). The origin of the features"
+        in result.text
+    )
     assert result.text.endswith("Accuracy: 75.0%, mean over classes 83.3%.")
-    assert "1 test video trained on as well, such as a/3" in caplog.text
+    assert "The training list contains 1 test video, such as a/3" in caplog.text
     folder = result.write(tmp_path / "out")
     told = json.loads((folder / "probe.json").read_text())
     assert told["accuracy"] == 3 / 4 and told["paragraph"] == result.text
@@ -104,7 +107,7 @@ def test_training_features_made_otherwise_are_said_to_be(static):
     assert result.train_facts == facts and result.facts["static"] is False
     assert "a linear SVM (C = 1, seed 7) on standardised" in result.text
     assert result.text.count("Network: c3d") == 1 + static
-    assert ("The training videos: Network" in result.text) == static
+    assert ("For the training videos: Network" in result.text) == static
     assert ("frame repeated" in result.text) == static
 
 
@@ -116,7 +119,7 @@ def test_groups_by_hand(tmp_path):
     result = Probe("knn", groups="/(.)_")(videos=of(values, labels, videos))
     assert result.folds == {"x": 1 / 4, "y": 0} and result.accuracy == pytest.approx(1 / 6)
     assert result.standard_deviation == pytest.approx(1 / 8)
-    assert "leave one group out, 2 groups by /(.)_" in result.text
+    assert "leaving one of 2 groups out at a time (groups: /(.)_)" in result.text
     assert "mean over groups 12.5%, standard deviation 12.5%" in result.text
     rows = rows_of(result.write(tmp_path / "o") / "predictions.csv")[1:]
     assert rows[2] == ["c/x_3", "1", "1", "x"] and rows[4] == ["c/y_1", "1", "0", "y"]
@@ -186,7 +189,7 @@ def test_whitening_shows_what_a_shared_direction_drowns():
     trained, tested = of(SHARED, [0] * 4 + [1] * 4), of(ASKED, [0, 0, 1, 1], list("abcd"))
     result = Probe("knn", whiten=2)(videos=trained, test=tested)
     assert result.accuracy == 1 and result.whiten == 2
-    assert "whitened to 2 numbers by a PCA of the training videos" in result.text
+    assert "whitened to 2 dimensions by a PCA of the training videos" in result.text
     # The PCA sees the training alone: a far test video changes no other's neighbours.
     far = of([*ASKED, [1e6, -1e6]], [0, 0, 1, 1, 0], list("abcde"))
     rows = Probe("knn", whiten=2)(videos=trained, test=far).tables["predictions.csv"][1]
@@ -209,5 +212,5 @@ def test_each_fold_is_whitened_without_its_group(monkeypatch):
 def test_features_that_were_whitened_apart_are_not_compared():
     trained = features.whitened(of(SHARED, [0] * 4 + [1] * 4), 2)
     tested = features.whitened(of(ASKED, [0, 0, 1, 1], list("abcd")), 2)
-    with pytest.raises(ValueError, match="videos must be features that are not whitened"):
+    with pytest.raises(ValueError, match="videos must not be whitened"):
         Probe("knn")(videos=trained, test=tested)

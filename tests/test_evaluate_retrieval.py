@@ -107,7 +107,7 @@ def test_zeros_are_alike_to_nothing(caplog):
     query = Features(np.array([[1.0, 0]]), ["q"], np.array([0]), {})
     found = retrieval.nearest(gallery, query, 3)
     assert found.places.tolist() == [[2, 0, 1]] and found.similarities.tolist() == [[1, 0, -1]]
-    assert "Features of zeros alone: 1 video." in caplog.text
+    assert "All features are zero for 1 video." in caplog.text
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -132,7 +132,7 @@ def test_two_sides_are_compared(sides, tmp_path):
     assert result.accuracy == 0 and result.own == 0
     assert result.recall == pytest.approx({1: 0, 2: 2 / 3, 3: 1, 6: 1})
     where = tmp_path / "gallery.npz"
-    assert f"3 videos query 6 videos ({where}) by cosine distance" in result.text
+    assert f"3 videos query a gallery of 6 videos ({where}) by cosine distance" in result.text
     assert "0.0 at 1, 66.7 at 2, 100.0 at 3" in result.text and "No query is in" in result.text
     folder = result.write(tmp_path / "out")
     told = json.loads((folder / "retrieval.json").read_text())
@@ -152,8 +152,8 @@ def test_top_is_cut_to_the_gallery_before_anything_is_extracted(
 ):
     gallery = circle(GALLERY, "g")
     result = Retrieval()(videos=gallery)
-    assert list(result.recall) == [1, 5] and "top is cut to 5" in caplog.text
-    assert "6 queries are in the gallery, too; none is its own neighbour" in result.text
+    assert list(result.recall) == [1, 5] and "Reducing top to 5" in caplog.text
+    assert "6 queries are also in the gallery, but never" in result.text
     rows = result.tables["neighbours.csv"][1]
     assert len(rows) == 6 * 5 and all(row[0] != row[3] for row in rows)
 
@@ -163,7 +163,7 @@ def test_top_is_cut_to_the_gallery_before_anything_is_extracted(
     monkeypatch.setattr(features, "extract", extracting)
     run, data = write_run(tmp_path / "small"), sample_data / "data"
     caplog.clear()
-    with pytest.raises(AssertionError, match="top is cut to 6"):
+    with pytest.raises(AssertionError, match="Reducing top to 6"):
         train, test = sample_data / "train.txt", sample_data / "test.txt"
         Retrieval()(run, data, lists.read(train)[:6], queries=test)
 
@@ -244,6 +244,6 @@ def test_whitening_takes_the_shared_direction_away():
     result = Retrieval(top=(3,), whiten=2)(videos=gallery, queries=queries)
     neighbours = result.tables["neighbours.csv"][1]
     assert result.accuracy == 1 and all(row[1] == row[4] for row in neighbours if row[2] <= 2)
-    assert "cosine distance, whitened to 2 numbers by a PCA of the gallery." in result.text
+    assert "cosine distance, whitened to 2 dimensions by a PCA of the gallery." in result.text
     with pytest.raises(ValueError, match="whiten must be at most 2.*whiten=3"):
         Retrieval(whiten=3)(videos=gallery, queries=queries)

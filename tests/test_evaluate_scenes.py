@@ -68,7 +68,7 @@ def test_a_class_is_not_refused_for_being_one_short(offset):
 
 
 def test_refuses_what_cannot_be_left_out(monkeypatch):
-    with pytest.raises(ValueError, match="two videos or more. Received: one of label 2"):
+    with pytest.raises(ValueError, match="two videos or more. Received: one video of label 2"):
         scenes.leave_one_out(of(np.ones((5, 2)), [0, 0, 1, 1, 2]))
     monkeypatch.setattr(scenes, "MOST_VIDEOS", 4)
     with pytest.raises(ValueError, match="videos.*at most 4.*=5"):
@@ -100,8 +100,8 @@ def test_a_list_goes_through_the_network_in_overlapping_clips(
     listed.write_text("".join(both))
     result = Scenes()(run, data, listed, sampling=features.Sampling(clips=3))
     assert asked == {"videos": listed, "how": "overlapping"} and result.accuracy == 1
-    assert "clips=3 is not used" in caplog.text
+    assert "ignoring clips=3" in caplog.text
     asked.clear()
-    with pytest.raises(ValueError, match="two videos or more. Received: one of label 0"):
+    with pytest.raises(ValueError, match="two videos or more. Received: one video of label 0"):
         Scenes()(run, data, sample_data / "test.txt")
     assert not asked, "refused before anything is extracted"

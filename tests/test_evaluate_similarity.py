@@ -168,7 +168,10 @@ def test_what_cannot_be_tested_is_refused():
     pair = ("avi/0001", "avi/0002")
     for folds, words in (
         ([[(*pair, 1), (*pair, 0)], [], [(*pair, 0), (*pair, 1)]], "fold 2 with 0"),
-        ([[(*pair, 0)], [(*pair, 1)], [(*pair, 1)]], "fold 1 with 1, the others with 2 same of 2"),
+        (
+            [[(*pair, 0)], [(*pair, 1)], [(*pair, 1)]],
+            "fold 1 with 1 pair; 2 of the 2 pairs in the others are the same",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             similarity.evaluate(found, folds)
@@ -179,14 +182,14 @@ def test_what_cannot_be_tested_is_refused():
 def test_the_protocol_writes_its_results(tmp_path, rows):
     write(tmp_path, rows)
     found = of_samples(lambda n: np.array([n % 2, (n + 1) % 2]), missing=(7,))
-    with pytest.raises(ValueError, match="pairs for want of 1 video: 0007"):
+    with pytest.raises(ValueError, match="pairs with 1 missing video: 0007"):
         Similarity()(videos=found, aslan=tmp_path)
     allowed = features.Sampling(allow_failures=True)
     result = Similarity()(videos=found, aslan=tmp_path, sampling=allowed)
     lost = [(fold, pair) for fold in range(10) for pair in range(600) if 7 in rows[pair, :2, fold]]
     assert [tuple(place[:2]) for place in result.missing] == [(f + 1, p + 1) for f, p in lost]
     assert result.accuracy == 1 and result.auc == 1 and len(result.folds) == 10
-    assert f"{6000 - len(lost)} pairs in 10 folds, {len(lost)} left out" in result.text
+    assert f"{6000 - len(lost)} pairs in 10 folds, {len(lost)} skipped" in result.text
     lines = rows_of(result.write(tmp_path / "out") / "pairs.csv")
     assert lines[0] == ["fold", "first", "second", "same", "decision"]
     assert len(lines) == 6001 - len(lost)
@@ -214,6 +217,6 @@ def test_videos_of_a_data_set_go_through_the_network(tmp_path, rows, monkeypatch
     assert "0062" not in asked["videos"]
     Data.videos = Data.videos[1:]
     asked.clear()
-    with pytest.raises(ValueError, match="for want of 1 video: 0001"):
+    with pytest.raises(ValueError, match="with 1 missing video: 0001"):
         Similarity()(run, Data, aslan=tmp_path)
     assert not asked, "refused before the network works"

@@ -163,8 +163,8 @@ def test_a_video_that_fails_is_named_or_left_out(tmp_path, caplog, kind):
     expected = [level("a/y", (0,)), level("b/z", (0, 4, 8))]
     np.testing.assert_allclose(found.values[:, 0], expected, atol=0.5)
     assert list(found.facts["failures"]) == ["a/x"] and found.facts["videos"] == 2
-    assert "Left out a/x: " in caplog.text and "1 of 3 videos failed" in caplog.text
-    assert "Left out: 1 video that failed." in report.describe(found.facts)
+    assert "Skipping a/x: " in caplog.text and "1 of 3 videos failed" in caplog.text
+    assert "Skipped: 1 unreadable video." in report.describe(found.facts)
 
 
 def test_a_video_shorter_than_a_clip_begins_again(data):
@@ -181,7 +181,7 @@ def test_a_video_shorter_than_a_clip_begins_again(data):
 
 def test_a_video_without_a_clip_fails_as_well(data):
     behind = [lists.Entry("a/x", 0), lists.Entry("a/y", 0, 4)]
-    with pytest.raises(ValueError, match="Received: a/y: 4 frames leave no clip of 4"):
+    with pytest.raises(ValueError, match="Received: a/y: its 4 frames give no clip of 4"):
         features.extract(mirror(), data, behind, sampling())
     allowed = sampling(allow_failures=True)
     assert features.extract(mirror(), data, behind, allowed).videos == ["a/x"]
@@ -242,7 +242,7 @@ def test_the_clips_are_those_of_the_training(data, tiny, tmp_path):
     assert "training" not in report.describe(strided.facts), "nothing is known of it"
     other = extracted(stride=1)
     assert other.facts["stride"] == 1
-    words = "Other than in training: stride 1 (training: 3); colours (preset standard) as there."
+    words = "Different from training: stride 1 (training: 3); the same colours (preset standard)."
     assert words in report.describe(other.facts)
     for options in ({}, None, {"paces": ["1", "2"]}):
         said["options"] = options
@@ -282,7 +282,7 @@ def test_what_is_no_backbone_is_refused(tmp_path):
     for source in (tmp_path, tmp_path / "gone.keras"):
         with pytest.raises(FileNotFoundError, match="a finished run folder or a .keras file"):
             networks.network(source)
-    with pytest.raises(ValueError, match="cut.keras must be a .keras file that is whole"):
+    with pytest.raises(ValueError, match="cut.keras must be a .keras file, undamaged"):
         networks.network(tmp_path / "cut.keras")
     assert networks.network(tmp_path / "mirror.keras").name == "mirror"
     with pytest.raises(ValueError, match="one of .* Received: .8, 16, 16, 3."):
@@ -411,7 +411,7 @@ def test_a_copy_that_is_damaged_or_cannot_be(data, tiny, cache, caplog, tmp_path
     copy.write_bytes(copy.read_bytes()[:100])
     again = features.extract(tiny, data, None, sampling())
     np.testing.assert_array_equal(first.values, again.values)
-    assert "They are made again" in caplog.text
+    assert "Extracting the features again" in caplog.text
     np.testing.assert_array_equal(features.load(copy).values, first.values)
     behind = [lists.Entry("a/x", 0), lists.Entry("a/y", 0, 4)]
     lacking = sampling(allow_failures=True)
@@ -420,7 +420,7 @@ def test_a_copy_that_is_damaged_or_cannot_be(data, tiny, cache, caplog, tmp_path
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert len(features.extract(tiny, data, None, sampling()).videos) == 3
-    assert "cannot be written, so nothing is kept" in caplog.text
+    assert "cannot be written; not caching" in caplog.text
 
 
 def test_shards_and_video_files_are_cached_by_their_files(sample_data):
@@ -467,7 +467,7 @@ def test_whitened_features_have_unit_variance_and_no_covariance():
 
 def test_no_more_numbers_than_the_features_vary_in():
     flat = np.random.default_rng(0).normal(size=(9, 2)) @ np.ones((2, 4))
-    for count, allowed in ((2, "at most 1, the directions"), (5, "at most 4"), (9, "below 9")):
+    for count, allowed in ((2, "at most 1, the rank"), (5, "at most 4"), (9, "below 9")):
         with pytest.raises(ValueError, match=rf"whiten must be {allowed}.*whiten={count}"):
             features.whitened(of(flat, [0] * 9), count)
 

@@ -75,8 +75,8 @@ def test_weights_fit_clips_of_another_size(tmp_path, name):
     ("width", "preset", "words"),
     [
         (0.25, "rgb", r"10 variables differ: .*conv1/bias: \(8,\) there, \(16,\) here"),
-        (0.125, "bgr255", "begins with rgb, where the backbone begins with Cast, Flip"),
-        (0.125, "identity", "begins with rgb, where the backbone begins with nothing"),
+        (0.125, "bgr255", "starts with rgb, but the backbone starts with Cast, Flip"),
+        (0.125, "identity", "starts with rgb, but the backbone starts with nothing"),
     ],
 )
 def test_a_misfit_lists_both_sides_and_changes_nothing(saved, width, preset, words):
@@ -96,7 +96,7 @@ def test_what_is_no_finished_backbone_is_refused(saved, tmp_path):
         with pytest.raises(FileNotFoundError, match=f"finished run folder or a .keras.*'{path}'"):
             networks.copy_weights(path, network(1))
     (tmp_path / "cut.keras").write_bytes((saved[0] / "backbone.keras").read_bytes()[:500])
-    with pytest.raises(ValueError, match="cut.keras must be a .keras file that is whole"):
+    with pytest.raises(ValueError, match="cut.keras must be a .keras file, undamaged"):
         networks.copy_weights(tmp_path / "cut.keras", network(1))
 
 

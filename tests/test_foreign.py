@@ -148,7 +148,7 @@ def test_large_counts_need_no_memory(tmp_path):
 def test_class_names_of_a_run_are_names(tmp_path):
     for wrong in ("abcdef", {"a": 1}, [1, 2]):
         (tmp_path / "run.json").write_text(json.dumps({"classes": wrong}))
-        one_line(inputs.known_names, tmp_path, match="run.json must hold classes as names")
+        one_line(inputs.known_names, tmp_path, match="run.json must list class names")
     (tmp_path / "run.json").write_text(json.dumps({"classes": ["a", "b"]}))
     assert inputs.known_names(tmp_path) == ["a", "b"]
 
@@ -204,11 +204,11 @@ def test_an_archive_of_torch_that_unpacks_to_gigabytes(tmp_path):
 def test_a_tensor_of_fewer_numbers_than_it_says(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.zeros(1, dtype=torch.half).expand(10**6, 10**6)}, tmp_path / "x.pth")
-    one_line(checkpoints.read, tmp_path / "x.pth", match="x.pth .*tensor .*of fewer numbers")
+    one_line(checkpoints.read, tmp_path / "x.pth", match="x.pth .*tensor .*with too little data")
 
 
 def test_an_index_that_declares_more_than_there_is(tmp_path):
     tf.train.Checkpoint(a=tf.Variable(tf.zeros(100_000))).write(str(tmp_path / "c"))
     assert len(checkpoints.read(tmp_path / "c")) == 2
     (tmp_path / "c.data-00000-of-00001").write_bytes(b"x" * 1000)
-    one_line(checkpoints.read, tmp_path / "c", match="400.* of values declared in 1.0 kB of files")
+    one_line(checkpoints.read, tmp_path / "c", match="400.* of values declared for 1.0 kB of files")

@@ -28,9 +28,9 @@ def config(cluster=WORKERS, **task):
         ("3", "TF_CONFIG must be a JSON object.*3"),
         ('{"cluster": []}', r"cluster of TF_CONFIG must be a JSON object.*\[\]"),
         ('{"cluster": {}, "task": "worker"}', "task of TF_CONFIG must be a JSON object.*'worker'"),
-        ("{}", "one of the types .*None"),
-        (config(type="evaluator"), "one of the types .*'evaluator'"),
-        (config(type=["worker"]), r"one of the types .*\['worker'\]"),
+        ("{}", "task type .* one of .*None"),
+        (config(type="evaluator"), "task type .* one of .*'evaluator'"),
+        (config(type=["worker"]), r"task type .* one of .*\['worker'\]"),
         (config(index=2), r"index of .*TF_CONFIG must be a whole number in 0..1.*=2"),
         (config(index=-1), "index of .*TF_CONFIG must be .*=-1"),
         (config(index=None), "index of .*TF_CONFIG must be .*None"),
@@ -40,13 +40,13 @@ def config(cluster=WORKERS, **task):
         (config(cluster={}), "index of .*must be of a cluster with a worker"),
         (config({"worker": "a:2222"}), "cluster of TF_CONFIG must be a list .*'a:2222'"),
         (config({"worker": []}), "cluster of TF_CONFIG must be a list"),
-        (config({"worker": ["a"]}), "must be addresses HOST:PORT.*'a'"),
-        (config({"worker": ["a:0"]}), "must be addresses HOST:PORT.*'a:0'"),
-        (config({"worker": ["a:99999"]}), "must be addresses HOST:PORT.*'a:99999'"),
-        (config({"worker": [3]}), "must be addresses HOST:PORT.*3"),
-        (config({"worker": ["a:1", "a:1"]}), "must be each address once.*'a:1'"),
-        (config(WORKERS | {"ps": ["c:1"]}), "must be hosts by their types.*'ps'"),
-        (config(WORKERS | {"chief": ["c:1", "d:1"]}), "must be one chief at most"),
+        (config({"worker": ["a"]}), "must be addresses of the form HOST:PORT.*'a'"),
+        (config({"worker": ["a:0"]}), "must be addresses of the form HOST:PORT.*'a:0'"),
+        (config({"worker": ["a:99999"]}), "must be addresses of the form HOST:PORT.*'a:99999'"),
+        (config({"worker": [3]}), "must be addresses of the form HOST:PORT.*3"),
+        (config({"worker": ["a:1", "a:1"]}), "must be addresses without duplicates.*'a:1'"),
+        (config(WORKERS | {"ps": ["c:1"]}), "must be a dict with the keys.*'ps'"),
+        (config(WORKERS | {"chief": ["c:1", "d:1"]}), "must be a cluster with one chief at most"),
     ],
 )
 def test_a_wrong_tf_config_is_named(monkeypatch, text, words):
@@ -129,8 +129,8 @@ def test_a_host_that_dies_is_named_with_status_3(pair, monkeypatch, caplog, kind
     sys.modules["mas.cli.lose"].run = run
     assert cli.main("lose") == 3
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("Every host must stay until the training ends.")
-    assert f"no more from worker 1 at {pair}" in said and "the run resumes" in said
+    assert said.startswith("Every host must run until the training ends.")
+    assert f"no answer from worker 1 at {pair}" in said and "the run resumes" in said
 
 
 def test_other_errors_stay_what_they_are(pair, monkeypatch):

@@ -103,15 +103,15 @@ def test_ucf101_hmdb51_and_a_fraction(run, tmp_path):
 
 def test_says_what_it_did_and_left_out(run):
     said = run("folders", "--videos=videos")[1]
-    assert "videos: 3 videos\n" in said and "x.txt: 3 lines of video label\n" in said
+    assert "videos: 3 videos\n" in said and "x.txt: 3 lines with columns video,label\n" in said
     assert "ignored 1 file without a video extension: walk/readme.txt" in said
     assert "2 classes, 1 to 2 lines each" in said and "x_classes.txt: 2 classes" in said
     said = run("folders", "--videos=videos --match=1")[1]
-    assert "match and exclude leave 2 of 3 videos" in said and "2 classes, 1 line each" in said
+    assert "match and exclude keep 2 of 3 videos" in said and "2 classes, 1 line each" in said
     said = run("something", "--csv=train.csv", ["24413", "100218"])[1]
-    assert "left out 1 video that your folder lacks: 100218x" in said
+    assert "skipped 1 video missing from your folder: 100218x" in said
     said = run("kinetics", "--csv=val.csv", ["0wR5jVB-WPk_000417_000427"])[1]
-    assert "left out 3 videos that your folder lacks: --nQbRBEz2s_000104_000114; " in said
+    assert "skipped 3 videos missing from your folder: --nQbRBEz2s_000104_000114; " in said
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_says_what_it_did_and_left_out(run):
         ("ucf101 --names=names.txt --part=train", "train part of split 1. Received: 1 video of"),
         ("fraction --list=x --fraction=2", "fraction .*Received: fraction=2"),
         ("folders --videos=gone", "videos must be an existing folder. Received: 'gone'"),
-        ("folders --videos=videos --match=no", "must leave a video. Received: none of 3"),
+        ("folders --videos=videos --match=no", "must keep a video. Received: none of 3"),
         ("kinetics --csv=val.csv --names=names.txt", "val.csv must name some of the videos"),
     ],
 )

@@ -184,7 +184,7 @@ def test_a_name_that_is_not_utf_8_is_named_as_a_file(tmp_path, monkeypatch, capl
          r"video such as '_4YTwq0-73Y_000016_000026'"),
         ("something --json=s.json --videos=v", r"s\.json must name some .* such as '78687'"),
         ("diving48 --json=d.json", r"d\.json must name some videos. Received: none"),
-        ("folders --videos=v --match=Run", r"none of 2 left by match='Run', .* such as 'run/1'"),
+        ("folders --videos=v --match=Run", r"none of 2 kept by match='Run', .* such as 'run/1'"),
         ("folders --names=mac.txt", r"mac\.txt must name videos. Received: none"),
     ],
 )  # fmt: skip
@@ -212,7 +212,7 @@ def test_a_folder_one_level_too_high_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "names.txt", "UCF/run/a.avi\nUCF/walk/b.avi\n")
     assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0
-    assert "in the one class 'UCF', which has 2 folders" in caplog.text
+    assert "in a single class, 'UCF', which has 2 folders" in caplog.text
 
 
 def test_other_files_among_names_are_ignored_and_said(tmp_path, monkeypatch, caplog):

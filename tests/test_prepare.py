@@ -129,7 +129,7 @@ def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
 def test_other_settings_are_refused(videos, tmp_path, inline, options, old, new):
     run(videos, tmp_path / "data")
     before = video_files.tree(tmp_path / "data")
-    with pytest.raises(ValueError, match=f"data was begun with {old}: .*Received: {new}."):
+    with pytest.raises(ValueError, match=f"data was started with {old}: .*Received: {new}."):
         run(videos, tmp_path / "data", **options)
     assert video_files.tree(tmp_path / "data") == before
 
@@ -138,7 +138,7 @@ def test_a_folder_of_something_else_is_refused(videos, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.tex").touch()
     for _ in range(2):
-        with pytest.raises(ValueError, match="output must be .*Received: .*data, which holds"):
+        with pytest.raises(ValueError, match="output must be .*Received: .*data, which contains"):
             run(videos, tmp_path / "data")
 
 
@@ -282,7 +282,7 @@ def test_the_command_and_its_exit_status(videos, tmp_path, inline, caplog):
     assert "holds 0 videos, 0 frames." in caplog.text and "Next:" not in caplog.text
     assert command(*base, "--allow_failures") == 0
     assert command(*base, "--min_frames=6") == cli.FAILED
-    assert "data was begun with min_frames=16: " in caplog.text
+    assert "data was started with min_frames=16: " in caplog.text
 
 
 def test_the_command_prepares_a_list(videos, tmp_path, inline, caplog):

@@ -252,7 +252,7 @@ def test_a_damaged_video_whose_file_is_gone_is_lost_with_a_word(tmp_path, extrac
     flip(output / "jpegs_256" / "c" / "frame000002.jpg")
     (videos / "c.avi").unlink()
     assert run(videos, output, "folders") == {}
-    assert "1 damaged video left as they are: this call does not name" in caplog.text
+    assert "Skipping 1 damaged video: not among the videos of this call" in caplog.text
     assert records.check_data(output).faults
 
 

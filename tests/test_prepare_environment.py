@@ -50,8 +50,9 @@ def test_another_opencv_is_named_beside_the_first(tmp_path, caplog, monkeypatch,
         caplog.clear()
         run(videos, output, names, form=form)
         assert recorded(output) == [NOW, other]
-        (line,) = [text for text in caplog.messages if "begun with" in text]
-        old = f"{output} was begun with opencv={NOW['opencv']}, instructions={NOW['instructions']}."
+        (line,) = [text for text in caplog.messages if "started with" in text]
+        old = f"{NOW['opencv']}, instructions={NOW['instructions']}."
+        old = f"{output} was started with opencv={old}"
         new = "This call has opencv=3.4.20, instructions=x86_64 SSE2: "
         assert line == f"{old} {new}the same video may give other bytes."
 

@@ -56,7 +56,7 @@ def test_rate_and_fields_are_settings_of_the_data_set(tmp_path):
         ("data", {"fps": 5}, "deinterlace=True"),
         ("whole", {"deinterlace": True}, "deinterlace=None"),
     ):
-        with pytest.raises(ValueError, match=f"was begun with {old}: a data set keeps"):
+        with pytest.raises(ValueError, match=f"was started with {old}: a data set keeps"):
             run(tmp_path / "videos", tmp_path / name, **options)
     with pytest.raises(ValueError, match="fps.*=0"):
         run(tmp_path / "videos", tmp_path / "data", fps=0)

@@ -142,7 +142,9 @@ def test_a_run_with_a_damaged_checkpoint_ends_as_if_nothing_had_been(trained, st
 def test_without_a_whole_checkpoint_the_way_out_is_named(stopped):
     for path in (stopped / "resume").glob("*.index"):
         flip(path)
-    with pytest.raises(ValueError, match="ckpt-8 must be a whole checkpoint.*as of all 2.*restart"):
+    with pytest.raises(
+        ValueError, match="ckpt-8 must be a whole checkpoint.*all 2 are damaged.*restart"
+    ):
         train(stopped)
     with pytest.raises(ValueError) as error:
         train(stopped)

@@ -298,7 +298,7 @@ def test_settings_that_change_numbers_must_be_the_same(tmp_path):
         ({"plan": Plan(batch=8, jit=True)}, r"jit=true \(was false\)"),  # unsaid: the default
         ({"plan": Plan(batch=8), "clips": 11}, r"clips=11 \(was 12\)"),
     ):
-        with pytest.raises(ValueError, match=f"{words}. Take another run folder, or restart"):
+        with pytest.raises(ValueError, match=f"{words}. Use another run folder, or restart"):
             opened(run, **other)
     after = {path.name: path.read_bytes() for path in run.iterdir() if path.name != ".lock"}
     assert after == before
@@ -335,6 +335,6 @@ def test_what_a_folder_may_hold(tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="run must be.*which holds other files"):
+    with pytest.raises(ValueError, match="run must be.*which contains other files"):
         opened(other, restart=True)
     assert (other / "thesis.tex").exists()

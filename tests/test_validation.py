@@ -120,7 +120,7 @@ def test_a_best_network_that_is_gone_or_damaged_is_named(tmp_path):
         chosen(tmp_path)
     file.write_bytes(whole)
     (file.parent / "run.json").write_text('{"validation": {"epoch": 2}}')
-    words = r'best/002/run.json must say.*Received: validation=\{"epoch": 2\}\. Take another'
+    words = r'best/002/run.json must have .*Received: validation=\{"epoch": 2\}\. Use another'
     with pytest.raises(ValueError, match=words):
         chosen(tmp_path)
     for folder in (tmp_path / "best").iterdir():
@@ -174,11 +174,11 @@ def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, ca
     )
     assert run.description["validation_list"] == str(sample_data / "test.txt")
     assert said == [
-        f"The network is that of epoch {known['epoch']} of 3, the best on 6 validation videos, of "
-        f"which 6 tested, too (top-1 {run.test.top1:.4f})."
+        f"The network is that of epoch {known['epoch']} of 3, the best on 6 validation videos, 6 "
+        f"of which are also tested (top-1 {run.test.top1:.4f})."
     ]
     assert (
-        "6 validation videos of 6 tested as well, such as down/down_00: the epoch is" in caplog.text
+        "6 validation videos of 6, such as down/down_00: since they choose the epoch" in caplog.text
     )
     assert f"--validation_list={sample_data}/test.txt\n" in (run.path / "flags.txt").read_text()
     with pytest.raises(
@@ -199,8 +199,8 @@ def test_lists_that_do_not_fit(tune, sample_data, tmp_path, caplog):
             tune(tmp_path / "run", validation=videos)
     plan = mas.Plan(epochs=1, batch=12)
     run = tune(tmp_path / "run", validation=tmp_path / "own.txt", plan=plan)
-    assert "1 validation video trained on as well, such as" in caplog.text
-    assert "the epoch is chosen on" not in caplog.text and run.validation["videos"] == 1
+    assert "The training list contains 1 validation video, such as" in caplog.text
+    assert "choose the epoch" not in caplog.text and run.validation["videos"] == 1
 
 
 def test_the_flag(tmp_path):

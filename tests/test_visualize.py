@@ -155,7 +155,7 @@ def test_a_strip_holds_frames_and_the_flow_below_each():
     np.testing.assert_allclose(shown(grid[1, 3])[0, 0], [255, 128, 128], atol=1)  # half as fast
     assert shown(grid[3, 0])[0, 31].tolist() == [127, 255, 0], "down"
     assert shown(grid[3, 1]) is None, "no flow from the last frame"
-    assert "3.0 pixels a frame" in picture.get_suptitle()
+    assert "3.0 pixels per frame" in picture.get_suptitle()
     titles = [int(axis.get_title()) for axis in visualize.draw_clip(noise(100, 8, 8, 3)).axes]
     assert len(titles) == 32 and (titles[0], titles[-1]) == (1, 100)
     assert set(np.diff(titles)) == {3, 4}

@@ -100,7 +100,7 @@ def test_clips_are_drawn_and_play(draw, data, sample_data, tmp_path):
     assert gif_shape(tmp_path / "clip.gif") == (18, output.TITLE + 224 + output.KEY, 448, 3)
     arguments = [f"--data={sample_data / 'videos'}", "--frames=1", "--output=clip.gif"]
     status, said = draw("clip", *arguments)
-    assert status == 0 and "Wrote clip.gif, which replaces an earlier picture." in said
+    assert status == 0 and "Wrote clip.gif, replacing an earlier picture." in said
     assert gif_shape(tmp_path / "clip.gif") == (1, output.TITLE + 224, 224, 3), "files have no flow"
 
 

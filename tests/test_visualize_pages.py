@@ -92,7 +92,7 @@ def test_the_command_writes_a_page_with_names(draw, sample_data, tmp_path):
     arguments.append(f"--neighbours={write(tmp_path)}")
     status, said = draw(*arguments, "--most=1")
     page = (tmp_path / "retrieval.html").read_text()
-    assert status == 0 and "The page shows 1 of 2 queries (--most)." in said
+    assert status == 0 and "Showing 1 of 2 queries (--most)." in said
     names = (sample_data / "classes.txt").read_text().split()
     assert f"<b>{names[5]}</b> query" in page
     pictures = re.findall(r"base64,([^)]+)\)", page)
@@ -197,10 +197,10 @@ def test_the_command_draws_features(draw, tmp_path):
     features.save(tmp_path / "f.npz", features.Features(values, videos, labels, {}))
     (tmp_path / "f_classes.txt").write_text("bend\njack\n")
     status, said = draw("embedding", "--features=f.npz", "--seed=1")
-    assert status == 0 and "perplexity 7.7, a third of the other videos." in said
+    assert status == 0 and "Reducing perplexity to 7.7, a third of the other videos." in said
     assert Image.open(tmp_path / "embedding.png").size == (900, 700)
     status, said = draw("embedding", "--features=f.npz", "--most=10", "--output=e.html")
-    assert status == 0 and "10 of 24 videos are drawn at random" in said
+    assert status == 0 and "Showing a random choice of 10 of 24 videos" in said
     page = (tmp_path / "e.html").read_text()
     assert page.count("<circle ") == 10 and " (jack)</title>" in page
     status, said = draw("embedding", "--features=embedding.png")

@@ -1,6 +1,6 @@
-"""The commands: `mas COMMAND ...`, and the only room that knows flags.
+"""The commands, `mas COMMAND ...`. Only this package knows about flags.
 
-A command is a module here with `run(arguments)`, which returns the exit status, and one line in
+A command is a module with `run(arguments)`, which returns the exit status, and an entry in
 `COMMANDS`.
 """
 
@@ -19,34 +19,34 @@ from mas.cli.flags import HelpWanted, UsageError
 
 # name: what it does.
 COMMANDS = {
-    "train": "pre-train a network on unlabelled video",
-    "finetune": "train a classifier on a pre-trained network, and test it",
+    "train": "pre-train a network on unlabelled videos",
+    "finetune": "train a classifier from a pre-trained network and test it",
     "prepare": "decode videos, compute optical flow, store both",
     "lists": "build lists of videos and labels",
-    "evaluate": "test a network: action, retrieval, probe and others; write its features",
-    "predict": "a fine-tuned network on videos without labels, of any length",
+    "evaluate": "evaluate a network (action, retrieval, probe, ...) or write its features",
+    "predict": "classify videos without labels, of any length, with a fine-tuned network",
     "visualize": "draw clips, labels, attention, views, retrieval and embeddings",
-    "index": "features of the clips of many videos, to search and to sort",
-    "search": "find the clips that are nearest to one",
+    "index": "extract the features of the clips of many videos, to search and sort them",
+    "search": "find the clips nearest to a given one",
     "sort": "sort the clips of an index into clusters, and find near-duplicates",
-    "convert": "turn an authors' checkpoint into a .keras file",
+    "convert": "convert a published checkpoint to a .keras file",
     "study": "compare what the tasks teach a small network",
     "recipes": "list the recipes, or print one",
 }
-RESUMED = ("train", "finetune", "prepare", "predict", "index", "study")  # by the same command
+RESUMED = ("train", "finetune", "prepare", "predict", "index", "study")  # by repeating the command
 EXPECTED = (FloatingPointError, ImportError, OSError, RuntimeError, ValueError, UsageError)
 FAILED, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 class _Terminated(BaseException):
-    """SIGTERM came."""
+    """The process received SIGTERM."""
 
 
 def main(*arguments: str) -> int:
     """Runs `mas`; returns the exit status.
 
     Args:
-        *arguments: a command and what stands behind it; none takes those of the process.
+        *arguments: a command and its arguments; by default those of the process.
     """
     given = list(arguments) or sys.argv[1:]
     if not given or given[0] in ("-h", "--help", "--helpfull", "help"):
@@ -61,7 +61,7 @@ def main(*arguments: str) -> int:
 
 
 def of(command: str) -> int:
-    """Runs one command on the arguments of the process: train.py, `python -m mas.COMMAND`."""
+    """Runs a command with the arguments of the process: train.py, `python -m mas.COMMAND`."""
     return main(command, *sys.argv[1:])
 
 
@@ -86,7 +86,7 @@ def _terminate(number, frame):
 
 
 def _stopped(command, status):
-    """Ends the process at once: threads of the pipeline may still be at work."""
+    """Exits at once, since threads of the input pipeline may still be running."""
     logging.error("stopped%s", "; the same command resumes" if command in RESUMED else "")
     sys.stdout.flush()
     sys.stderr.flush()
@@ -107,15 +107,15 @@ def _fail(text, status=FAILED):
 def _overview():
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {text}" for name, text in COMMANDS.items()]
-    hint = "mas COMMAND --help shows the flags of a command."
+    hint = "Run mas COMMAND --help for the flags of a command."
     return "\n".join(["mas COMMAND --FLAG=VALUE ...", "", *lines, "", hint])
 
 
 def load_frameworks() -> None:
-    """Imports TensorFlow, once the flags are known to be right, without what it says of itself.
+    """Imports TensorFlow without its startup messages; call it after the flags are checked.
 
-    It writes some ten lines from C++ before any logging is set up, an error among them on every
-    machine without a GPU. Where TF_CPP_MIN_LOG_LEVEL is set, the user has chosen to see them.
+    TensorFlow prints about ten lines from C++ before logging can be configured, among them an error
+    on machines without a GPU. They are shown if TF_CPP_MIN_LOG_LEVEL is set.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         importlib.import_module("tensorflow")
@@ -134,11 +134,11 @@ def load_frameworks() -> None:
 
 
 def quiet() -> None:
-    """Shows messages without absl's prefix, and below errors only this project's.
+    """Logs without absl's prefix, and hides messages of other packages below errors.
 
-    TensorFlow logs through absl too, a dozen lines about every file that it saves.
+    TensorFlow also logs through absl, with a dozen lines for every file it saves.
     """
-    absl_flags.FLAGS.mark_as_parsed()  # absl's own, of which none is used: else it warns
+    absl_flags.FLAGS.mark_as_parsed()  # absl's own flags are not used; this avoids a warning
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()

@@ -1,4 +1,4 @@
-"""`mas convert`: turns an authors' checkpoint into a .keras file."""
+"""`mas convert`: converts a published checkpoint to a .keras file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mas.forms import INTEGER
 from mas.settings import PRESETS
 
 SUMMARY = (
-    "Turns a checkpoint of the authors' into a .keras file that mas finetune starts from. Nothing "
-    "in the checkpoint is executed."
+    "Converts a published checkpoint to a .keras file for mas finetune. Nothing in the checkpoint "
+    "is executed."
 )
 
 
@@ -21,30 +21,30 @@ def flags() -> Flags:
     """The flags of the command."""
     found = Flags("mas convert", SUMMARY, "--network=NAME CHECKPOINT OUTPUT.keras ...")
     found.option(
-        "network", None, "Authors and architecture.", group="checkpoint", choices=convert.NAMES
+        "network", None, "Method and architecture.", group="checkpoint", choices=convert.NAMES
     )
     found.option(
         "key",
         None,
-        "Nested dict of the weights, levels separated by /, by default the likeliest.",
+        "Nested dict that holds the weights, levels separated by /; by default the likeliest.",
         group="checkpoint",
     )
     found.option(
         "prefix",
         None,
-        "Prefix of the entries to take, by default that under which most fit.",
+        "Prefix of the entries to use; by default the one with the most matches.",
         group="checkpoint",
     )
     found.option(
-        "partial", False, "Write the file although not everything fits.", group="checkpoint"
+        "partial", False, "Write the file even if not everything fits.", group="checkpoint"
     )
     found.option(
-        "preset", None, "Colours, by default the authors'.", group="input", choices=PRESETS
+        "preset", None, "Input preset, by default the authors'.", group="input", choices=PRESETS
     )
     found.option(
         "frames",
         None,
-        "Length of a clip, in frames, by default the authors'.",
+        "Clip length in frames, by default the authors'.",
         group="input",
         form=INTEGER,
         least=1,
@@ -52,7 +52,7 @@ def flags() -> Flags:
     found.option(
         "size",
         None,
-        "Side of a clip, in pixels, by default the authors'.",
+        "Side of a clip in pixels, by default the authors'.",
         group="input",
         form=INTEGER,
         least=1,
@@ -61,12 +61,12 @@ def flags() -> Flags:
 
 
 def run(arguments: list[str]) -> int:
-    """Converts, says what became of every entry and what to type next; returns the exit status."""
+    """Converts, logs a report and the next command; returns the exit status."""
     given = flags()
     paths = given.parse(arguments, 2)
     if len(paths) != 2:
         received = " ".join(paths) or "none"
-        raise UsageError(f"mas convert takes CHECKPOINT OUTPUT.keras. Received: {received}.")
+        raise UsageError(f"mas convert needs CHECKPOINT OUTPUT.keras. Received: {received}.")
     given.require("network")
     checkpoint, output = paths
     convert.check_paths(checkpoint, output)
@@ -87,7 +87,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _say_next(given, output):
-    """The next command. The file tells everything except how frames were resized."""
+    """Logs the next command. The file holds all settings except the size frames are resized to."""
     row, more = convert.published(given.network), ""
     if not given.size and row.resize != "x".join(map(str, networks.resize_for(row.size))):
         more = f" --resize={row.resize}"

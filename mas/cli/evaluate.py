@@ -1,4 +1,4 @@
-"""`mas evaluate KIND`: tests a network by one of several protocols, or writes its features."""
+"""`mas evaluate KIND`: evaluates a network with one of several protocols, or writes features."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mas.features import Sampling
 _CLIPS = tuple(name for name in Sampling.options() if name != "how")
 _NETWORK = ("random", "seed", "cache")
 _ENGINE = ("engine", "address")
-_NPZ = "or their features (.npz)"
+_NPZ = "or a file of features (.npz)"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What a kind does, its usage, the flags of its lists, and the flags that it needs."""
+    """A kind of evaluation: summary, usage, and flags."""
 
     summary: str
     usage: str
@@ -38,57 +38,57 @@ class _Kind:
 
 KINDS = {
     "action": _Kind(
-        "A fine-tuned network on whole videos; of several, each a --model, the mean of the scores.",
+        "Tests a fine-tuned network on whole videos; averages the scores of several --model.",
         "--model=RUN [--model=RUN] --data=DATA --list=LIST",
-        {"list": "Labelled videos."},
+        {"list": "List of labelled videos."},
         ("model", "data", "list"),
         ("columns", "classes"),
         ("clips", "crops", "resize", "batch", "threads", "allow_failures"),
     ),
     "features": _Kind(
-        "One vector a video, as a file.",
+        "Writes one feature vector per video to a file.",
         "--model=RUN --data=DATA --output=FILE.npz",
-        {"list": "Videos; without it, all of the data set."},
+        {"list": "List of videos; by default the whole data set."},
         ("model", "data", "output"),
         ("columns", *_NETWORK, "whiten", *_ENGINE),
     ),
     "retrieval": _Kind(
-        "Nearest videos of the same class.",
+        "Tests whether a video's nearest neighbours have its class.",
         "--model=RUN --data=DATA --gallery=LIST --queries=LIST",
         {
-            "gallery": f"Labelled videos that are searched, {_NPZ}.",
-            "queries": f"Labelled videos that search, {_NPZ}.",
+            "gallery": f"List of labelled videos to search, {_NPZ}.",
+            "queries": f"List of labelled query videos, {_NPZ}.",
         },
         ("gallery", "queries"),
     ),
     "probe": _Kind(
-        "A simple classifier on frozen features.",
+        "Trains and tests a simple classifier on frozen features.",
         "--model=RUN --data=DATA --train_list=LIST --test_list=LIST",
         {
-            "train_list": f"Labelled videos to train on, {_NPZ}.",
-            "test_list": f"Labelled videos to test on, {_NPZ}.",
-            "list": f"All labelled videos, with --groups, {_NPZ}.",
+            "train_list": f"List of labelled training videos, {_NPZ}.",
+            "test_list": f"List of labelled test videos, {_NPZ}.",
+            "list": f"With --groups, list of all labelled videos, {_NPZ}.",
         },
     ),
     "similarity": _Kind(
-        "Do two videos show the same action? (ASLAN).",
+        "Tests whether features tell if two videos show the same action (ASLAN).",
         "--model=RUN --data=DATA --aslan=DIR",
-        {"list": "Features of the videos (.npz), instead of --model and --data."},
+        {"list": "File of features of the videos (.npz), instead of --model and --data."},
         ("aslan",),
         _NETWORK,
         tuple(name for name in _CLIPS if name != "clips"),
     ),
     "scenes": _Kind(
-        "Dynamic scenes: a linear SVM, leave one video out.",
+        "Classifies dynamic scenes with a linear SVM, leaving one video out at a time.",
         "--model=RUN --data=DATA --list=LIST",
-        {"list": f"Labelled videos, {_NPZ}."},
+        {"list": f"List of labelled videos, {_NPZ}."},
         ("list",),
         clips=tuple(name for name in _CLIPS if name != "clips"),
     ),
     "pretext": _Kind(
-        "A pre-trained run's own task on other videos.",
+        "Tests a pre-trained network on its own pretext task, with other videos.",
         "--model=RUN --data=DATA --list=LIST",
-        {"list": "Videos; without it, all of the data set."},
+        {"list": "List of videos; by default the whole data set."},
         ("model", "data"),
         ("columns", "seed", "task"),
         ("batch", "threads"),
@@ -97,22 +97,22 @@ KINDS = {
 # name: (default, help, other arguments of `mas.checks.option`)
 _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "columns": ("video,label", "Columns of the lists, or a preset: mas, sts, pace, vtdl.", {}),
-    "classes": (None, "Class names, one a line, by default the list's or the run's.", {}),
-    "task": (None, "Task of your own that the run was trained on, as module:Class.", {}),
-    "random": (False, "The same network with random weights.", {}),
-    "seed": (0, "Of random weights, draws and the SVM's solver.", {"least": 0}),
+    "classes": (None, "File of class names, one per line; by default the list's or the run's.", {}),
+    "task": (None, "The run's task as module:Class, if it is a custom one.", {}),
+    "random": (False, "Replace the learned weights by random ones.", {}),
+    "seed": (0, "Seed of random weights, draws and the SVM's solver.", {"least": 0}),
     "whiten": (
         0,
-        "Whiten the features to this many numbers, by a PCA of these videos; 0 leaves them.",
+        "Whiten the features to this many dimensions, by a PCA of these videos; 0: no whitening.",
         {"least": 0},
     ),
     "engine": (
         features.ENGINES[0],
-        "Where: process, this one; ray, the cores of a Ray cluster (docs/scale.md).",
+        "Where to run: process, this process; ray, the cores of a Ray cluster (docs/scale.md).",
         {"choices": features.ENGINES},
     ),
-    "address": (None, "Of the Ray cluster: auto or HOST:PORT; by default, one made here.", {}),
-    "cache": (True, "Keep features in the user's cache folder, and read them there.", {}),
+    "address": (None, "Ray cluster, auto or HOST:PORT; by default one is started here.", {}),
+    "cache": (True, "Cache features in the user's cache folder.", {}),
 }
 
 
@@ -121,12 +121,12 @@ def flags(name: str) -> Flags:
     kind, protocol = KINDS[name], evaluate.PROTOCOLS.get(name)
     found = Flags(f"mas evaluate {name}", kind.summary, kind.usage, recipes.of)
     found.option("model", None, "Run folder, or .keras file.", group="network and data")
-    found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
+    found.option("data", None, "Prepared data set, or folder of videos.", group="network and data")
     training.define_missing(found, "network and data")
     for flag, help in kind.lists.items():
         found.option(flag, None, help, group="network and data")
     if name == "similarity":
-        found.option("aslan", None, "Folder that holds View2.mat.", group="network and data")
+        found.option("aslan", None, "Folder that contains View2.mat.", group="network and data")
     if protocol:
         found.add(protocol, name)
     found.add(Sampling, "clips", [n for n in Sampling.options() if n not in kind.clips])
@@ -134,16 +134,16 @@ def flags(name: str) -> Flags:
         default, help, known = _OTHER[flag]
         advanced = flag in ("columns", "cache", "address")
         found.option(flag, default, help, group="run", advanced=advanced, **known)
-    folder = f"Folder of the results, by default runs/evaluate_{name}_NAME."
-    file = "FILE.npz, or .npy with the values alone."
+    folder = f"Folder for the results, by default runs/evaluate_{name}_NAME."
+    file = "File to write: .npz, or .npy with the values only."
     found.option("output", None, file if name == "features" else folder, group="run")
     return found
 
 
 def run(arguments: list[str]) -> int:
-    """Evaluates what the arguments say; returns the exit status."""
+    """Evaluates; returns the exit status."""
     summaries = {name: kind.summary for name, kind in KINDS.items()}
-    name, arguments = split_kind("mas evaluate", "Tests a network.", summaries, arguments)
+    name, arguments = split_kind("mas evaluate", "Evaluates a network.", summaries, arguments)
     given = flags(name)
     for other in KINDS:
         theirs = [flag for flag in flags(other).defined if flag not in given.defined]
@@ -158,7 +158,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _evaluate(name, given, models):
-    """Refuses what can be refused without TensorFlow, then calls the library."""
+    """Checks everything that can be checked without TensorFlow, then calls the library."""
     _check_lists(name, given)
     made = _inputs(name, given)
     path = given.output or _folder(name, given)
@@ -172,7 +172,7 @@ def _evaluate(name, given, models):
         flow = any(features.modality_of(model)[0] == "flow" for model in models)
         call = (models, records.open_data(given.data, flow, given.allow_missing), call[2])
     if name == "pretext":
-        sys.path.append(os.getcwd())  # for a task of the user's own
+        sys.path.append(os.getcwd())  # for custom tasks
     cli.load_frameworks()
     from mas.training import distribution, engine
 
@@ -182,7 +182,8 @@ def _evaluate(name, given, models):
             return _write_features(given, call, options)
         result = protocol(*call, **options)
     for below, (found, names) in result.matrices.items():
-        logging.info("%s", "\n".join([*filter(None, [below]), *accuracy.rows(found, names)]))
+        rows = accuracy.rows(found, names, result.unit)
+        logging.info("%s", "\n".join([*filter(None, [below]), *rows]))
     logging.info("%s", result.text)
     path = path if given.output else report.vacant(path, result)
     written = [f"{name}.txt", f"{name}.json", *result.tables]
@@ -191,11 +192,11 @@ def _evaluate(name, given, models):
 
 
 def _check_lists(name, given):
-    """Refuses lists that do not belong together, and flags on a network that features need not."""
+    """Raises UsageError for lists that do not go together, or unused flags beside features."""
     if name == "probe":
         lists_of = [n for n in ("train_list", "test_list", "list", "groups") if given.given(n)]
         if lists_of not in (["train_list", "test_list"], ["list", "groups"]):
-            received = ", ".join(f"--{flag}" for flag in lists_of) or "none of them"
+            received = ", ".join(f"--{flag}" for flag in lists_of) or "neither"
             raise UsageError(
                 "mas evaluate probe needs --train_list and --test_list, or --list and --groups. "
                 f"Received: {received}."
@@ -214,13 +215,13 @@ def _check_lists(name, given):
         ]
         if wrong := [f"--{flag}" for flag in unused if given.given(flag)]:
             raise UsageError(
-                "features must come without flags on network and clips. "
+                "features must be given without flags for network and clips. "
                 f"Received: {', '.join(wrong)}."
             )
 
 
 def _inputs(name, given):
-    """Network, data and clips, all checked; None where only features are given."""
+    """Network, data and clips, checked; None if only features are given."""
     paths = [getattr(given, flag) for flag in KINDS[name].lists if given.given(flag)]
     if paths and all(map(is_features, paths)):
         return None
@@ -237,12 +238,12 @@ def _inputs(name, given):
 
 
 def _sampling(name, given):
-    own = {"static": False} if name == "action" else {}  # there it is a flag of the protocol
+    own = {"static": False} if name == "action" else {}  # in action, a setting of the protocol
     return given.make(Sampling, **own)
 
 
 def _call(name, given, made):
-    """(keyword arguments, positional ones) of a protocol, or of `features.extract`."""
+    """(keyword arguments, positional arguments) of a protocol or of `features.extract`."""
     known = ("columns", "classes", "task", *_NETWORK, *_ENGINE)
     names = [n for n in KINDS[name].other if n in known]
     options = {flag: getattr(given, flag) for flag in names} | {"sampling": _sampling(name, given)}
@@ -261,7 +262,7 @@ def _call(name, given, made):
 
 
 def _folder(name, given):
-    """runs/evaluate_KIND_NAME: the network's name, or that of the features."""
+    """runs/evaluate_KIND_NAME, with the name of the network or of the features."""
     sources = ("model", "queries", "test_list", "list")
     source = next(
         (getattr(given, n) for n in sources if n in given.defined and given.given(n)), name
@@ -277,20 +278,20 @@ def _folder(name, given):
 
 
 def _write_features(given, call, options):
-    """FILE.npz, and beside it FILE.npz.json and FILE.npz.txt."""
+    """Writes FILE.npz, FILE.npz.json and FILE.npz.txt."""
     path = pathlib.Path(given.output)
     if path.exists():
-        logging.info("%s is replaced.", path)
+        logging.info("Replacing %s.", path)
     found = features.extract(*call, **options)
     if given.whiten:
         found = features.whitened(found, given.whiten)
     features.save(path, found)
-    shape = lists.counted(len(found.videos), "video"), given.list or "all of the data set"
+    videos, source = lists.counted(len(found.videos), "video"), given.list or "the whole data set"
     text = (
-        f"Features of {shape[0]} ({shape[1]}), {found.values.shape[1]} numbers each. "
+        f"Features of {videos} ({source}), {lists.counted(found.values.shape[1], 'dimension')}. "
         f"{report.describe(found.facts)}"
     )
     numbers = {"facts": found.facts, "videos": found.videos, "labels": found.labels}
-    report.write(path.parent, path.name, text, numbers)  # train.txt may well be the list
+    report.write(path.parent, path.name, text, numbers)  # not train.txt, which may be the list
     logging.info("%s", text)
     logging.info("Wrote %s, %s.txt and %s.json.", path, path.name, path.name)

@@ -1,4 +1,4 @@
-"""`mas finetune`: trains a classifier on a pre-trained network, and tests it on whole videos."""
+"""`mas finetune`: trains a classifier from a pre-trained network and tests it on whole videos."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mas.cli.flags import Flags
 from mas.settings import Clip, Network, Optimisation, Plan, Test
 
 SUMMARY = (
-    "Trains a classifier on a pre-trained network, or from scratch without --init, and tests it on "
-    "whole videos. Network and clip are those of --init, unless flags say otherwise."
+    "Trains a classifier from a pre-trained network, or from scratch without --init, and tests it "
+    "on whole videos. Network and clip settings default to those of --init."
 )
 
 
@@ -22,26 +22,26 @@ def flags() -> Flags:
         recipes.of,
     )
     training.define_data(found)
-    found.option("train_list", None, "Labelled videos to train on.", group="data")
-    found.option("test_list", None, "Labelled videos to test on.", group="data")
+    found.option("train_list", None, "List of labelled training videos.", group="data")
+    found.option("test_list", None, "List of labelled test videos.", group="data")
     found.option(
         "validation_list",
         None,
-        "Labelled videos that choose the epoch: the network that is best on them is tested and "
-        "saved; by default the last.",
+        "List of labelled videos that choose the epoch: the best network on them is tested and "
+        "saved, instead of the last.",
         group="data",
     )
     found.option(
         "classes",
         None,
-        "Class names, one a line, in the labels' order; by default the file that mas lists wrote "
-        "beside --train_list.",
+        "File of class names, one per line, in label order; by default the one that mas lists "
+        "wrote beside --train_list.",
         group="data",
     )
     found.option(
         "init",
         None,
-        "Run folder or .keras file of a pre-trained network; without one, from scratch.",
+        "Run folder or .keras file of a pre-trained network; without it, training from scratch.",
         group="network and clip",
         alias="model",
     )
@@ -88,7 +88,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _inherited(given):
-    """(network, clip): the flags', and where none is given those of --init."""
+    """(network, clip) from the flags, with defaults from --init."""
     if not given.init:
         return given.make(Network), given.make(Clip)
     networks.file(given.init, "init")

@@ -1,6 +1,6 @@
-"""Files of flags, one a line: written by a user, recipes, and flags.txt of a run.
+"""Reads flag files, with one flag per line: a user's own, recipes, and flags.txt of a run.
 
-A line may be empty, a comment (# or //), or name another file, whose flags then stand in its place.
+A line may also be empty, a comment (# or //), or name another flag file, which is inserted there.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _ANOTHER = re.compile(r"--?flagfile[= ](.*)")
 
 
 def read(path: files.PathLike, around: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """The flags of a file, each with the file that it stands in.
+    """Reads the flags of a file, each with the path of the file it comes from.
 
     Args:
         path: the file.
-        around: the files that name it, of which none is read again.
+        around: files that include it, which are not read again.
 
     Raises:
-        OSError: a file is not there, or cannot be read.
-        ValueError: it is no text, or too large.
+        OSError: If a file does not exist or cannot be read.
+        ValueError: If it is not a text file, or too large.
     """
     path, found = os.path.expanduser(path), []
     for line in map(str.strip, files.read_text(path, most=MOST).split("\n")):

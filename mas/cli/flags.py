@@ -1,12 +1,12 @@
-"""The flags of a command: absl's, made from the fields of settings.
+"""The flags of a command: absl flags, made from the fields of settings.
 
     flags = Flags("mas train", "Pre-trains a network on unlabelled video.")
-    flags.add(Plan, "plan", epochs=80)           # a flag for each field
-    flags.option("data", None, "What mas prepare wrote, or video files.", group="data")
+    flags.add(Plan, "plan", epochs=80)           # a flag per field
+    flags.option("data", None, "Prepared data set, or folder of videos.", group="data")
     flags.parse(arguments)
     flags.make(Plan), flags.data
 
-Flag files are read first, wherever they stand: what a user types counts after them.
+Flag files are read first, wherever they appear: flags typed by the user override them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FILE, RECIPE = "flagfile", "recipe"
 
 
 class UsageError(Exception):
-    """The command line is wrong; the message says how."""
+    """The command line is invalid; the message explains why."""
 
 
 class HelpWanted(Exception):
-    """The user asked for help; the message is the help."""
+    """The user asked for help; the message is the help text."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Flag:
-    """What the help says of a flag."""
+    """A flag, for the help text."""
 
     name: str
     known: Option
@@ -47,14 +47,14 @@ class _Flag:
 
 
 class _Parser(absl.ArgumentParser):
-    """Text of a flag -> its value, by the setting's own check."""
+    """Parses and checks the text of a flag as its setting does."""
 
     def __init__(self, name, known):
         self.name, self.known = name, known
         self.syntactic_help = known.allowed()
 
     def parse(self, argument):
-        """The value; what is one already is only checked."""
+        """Returns the value of a text; a value that is not text is only checked."""
         if isinstance(argument, str):
             argument = checks.parse(self.name, self.known, argument)
         return self.known.convert(self.name, argument)
@@ -64,11 +64,11 @@ class Flags:
     """The flags of one command.
 
     Args:
-        command: as it is typed, for the help.
-        summary: what it does, in a sentence or two.
-        usage: what stands behind the command, such as "KIND --model=RUN ...".
-        recipes: function from a recipe's name and the command to its file; None where the command
-            has none.
+        command: the command as typed, for the help.
+        summary: what it does, in one or two sentences.
+        usage: arguments of the command, such as "KIND --model=RUN ...".
+        recipes: function from a recipe's name and the command to its file; None for a command
+            without recipes.
     """
 
     def __init__(
@@ -82,24 +82,24 @@ class Flags:
         self.command, self.summary, self.usage = command, summary, usage
         self._values = absl.FlagValues()
         self._flags: dict[str, _Flag] = {}
-        self._fields: set[str] = set()  # of settings: made by `add`
+        self._fields: set[str] = set()  # names of flags made by `add`
         self._elsewhere: dict[str, list[str]] = {}
-        self._lines: dict[str, str] = {}  # of flag files: where each stands
+        self._lines: dict[str, str] = {}  # lines of flag files, and their files
         self._recipes = recipes
-        self.option("help", False, "Show the flags that most calls need.", group="other")
+        self.option("help", False, "Show the most common flags.", group="other")
         self.option("helpfull", False, "Show all flags.", group="other")
-        self.option(FILE, None, "File of flags, one a line.", group="other")
+        self.option(FILE, None, "File of flags, one per line.", group="other")
         if recipes:
-            self.option(RECIPE, None, "Flags of a recipe: see mas recipes.", group="other")
+            self.option(RECIPE, None, "Use the flags of a recipe: see mas recipes.", group="other")
 
     def add(self, kind: type[Settings], group: str, skip: Sequence[str] = (), **defaults) -> None:
-        """A flag for each field of a settings dataclass.
+        """Defines a flag for each field of a settings dataclass.
 
         Args:
             kind: the dataclass.
-            group: heading of the help.
+            group: heading in the help.
             skip: fields without a flag.
-            **defaults: of fields whose default is another one here.
+            **defaults: defaults that differ from those of the dataclass.
         """
         for field in dataclasses.fields(kind):  # type: ignore[arg-type]
             if not field.init or field.name in skip:
@@ -110,12 +110,12 @@ class Flags:
             self._fields.add(field.name)
 
     def option(self, name: str, default: Any, help: str, *, group: str, **known: Any) -> None:
-        """A flag that is no field: see `mas.checks.option` for the other arguments."""
+        """Defines a single flag: see `mas.checks.option` for the other arguments."""
         field = checks.option(default, help, **known)
         self._define(name, field.metadata["option"], default, group)
 
     def elsewhere(self, names: Sequence[str], where: str) -> None:
-        """Flags that are not this call's: `where` says whose they are, for the error."""
+        """Registers flags of other commands or kinds; errors about them mention `where`."""
         for name in names:
             self._elsewhere.setdefault(name, []).append(where)
 
@@ -135,11 +135,15 @@ class Flags:
             absl.DEFINE_alias(known.alias, name, flag_values=self._values)
 
     def parse(self, arguments: Sequence[str], others: int = 0) -> list[str]:
-        """Reads a command line; returns the words that are not flags; none with others=0.
+        """Parses a command line; returns the words that are not flags.
+
+        Args:
+            arguments: the command line.
+            others: how many words are allowed; 0 raises an error for any.
 
         Raises:
-            HelpWanted: --help or --helpfull was given.
-            UsageError: an unknown flag, a value that is not allowed, a file that cannot be read.
+            HelpWanted: If --help or --helpfull was given.
+            UsageError: If a flag is unknown, a value is not allowed, or a file cannot be read.
         """
         try:
             _, *rest = self._values([self.command, *self.ordered(arguments)])
@@ -171,7 +175,7 @@ class Flags:
         return rest
 
     def ordered(self, arguments: Sequence[str]) -> list[str]:
-        """A command line whose flag files and recipes stand as their flags, before all others."""
+        """Replaces flag files and recipes in a command line by their flags, before all others."""
         from_files: list[str] = []
         typed: list[str] = []
         left = list(arguments)
@@ -195,7 +199,7 @@ class Flags:
         return [*from_files, *typed]
 
     def _place(self, name, text=None):
-        """FILE and a colon where a flag of a file is wrong, nothing where it was typed."""
+        """FILE and a colon for a wrong flag from a file; "" for one that was typed."""
         parts = [(line.lstrip("-").partition("="), path) for line, path in self._lines.items()]
         found = [path for (flag, _, value), path in parts if flag == name and text in (None, value)]
         return f"{found[-1]}: " if found else ""
@@ -208,7 +212,7 @@ class Flags:
             raise UsageError(str(error)) from None
 
     def last(self, arguments: Sequence[str], name: str, default: str) -> str:
-        """What a command line says of one flag, before the others are defined."""
+        """Value of one flag in a command line, before all flags are defined."""
         found = default
         words = self.ordered(arguments)
         for place, word in enumerate(words):
@@ -219,7 +223,7 @@ class Flags:
 
     @staticmethod
     def typed(arguments: Sequence[str], name: str) -> list[str]:
-        """What a command line says of one flag each time that it stands there."""
+        """All values of one flag in a command line."""
         found, words = [], list(arguments)
         for place, word in enumerate(words):
             given, mark, text = word.lstrip("-").partition("=")
@@ -228,7 +232,7 @@ class Flags:
         return found
 
     def __getattr__(self, name: str) -> Any:
-        """The value of a flag."""
+        """Value of a flag."""
         if name.startswith("_") or name not in self._flags:
             raise AttributeError(name)
         return self._values[name].value
@@ -248,21 +252,21 @@ class Flags:
         return {n: self._values[n].value for n in names if not only_given or self.given(n)}
 
     def make(self, kind: Any, **extra: Any) -> Any:
-        """The settings that the flags say; `extra` counts more."""
+        """Settings made from the flags; `extra` overrides them."""
         return kind(**{**self.values(kind), **extra})
 
     def require(self, *names: str) -> None:
-        """Refuses a call without certain flags.
+        """Checks that flags were given.
 
         Raises:
-            UsageError: one is missing.
+            UsageError: If one is missing.
         """
         missing = [f"--{name}" for name in names if not self.given(name)]
         if missing:
             raise UsageError(f"{self.command} needs {' and '.join(missing)}: see --help.")
 
     def help_text(self, full: bool = False) -> str:
-        """The flags by group: the common ones, or all."""
+        """Help text: the common flags by group, or all."""
         width = min(110, max(60, shutil.get_terminal_size((100, 24)).columns))
         text = [f"{self.command} {self.usage}", "", *textwrap.wrap(self.summary, width), ""]
         groups: dict[str, list[_Flag]] = {}
@@ -273,14 +277,14 @@ class Flags:
             text += [f"{group}:"]
             for flag in flags:
                 text += _help_lines(flag, width, full)
-        hint = "A boolean --flag is switched off by --noflag" if full else "--helpfull: all flags"
-        more = f" --{RECIPE}=NAME: those of a recipe (mas recipes)." if self._recipes else ""
-        hint += f". --{FILE}=FILE: flags from a file.{more}"
+        hint = "--noFLAG turns a boolean flag off" if full else "--helpfull shows all flags"
+        more = f" --{RECIPE}=NAME uses a recipe (mas recipes)." if self._recipes else ""
+        hint += f". --{FILE}=FILE reads flags from a file.{more}"
         return "\n".join([*text, "", *textwrap.wrap(hint, width)])
 
 
 def _help_lines(flag, width, full):
-    """The flag, its help (in short: the first clause), choices and default."""
+    """Lines for a flag: its help (the first clause in the short form), choices and default."""
     known, default = flag.known, flag.default
     shown = known.help if full else re.split(r"[.:;] ", known.help)[0].rstrip(".") + "."
     if known.choices is not None and not all(str(choice) in shown for choice in known.choices):

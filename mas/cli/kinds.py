@@ -10,17 +10,17 @@ from mas.cli.flags import HelpWanted, UsageError
 def split_kind(
     command: str, summary: str, kinds: Mapping[str, str], arguments: Sequence[str]
 ) -> tuple[str, list[str]]:
-    """The KIND that stands behind a command, and the other arguments.
+    """Splits the arguments of a command into its KIND and the rest.
 
     Args:
-        command: as it is typed.
+        command: the command as typed.
         summary: what it does, for its help.
         kinds: {name: what it does}.
-        arguments: those of the command.
+        arguments: arguments of the command.
 
     Raises:
-        HelpWanted: help is asked for, without a kind.
-        UsageError: there is no kind, or an unknown one.
+        HelpWanted: If help is requested without a kind.
+        UsageError: If the kind is missing or unknown.
     """
     words = [word for word in arguments if not word.startswith("-")]
     name = next((word for word in words if word in kinds), None)
@@ -30,7 +30,7 @@ def split_kind(
     if {"-h", "--help", "--helpfull"} & {*arguments}:
         width = max(map(len, kinds))
         lines = [f"  {kind:{width}}  {text}" for kind, text in kinds.items()]
-        more = f"{command} KIND --help shows the flags of a kind."
+        more = f"Run {command} KIND --help for the flags of a kind."
         text = [f"{command} KIND --FLAG=VALUE ...", "", summary, "", *lines, "", more]
         raise HelpWanted("\n".join(text))
     received = words[0] if words else "none"

@@ -21,17 +21,17 @@ PARTS = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """A kind of list: what it is made from, the flags that it needs, and those it may have."""
+    """A kind of list: its summary, and required and optional flags."""
 
     summary: str
     needed: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    videos: str = "may"  # whether --videos or --names "must" be given, "may" be or are "no" flags
+    videos: str = "may"  # --videos or --names: "must" or "may" be given, or "no" such flags
 
 
 KINDS = {
     "ucf101": _Kind(
-        "UCF101, from its file names: the groups of each official split are known.",
+        "UCF101, from its file names, with the official splits built in.",
         ("part",),
         ("split", "classes"),
         "must",
@@ -42,10 +42,10 @@ KINDS = {
     "something": _Kind(
         "Something-Something, version 1 or 2, from its csv or json file.", ("csv",), ("labels",)
     ),
-    "folders": _Kind("A data set with a folder for each class.", (), ("classes",), "must"),
+    "folders": _Kind("Any data set with a folder per class.", (), ("classes",), "must"),
     "unlabelled": _Kind("Videos without labels.", (), (), "must"),
     "fraction": _Kind(
-        "A share of each class of a list.", ("list", "fraction"), ("columns", "seed"), "no"
+        "A random share of each class of a list.", ("list", "fraction"), ("columns", "seed"), "no"
     ),
     "from_clusters": _Kind("Named clusters of mas sort.", ("clusters",), ("line",), "no"),
 }
@@ -57,18 +57,18 @@ _FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "csv": (None, "Official csv file.", {}),
     "class_dirs": (False, "Ids are LABEL/ID instead of ID.", {}),
     "json": (None, "Official json file.", {}),
-    "vocabulary": (None, "Official json file of class names; without it, they have none.", {}),
-    "labels": (None, "Official file of class names; by default, those of the csv or json.", {}),
+    "vocabulary": (None, "Official json file of class names; by default, no names.", {}),
+    "labels": (None, "Official file of class names; by default, those in the csv or json.", {}),
     "classes": (
         None,
-        "Class names in label order, one a line; by default, the data set's own.",
+        "File of class names in label order, one per line; by default, the data set's own.",
         {},
     ),
-    "list": (None, "List to take a share of.", {}),
+    "list": (None, "List to take the share from.", {}),
     "fraction": (None, "Share of each class.", {"form": forms.NUMBER, "above": 0, "most": 1}),
-    "seed": (0, "Seed of the choice.", {}),
-    "clusters": (None, "Folder that mas sort wrote, its names.csv filled in.", {}),
-    "line": ("clip", "A line is a clip, or a video by most of them.", {"choices": lists.LINES}),
+    "seed": (0, "Seed of the random choice.", {}),
+    "clusters": (None, "Folder written by mas sort, with names.csv filled in.", {}),
+    "line": ("clip", "List clips, or videos by most of their clips.", {"choices": lists.LINES}),
     "columns": ("video,label", "Columns of the list, or a preset: mas, sts, pace, vtdl.", {}),
 }
 
@@ -82,14 +82,14 @@ def flags(name: str) -> Flags:
     found = Flags(f"mas lists {name}", kind.summary, " ".join(usage))
     if kind.videos != "no":
         found.option("videos", None, "Folder of video files, at any depth.", group="videos")
-        found.option("names", None, "File of their names instead, one a line.", group="videos")
+        found.option("names", None, "Or a file of their names, one per line.", group="videos")
     for flag in (*kind.needed, *kind.optional):
         default, help, known = _FLAGS[flag]
         if (name, flag) == ("something", "csv"):
             help, known = "Official csv or json file.", {"alias": "json"}
         found.option(flag, default, help, group=name, **known)
-    found.option("match", None, "Keep ids where this expression is found.", group="list")
-    found.option("exclude", None, "Leave out ids where this expression is found.", group="list")
+    found.option("match", None, "Keep only ids that match this expression.", group="list")
+    found.option("exclude", None, "Drop ids that match this expression.", group="list")
     found.option("output", None, "List to write.", group="list")
     for other, theirs in KINDS.items():
         names = {*theirs.needed, *theirs.optional, "videos", "names"}
@@ -98,7 +98,7 @@ def flags(name: str) -> Flags:
 
 
 def run(arguments: list[str]) -> int:
-    """Builds the list that the arguments ask for; returns the exit status."""
+    """Builds a list; returns the exit status."""
     summaries = {name: kind.summary for name, kind in KINDS.items()}
     name, arguments = split_kind("mas lists", "Builds a list of videos.", summaries, arguments)
     given = flags(name)
@@ -116,13 +116,13 @@ def _build(name, given):
         _refuse_none(name, given, names)
     selected = lists.split_by(entries, given.match, given.exclude)
     if len(selected) < len(entries):
-        logging.info("match and exclude leave %d of %d videos", len(selected), len(entries))
+        logging.info("match and exclude keep %d of %d videos", len(selected), len(entries))
     if not selected:
         asked = {"match": given.match, "exclude": given.exclude}
         words = " and ".join(f"{flag}={text!r}" for flag, text in asked.items() if text)
         raise ValueError(
-            f"match and exclude must leave a video. Received: none of {len(entries)} left by "
-            f"{words}, of names such as {entries[0].video!r}."
+            f"match and exclude must keep a video. Received: none of {len(entries)} kept by "
+            f"{words}, with names such as {entries[0].video!r}."
         )
     columns = lists.parse_columns(given.columns if "columns" in given.defined else "video,label")
     if name != "fraction" and all(entry.label == -1 for entry in entries):
@@ -133,7 +133,7 @@ def _build(name, given):
     output = pathlib.Path(given.output)
     beside = output.with_name(f"{output.stem}_classes.txt")
     named = classes if "label" in columns else None
-    content = named and lists.class_text(named, beside)  # refused before anything is written
+    content = named and lists.class_text(named, beside)  # may raise: before anything is written
     lists.write(output, selected, columns)
     _report(output, selected, columns)
     if named:
@@ -143,11 +143,11 @@ def _build(name, given):
 
 
 def _refuse_none(name, given, names):
-    """Why a kind finds no video at all."""
+    """Raises the error for a list without videos."""
     if name == "ucf101":
         received = f"{lists.counted(len(names), 'video')} of the other part"
         raise ValueError(
-            f"videos must hold some of the {given.part} part of split {given.split}. Received: "
+            f"videos must contain some of the {given.part} part of split {given.split}. Received: "
             f"{received}, such as {min(names)!r}."
         )
     source = {"hmdb51": "splits", "fraction": "list", "diving48": "json"}.get(name, "csv")
@@ -156,32 +156,32 @@ def _refuse_none(name, given, names):
 
 
 def _check_names(entries, names):
-    """Refuses what cannot stand in a list by the name of its file."""
+    """Raises ValueError for names that cannot be written to a list."""
     for entry in entries:
         try:
             entry.video.encode()
         except UnicodeEncodeError:
             file = (names or {}).get(entry.video, entry.file or entry.video)
             raise ValueError(
-                "videos must have names in UTF-8: rename the file, or leave it out with exclude. "
+                "videos must have names in UTF-8: rename the file, or drop it with exclude. "
                 f"Received: {shown_name(file)}."
             ) from None
 
 
 def _warn_of_height(name, given, classes, names):
-    """Says so where all classes lie below one folder that is taken for a class."""
+    """Warns if a folder of all classes was taken for the only class."""
     if name == "folders" and len(classes) == 1 and not given.classes:
         below = {video.split("/")[1] for video in names if video.count("/") > 1}
         if len(below) > 1:
             logging.warning(
-                "All videos lie in the one class %r, which has %d folders: are the classes there?",
+                "All videos are in a single class, %r, which has %d folders: are they the classes?",
                 classes[0],
                 len(below),
             )
 
 
 def _names(kind, given) -> dict[str, str] | None:
-    """{id: file} of the data set, sorted; None without --videos and --names."""
+    """{id: file} of the data set, sorted; None if neither --videos nor --names is given."""
     if kind.videos == "no":
         return None
     sources = [flag for flag in ("videos", "names") if given.given(flag)]
@@ -193,7 +193,7 @@ def _names(kind, given) -> dict[str, str] | None:
     if given.names:
         listed = lists.read_names(given.names)
         films = [name for name in listed if is_film(name)]
-        if 2 * len(films) > len(listed):  # else they are ids, or folders of frames
+        if 2 * len(films) > len(listed):  # otherwise they are ids, or folders of frames
             _say_ignored([name for name in listed if not is_film(name)])
             listed = films
         read = of_names(listed)
@@ -216,7 +216,7 @@ def _say_ignored(names):
 
 
 def _classes(name, given, names) -> list[str] | None:
-    """The class names in label order; None where there are none."""
+    """Class names in label order; None if there are none."""
     if "classes" in given.defined and given.classes:
         return lists.class_names(given.classes)
     if name == "ucf101":
@@ -263,34 +263,34 @@ def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
 
 
 def _all_there(entries, names, given):
-    """Those of HMDB51's split files: each must be there."""
+    """Entries of HMDB51's split files, all of which must exist."""
     if not lists.drop_absent(entries, names, given.splits)[0]:
         _refuse_absent(entries, names, given.splits)
     return lists.resolve(entries, names, given.splits)
 
 
 def _present(entries, names, path):
-    """Those whose video is there: annotation files name videos that are gone from the web."""
+    """Entries whose video exists: annotation files also name videos that are no longer online."""
     present, absent = lists.drop_absent(entries, names, path)
     if not present:
         _refuse_absent(entries, names, path)
     if absent:
         count, videos = lists.counted(len(absent), "video"), [entry.video for entry in absent]
-        logging.warning("left out %s that your folder lacks: %s", count, some(videos))
+        logging.warning("skipped %s missing from your folder: %s", count, some(videos))
     return present
 
 
 def _refuse_absent(entries, names, path):
     raise ValueError(
-        f"{path} must name some of the videos: are they those of another part of the data set, or "
-        f"named otherwise? Received: none of {len(names)}, which are such as {min(names)!r}; "
+        f"{path} must name some of the videos: are they of another part of the data set, or named "
+        f"differently? Received: none of {len(names)}, with names such as {min(names)!r}; "
         f"looked for {lists.counted(len(entries), 'video')} such as {entries[0].video!r}."
     )
 
 
 def _report(output, entries, columns):
     lines = lists.counted(len(entries), "line")
-    logging.info("%s: %s of %s", output, lines, " ".join(columns))
+    logging.info("%s: %s with columns %s", output, lines, ",".join(columns))
     if "label" in columns:
         sizes = collections.Counter(entry.label for entry in entries).values()
         classes = lists.counted(len(sizes), "class", "classes")

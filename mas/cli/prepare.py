@@ -12,10 +12,10 @@ from mas.cli.flags import Flags
 from mas.forms import INTEGER
 
 SUMMARY = (
-    "Decodes every video of a folder, computes its optical flow and stores both. Stop it whenever "
-    "you like: the same command resumes."
+    "Decodes every video of a folder, computes its optical flow and stores both. You can stop it "
+    "at any time: the same command resumes."
 )
-MOST_NAMED = 10  # failures; the csv file names all
+MOST_NAMED = 10  # failures to log; the csv file has all
 
 
 def flags() -> Flags:
@@ -35,7 +35,7 @@ def flags() -> Flags:
     found.option(
         "workers",
         None,
-        "Worker processes; by default, one a core.",
+        "Number of worker processes; by default, one per core.",
         group="run",
         form=INTEGER,
         least=1,
@@ -43,38 +43,38 @@ def flags() -> Flags:
     found.option(
         "engine",
         "pool",
-        "Where: pool, processes of this machine; ray, a Ray cluster (docs/scale.md).",
+        "Where to run: pool, processes on this machine; ray, a Ray cluster (docs/scale.md).",
         group="run",
         choices=prepare.ENGINES,
     )
     found.option(
         "address",
         None,
-        "Of the Ray cluster: auto or HOST:PORT; by default one is started on this machine.",
+        "Address of the Ray cluster, auto or HOST:PORT; by default one is started on this machine.",
         group="run",
     )
     found.option(
         "check",
         False,
-        "Only read what --output holds, all of it, against its checksums; nothing is written.",
+        "Only check everything in --output against its checksums; writes nothing.",
         group="run",
     )
-    found.option("allow_failures", False, "Exit with 0 although videos failed.", group="run")
+    found.option("allow_failures", False, "Exit with status 0 even if videos failed.", group="run")
     return found
 
 
 def run(arguments: list[str]) -> int:
-    """Prepares what the arguments say, or checks it.
+    """Prepares or checks a data set.
 
     Returns:
-        The exit status: 1 if videos failed, 2 if --check found something.
+        The exit status: 1 if videos failed, 2 if --check found faults.
     """
     given = flags()
     given.parse(arguments)
     if given.check:
         return _check(given)
     given.require("videos", "output")
-    lists.find_videos(given.videos)  # refuses a wrong folder while nothing heavy is loaded
+    lists.find_videos(given.videos)  # raises for a wrong folder before anything heavy is loaded
     locks.check(given.output, "mas.prepare")
     cluster.check(given.engine, given.address)
     cli.load_frameworks()
@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _check(given):
-    """Names what is not as it was written; the exit status."""
+    """Checks a data set and logs its faults; returns the exit status."""
     given.require("output")
     if not os.path.isdir(given.output):
         refuse("output", "a prepared data set", given.output)
@@ -113,15 +113,15 @@ def _check(given):
         logging.error("%s", fault.line)
     if found.faults:
         faults = lists.counted(len(found.faults), "fault")
-        logging.error("%s: %s; read were %s.", given.output, faults, read)
+        logging.error("%s: found %s in %s.", given.output, faults, read)
         return cli.FAILED
-    how = "all as they were written" if found.checksums else "which decode; some have no checksums"
+    how = "all intact" if found.checksums else "all decodable; some have no checksums"
     logging.info("%s holds %s, %s.", given.output, read, how)
     return 0
 
 
 def _training(data):
-    """What to train: with the papers' settings on a GPU, the small network on a CPU."""
+    """Flags for the next command: the papers' settings on a GPU, a small network on a CPU."""
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):

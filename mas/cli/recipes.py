@@ -1,20 +1,20 @@
 """`mas recipes`: the flag files that come with the package.
 
-The head of a recipe is its comment lines, in paragraphs between lines of `#` alone:
+A recipe starts with comments, in paragraphs separated by lines of only `#`:
 
-    # WHAT it trains or evaluates, a sentence. Anything more.
+    # WHAT it trains or evaluates, in one sentence. Further sentences.
     #
-    # Data: the data set and its part, and "with flow" where it must have flow
-    # Cost: N epochs of M videos, clips of each; GFLOPs of one clip forwards. Or a measured time.
-    #   Of an evaluation: the clips of M videos
-    # Published: accuracies in percent as their source has them, or none
+    # Data: the data set and its part, and "with flow" if flow is needed
+    # Cost: N epochs of M videos, clips per video; forward GFLOPs of one clip. Or a measured time.
+    #   For an evaluation: the clips of M videos
+    # Published: accuracies in percent, as in their source, or none
     #
     #   mas COMMAND --FLAG=VALUE ...
     #
-    # Numbers: where the settings come from, and whatever else there is to say
+    # Numbers: where the settings come from, and further notes
 
-A fact may take several lines. The commands are whole: all that lead from videos to the recipe's
-result, with a backslash where a line is broken; the last one has --recipe=NAME.
+A fact may span several lines. The commands lead all the way from the videos to the recipe's result,
+with a backslash where a line is broken; the last one has --recipe=NAME.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from mas.cli.flags import Flags, UsageError
 
 SUMMARY = "Lists the recipes with data set, cost and published accuracy, or prints one of them."
 NOTES = (
-    "GFLOPs: of one clip forwards, a multiply-add counted as two; a training step takes about "
-    "three times that. The published accuracies are their authors'; none has been reproduced here. "
-    "mas recipes NAME prints a recipe with its commands; --recipe=NAME takes its flags, and those "
-    "that you type beside it count more."
+    "GFLOPs are for the forward pass of one clip, with a multiply-add counted as two; a training "
+    "step takes about three times as many. The published accuracies are their authors' and have "
+    "not been reproduced here. mas recipes NAME prints a recipe with its commands; --recipe=NAME "
+    "uses its flags, and flags you add override them."
 )
 FACTS = ("data", "cost", "published")
 
-# In a checkout beside the package; an installed package holds them.
+# In a checkout, recipes/ is beside the package; in an installation, inside it.
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What the head of a recipe says.
+    """The head of a recipe.
 
     Attributes:
-        name: of the file, without its ending.
-        what: what it trains or evaluates, in a sentence.
+        name: file name without extension.
+        what: what it trains or evaluates, in one sentence.
         data: the data set and its part.
-        cost: epochs, videos and GFLOPs of a clip, or a time.
+        cost: epochs, videos and GFLOPs per clip, or a time.
         published: accuracies, or none.
-        commands: the whole command lines, in their order.
+        commands: the complete command lines, in order.
     """
 
     name: str
@@ -66,16 +66,16 @@ class Recipe:
 
 
 def folder() -> pathlib.Path:
-    """Where the recipes lie."""
+    """Folder of the recipes."""
     installed = _PACKAGE / "recipes"
     return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
 
 
 def path(name: str) -> pathlib.Path:
-    """The file of a recipe.
+    """Path of a recipe.
 
     Raises:
-        ValueError: there is no such recipe.
+        ValueError: If there is no such recipe.
     """
     found = folder() / f"{name.removesuffix('.flags')}.flags"
     if not found.is_file():
@@ -87,24 +87,24 @@ def path(name: str) -> pathlib.Path:
 
 
 def of(name: str, command: str) -> pathlib.Path:
-    """`path` of a recipe of one command, such as "mas train".
+    """Path of a recipe for a given command, such as "mas train".
 
     Raises:
-        ValueError: it is that of another command; says which.
+        ValueError: If the recipe is for another command, which the message names.
     """
     file = path(name)
     last = read(file).commands[-1]
     if not last.startswith(f"{command} --"):
         words = last.partition(" --")[0]
-        checks.refuse("recipe", f"one of {command}; this one is of {words}", name)
+        checks.refuse("recipe", f"one for {command}; this one is for {words}", name)
     return file
 
 
 def read(file: pathlib.Path) -> Recipe:
-    """What the head of a recipe says.
+    """Reads the head of a recipe.
 
     Raises:
-        ValueError: the head lacks a fact.
+        ValueError: If the head lacks a fact.
     """
     lines = file.read_text("utf-8").splitlines()
     head = "\n".join(line[2:] for line in lines if line.startswith("#"))
@@ -134,15 +134,15 @@ def run(arguments: list[str]) -> int:
 
 
 def table(recipes: list[Recipe], width: int) -> str:
-    """Name, what it does, data set, cost and published accuracy of each recipe.
+    """Formats the recipes as a table: name, purpose, data set, cost and published accuracy.
 
     Args:
         recipes: the rows.
-        width: of the table, in characters; at least 100.
+        width: width of the table in characters, at least 100.
     """
     width = max(width, 100)
     names = max(len(recipe.name) for recipe in recipes)
-    room = width - names - 6  # two blanks between columns
+    room = width - names - 6  # two spaces between columns
     widths = [names, *(room * share // 12 for share in (3, 5, 4))]
     rows = [[["recipe"], *([fact] for fact in FACTS)]]
     for recipe in recipes:

@@ -1,4 +1,4 @@
-"""`mas train`: pre-trains a network on unlabelled video."""
+"""`mas train`: pre-trains a network on unlabelled videos."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mas.cli.flags import Flags, UsageError
 from mas.settings import Clip, Network, Optimisation, Plan
 
 SUMMARY = (
-    "Pre-trains a network on unlabelled video. Without --data, --flagfile and --recipe: the whole "
-    "way on generated videos, in minutes."
+    "Pre-trains a network on unlabelled videos. Without --data, --flagfile and --recipe: on "
+    "generated videos, in minutes."
 )
 SAMPLE = pathlib.Path("data", "sample")
 WHITENED = 16  # numbers of a feature in the comparison at the end of the quick start
@@ -25,26 +25,26 @@ def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
     """The flags of the task that the arguments name, and its class."""
     found = Flags("mas train", SUMMARY, "--data=DATA --task=TASK ...", recipes.of)
     name = found.last(arguments, "task", "mas")
-    sys.path.append(os.getcwd())  # for a module of the user's own
+    sys.path.append(os.getcwd())  # for custom tasks
     try:
         kind = tasks.kind(name)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     training.define_data(found)
     found.option(
-        "list", None, "Videos to train on; without one, all of the data set.", group="data"
+        "list", None, "List of training videos; by default the whole data set.", group="data"
     )
     found.option(
         "held_out",
         None,
-        "List of videos that the task is tested on at the end. Without one, a task that chooses a "
-        "class is tested on the videos of the training.",
+        "List of videos to test the task on at the end. By default, tasks that predict a class are "
+        "tested on the training videos.",
         group="data",
         advanced=True,
     )
     found.option("sample", False, "Generate videos and train on them.", group="data", advanced=True)
     names = ", ".join(tasks.TASKS)
-    found.option("task", "mas", f"One of {names}; or module:Class of your own.", group="task")
+    found.option("task", "mas", f"One of {names}; or module:Class of a custom task.", group="task")
     found.add(kind, "task")
     for other, task in tasks.TASKS.items():
         found.elsewhere([n for n in task.options() if n not in kind.options()], f"--task={other}")
@@ -54,7 +54,7 @@ def flags(arguments: list[str]) -> tuple[Flags, type[tasks.Task]]:
 
 
 def run(arguments: list[str]) -> int:
-    """Trains what the arguments say; returns the exit status."""
+    """Trains; returns the exit status."""
     given, kind = flags(_with_recipe(arguments))
     given.parse(training.without_options(given.ordered(_with_recipe(arguments))))
     task = given.make(kind).bound(given.make(Clip), given.make(Network))
@@ -92,7 +92,7 @@ def _train(given, task, data, videos):
 
 
 def _with_recipe(arguments):
-    """Without data or a flag file: the sample recipe, which the other flags may change."""
+    """Adds the sample recipe if there is neither data nor a flag file."""
     known = ("data", "flagfile", "recipe", "help", "helpfull", "sample", "nosample")
     if any(part.lstrip("-").split("=")[0] in known for part in arguments):
         return arguments
@@ -100,7 +100,7 @@ def _with_recipe(arguments):
 
 
 def _make_sample(given, task):
-    """Generates videos, and prepares them; returns (data, list)."""
+    """Generates videos and prepares them; returns (data, list)."""
     cli.load_frameworks()
     from mas import prepare, sample
 
@@ -108,13 +108,13 @@ def _make_sample(given, task):
         raise UsageError(f"--data must not be given with --sample. Received: --data={given.data}.")
     if task.span > sample.FRAMES and not task.wraps:
         raise ValueError(
-            f"frames must leave clips of at most {sample.FRAMES} frames, the generated videos'. "
-            f"Received: frames={task.frames}, {task.span} frames of a video."
+            f"frames must give clips of at most {sample.FRAMES} frames, the length of generated "
+            f"videos. Received: frames={task.frames}, which covers {task.span} frames of a video."
         )
     logging.info("[1/3] Writing generated videos to %s.", SAMPLE / "videos")
     digest = sample.write(SAMPLE)
     width, height = task.clip.resize
-    data = SAMPLE / f"prepared_{width}x{height}_{digest}"  # of this size and these videos
+    data = SAMPLE / f"prepared_{width}x{height}_{digest}"  # one folder per size and set of videos
     logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", data)
     prepare.prepare_videos(SAMPLE / "videos", data, size=task.clip.resize, flow_size="stored")
     logging.info("[3/3] Training on them.")

@@ -1,4 +1,4 @@
-"""What `mas train` and `mas finetune` share."""
+"""Flags and helpers shared by `mas train` and `mas finetune`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ NAMES = "video,label"
 
 
 def define(flags: Flags) -> None:
-    """The flags on clips, optimisation, plan and run, behind those of data and network."""
+    """Defines the flags for clips, optimisation, plan and run."""
     flags.add(Clip, "network and clip")
     flags.add(Plan, "training")
     flags.add(Optimisation, "training")
     words = "Run folder; an unfinished run in it is resumed."
     flags.option("run", None, words, group="run", alias="output")
-    flags.option("restart", False, "Throw away an earlier run in the folder.", group="run")
-    flags.option("seed", 0, "Of weights, order and augmentation.", group="run", least=0)
+    flags.option("restart", False, "Discard an earlier run in the folder.", group="run")
+    flags.option("seed", 0, "Seed of weights, order and augmentation.", group="run", least=0)
     flags.option(
         "tensorboard_clips",
         2,
-        "Clips of which TensorBoard shows where the network looks.",
+        "Number of clips whose attention maps TensorBoard shows.",
         group="run",
         least=0,
         most=16,
@@ -33,11 +33,11 @@ def define(flags: Flags) -> None:
 
 
 def define_data(flags: Flags) -> None:
-    """The flags on data and on the columns of lists."""
+    """Defines the flags for data and the columns of lists."""
     flags.option(
         "data",
         None,
-        "Folder that mas prepare wrote, or of video files; those have no flow.",
+        "Folder written by mas prepare, or a folder of video files, which have no flow.",
         group="data",
     )
     define_missing(flags)
@@ -51,16 +51,16 @@ def define_data(flags: Flags) -> None:
 
 
 def define_missing(flags: Flags, group: str = "data") -> None:
-    """The flag that takes data of which a part is missing or damaged."""
-    words = "Use what is there of data that lack files, or have others than were written."
+    """Defines the flag that accepts incomplete or damaged data."""
+    words = "Skip videos whose files are missing or damaged, instead of stopping."
     flags.option("allow_missing", False, words, group=group, advanced=True)
 
 
 def open_data(path: str | None, inputs=("rgb",), allow_missing: bool = False):
-    """The data set of --data, for what a task decodes."""
+    """Opens the data set of --data, with flow if the inputs need it."""
     if not path:
         raise UsageError(
-            "--data must be a folder that mas prepare wrote, or one of video files for tasks "
+            "--data must be a folder written by mas prepare, or a folder of video files for tasks "
             "without flow. Received: none."
         )
     return records.open_data(path, "flow" in inputs, allow_missing)
@@ -74,7 +74,7 @@ def callbacks(flags: Flags) -> list:
 
 
 def without_options(arguments: Sequence[str]) -> list[str]:
-    """--option=FIELD=VALUE of earlier versions as --FIELD=VALUE."""
+    """Replaces --option=FIELD=VALUE of earlier versions by --FIELD=VALUE."""
     found, left = [], list(arguments)
     while left:
         argument = left.pop(0)

@@ -1,4 +1,4 @@
-"""`mas visualize KIND`: pictures of data, of what a network sees, and of what was found."""
+"""`mas visualize KIND`: draws clips, labels, attention, views, retrieval and embeddings."""
 
 from __future__ import annotations
 
@@ -20,32 +20,42 @@ features = lazy.module("mas.features")
 
 # name: (group, default, help, other arguments of `mas.checks.option`)
 _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
-    "data": ("data", None, "What mas prepare wrote, or video files.", {}),
+    "data": ("data", None, "Prepared data set, or folder of videos.", {}),
     "video": ("data", None, "Id or file name of a video, by default the first.", {}),
     "start": (
         "data",
         None,
-        "First frame, from 0, by default 0 (in views, drawn by the task).",
+        "First frame, counted from 0; by default 0 (in views, drawn by the task).",
         {"form": forms.INTEGER, "least": 0},
     ),
-    "features": ("data", None, ".npz file of mas evaluate features.", {}),
-    "neighbours": ("data", None, "csv file of mas evaluate retrieval.", {}),
-    "classes": ("data", None, "Class names, one a line, by default those beside the lists.", {}),
+    "features": ("data", None, ".npz file written by mas evaluate features.", {}),
+    "neighbours": ("data", None, "neighbours.csv written by mas evaluate retrieval.", {}),
+    "classes": (
+        "data",
+        None,
+        "File of class names, one per line; by default the one beside the lists.",
+        {},
+    ),
     "model": ("network", None, "Run folder, or .keras file of a backbone.", {}),
-    "frames": ("clip", 16, "Length of the clip, in frames.", {"least": 1, "most": 300}),
-    "perplexity": ("t-SNE", embedding.PERPLEXITY, "Neighbours that count.", {"above": 0}),
-    "seed": ("picture", 0, "Of everything random.", {"least": 0}),
+    "frames": ("clip", 16, "Clip length in frames.", {"least": 1, "most": 300}),
+    "perplexity": (
+        "t-SNE",
+        embedding.PERPLEXITY,
+        "Perplexity: effective number of neighbours.",
+        {"above": 0},
+    ),
+    "seed": ("picture", 0, "Seed of all random choices.", {"least": 0}),
     "most": (
         "picture",
         None,
-        f"Most queries (in retrieval, {retrieval.MOST_QUERIES}) or videos (in embedding, "
-        f"{embedding.MOST_VIDEOS}) that are shown.",
+        f"Most queries (in retrieval, by default {retrieval.MOST_QUERIES}) or videos (in embedding,"
+        f" by default {embedding.MOST_VIDEOS}) to show.",
         {"form": forms.INTEGER, "least": 1},
     ),
     "rate": (
         "picture",
         None,
-        "Frames per second of a gif, by default the video's (25 if that is unknown).",
+        "Frames per second of a gif; by default the video's, or 25 if it is unknown.",
         {"form": forms.NUMBER, "least": 1, "most": 100},
     ),
 }
@@ -58,10 +68,10 @@ class _Kind:
 
     Attributes:
         summary: what it shows.
-        draw: function from the flags to what `visualize.write` takes.
-        needed: flags that a call must give.
-        optional: flags that it may give, beside --output.
-        suffixes: how its file may end; the first by default.
+        draw: function from the flags to a picture for `visualize.write`.
+        needed: required flags.
+        optional: optional flags, besides --output.
+        suffixes: allowed file extensions, the default one first.
         clip: fields of `mas.Clip` that are flags.
         task: whether a task and its settings are flags.
     """
@@ -76,7 +86,7 @@ class _Kind:
 
 
 def flags(name: str, arguments: list[str]) -> Flags:
-    """The flags of a kind; those of views follow from the task that the arguments name."""
+    """The flags of a kind; for views, they depend on the task in the arguments."""
     found = _own_flags(name, arguments)
     for other in [kind for kind in KINDS if kind != name]:
         theirs = {*_own_flags(other, []).defined}
@@ -108,7 +118,7 @@ def _add_task(found, arguments):
         kind = tasks.kind(found.last(arguments, "task", "mas"))
     except ValueError as error:
         raise UsageError(f"--{error}") from None
-    names = f"One of {', '.join(tasks.TASKS)}; or module:Class of your own."
+    names = f"One of {', '.join(tasks.TASKS)}; or module:Class of a custom task."
     found.option("task", "mas", names, group="task")
     found.add(kind, "task")
     for other, task in tasks.TASKS.items():
@@ -116,7 +126,7 @@ def _add_task(found, arguments):
 
 
 def run(arguments: list[str]) -> int:
-    """Draws the picture that the arguments ask for; returns the exit status."""
+    """Draws a picture; returns the exit status."""
     summaries = {name: kind.summary for name, kind in KINDS.items()}
     name, arguments = split_kind("mas visualize", "Draws a picture.", summaries, arguments)
     given = flags(name, arguments)
@@ -132,21 +142,21 @@ def _moves(given):
 
 
 def _open(given, flow=False):
-    """The data set; what decodes its clips is loaded once it is known to be there."""
+    """Opens the data set, then loads TensorFlow, which decodes its clips."""
     data = records.open_data(given.data, flow, given.allow_missing)
     cli.load_frameworks()
     return data
 
 
 def _read(given, data, **clip):
-    """(clip, title)."""
+    """Reads (clip, title)."""
     start = given.start or 0
     found = visualize.read_clip(data, given.video, start, **clip)
     return found, f"{found['video']}, frames {start + 1} to {start + len(found['rgb'])}"
 
 
 def _rate(given, data, video):
-    """Frames per second: as told, else the video's, else usual ones."""
+    """Frames per second: the flag, else the video's rate, else the default."""
     return given.rate or data.rate(data.videos.index(video)) or output.UNKNOWN_RATE
 
 
@@ -199,7 +209,7 @@ def _draw_retrieval(given):
     names = _class_names(given, given.neighbours, highest)
     shown = retrieval.spread(queries, given.most or retrieval.MOST_QUERIES)
     if len(shown) < len(queries):
-        logging.info("The page shows %d of %d queries (--most).", len(shown), len(queries))
+        logging.info("Showing %d of %d queries (--most).", len(shown), len(queries))
     thumbnails = {
         video: pages.jpeg(visualize.middle_frame(data, video), retrieval.WIDTH)
         for video in sorted({row.video for query in shown for row in (query, *query.found)})
@@ -209,7 +219,7 @@ def _draw_retrieval(given):
 
 
 def _class_names(given, path, highest, facts=None):
-    """Names from --classes, or found beside the data; None without any."""
+    """Class names from --classes or beside the data; None without any."""
     if given.classes:
         return accuracy.class_names(given.classes, highest)
     return visualize.find_class_names(path, highest, facts)
@@ -222,10 +232,10 @@ def _draw_embedding(given):
     chosen = embedding.sample_videos(len(known.videos), most, given.seed)
     if len(chosen) < len(known.videos):
         counts = (len(chosen), len(known.videos))
-        logging.info("%d of %d videos are drawn at random and shown (--most).", *counts)
+        logging.info("Showing a random choice of %d of %d videos (--most).", *counts)
     perplexity = visualize.bounded_perplexity(given.perplexity, len(chosen))
     if perplexity < given.perplexity:
-        logging.info("perplexity %.1f, a third of the other videos.", perplexity)
+        logging.info("Reducing perplexity to %.1f, a third of the other videos.", perplexity)
     points = visualize.tsne(known.values[chosen], perplexity, given.seed)
     labels = known.labels[chosen]
     title = f"t-SNE of {given.features}: {len(chosen)} videos, perplexity {perplexity:.3g}"
@@ -238,7 +248,7 @@ def _draw_embedding(given):
 _PLACE, _CLIP = ("video", "start"), ("frames", "size", "resize")
 KINDS = {
     "clip": _Kind(
-        "A clip's frames, and the flow below each (png); or the clip playing (gif).",
+        "A clip's frames and flow, as a picture (png) or an animation (gif).",
         _draw_clip,
         ("data",),
         (*_PLACE, "frames", "rate"),
@@ -253,14 +263,14 @@ KINDS = {
         clip=_CLIP,
     ),
     "attention": _Kind(
-        "Where a network looks in a clip (png), or while it plays (gif).",
+        "Where a network looks in a clip, as a picture (png) or an animation (gif).",
         _draw_attention,
         ("data", "model"),
         (*_PLACE, "rate"),
         (*output.FIGURES, ".gif"),
     ),
     "views": _Kind(
-        "What a task shows its network of one clip.",
+        "The views of a clip that a task gives to its network.",
         _draw_views,
         ("data",),
         (*_PLACE, "seed"),
@@ -268,14 +278,14 @@ KINDS = {
         task=True,
     ),
     "retrieval": _Kind(
-        "A page of queries and of the videos that were found for them.",
+        "A page of queries and their nearest videos.",
         _draw_retrieval,
         ("data", "neighbours"),
         ("classes", "most"),
         (".html",),
     ),
     "embedding": _Kind(
-        "Features of videos in the plane, by t-SNE: a picture, or a page that names each point.",
+        "A t-SNE map of video features, as a picture or as a page that names each point.",
         _draw_embedding,
         ("features",),
         ("classes", "perplexity", "seed", "most"),

@@ -1,9 +1,9 @@
-"""The authors' checkpoints -> Keras weights that fine-tuning starts from.
+"""Converts the authors' checkpoints to Keras weights for fine-tuning.
 
     mas.convert.convert("sts_r3d", "checkpoint.pth.tar", "r3d.keras")
     mas.finetune("r3d.keras", data, train="train.txt", test="test.txt")
 
-A checkpoint is data from a stranger: nothing in it is executed.
+Checkpoints are untrusted: nothing in them is executed.
 """
 
 from mas.convert.conversion import Conversion, check_paths, convert, match

@@ -1,4 +1,4 @@
-"""A checkpoint, whatever its form -> {name: array}. The form is told by content, not by suffix."""
+"""Reads checkpoints of any format, told by content, not by suffix, as {name: array}."""
 
 import glob
 import math
@@ -15,29 +15,29 @@ tf = lazy.module("tensorflow")
 
 EXPECTED = "a checkpoint of PyTorch (torch.save), safetensors or TensorFlow 1"
 
-# Where the authors keep the weights: STS and pace (`state_dict`), VTDL and DSM (`model`, beside
-# `model_ema`, the key encoder, and `contrast`, the queue).
+# Keys of the authors' weights: `state_dict` in STS and pace, `model` in VTDL and DSM (beside the
+# key encoder, `model_ema`, and the queue, `contrast`).
 KEYS = ("state_dict", "model")
 
-_TABLE = bytes.fromhex("57fb808b247547db")  # how a table of TensorFlow's checkpoints ends
+_TABLE = bytes.fromhex("57fb808b247547db")  # last bytes of a TensorFlow checkpoint table
 
 
 def read(path, key=None):
     """Reads the weights of a checkpoint.
 
     Args:
-        path: file, or a TensorFlow checkpoint's prefix, one of its files, or its folder.
-        key: which of the nested dicts holds the weights, levels separated by `/`; by default the
-            first of `KEYS`, else the largest.
+        path: checkpoint file; for TensorFlow its prefix, one of its files, or its folder.
+        key: path of the nested dict that holds the weights, with levels separated by `/`; by
+            default the first of `KEYS` that exists, else the largest dict.
 
     Returns:
-        {name: NumPy array}, names without DataParallel's `module.`.
+        {name: NumPy array}, without DataParallel's prefix `module.`.
 
     Raises:
-        FileNotFoundError: there is none.
-        ImportError: PyTorch or safetensors is needed and not installed.
-        ValueError: the file is damaged, of another form, or asks for more than data; no such key;
-            several dicts could be meant.
+        FileNotFoundError: If there is no such checkpoint.
+        ImportError: If PyTorch or safetensors is needed and not installed.
+        ValueError: If the file is damaged, has an unknown format or contains code, if there is no
+            such key, or if several dicts could be meant.
     """
     check_there(path)
     path = pathlib.Path(path)
@@ -48,16 +48,16 @@ def read(path, key=None):
 
 
 def check_there(path):
-    """Refuses what is not there, or no file, without opening it.
+    """Checks that a checkpoint exists, without opening it.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is a FIFO or the like.
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is not a regular file, such as a FIFO.
     """
     if os.path.isdir(path) or os.path.isfile(f"{path}.index"):
         return
     if not os.path.exists(path):
-        raise FileNotFoundError(f"checkpoint must be {EXPECTED}. Received: {path}, not there.")
+        raise FileNotFoundError(f"checkpoint must be {EXPECTED}. Received: {path}: no such file.")
     files.check_regular(path)
 
 
@@ -72,7 +72,7 @@ def _read_file(path, key):
 
 
 def state(tree, key, path):
-    """The dict of weights among nested dicts; see `read`."""
+    """Finds the dict of weights among nested dicts; see `read`."""
     found = dict(_dicts_of_arrays(tree))
     sizes = {name: sum(value.size for value in held.values()) for name, held in found.items()}
     listed = ", ".join(f"{name or '(top)'} ({size:,} numbers)" for name, size in sizes.items())
@@ -86,14 +86,14 @@ def state(tree, key, path):
         key = next((name for name in KEYS if name in found), largest[0])
         if key not in KEYS and len(largest) > 1:
             raise ValueError(
-                f"{path} must hold one network, or be read with a key. Received: {listed}."
+                f"{path} must hold one network, or key must choose one. Received: {listed}."
             )
-    logging.info("%s: took %s of %s.", path, key or "(top)", listed)
+    logging.info("%s: using %s of %s.", path, key or "(top)", listed)
     return found[key]
 
 
 def _dicts_of_arrays(tree, path=()):
-    """Yields (path, {name: array}) of every dict that holds arrays itself."""
+    """Yields (path, {name: array}) for every dict that directly contains arrays."""
     if not isinstance(tree, dict):
         return
     own = {n: v for n, v in tree.items() if isinstance(v, np.ndarray) and isinstance(n, str)}
@@ -104,7 +104,7 @@ def _dicts_of_arrays(tree, path=()):
 
 
 def _without_module(arrays):
-    """Names without the prefix of torch.nn.DataParallel, where all have it."""
+    """Removes the prefix of torch.nn.DataParallel if all names have it."""
     wrapped = arrays and all(name.startswith("module.") for name in arrays)
     return {n.removeprefix("module."): value for n, value in arrays.items()} if wrapped else arrays
 
@@ -134,25 +134,25 @@ def _safetensors(path):
 
 
 def _is_pickle(path, head):
-    """Whether that is a pickle, if only the beginning of one."""
+    """Whether the file is a pickle, or the beginning of one."""
     if head[:1] == b"\x80":
         return True
     try:
-        with open(path, "rb") as file:  # protocols 0 and 1 begin as text does
+        with open(path, "rb") as file:  # protocols 0 and 1 look like text
             return bool(pickled.global_names(file))
     except (ValueError, MemoryError, OverflowError):
         return False
 
 
 def _tensorflow_prefix(path):
-    """The prefix of a TensorFlow checkpoint, or None where that is something else."""
+    """Prefix of a TensorFlow checkpoint; None for other files."""
     if path.is_dir():
         return _prefix_in(path)
     if not path.is_file():
         return str(path) if pathlib.Path(f"{path}.index").is_file() else None
     if path.suffix in (".index", ".meta") or path.suffix.startswith(".data-"):
         return str(path.with_suffix(""))
-    with open(path, "rb") as file:  # the one file that TensorFlow wrote before 1.0
+    with open(path, "rb") as file:  # before 1.0, TensorFlow wrote a single file
         file.seek(max(0, path.stat().st_size - len(_TABLE)))
         return str(path) if file.read() == _TABLE else None
 
@@ -160,17 +160,17 @@ def _tensorflow_prefix(path):
 def _prefix_in(folder):
     latest = tf.train.latest_checkpoint(folder)
     prefixes = [str(path.with_suffix("")) for path in sorted(folder.glob("*.index"))]
-    if latest or len(prefixes) == 1:  # `checkpoint` may name a folder of another machine
+    if latest or len(prefixes) == 1:  # `checkpoint` may name a folder on another machine
         return latest or prefixes[0]
     raise ValueError(
         f"checkpoint must be {EXPECTED}. Received: the folder {folder} with "
-        f"{prefixes or 'none of TensorFlow'}."
+        f"{prefixes or 'no TensorFlow checkpoint'}."
     )
 
 
 def _tensorflow(prefix):
     for path in glob.glob(f"{glob.escape(prefix)}.*"):
-        files.check_regular(path)  # TensorFlow waits for a FIFO
+        files.check_regular(path)  # TensorFlow would hang on a FIFO
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = reader.get_variable_to_shape_map()
@@ -183,19 +183,19 @@ def _tensorflow(prefix):
 
 
 def _check_sizes(prefix, shapes, kinds):
-    """Holds the sizes that an index declares against the files, before anything is allocated."""
+    """Checks the sizes declared in the index against the files, before anything is allocated."""
     need = sum(math.prod(shape) * kinds[name].size for name, shape in shapes.items())
     paths = [prefix, *glob.glob(f"{glob.escape(prefix)}.data-*")]
     held = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
     if need > files.MOST_EXPANSION * held:  # version 1 compresses
         sizes = (files.size_text(need), files.size_text(held))
-        raise ValueError(f"{sizes[0]} of values declared in {sizes[1]} of files")
+        raise ValueError(f"{sizes[0]} of values declared for {sizes[1]} of files")
 
 
 def _description(head):
-    """What a file is that begins so, in words."""
+    """Describes a file by its first bytes."""
     if not head:
         return "an empty file"
     if head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b"):
         return "an archive that must be unpacked first"
-    return f"a file that begins with {head[:24]!r}"
+    return f"a file that starts with {head[:24]!r}"

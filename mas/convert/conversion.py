@@ -1,4 +1,4 @@
-"""From a checkpoint to a file of Keras weights, with a report on every entry."""
+"""Converts a checkpoint to a file of Keras weights and reports on every entry."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mas.checks import check_choice
 from mas.convert import checkpoints, networks
 from mas.files import PathLike
 
-# Of the query encoder in MoCo's way of saving; the first under which most entries fit.
+# Prefixes of the query encoder in MoCo's checkpoints; the one with the most matches is used.
 PREFIXES = ("", "encoder_q.", "module.encoder_q.")
 
 
 @dataclasses.dataclass
 class Conversion:
-    """What became of every entry of a checkpoint and every variable of the network.
+    """Report on every entry of a checkpoint and every variable of the network.
 
     Attributes:
         matched: {(layer, weight): entry name}.
         heads: entries of the pretext task's heads, which a backbone does not have.
-        unused: entries knowingly left over: counters, optimiser's state, other encoders.
-        unexpected: entries that this network has no place for.
-        missing: (layer, weight) of variables without a value.
-        misshapen: (entry, its shape, (layer, weight), its shape), all as stored.
+        unused: entries ignored on purpose: counters, optimiser state, other encoders.
+        unexpected: entries without a variable in this network.
+        missing: (layer, weight) of variables without an entry.
+        misshapen: (entry, its shape, (layer, weight), its shape) if the shapes differ.
         numbers: count of numbers in the matched entries.
     """
 
@@ -43,20 +43,20 @@ class Conversion:
 
     @property
     def complete(self) -> bool:
-        """Whether checkpoint and network are the same network, heads aside."""
+        """Whether the checkpoint fits the network exactly, apart from heads."""
         return not (self.unexpected or self.missing or self.misshapen)
 
     def text(self, limit: int = 20) -> str:
-        """The report in lines; of each kind at most `limit` names."""
+        """The report as text, with at most `limit` names of each kind."""
         missing = ["/".join(place) for place in self.missing]
         shapes = [f"{e} {s} for {'/'.join(p)} {t}" for e, s, p, t in self.misshapen]
         parts = [
             ("matched", self.matched, f" variables, {self.numbers:,} numbers"),
-            ("left over, of heads", self.heads, _listed(self.heads, limit)),
-            ("left over, not needed", self.unused, _listed(_grouped(self.unused), limit)),
-            ("left over, of another network", self.unexpected, _listed(self.unexpected, limit)),
+            ("ignored, heads", self.heads, _listed(self.heads, limit)),
+            ("ignored, not needed", self.unused, _listed(_grouped(self.unused), limit)),
+            ("unexpected", self.unexpected, _listed(self.unexpected, limit)),
             ("missing", missing, _listed(missing, limit)),
-            ("of another shape", shapes, _listed(shapes, limit)),
+            ("wrong shape", shapes, _listed(shapes, limit)),
         ]
         return "\n".join(f"  {title}: {len(items)}{rest}" for title, items, rest in parts)
 
@@ -72,28 +72,29 @@ def convert(
     prefix: str | None = None,
     partial: bool = False,
 ) -> Conversion:
-    """Writes a backbone's file, whole or not at all, for `mas.finetune` and `mas.networks`.
+    """Converts a checkpoint to a .keras file for `mas.finetune` and `mas.networks`.
 
     Args:
         network: one of `networks.NAMES`.
         checkpoint: path; see `checkpoints.read`.
-        output: .keras file to write.
-        preset: of `backbones.presets`; None, as below: what the network was trained on.
-        frames: length of the file's clips; a network of convolutions fits any other, too.
-        size: their side, in pixels.
-        key: which nested dict; see `checkpoints.read`.
-        prefix: of the entries to take; by default the best of `PREFIXES`.
-        partial: write although something is missing, of another shape or of another network;
-            variables without a value start at random.
+        output: .keras file to write; on an error, nothing is written.
+        preset: input preset, one of `backbones.presets`; None for the one used in training.
+        frames: clip length of the saved network, in frames; None for the training's. The weights
+            fit clips of any length and size.
+        size: side of the clips, in pixels; None for the training's.
+        key: nested dict to read; see `checkpoints.read`.
+        prefix: prefix of the entries to use; by default the best of `PREFIXES`.
+        partial: whether to write a network that does not fit exactly: variables without an entry
+            of their shape stay random.
 
     Returns:
         `Conversion`.
 
     Raises:
-        FileNotFoundError: no such checkpoint.
-        ImportError: a package that the checkpoint's form needs is not installed.
-        ValueError: unknown network or preset; the checkpoint cannot be read or does not fit; the
-            output exists or is no .keras file.
+        FileNotFoundError: If there is no such checkpoint.
+        ImportError: If a package needed for the checkpoint's format is not installed.
+        ValueError: If the network or preset is unknown, the checkpoint cannot be read or does not
+            fit, or the output exists or is not a .keras file.
     """
     row = networks.published(network)
     preset = preset or row.preset
@@ -114,11 +115,11 @@ def convert(
 
 
 def check_paths(checkpoint: PathLike, output: PathLike) -> None:
-    """Refuses, before anything is loaded, a checkpoint that is not there and an output in use.
+    """Checks the paths of checkpoint and output before anything is loaded.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: the output exists, is no .keras file or lies in a run folder.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the output exists, is not a .keras file or is inside a run folder.
     """
     checks.local("checkpoint", checkpoint)
     path = checks.path("output", output)
@@ -129,7 +130,7 @@ def check_paths(checkpoint: PathLike, output: PathLike) -> None:
     description = path.parent / "run.json"
     if description.exists():
         raise ValueError(
-            f"output must be outside of run folders: {description} describes another network. "
+            f"output must be outside run folders: {description} describes another network. "
             f"Received: output={output}."
         )
     checkpoints.check_there(checkpoint)
@@ -141,19 +142,19 @@ def match(
     variables: Mapping[tuple[str, str], Any],
     prefix: str | None = None,
 ) -> tuple[Conversion, dict[tuple[str, str], np.ndarray]]:
-    """Finds the variable of every entry.
+    """Matches the entries of a checkpoint with the variables of a network.
 
     Args:
         network: one of `networks.NAMES`.
         entries: {name: array}.
-        variables: {(layer, weight): anything with a `shape`}.
+        variables: {(layer, weight): object with a `shape`}.
         prefix: see `convert`.
 
     Returns:
-        (`Conversion`, {(layer, weight): array in the order of Keras}).
+        (`Conversion`, {(layer, weight): array in Keras's axis order}).
 
     Raises:
-        ValueError: two entries for one variable, or one that is not finite.
+        ValueError: If two entries belong to one variable, or an entry is not finite.
     """
     target = networks.targets(network)
 
@@ -170,7 +171,7 @@ def match(
             report.unused.append(name)
         elif place in report.matched:
             other = report.matched[place]
-            raise ValueError(f"entries must be one to a variable. Received: {other} and {name}.")
+            raise ValueError(f"a variable must have one entry. Received: {other} and {name}.")
         elif place in variables:
             _take(network, short, value, place, variables[place], report, values)
         else:
@@ -182,16 +183,16 @@ def match(
 
 
 def _below(entries, prefix):
-    """{name without the prefix: name} of the entries under it."""
+    """{name without the prefix: name} for the entries that have the prefix."""
     return {name.removeprefix(prefix): name for name in entries if name.startswith(prefix)}
 
 
 def _take(network, short, value, place, variable, report, values):
-    """Takes one entry as the value of a variable, or notes why not."""
+    """Uses one entry as the value of a variable, or records why it does not fit."""
     shape = tuple(variable.shape)
     try:
         arranged = networks.arranged(network, short, value)
-    except ValueError:  # another number of axes
+    except ValueError:  # wrong number of axes
         arranged = None
     if arranged is None or arranged.shape != shape:
         report.misshapen.append((short, tuple(value.shape), place, shape))
@@ -216,16 +217,16 @@ def _save(backbone, output):
 def _refusal(checkpoint, network, report):
     theirs = report.unexpected + [entry for entry, *_ in report.misshapen]
     ours = ["/".join(p) for p in report.missing + [place for _, _, place, _ in report.misshapen]]
-    advice = " (partial=True takes what fits.)" if report.matched else ""
+    advice = " (partial=True uses what fits.)" if report.matched else ""
     return (
         f"{checkpoint} must be {network}'s: {len(report.matched)} variables fit. Received: "
-        f"{len(theirs)} entries without a place here{_listed(theirs, 6)}; "
-        f"{len(ours)} variables without a value from there{_listed(ours, 6)}.{advice}"
+        f"{len(theirs)} entries without a variable{_listed(theirs, 6)}; "
+        f"{len(ours)} variables without an entry{_listed(ours, 6)}.{advice}"
     )
 
 
 def _grouped(names):
-    """Names by their last part, where several share it: `*.num_batches_tracked`."""
+    """Groups names with the same last part: `*.num_batches_tracked (20)`."""
     groups = {}
     for name in names:
         groups.setdefault(name.replace("/", ".").rpartition(".")[2], []).append(name)

@@ -1,14 +1,14 @@
-"""Where each entry of the authors' PyTorch checkpoints belongs in the Keras networks.
+"""Maps the entries of the authors' PyTorch checkpoints to variables of the Keras networks.
 
     NETWORKS                     {network: Network(backbone, heads, ...)}
-    targets(network)             function: entry name -> (layer, weight), or None: left over
-    arranged(network, entries)   {entry name: array} -> ({(layer, weight): array}, left-over names)
+    targets(network)             function: entry name -> (layer, weight), or None if ignored
+    arranged(network, entries)   {entry name: array} -> ({(layer, weight): array}, ignored names)
 
-A network is called by its authors and its architecture: `sts_r3d`, `dsm_s3dg`. Layers and weights
-are named as in Keras (`model.get_layer(layer)`; `kernel`, `bias`, `gamma`, `beta`, `moving_mean`,
-`moving_variance`); those whose layer is in `Network.heads.values()` belong to a head, all others to
-the backbone. An entry that the authors' network has not gets a name as well, of a layer that does
-not exist: whoever assigns the weights must find every one of them, and leave none of the model's.
+A network is named after method and architecture: `sts_r3d`, `dsm_s3dg`. Layers and weights have
+Keras's names (`model.get_layer(layer)`; `kernel`, `bias`, `gamma`, `beta`, `moving_mean`,
+`moving_variance`). Layers in `Network.heads.values()` belong to a head, all others to the backbone.
+An unknown entry is mapped to a layer that does not exist, so callers must check that every entry
+has a variable and every variable an entry.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ _C3D = (
     (r"^bn(\d[ab]?)$", r"conv\1_bn"),
 )  # fmt: skip
 
-# Residual networks after VCOP (sts, pace; R(2+1)D of VTDL and DSM): conv1 and stages conv2 to conv5
-# of block1, blocks.0, blocks.1, ...
+# VCOP's residual networks (STS, pace; R(2+1)D of VTDL and DSM): conv1, then stages conv2 to conv5,
+# each with block1, blocks.0, blocks.1, ...
 _VCOP = (
     (r"\.block1\.", "_1_"),
     (r"\.blocks\.(\d+)\.", lambda match: f"_{int(match[1]) + 2}_"),
@@ -32,7 +32,7 @@ _VCOP = (
     (r"\.bn$", "_spatial_bn"),
 )
 
-# 3D-ResNets after Hara: conv1 and stages layer1 to layer4 of 0, 1, ...
+# Hara's 3D-ResNets: conv1, then stages layer1 to layer4, each with blocks 0, 1, ...
 _HARA = (
     (r"^layer(\d)\.(\d+)\.", lambda match: f"conv{int(match[1]) + 1}_{int(match[2]) + 1}_"),
     (r"downsample\.0$", "shortcut"),
@@ -40,7 +40,7 @@ _HARA = (
     (r"(^|_)bn(\d)$", r"\1conv\2_bn"),
 )
 
-# Units of an Inception block are 0 | 1a 1b | 2a 2b | 3, by branch.
+# The units of an Inception block, by branch: 0 | 1a 1b | 2a 2b | 3.
 _I3D = (
     (r"\.conv3d$", ""),
     (r"\.batch3d$", "_bn"),
@@ -79,16 +79,17 @@ _S3DG_DSM = (
     (r"\.bn$", "_bn"),
 )
 
-_COUNTER = r".*num_batches_tracked"  # PyTorch's count of training steps: Keras has none
+_COUNTER = r".*num_batches_tracked"  # PyTorch's count of training steps, which Keras lacks
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """One network of one author.
+    """How the entries of one published network are named.
 
     Attributes:
-        backbone: its name in `mas.backbones`.
-        rules: (pattern, replacement) in turn, from an entry without its last part to a layer.
+        backbone: name in `mas.backbones`.
+        rules: (pattern, replacement), applied in order to an entry without its last part, give
+            the layer.
         heads: {entry without its last part: layer of a head}.
         unused: pattern of entries that the published method does not use.
     """
@@ -102,7 +103,7 @@ class Network:
 _STS = {"motion_linear": "motion", "app_linear": "appearance"}
 _EMBEDDING = {"id_head.2": "embedding"}
 _CLASSIFIER = {"conv3d_0c_1x1_custom.conv3d": "logits"}
-# Heads that VTDL evaluates without a loss (200 clusters), and DSM makes for fine-tuning.
+# Heads without a loss: VTDL's 200 clusters, and DSM's head for fine-tuning.
 _VTDL_UNUSED = _COUNTER + r"|cls_head\..*"
 _DSM_UNUSED = _COUNTER + r"|fc\..*"
 
@@ -139,17 +140,17 @@ _LINEAR = {"weight": "kernel", "bias": "bias"}
 
 
 def targets(network):
-    """The function from an entry's name to its place.
+    """Returns the function that maps entry names to variables.
 
     Args:
         network: one of `NETWORKS`.
 
     Returns:
-        Function: entry name, with or without the `module.` of DataParallel -> (layer, weight), or
-        None where the entry is knowingly left over (counters, heads that no loss sees).
+        Function from an entry's name, with or without DataParallel's `module.`, to (layer,
+        weight), or to None for entries to ignore (counters, heads without a loss).
 
     Raises:
-        ValueError: unknown network.
+        ValueError: If the network is unknown.
     """
     if network not in NETWORKS:
         raise ValueError(f"network must be one of {list(NETWORKS)}. Received: network={network!r}.")
@@ -172,20 +173,20 @@ def targets(network):
 
 
 def arranged(network, entries):
-    """The weights of a checkpoint as Keras has them.
+    """Renames and transposes the weights of a checkpoint for Keras.
 
-    Kernels: (out, in, t, h, w) -> (t, h, w, in, out) and (out, in) -> (in, out); gates are dense
-    layers here and 1x1x1 convolutions in DSM's code.
+    Kernels change from (out, in, t, h, w) to (t, h, w, in, out), and from (out, in) to (in, out).
+    Gates are dense layers here and 1x1x1 convolutions in DSM's code.
 
     Args:
         network: one of `NETWORKS`.
         entries: {entry name: array}, a PyTorch state_dict.
 
     Returns:
-        ({(layer, weight): array}, [names of the entries that are knowingly left over]).
+        ({(layer, weight): array}, [names of ignored entries]).
 
     Raises:
-        ValueError: unknown network, or two entries that belong to one weight.
+        ValueError: If the network is unknown, or two entries belong to one weight.
     """
     target = targets(network)
     weights, left, origin = {}, [], {}
@@ -196,7 +197,7 @@ def arranged(network, entries):
             continue
         if place in weights:
             raise ValueError(
-                f"entries of {network} must be one to a weight. "
+                f"a weight of {network} must have one entry. "
                 f"Received: {origin[place]} and {name} for {'/'.join(place)}."
             )
         weights[place], origin[place] = _turned(place, np.asarray(value)), name
@@ -204,7 +205,7 @@ def arranged(network, entries):
 
 
 def _turned(place, value):
-    """One array in the order of Keras."""
+    """Transposes one array to Keras's axis order."""
     layer, weight = place
     if weight != "kernel":
         return value

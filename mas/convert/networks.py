@@ -1,4 +1,4 @@
-"""The authors' networks: which backbone here, and what they were trained on."""
+"""The authors' networks: their backbone in `mas.backbones` and the clips they were trained on."""
 
 import dataclasses
 import re
@@ -9,14 +9,14 @@ from mas.convert import names
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """What a network was pre-trained on.
+    """Backbone and pre-training clips of a published network.
 
     Attributes:
-        backbone: its name in `mas.backbones`.
-        preset: of the input, of `mas.backbones.presets`.
-        frames: length of a clip.
+        backbone: name in `mas.backbones`.
+        preset: input preset, one of `mas.backbones.presets`.
+        frames: clip length, in frames.
         size: side of the crop, in pixels.
-        resize: WIDTHxHEIGHT of a frame before the crop.
+        resize: frame size before the crop, WIDTHxHEIGHT in pixels.
     """
 
     backbone: str
@@ -26,10 +26,10 @@ class Published:
     resize: str
 
 
-TENSORFLOW = "mas_c3d"  # the CVPR 2019 code; all others are PyTorch's
+TENSORFLOW = "mas_c3d"  # from the CVPR 2019 code; the others are PyTorch checkpoints
 NAMES = (TENSORFLOW, *names.NETWORKS)
 
-# (preset, frames, size, resize). MAS, STS and pace feed B G R 0..255, resized whatever the aspect.
+# (preset, frames, size, resize). MAS, STS and pace feed B G R 0..255 and ignore the aspect ratio.
 # VTDL and DSM resize the shorter side to 256 (UCF101's 320x240 become 341x256) and
 # normalise as for ImageNet; they pre-train on 16 frames and fine-tune on 64.
 _SMALL = ("bgr255", 16, 112, "171x128")
@@ -45,19 +45,19 @@ _INPUT = {
     "dsm": _LARGE,
 }
 
-# What the optimiser and the counter of the CVPR code leave.
+# Variables of the optimiser and the step counter in the CVPR code.
 _TENSORFLOW_UNUSED = r"(.*/)?(global_step|Momentum|beta[12]_power|ExponentialMovingAverage)"
 _TENSORFLOW_WEIGHTS = {"weights": "kernel", "weight": "kernel", "biases": "bias", "bias": "bias"}
 
 
 def published(network: str) -> Published:
-    """What a network was pre-trained on.
+    """Backbone and pre-training clips of a network.
 
     >>> published("sts_r3d").backbone, published("dsm_i3d").resize
     ('r3d_10', '341x256')
 
     Raises:
-        ValueError: unknown network.
+        ValueError: If the network is unknown.
     """
     check_choice("network", network, NAMES)
     backbone = "c3d" if network == TENSORFLOW else names.NETWORKS[network].backbone
@@ -65,22 +65,22 @@ def published(network: str) -> Published:
 
 
 def targets(network):
-    """Function: entry name -> (layer, weight); None where it is knowingly left over."""
+    """Function from an entry's name to (layer, weight), or to None for ignored entries."""
     return _tensorflow_target if network == TENSORFLOW else names.targets(network)
 
 
 def heads(network):
-    """The layers of heads, which a backbone has not."""
+    """Names of the layers that belong to heads, not to the backbone."""
     if network == TENSORFLOW:
         return {"fc6", "fc7", "fc8"}
     return set(names.NETWORKS[network].heads.values())
 
 
 def arranged(network, name, value):
-    """One entry's array in the order of Keras.
+    """One entry's array in Keras's axis order.
 
     Raises:
-        ValueError: another number of axes than such an entry has.
+        ValueError: If the number of axes is wrong.
     """
     if network == TENSORFLOW:
         return value
@@ -89,7 +89,7 @@ def arranged(network, name, value):
 
 
 def _tensorflow_target(name):
-    """The names of the CVPR code: `C3D/conv_1/weights`, `C3D/fc6/bias`, and slots behind those."""
+    """Maps names of the CVPR code: `C3D/conv_1/weights`, `C3D/fc6/bias` and optimiser slots."""
     if re.fullmatch(_TENSORFLOW_UNUSED, name):
         return None
     layer, _, leaf = name.removeprefix("C3D/").rpartition("/")

@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, as data: nothing in the file is executed."""
+"""Reads files of `torch.save` as data: nothing in the file is executed."""
 
 import pickle
 import pickletools
@@ -8,20 +8,20 @@ import zlib
 
 from mas import files
 
-ZIP = b"PK\x03\x04"  # how a file of torch 1.6 or later begins
-_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # how an earlier one begins
-_MAGIC_PICKLES = 5  # magic number, version, system, the object, keys of the storages behind
+ZIP = b"PK\x03\x04"  # first bytes of files of torch 1.6 and later
+_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # first bytes of earlier files
+_MAGIC_PICKLES = 5  # magic number, version, system, the object, storage keys
 
-# Classes and functions that torch.load(weights_only=True) takes, besides its own.
+# Classes and functions that torch.load(weights_only=True) accepts, besides torch's own.
 _TAKEN = (
     "_codecs.encode",
     "collections.Counter",
     "collections.OrderedDict",
     *(f"{m}.{f}" for m in ("builtins", "__builtin__") for f in ("set", "bytearray", "complex")),
 )
-# What reading a damaged archive raises; RuntimeError where a member is encrypted or unknown.
+# Errors from damaged archives; RuntimeError if a member is encrypted or unknown.
 _DAMAGED = (ValueError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, RuntimeError)
-# What training scripts leave beside the weights; nobody needs it here.
+# Objects that training scripts save beside the weights; not needed here.
 _IGNORED = (
     "argparse.Namespace",
     "numpy.dtype",
@@ -31,27 +31,27 @@ _IGNORED = (
 
 
 class Ignored:
-    """Stands in for an object of `_IGNORED`."""
+    """Replaces the objects in `_IGNORED`."""
 
     def __init__(self, *_):
-        """Drops the arguments."""
+        """Ignores the arguments."""
 
     def __setstate__(self, _):
-        """Drops the state."""
+        """Ignores the state."""
 
 
 def load(path):
-    """The object that `torch.save` wrote: containers, and arrays in place of tensors.
+    """Loads a file of `torch.save`, with arrays in place of tensors.
 
-    `torch.load(weights_only=True)` builds tensors and containers alone. What else a file asks for
-    is looked up before that, so that the error names all of it.
+    `torch.load(weights_only=True)` accepts tensors and containers only. The classes and functions
+    in the file are checked before, so that the error can name all of them.
 
     Args:
-        path: pathlib.Path of a zip archive, or of a pickle, as torch before 1.6 wrote it.
+        path: pathlib.Path of a zip archive, or of a pickle from torch before 1.6.
 
     Raises:
-        ImportError: PyTorch is not installed.
-        ValueError: the file is damaged or asks for a class or function of another kind.
+        ImportError: If PyTorch is not installed.
+        ValueError: If the file is damaged or needs other classes or functions.
     """
     names = _archive_names(path) if _begins(path, ZIP) else _pickle_names(path)
     refused = sorted(name for name in names if not _harmless(name))
@@ -64,10 +64,10 @@ def load(path):
 
 
 def global_names(file):
-    """Full names of the classes and functions that a pickle asks for; reads to its end.
+    """Full names of the classes and functions a pickle refers to; reads to its end.
 
     Raises:
-        ValueError: that is no whole pickle.
+        ValueError: If the file is not a complete pickle.
     """
     names, texts, memo, last = set(), ["?", "?"], {}, None
     for code, value, _ in pickletools.genops(file):
@@ -114,8 +114,8 @@ def _archive_names(path):
             pickles = [name for name in members if name.endswith("/data.pkl")]
             if not pickles:
                 raise ValueError(f"an archive of {members[:3]}")
-            if damaged := archive.testzip():  # torch.load leaves the checksums alone
-                raise ValueError(f"other bytes in {damaged} than its checksum says")
+            if damaged := archive.testzip():  # torch.load does not check them
+                raise ValueError(f"a wrong checksum in {damaged}")
             found = set()
             for name in pickles:
                 with archive.open(name) as file:
@@ -130,8 +130,8 @@ def _archive_names(path):
 def _refusal(path, names):
     shown = ", ".join(names[:6]) + ", ..." * (len(names) > 6)
     return (
-        f"{path} must ask for tensors and containers alone, since nothing in a checkpoint is "
-        f"executed. Received: {shown}. (Whoever saved a whole network: save its state_dict().)"
+        f"{path} must contain only tensors and containers, since nothing in a checkpoint is "
+        f"executed. Received: {shown}. (If it is a whole network, save its state_dict() instead.)"
     )
 
 
@@ -140,32 +140,32 @@ def _load(path):
         import torch
     except ImportError as error:
         raise ImportError(
-            f"{path} is PyTorch's, which is not installed: pip install 'mas-video[convert]'"
+            f"{path} needs PyTorch, which is not installed: pip install 'mas-video[convert]'"
         ) from error
     ignored = [(Ignored, name) for name in _IGNORED]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(ignored):
-            warnings.simplefilter("ignore")  # of pickle protocols
+            warnings.simplefilter("ignore")  # about pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of any kind: what a damaged or hostile file leads to
+    except Exception as error:  # a damaged or hostile file can raise anything
         raise ValueError(f"{path} must be a whole file of torch.save. {_reason(error)}") from error
 
 
 def _reason(error):
-    """What torch says, without its advice to load unsafely: between "error:" and "Check ..."."""
+    """Torch's message without its advice to load unsafely: between "error:" and "Check ..."."""
     text = str(error).split("error:")[-1].split("Check the doc")[0]
     return f"Received: {' '.join(text.split()) or type(error).__name__}."
 
 
 def _arrays(value):
-    """The same dicts with NumPy arrays for tensors, floating ones as float32."""
+    """Replaces tensors in nested dicts by NumPy arrays; floating-point ones become float32."""
     import torch
 
     if isinstance(value, torch.Tensor):
         value = value.detach()
         need = value.numel() * value.element_size()
         if value.layout == torch.strided and need > value.untyped_storage().nbytes():
-            raise TypeError(f"a tensor {tuple(value.shape)} of fewer numbers")
+            raise TypeError(f"a tensor {tuple(value.shape)} with too little data")
         return (value.float() if value.is_floating_point() else value).numpy()
     if isinstance(value, dict):
         return {key: _arrays(item) for key, item in value.items()}

@@ -1,10 +1,10 @@
-r"""The protocols that tell how good a representation is: a file each, a dataclass each.
+r"""Protocols that evaluate representations: one module and one dataclass each.
 
     result = mas.evaluate.Probe("knn", groups=r"/(\w+?)_")(run, data, "all.txt")
     result.accuracy, result.text, result.write("runs/probe")
 
-A protocol's fields are its settings; the call takes a network, its data and the lists of videos, or
-features (`mas.features`) in place of the three.
+A protocol's fields are its settings. The call takes a network, its data and lists of videos, or
+features (`mas.features`) instead of all three.
 """
 
 from mas.evaluate.action import Action
@@ -15,7 +15,7 @@ from mas.evaluate.retrieval import Retrieval
 from mas.evaluate.scenes import Scenes
 from mas.evaluate.similarity import Similarity
 
-# By the name of its files and of its command: a new one is its file, its test and one line here.
+# By the name of the command and its files. A new protocol needs a module, a test and a line here.
 PROTOCOLS = {
     "action": Action,
     "retrieval": Retrieval,

@@ -1,4 +1,4 @@
-"""Action recognition: fine-tuned networks on whole videos, and on clips without motion."""
+"""Action recognition: tests fine-tuned networks on whole videos, and on clips without motion."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ tf = lazy.module("tensorflow")
 
 @dataclasses.dataclass(frozen=True)
 class Action(Settings):
-    """Scores whole videos with a classifier: the mean of its clips' class probabilities.
+    """Classifies videos by the mean of their clips' class probabilities.
 
         mas.evaluate.Action(static=True)(tuned, data, "test.txt").static.top1
 
-    Several classifiers, such as one of RGB and one of flow, are fused: the mean of their scores.
+    The scores of several classifiers, such as one on RGB and one on flow, are averaged.
 
         mas.evaluate.Action()([rgb, flow], data, "test.txt").alone
 
@@ -35,7 +35,7 @@ class Action(Settings):
     """
 
     static: bool = option(
-        False, "Test once more with the middle frame of each clip repeated: without motion."
+        False, "Test again without motion: with the middle frame of each clip repeated."
     )
 
     def __call__(
@@ -48,33 +48,33 @@ class Action(Settings):
         columns: str = "video,label",
         classes: Classes = None,
     ) -> Result:
-        """Tests.
+        """Tests one or several classifiers.
 
         Args:
             source: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras
                 file with the output "logits"; or several of them.
-            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
-            videos: labelled videos: a list's path, or `lists.Entry`.
-            sampling: which clips of a video; ten by default.
-            columns: of the list, or the name of a preset.
-            classes: names in the labels' order, or a file of them; by default the run's, or those
-                beside the list.
+            data: result of `mas.prepare_videos` or `mas.open_data`, or the folder.
+            videos: labelled videos: path of a list, or `lists.Entry`.
+            sampling: which clips of a video to use; by default ten.
+            columns: columns of the list, or the name of a preset.
+            classes: names in label order, or a file of them; by default the run's, or those beside
+                the list.
 
         Returns:
             A `Result` whose accuracy is top-1, with `normal` (a `mas.accuracy.Accuracy`), `static`
-            likewise where that is tested, `classes` and `facts`; of several sources also `alone`
+            (the same, if tested), `classes` and `facts`. With several sources also `alone`
             ({source: top-1}), and `facts` is a list.
 
         Raises:
-            FileNotFoundError: there are no such source, data or list.
-            ValueError: a source is no classifier, a label none of its classes, or the sources know
-                other classes.
+            FileNotFoundError: If a source, the data or the list does not exist.
+            ValueError: If a source is not a classifier, a label is not one of its classes, or the
+                sources have different classes.
         """
         if videos is None:
             refuse("videos", "a list of labelled videos", videos)
         sources = [source] if isinstance(source, str | os.PathLike) else list(source)
         if not sources:
-            refuse("source", "a classifier, or several", source)
+            refuse("source", "one or more classifiers", source)
         path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
         members = [_member(one, data, sampling, columns, classes, path) for one in sources]
         names = members[0].names
@@ -120,7 +120,7 @@ class Action(Settings):
 
 
 class _Member(NamedTuple):
-    """One classifier, its file, its class names, and what it is shown."""
+    """A classifier with its file, class names and inputs."""
 
     source: networks.Source
     path: pathlib.Path
@@ -129,7 +129,7 @@ class _Member(NamedTuple):
     made: Inputs
 
     def facts(self):
-        """Of its weights."""
+        """Facts on the network and its weights."""
         network = networks.described(self.path).network
         known = {"network": network.backbone if network else self.model.name}
         known |= {"model": os.fspath(self.source), "weights": "loaded"}
@@ -153,7 +153,7 @@ def _scored(member, videos, columns, static):
 
 
 def _fused(parts: Sequence[means.Means]) -> means.Means:
-    """The mean of several classifiers' scores of each video that all of them scored."""
+    """Averages the scores of several classifiers, for the videos that all of them scored."""
     if len(parts) == 1:
         return parts[0]
     rows = [{video: row for row, video in enumerate(part.videos)} for part in parts]
@@ -164,7 +164,7 @@ def _fused(parts: Sequence[means.Means]) -> means.Means:
 
 
 def classifier(source: networks.Source) -> tuple[pathlib.Path, Any]:
-    """The file and the network of a fine-tuned run.
+    """Loads the classifier of a fine-tuned run.
 
     Args:
         source: run folder, or .keras file with the output "logits".
@@ -173,8 +173,8 @@ def classifier(source: networks.Source) -> tuple[pathlib.Path, Any]:
         (path, keras.Model).
 
     Raises:
-        FileNotFoundError: there is none, or its run is unfinished.
-        ValueError: as `networks.load`; or the network is no classifier.
+        FileNotFoundError: If there is no such network, or the run is unfinished.
+        ValueError: As `networks.load`; also if the network is not a classifier.
     """
     path = networks.file(source, "source")
     path = path.with_name(networks.MODEL) if pathlib.Path(source).is_dir() else path
@@ -194,14 +194,14 @@ def scores(
     entries: Sequence[lists.Entry],
     sampling: Sampling,
 ) -> means.Means:
-    """Mean class probabilities of each video.
+    """Computes the mean class probabilities of each video.
 
     Args:
-        model: of `classifier`.
-        path: its file.
+        model: network returned by `classifier`.
+        path: file of the network.
         data: an opened data set.
-        entries: with the ids of the data set.
-        sampling: which clips.
+        entries: list entries with the ids of the data set.
+        sampling: which clips to use.
     """
     modality, known = features.modality_of(path)
     task = sampling.task(known, modality, features.stride_of(path))
@@ -216,14 +216,14 @@ def scores(
 
 
 def _names(classes, path, count, beside):
-    """Class names: given, of the run, of the file beside the list, or numbers."""
+    """Class names from the argument, the run or the file beside the list; else numbers."""
     if classes is None:
         for found in (inputs.known_names(path), lists.class_names_beside(beside)):
             if found and len(found) == count:
                 return found
     names = accuracy.class_names(classes, count - 1)
     if len(names) != count:
-        refuse("classes", f"{count} names, as many as {path} has outputs", names)
+        refuse("classes", f"{count} names, one per output of {path}", names)
     return names
 
 

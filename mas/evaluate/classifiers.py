@@ -1,4 +1,4 @@
-"""Classifiers of features, and their folds."""
+"""Classifiers of features, and cross-validation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CLASSIFIERS = ("linear", "svm", "knn")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fold:
-    """One training and its test.
+    """Result of one split into training and test.
 
     Attributes:
-        name: of the group that is tested; "test" where there is one split alone.
-        tested: int array, rows that were tested.
-        predicted: int array, the labels that they got.
+        name: name of the tested group; "test" for a single split.
+        tested: int array, rows of the test videos.
+        predicted: int array, their predicted labels.
     """
 
     name: str
@@ -33,21 +33,21 @@ class Fold:
 
 
 def classifier(name: str, k: int = 1, C: float = 1.0, seed: int = 0) -> Any:
-    """An untrained classifier of scikit-learn.
+    """Makes an untrained scikit-learn classifier.
 
     >>> classifier("knn", k=3).n_neighbors
     3
 
     Args:
-        name: "linear", logistic regression; "svm", a linear SVM; both on features that are
-            standardised with the training's means and deviations. "knn": the vote of the nearest
-            by cosine; of equally frequent classes the lower.
-        k: neighbours of "knn".
-        C: inverse strength of the others' regularisation.
-        seed: of the SVM's solver.
+        name: "linear", logistic regression, or "svm", a linear SVM, both on features standardised
+            by the training mean and deviation; or "knn", the vote of the nearest neighbours by
+            cosine, with ties going to the lower class.
+        k: number of neighbours for "knn".
+        C: inverse strength of the regularisation, for "linear" and "svm".
+        seed: seed of the SVM's solver.
 
     Raises:
-        ValueError: another name.
+        ValueError: If the name is unknown.
     """
     from sklearn import linear_model, neighbors, pipeline, preprocessing, svm
 
@@ -64,18 +64,18 @@ def classifier(name: str, k: int = 1, C: float = 1.0, seed: int = 0) -> Any:
 def check(
     labels: np.ndarray, tested: Sequence[str], wanted: np.ndarray, k: int = 1, whiten: int = 0
 ) -> None:
-    """Refuses a training that cannot be tested.
+    """Checks that a split can be trained and tested.
 
     Args:
-        labels: int (videos,) of the training.
+        labels: labels of the training videos, int (videos,).
         tested: ids of the test videos.
-        wanted: int (test videos,).
-        k: neighbours.
-        whiten: numbers that the features are whitened to; 0 leaves them.
+        wanted: labels of the test videos, int (test videos,).
+        k: number of neighbours.
+        whiten: dimensions of the whitened features; 0 means no whitening.
 
     Raises:
-        ValueError: a test label that no training video has, one class alone, or fewer training
-            videos than neighbours or whitening need.
+        ValueError: If no training video has one of the test labels, there is only one class, or
+            there are too few training videos for the neighbours or the whitening.
     """
     unknown = np.flatnonzero(~np.isin(wanted, labels))
     if len(unknown):
@@ -84,29 +84,31 @@ def check(
             f"Received: {tested[unknown[0]]} with label {wanted[unknown[0]]}."
         )
     if len(np.unique(labels)) < 2:
-        raise ValueError(f"training must have two classes or more. Received: label {labels[0]}.")
+        raise ValueError(
+            f"training must have two classes or more. Received: only label {labels[0]}."
+        )
     if k > len(labels):
-        refuse("k", f"at most {len(labels)}, the training videos", k)
+        refuse("k", f"at most {len(labels)}, the number of training videos", k)
     check_whiten(whiten, len(labels))
 
 
 def fit_predict(
     make: Callable[[], Any], values: Any, labels: np.ndarray, tested: Features, whiten: int = 0
 ) -> np.ndarray:
-    """Labels that a new classifier gives to some features.
+    """Trains a classifier and predicts the labels of the test features.
 
     Args:
         make: function that makes the classifier.
-        values: (videos, D) to train on.
-        labels: int (videos,).
-        tested: with labels, so that a label without training videos is refused.
-        whiten: numbers to which a PCA, fitted on `values`, whitens both; 0 leaves them.
+        values: training features (videos, D).
+        labels: training labels, int (videos,).
+        tested: test features, with labels to check against those of the training.
+        whiten: dimensions to whiten both to, by a PCA fitted to `values`; 0 means no whitening.
 
     Returns:
-        int (videos,).
+        Predicted labels, int (test videos,).
 
     Raises:
-        ValueError: as `check`.
+        ValueError: As `check`.
     """
     from sklearn import exceptions
 
@@ -120,19 +122,19 @@ def fit_predict(
         warnings.simplefilter("always", exceptions.ConvergenceWarning)
         model.fit(values, labels)
     if any(issubclass(warning.category, exceptions.ConvergenceWarning) for warning in caught):
-        logging.warning("The classifier has not converged; a smaller C may help.")
+        logging.warning("The classifier did not converge; a smaller C may help.")
     return model.predict(wanted)
 
 
 def groups(videos: Sequence[str], pattern: str) -> list[str]:
-    r"""The group of each video: what the first group of an expression matches in its id.
+    r"""Group of each video: what the first capture group of an expression matches in its id.
 
     >>> groups(["run/ann_1", "walk/bob_2"], r"/(\w+?)_")
     ['ann', 'bob']
 
     Raises:
-        ValueError: the expression is none, has no group, or an id does not match; or there is one
-            group alone.
+        ValueError: If the expression is invalid or has no capture group, an id does not match, or
+            there is only one group.
     """
     try:
         expression = re.compile(pattern)
@@ -141,7 +143,7 @@ def groups(videos: Sequence[str], pattern: str) -> list[str]:
             f"groups must be a regular expression. Received: groups={pattern!r}: {error}."
         ) from None
     if not expression.groups:
-        raise ValueError(f"groups must have a group in brackets. Received: groups={pattern!r}.")
+        raise ValueError(f"groups must have a group in parentheses. Received: groups={pattern!r}.")
     names = []
     for video in videos:
         match = expression.search(video)
@@ -149,7 +151,7 @@ def groups(videos: Sequence[str], pattern: str) -> list[str]:
             raise ValueError(f"groups={pattern!r} must match every id. Received: {video!r}.")
         names.append(match.group(1))
     if len(set(names)) < 2:
-        raise ValueError(f"groups must be two or more. Received: {names[0]!r} for all videos.")
+        raise ValueError(f"groups must give two or more. Received: {names[0]!r} for all videos.")
     return names
 
 
@@ -159,16 +161,16 @@ def leave_one_out(
     """Tests each group with a classifier trained on all others.
 
     Args:
-        found: with labels.
-        names: the group of each video.
+        found: features with labels.
+        names: group of each video.
         make: function that makes the classifier.
-        whiten: as for `fit_predict`: fitted for each fold, without the group that is tested.
+        whiten: as in `fit_predict`; the PCA of each fold is fitted without the tested group.
 
     Returns:
-        A `Fold` for each group, in the order of their names.
+        A `Fold` for each group, sorted by name.
 
     Raises:
-        ValueError: as `check`.
+        ValueError: As `check`.
     """
     of, folds = np.array(names), []
     for name in np.unique(of):

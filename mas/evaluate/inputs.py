@@ -1,7 +1,6 @@
-"""What a protocol is called with: features, or a network and the videos that it sees.
+"""Inputs of a protocol: features, or a network with lists of videos.
 
-Videos and labels are known before anything is extracted, so that what cannot be evaluated is
-refused at once.
+Videos and labels are read before features are extracted, so that errors in them show at once.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from mas.checks import check_seed, refuse
 from mas.features import Features, Sampling
 from mas.features.means import labels_of
 
-# What "features from the last conv layer" (CVPR 2019, sections 4.4 and 4.5) most likely are: the
-# fifth pool's 4096 numbers, as C3D's features are usually taken. The mean's 256 lose their place.
+# "Features from the last conv layer" (CVPR 2019, sections 4.4 and 4.5) are most likely the 4096
+# numbers of C3D's fifth pooling, its usual features; their mean would lose the spatial layout.
 LAST_CONVOLUTION = "pool5"
 
 Videos = str | os.PathLike | Sequence[lists.Entry] | Features | None
@@ -32,15 +31,15 @@ Classes = Sequence[str] | str | os.PathLike | None
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Videos of one list, or one file of features.
+    """Videos of one list, or of one file of features.
 
     Attributes:
-        name: path of the list or file; else the parameter that it was given for.
-        path: of the list or file, if it was given as one.
-        listed: path of the list, where known; class names may lie beside it.
+        name: path of the list or file; else the name of the parameter.
+        path: path of the list or file, if given as one.
+        listed: path of the list, if known; class names may be beside it.
         videos: ids, each once.
         labels: int (videos,); -1 is unlabelled.
-        features: function without arguments that makes, or returns, their `Features`.
+        features: function without arguments that extracts, or returns, their `Features`.
     """
 
     name: str
@@ -51,20 +50,20 @@ class Side:
     features: Callable[[], Features]
 
     def said(self, found: Features) -> str:
-        """How many videos were used, and where they come from."""
+        """Text with the number of videos and their list."""
         count = lists.counted(len(found.videos), "video")
         return f"{count} ({self.path})" if self.path else count
 
     def labelled(self, classes: int = 2) -> Side:
-        """This side, if each video has a label, and there are so many classes.
+        """Returns itself, after checking that all videos have labels of enough classes.
 
         Raises:
-            ValueError: it is not so.
+            ValueError: If a video has no label, or there are fewer than `classes` classes.
         """
         if np.min(self.labels) < 0:
             video = self.videos[int(np.argmin(self.labels))]
             raise ValueError(
-                f"{self.name}: every video must have a label. Received: {video} without one."
+                f"{self.name}: every video must have a label. Received: {video} without a label."
             )
         found = len(np.unique(self.labels))
         if found < classes:
@@ -76,18 +75,18 @@ class Side:
 
 
 class Inputs:
-    """The network, its data set and its clips; all None where features are given.
+    """A network, its data set and its clips; source and data are None if features are given.
 
     Args:
         source: `mas.Run`, run folder, .keras file of a backbone, or a keras.Model.
         data: an opened data set, or its folder.
-        sampling: which clips of a video the network sees.
-        random: the same network with new random weights.
-        seed: of those.
-        columns: of the lists, or the name of a preset.
-        cache: whether features are kept in the user's cache folder.
-        overlapping: whether clips overlap, whatever the sampling says, and features keep their
-            place in the clip, unless the sampling says otherwise: as in CVPR 2019.
+        sampling: which clips of a video to use.
+        random: whether to replace the learned weights by random ones.
+        seed: seed of the random weights.
+        columns: columns of the lists, or the name of a preset.
+        cache: whether to keep features in the user's cache folder.
+        overlapping: whether to override `sampling` with overlapping clips and, unless it sets
+            another pooling, pool5 features: as in CVPR 2019.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class Inputs:
         self.sampling = sampling or Sampling()
         if overlapping and source is not None:
             if self.sampling.clips != Sampling().clips:
-                logging.warning("The clips overlap; clips=%d is not used.", self.sampling.clips)
+                logging.warning("The clips overlap: ignoring clips=%d.", self.sampling.clips)
             self.sampling = dataclasses.replace(self.sampling, how="overlapping")
         if source is not None:
             pooling = self.sampling.pooling or (LAST_CONVOLUTION if overlapping else "average")
@@ -118,26 +117,24 @@ class Inputs:
 
     @functools.cached_property
     def data(self) -> Any:
-        """The data set, opened.
+        """The opened data set.
 
         Raises:
-            ValueError: source or data were not given, or do not fit each other.
+            ValueError: If source or data is missing, or they do not fit together.
         """
         for name, value in (("source", self.source), ("data", self._data)):
             if value is None:
                 refuse(name, "given with a list of videos", value)
         modality, known = features.modality_of(self.source)
-        self.sampling.task(
-            known, modality, features.stride_of(self.source)
-        )  # whether the clips can be
+        self.sampling.task(known, modality, features.stride_of(self.source))  # checks the clips
         return records.opened(self._data, modality == "flow")
 
     def sides(self, **given: Videos) -> list[Side]:
-        """The sides of a comparison, each by the name of its parameter.
+        """The sides of a comparison, from arguments named as the protocol's parameters.
 
         Raises:
-            ValueError: one is no list and no features, a network is missing for a list, or there is
-                one that nothing is needed from.
+            ValueError: If one is neither a list nor features, a list has no network, or a network
+                is given although all sides are features.
         """
         found = [self._side(name, videos) for name, videos in given.items()]
         if all(is_features(videos) for videos in given.values()):
@@ -168,7 +165,7 @@ class Inputs:
         return Side(name, path, path, list(labels), np.array(list(labels.values())), make)
 
     def settings(self, protocol: Any, **given: Videos) -> dict[str, Any]:
-        """All that decides a result, as JSON can hold it: of results in the same folder."""
+        """All settings that affect a result, serialisable as JSON."""
         return {
             **protocol.values(),
             "model": _path(self.source),
@@ -182,25 +179,25 @@ class Inputs:
 
 
 def _decisive(sampling):
-    """What changes features; the others change how they are made."""
+    """Settings that affect the features, not only how they are computed."""
     known = sampling.options()
     return {name: value for name, value in sampling.values().items() if not known[name].free}
 
 
 def is_features(videos: Videos) -> bool:
-    """Whether something is features, or names a file of them, rather than a list."""
+    """Whether the argument is features or the path of a features file, not a list."""
     path = isinstance(videos, str | os.PathLike) and os.fspath(videos).endswith(".npz")
     return path or isinstance(videos, Features)
 
 
 def _path(value):
-    """The path of a run or a folder; of a network of the user's own, its name."""
+    """Path of a run or a folder; name of a keras.Model."""
     path = isinstance(value, str | os.PathLike)
     return os.fspath(value) if path else value and getattr(value, "name", str(value))
 
 
 def _named(videos):
-    """A path, or a digest of what is none."""
+    """A path, or a digest of features or entries."""
     if videos is None or isinstance(videos, str | os.PathLike):
         return videos and os.fspath(videos)
     if isinstance(videos, Features):
@@ -211,22 +208,22 @@ def _named(videos):
 
 
 def class_names(classes: Classes, side: Side, source: Any, highest: int) -> list[str]:
-    """Names in the order of the labels.
+    """Class names in label order.
 
     Args:
-        classes: names, or a file of them; None finds them beside the list, or in the run.
+        classes: names, or a file of them; None looks beside the list and in the run.
         side: the videos.
-        source: of the network.
-        highest: label.
+        source: source of the network.
+        highest: highest label.
 
     Raises:
-        ValueError: there are fewer names than classes.
+        ValueError: If there are fewer names than classes.
     """
     return accuracy.class_names(classes, highest, side.listed, known_names(source))
 
 
 def known_names(source: Any) -> list[str] | None:
-    """The class names in a run's run.json; None where there are none."""
+    """Class names in a run's run.json; None if there are none."""
     if not isinstance(source, str | os.PathLike):
         return None
     path = pathlib.Path(source)
@@ -239,27 +236,26 @@ def known_names(source: Any) -> list[str] | None:
     if known is not None and not (
         isinstance(known, list) and all(isinstance(name, str) for name in known)
     ):
-        raise ValueError(f"{described} must hold classes as names. Received: {str(known)[:60]}.")
+        raise ValueError(f"{described} must list class names. Received: {str(known)[:60]}.")
     return known
 
 
 def check_alike(first: Features, second: Features, names: Sequence[str]) -> None:
-    """Refuses features of two networks, or of two ways to pool.
+    """Checks that two sets of features come from the same network and pooling.
 
     Args:
-        first: some features.
-        second: others.
-        names: of the two, for errors.
+        first: one set of features.
+        second: the other set.
+        names: names of both in error messages.
 
     Raises:
-        ValueError: width, or one of the facts that both know, is not the same; or they were
-            whitened apart.
+        ValueError: If dimensions or facts differ, or one of them was whitened by itself.
     """
     for name, part in zip(names, (first, second), strict=True):
         if part.facts.get("whitened") and first.videos != second.videos:
             raise ValueError(
-                f"{name} must be features that are not whitened: a PCA of their own puts them "
-                "beside no others. Whiten when they are compared."
+                f"{name} must not be whitened: after a PCA of their own, features cannot be "
+                "compared with others. Whiten them in the evaluation instead."
             )
     both: dict[str, list] = {"width": [part.values.shape[1] for part in (first, second)]}
     for name in ("digest", "weights", "seed", "pooling"):

@@ -1,4 +1,4 @@
-"""The pairs of ASLAN (View 2): read, and matched to the videos that are there."""
+"""Reads the pairs of ASLAN (View 2), and matches them with the available videos."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from mas import checks, files, lists
 from mas.files import PathLike
 
 FILE, VARIABLE = "View2.mat", "action_splits_pairs"
-SHAPE = (600, 5, 10)  # pairs, columns, folds: the README of the data set
-SAMPLES = 3697  # the same
-Pairs = list[list[tuple[str, str, int]]]  # of each fold: two ids, and 1 for the same action
+SHAPE = (600, 5, 10)  # pairs, columns, folds, from the README of the data set
+SAMPLES = 3697  # from the same README
+Pairs = list[list[tuple[str, str, int]]]  # folds of pairs: two ids, and 1 for the same action
 
 
 def find(aslan: PathLike) -> pathlib.Path:
-    """The file of the pairs in a folder.
+    """Path of the file of pairs in a folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: If there is no such file.
     """
     path = checks.path("aslan", aslan) / FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"aslan must be a folder that holds {FILE}. Received: aslan='{aslan}'."
+            f"aslan must be a folder that contains {FILE}. Received: aslan='{aslan}'."
         )
     return path
 
 
 def count(missing: Sequence[tuple]) -> str:
-    """How many pairs lack a video, and which videos."""
+    """Text with the number of pairs that lack a video, and the missing videos."""
     videos = collections.Counter(video for _, _, absent in missing for video in absent)
     named = ", ".join(sorted(videos)[:5]) + (" and others" if len(videos) > 5 else "")
     pairs = lists.counted(len(missing), "pair")
-    return f"{pairs} for want of {lists.counted(len(videos), 'video')}: {named}"
+    return f"{pairs} with {lists.counted(len(videos), 'missing video')}: {named}"
 
 
 def read(path: PathLike) -> Pairs:
     """Reads the pairs of View 2.
 
     Args:
-        path: View2.mat, with the variable `action_splits_pairs`, 600 x 5 x 10: of each pair and
-            fold the two samples, whether they are the same, and their actions (not used).
+        path: View2.mat, with the variable `action_splits_pairs`, 600 x 5 x 10: for each pair and
+            fold, the two samples, whether they are the same, and their actions (not used).
 
     Returns:
         A list of 10 lists of 600 tuples (first, second, same): ids such as "0001", and 0 or 1.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not that file; names it and what came.
+        OSError: If the file cannot be read.
+        ValueError: If the file has other contents; the message names it.
     """
     import scipy.io
 
-    # What SciPy raises for bytes that it cannot read; NotImplementedError for version 7.3.
+    # SciPy's errors for unreadable files; NotImplementedError for version 7.3.
     unreadable = (scipy.io.matlab.MatReadError, NotImplementedError, OSError, TypeError)
     files.check_regular(path)
     content = pathlib.Path(path).read_bytes()
@@ -85,27 +85,27 @@ def read(path: PathLike) -> Pairs:
 
 
 def present(pairs: Pairs, videos: Iterable[str]) -> tuple[Pairs, list[tuple]]:
-    """Tells the pairs whose videos are there from the others.
+    """Separates the pairs with both videos available from the others.
 
     >>> present([[("0001", "0002", 1), ("0001", "0003", 0)]], ["avi/0001", "avi/0002"])
     ([[('avi/0001', 'avi/0002', 1)]], [(1, 2, ['0003'])])
 
     Args:
-        pairs: of `read`.
-        videos: ids; a video is known by the last part of its id, as in "avi/0001".
+        pairs: pairs as returned by `read`.
+        videos: ids of the available videos; the last part is the sample, as in "avi/0001".
 
     Returns:
-        (kept, missing): the pairs of each fold with the ids as in `videos`; and
-        (fold, pair, names of the videos that are not there) of each other pair, counted from 1.
+        (kept, missing): kept has the complete pairs of each fold, with ids as in `videos`; missing
+        has (fold, pair, names of the missing videos) for each other pair, counted from 1.
 
     Raises:
-        ValueError: two videos have the name of one sample.
+        ValueError: If two videos have the name of the same sample.
     """
     known: dict[str, str] = {}
     for video in videos:
         name = video.rsplit("/", 1)[-1]
         if known.setdefault(name, video) != video and name.isdecimal():
-            raise ValueError(f"a sample must be there once. Received: {known[name]} and {video}.")
+            raise ValueError(f"a sample must occur once. Received: {known[name]} and {video}.")
     kept: Pairs = []
     missing: list[tuple] = []
     for fold, these in enumerate(pairs, 1):
@@ -120,12 +120,13 @@ def present(pairs: Pairs, videos: Iterable[str]) -> tuple[Pairs, list[tuple]]:
 
 
 def check(pairs: Pairs) -> None:
-    """Refuses an empty fold, or folds that hold one kind of pairs alone, with a ValueError."""
+    """Raises ValueError for an empty fold, or if the other folds have only one kind of pairs."""
     same = [[kind for *_, kind in fold] for fold in pairs]
     for number, kinds in enumerate(same, 1):
         others = [kind for n, part in enumerate(same, 1) if n != number for kind in part]
         if not len(kinds) or len(set(others)) < 2:
             raise ValueError(
-                "each fold must hold pairs, and the others both kinds. Received: fold "
-                f"{number} with {len(kinds)}, the others with {sum(others)} same of {len(others)}."
+                "each fold must have pairs, the other folds pairs of both kinds. Received: fold "
+                f"{number} with {lists.counted(len(kinds), 'pair')}; {sum(others)} of the "
+                f"{len(others)} pairs in the others are the same."
             )

@@ -1,4 +1,4 @@
-"""A pre-trained run's own task on other videos."""
+"""Tests a pre-trained network on its own pretext task, with other videos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ recorded, testing = lazy.module("mas.training.recorded"), lazy.module("mas.train
 
 @dataclasses.dataclass(frozen=True)
 class Pretext(Settings):
-    """Measures a pre-training's metrics on videos that it need not have seen.
+    """Computes the metrics of a run's pretext task on other videos.
 
         mas.evaluate.Pretext()(run, data, "test.txt").means
 
@@ -33,7 +33,7 @@ class Pretext(Settings):
     """
 
     draws: int = option(
-        10, "Times that each clip is tested: a task may draw frames and targets.", least=1
+        10, "Random draws per clip, for tasks that draw frames and targets.", least=1
     )
 
     def __call__(
@@ -47,25 +47,26 @@ class Pretext(Settings):
         columns: str = "video,label",
         task: str | None = None,
     ) -> Result:
-        """Tests with centre crops, unless the task crops for itself.
+        """Tests with centre crops, unless the task makes its own crops.
 
         Args:
             source: `mas.Run` or run folder of `mas.pretrain`.
-            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
-            videos: a list's path, or `lists.Entry`; None takes every video.
-            sampling: its batch and threads; the clips are those of the task.
-            seed: of the draws.
-            columns: of the list, or the name of a preset.
-            task: module:Class, where the run's task is one of your own: the run's word alone
-                imports nothing.
+            data: result of `mas.prepare_videos` or `mas.open_data`, or the folder.
+            videos: path of a list, or `lists.Entry`; None takes every video.
+            sampling: batch size and threads; the task decides the clips.
+            seed: seed of the draws.
+            columns: columns of the list, or the name of a preset.
+            task: module:Class of the run's task, if it is a custom one: code named only in a run
+                folder is not imported.
 
         Returns:
-            A `Result` with `means` ({metric: mean}) and `chance`. Its accuracy is that of the class
-            that the task chooses, or else its first metric, where less may be better.
+            A `Result` with `means` ({metric: mean}) and `chance`. Its accuracy is that of the
+            predicted class; for other tasks it is the first metric, for which less may be better.
 
         Raises:
-            FileNotFoundError: there are no such source, data or list.
-            ValueError: the source is no pre-trained run, or the data lack what its task needs.
+            FileNotFoundError: If the source, the data or the list does not exist.
+            ValueError: If the source is not a pre-trained run, or the data lack an input of its
+                task.
         """
         run = training.open_run(source)
         networks.file(run.path, "source")
@@ -86,7 +87,7 @@ class Pretext(Settings):
 
 
 def settings_of(path: pathlib.Path) -> dict[str, str]:
-    """{name: text} of a run folder's flags.txt."""
+    """Reads {name: text} from a run folder's flags.txt."""
     found = recorded.read_flags(path / "flags.txt")
     options = [option.partition("=") for option in found.pop("option", [])]
     own = {name: text for name, _, text in options}  # --option=NAME=TEXT of earlier versions
@@ -94,23 +95,24 @@ def settings_of(path: pathlib.Path) -> dict[str, str]:
 
 
 def task_of(run: Any, texts: dict[str, str], told: str | None = None) -> tasks.Task:
-    """The task of a run as it is tested, with the settings that it was trained with.
+    """The task of a run, with its settings, in its test form.
 
     Args:
         run: a `mas.Run`.
-        texts: of `settings_of`.
-        told: the task's name by the caller, who may name a module that is not imported yet.
+        texts: settings, as returned by `settings_of`.
+        told: name of the task given by the caller, which allows importing its module.
 
     Raises:
-        ValueError: it is no pretext task, there is no such task, or the run alone names a module.
+        ValueError: If it is not a pretext task, there is no such task, or its module would have to
+            be imported and `told` does not allow it.
     """
     if told not in (None, run.task):
-        refuse("task", f"that of the run {run.path}, {run.task}", told)
+        refuse("task", f"{run.task}, as in the run {run.path}", told)
     module, own, _ = run.task.partition(":")
     if own and told is None and module not in sys.modules:
         raise ValueError(
-            f"{run.path} was trained on a task of a module, which is imported for "
-            f"task={run.task!r} alone. Received: task=None."
+            f"{run.path} was trained on a custom task, whose module is imported only with "
+            f"task={run.task!r}. Received: task=None."
         )
     if run.task == tasks.Classify.name:
         refuse("source", "a pre-trained run", str(run.path))
@@ -124,11 +126,11 @@ def _result(test, run, settings, path, count):
     chosen = test.accuracy is not None
     main = test.accuracy.top1 if chosen else next(iter(test.means.values()))
     numbers: dict[str, Any] = {"accuracy": main, "means": test.means, "task": run.task}
-    where = f"videos of {path}" if path else "all videos"
+    where = f"the videos of {path}" if path else "all videos"
     values = ", ".join(f"{n} {v:.4g}" for n, v in test.means.items() if "/" not in n)
     text = (
-        f"Pretext task {run.task}: {count} clips, {where}; weights of {run.path} "
-        f"(sha256 {digest[:12]}). Means: {values}."
+        f"Pretext task {run.task}: {lists.counted(count, 'clip')} of {where}, weights of "
+        f"{run.path} (sha256 {digest[:12]}). Means: {values}."
     )
     matrices = {}
     if chosen:
@@ -136,7 +138,7 @@ def _result(test, run, settings, path, count):
         matrices[""] = (test.accuracy, list(names))
         numbers |= {"chance": 1 / len(names), "classes": list(names)}
         numbers |= {"per_class": test.accuracy.per_class, "confusion": test.accuracy.confusion}
-        text += f" Accuracy of {output}: {main:.1%}, chance {1 / len(names):.1%}."
+        text += f" Accuracy of {output}: {main:.1%} (chance {1 / len(names):.1%})."
     numbers |= {"list": path, "digest": digest, "settings": settings}
     rows = [(name, f"{value:.6g}") for name, value in test.means.items()]
     tables = {"test.csv": (("metric", "mean"), rows)}

@@ -1,4 +1,4 @@
-"""Probes: a simple classifier on features that are not trained further."""
+"""Probes: a simple classifier on frozen features."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from mas.features import Sampling
 _WORDS = {
     "linear": "logistic regression (C = {C:g}) on standardised features",
     "svm": "a linear SVM (C = {C:g}, seed {seed}) on standardised features",
-    "knn": "the vote of the {k} nearest by cosine distance",
+    "knn": "the {k} nearest neighbours by cosine distance",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe(Settings):
-    r"""Trains a classifier on features and tests it on others, or leaves one group out.
+    r"""Trains a classifier on frozen features and tests it, or leaves one group out at a time.
 
     >>> from mas.features import Features
     >>> values = [[1, 0], [0, 1], [2, 0.1], [0.1, 3], [5, 0], [0, 4]]
@@ -46,25 +46,26 @@ class Probe(Settings):
 
     classifier: str = option(
         "linear",
-        "What is trained: logistic regression or a linear SVM on standardised features, or the "
-        "vote of the nearest by cosine.",
+        "Classifier: logistic regression (linear) or a linear SVM (svm) on standardised features, "
+        "or nearest neighbours by cosine (knn).",
         choices=CLASSIFIERS,
     )
     groups: str | None = option(
         None,
-        "Leave one group out, told by what the first group of this expression matches in an id.",
+        "Leave one group out at a time; a video's group is what the first capture group of this "
+        "expression matches in its id.",
     )
-    k: int = option(1, "Neighbours of knn.", least=1)
-    C: float = option(1.0, "Inverse of the regularisation of linear and svm.", above=0)
+    k: int = option(1, "Number of neighbours for knn.", least=1)
+    C: float = option(1.0, "Inverse regularisation strength of linear and svm.", above=0)
     whiten: int = option(
         0,
-        "Whiten the features to this many numbers, by a PCA of the training videos alone; 0 leaves "
-        "them.",
+        "Whiten the features to this many dimensions, by a PCA of the training videos; 0: no "
+        "whitening.",
         least=0,
     )
 
     def __post_init__(self):
-        """Refuses settings of another classifier."""
+        """Checks that settings belong to the classifier."""
         super().__post_init__()
         name, default = ("C", 1) if self.classifier == "knn" else ("k", 1)
         if getattr(self, name) != default:
@@ -85,33 +86,33 @@ class Probe(Settings):
         classes: Classes = None,
         cache: bool = True,
     ) -> Result:
-        """Trains and tests.
+        """Trains and tests the classifier.
 
         Args:
             source: `mas.Run`, run folder or .keras file; None with features.
-            data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder; None with
+            data: result of `mas.prepare_videos` or `mas.open_data`, or the folder; None with
                 features.
-            videos: labelled videos to train on, with `groups` all: a list's path, `lists.Entry`,
-                a `mas.features.Features` or the path of its .npz file.
-            test: those to test on, likewise; None with `groups`.
-            sampling: which clips of a video; ten by default.
-            random: the same network with new random weights.
-            seed: of those, and of the SVM's solver.
-            columns: of the lists, or the name of a preset.
-            classes: names in the labels' order, or a file of them; found by default beside the list
-                or in the run.
-            cache: keep the features in the user's cache folder.
+            videos: labelled training videos, or all videos with `groups`: path of a list,
+                `lists.Entry`, a `mas.features.Features` or the path of its .npz file.
+            test: labelled test videos, in the same forms; None with `groups`.
+            sampling: which clips of a video to use; by default ten.
+            random: whether to replace the learned weights by random ones.
+            seed: seed of the random weights and of the SVM's solver.
+            columns: columns of the lists, or the name of a preset.
+            classes: names in label order, or a file of them; by default those beside the list or
+                in the run.
+            cache: whether to keep the features in the user's cache folder.
 
         Returns:
             A `Result` with `mean_class`, `folds` ({group: accuracy}), `standard_deviation`,
             `per_class`, `confusion`, `classes`, `split`, `facts` and `train_facts`.
 
         Raises:
-            ValueError: the videos cannot be probed; before anything is extracted where that shows
-                in lists and labels.
+            ValueError: If lists, labels and settings do not fit together; this is checked before
+                features are extracted, if possible.
         """
         if (self.groups is None) == (test is None):
-            refuse("test", "given without groups, and left out with them", test)
+            refuse("test", "given without groups, and None with groups", test)
         given = {"videos": videos} if test is None else {"videos": videos, "test": test}
         made = Inputs(source, data, sampling, random, seed, columns, cache)
         sides = [
@@ -128,14 +129,14 @@ class Probe(Settings):
             known = [side.features() for side in sides]
             inputs.check_alike(known[0], known[1], (train.name, tested.name))
             folds = [self._one_split(known[0], known[1], seed)]
-            split = f"{tested.said(known[1])}, trained on {train.said(known[0])}"
+            split = f"trained on {train.said(known[0])}, tested on {tested.said(known[1])}"
         else:
             self._check_groups(train.videos, train.labels)
             known = [train.features()]
             of = groups(known[0].videos, self.groups)
             folds = leave_one_out(known[0], of, self._maker(seed), self.whiten)
-            split = f"{train.said(known[0])}, leave one group out, {len(folds)} groups by "
-            split += self.groups
+            split = f"{train.said(known[0])}, leaving one of {len(folds)} groups out at a time "
+            split += f"(groups: {self.groups})"
         numbers = {"seed": seed, "split": split, "settings": settings}
         return self._result(known, folds, names, numbers)
 
@@ -148,7 +149,7 @@ class Probe(Settings):
         return Fold("test", np.arange(len(tested.videos)), predicted)
 
     def _check_groups(self, videos, labels):
-        """`check` of each fold."""
+        """Runs `check` on each fold."""
         names = np.array(groups(videos, self.groups))
         for name in np.unique(names):
             inside = names == name
@@ -189,10 +190,11 @@ class Probe(Settings):
 
     def _paragraph(self, found, shares, train, tested, numbers):
         how = _WORDS[self.classifier].format(k=self.k, C=self.C, seed=numbers["seed"])
+        how = how.replace("the 1 nearest neighbours", "the nearest neighbour")
         how += report.whitened(self.whiten, "the training videos")
         ours, theirs = report.describe(tested), report.describe(train)
-        text = f"Probe: {how}. Test on {numbers['split']}. {ours} "
-        text += f"The training videos: {theirs} " if theirs != ours else ""
+        text = f"Probe: {how}; {numbers['split']}. {ours} "
+        text += f"For the training videos: {theirs} " if theirs != ours else ""
         text += f"Accuracy: {found.top1:.1%}, mean over classes {found.mean_class:.1%}"
         if len(shares) > 1:
             mean, spread = np.mean(list(shares.values())), np.std(list(shares.values()))
@@ -204,4 +206,4 @@ def _warn_of_both(train, tested):
     both = set(train) & set(tested)
     if both:
         count = lists.counted(len(both), "test video")
-        logging.warning("%s trained on as well, such as %s.", count, min(both))
+        logging.warning("The training list contains %s, such as %s.", count, min(both))

@@ -1,4 +1,4 @@
-"""What a protocol found: an object, a paragraph fit for a paper, and the files of both."""
+"""Results of protocols: an object, a paragraph for a paper, and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mas.settings import Clip
 _HOWS = {
     "uniform": "evenly spaced",
     "consecutive": "all non-overlapping ones",
-    "overlapping": "each half a clip after the one before",
+    "overlapping": "one every half clip",
 }
 _CROPS = {
     1: "centre crop",
@@ -28,24 +28,23 @@ _CROPS = {
     5: "five crops, the centre and the corners,",
 }
 _POOLINGS = {
-    "average": "the mean over frames and space of the last convolution's map",
-    "max": "the maximum in each of 1 x 2 x 2 parts (frames, height, width) of the last "
-    "convolution's map",
-    "pool5": "the last convolution's map behind a pool of 2 x 2 x 2 (pool5), flattened",
-    "fc6": "the first fully connected layer of its heads (fc6)",
+    "average": "the last feature map, averaged over time and space",
+    "max": "the maxima of the last feature map in 1 x 2 x 2 parts (time, height, width)",
+    "pool5": "the last feature map after 2 x 2 x 2 max pooling (pool5), flattened",
+    "fc6": "the first fully connected layer of the heads (fc6)",
 }
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What a protocol found. Every number is an attribute, by its name in `numbers`.
+    """Result of a protocol. Every entry of `numbers` is also an attribute.
 
     Attributes:
         kind: name of the protocol and of its files.
         accuracy: the main number.
-        text: a paragraph fit for a paper.
-        numbers: everything that was measured, and the settings: KIND.json.
-        matrices: {folder below: (`mas.accuracy.Accuracy`, class names)}; "" is the main test.
+        text: a paragraph for a paper.
+        numbers: all measurements and settings, as written to KIND.json.
+        matrices: {subfolder: (`mas.accuracy.Accuracy`, class names)}; "" is the main test.
         tables: {csv file: (header, rows)}.
         unit: what the matrices count.
     """
@@ -59,7 +58,7 @@ class Result:
     unit: str = "videos"
 
     def __getattr__(self, name: str) -> Any:
-        """A number by its name; else what the `Accuracy` of the main test holds."""
+        """An entry of `numbers`, or an attribute of the main test's `Accuracy`."""
         numbers = self.__dict__.get("numbers", {})
         if name in numbers:
             return numbers[name]
@@ -75,23 +74,23 @@ class Result:
     def write(self, folder: PathLike) -> pathlib.Path:
         """Writes KIND.txt, KIND.json, and the tables and pictures of the protocol.
 
-        What an earlier call left in the folder is replaced, with a word in the log.
+        It replaces earlier results in the folder and logs that it does.
 
         Args:
-            folder: where to; made if it is not there.
+            folder: folder to write to; created if missing.
 
         Returns:
             The folder.
 
         Raises:
-            ValueError: it cannot be made, or not be written to.
+            ValueError: If the folder cannot be created or written to.
         """
         folder = writable(folder, "folder")
         earlier = _settings(folder, self.kind)
         if earlier is not None:
             same = earlier == _plain(self.settings)
             say, whose = (logging.info, "the same") if same else (logging.warning, "other")
-            say("%s held results of %s settings; they are replaced.", folder, whose)
+            say("Replacing the results in %s, which had %s settings.", folder, whose)
         for below, (found, names) in self.matrices.items():
             (folder / below).mkdir(parents=True, exist_ok=True)
             accuracy.write(found, names, folder / below, self.unit)
@@ -106,11 +105,10 @@ def write(folder: PathLike, kind: str, text: str, numbers: dict[str, Any]) -> No
     """Writes FOLDER/KIND.txt, the paragraph, and FOLDER/KIND.json.
 
     Args:
-        folder: where to.
+        folder: folder to write to.
         kind: name of the evaluation and of both files.
-        text: what was done and found.
-        numbers: everything that was measured; NumPy's values and arrays are taken too. NaN becomes
-            null.
+        text: the paragraph.
+        numbers: all measurements; may contain NumPy values and arrays. NaN becomes null.
     """
     content = _plain({"kind": kind, "paragraph": text, **numbers})
     files.write(pathlib.Path(folder, f"{kind}.txt"), f"{text}\n")
@@ -118,7 +116,7 @@ def write(folder: PathLike, kind: str, text: str, numbers: dict[str, Any]) -> No
 
 
 def vacant(folder: PathLike, result: Result) -> pathlib.Path:
-    """FOLDER, or FOLDER_2 and so on: the first without results of other settings."""
+    """FOLDER, FOLDER_2, ...: the first one without results of other settings."""
     first = pathlib.Path(folder)
     for number in itertools.count(1):
         found = first if number == 1 else first.with_name(f"{first.name}_{number}")
@@ -126,12 +124,12 @@ def vacant(folder: PathLike, result: Result) -> pathlib.Path:
         if earlier is None or earlier == _plain(result.settings):
             break
     if found != first:
-        logging.info("%s holds results of other settings; these go to %s.", first, found)
+        logging.info("%s has results of other settings: writing to %s.", first, found)
     return found
 
 
 def _settings(folder, kind):
-    """The settings of the results in a folder; None without results."""
+    """Settings of the results in a folder; None without results."""
     try:
         return files.read_json(pathlib.Path(folder, f"{kind}.json")).get("settings", {})
     except FileNotFoundError:
@@ -141,87 +139,96 @@ def _settings(folder, kind):
 
 
 def writable(path: PathLike, name: str = "output") -> pathlib.Path:
-    """The folder of some results, as a path; refused before work starts rather than after it.
+    """Checks, before work starts, that a folder for results can be written; returns its path.
 
     Raises:
-        ValueError: it cannot be made, or not be written to.
+        ValueError: If the folder cannot be created or written to.
     """
     path = checks.path(name, path)
     there = next(above for above in (path, *path.absolute().parents) if above.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(
-            f"{name} must be a folder that can be written to. Received: {name}='{path}'."
-        )
+        raise ValueError(f"{name} must be a writable folder. Received: {name}='{path}'.")
     return path
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """Sentences on the network, its weights, and the clips of a video.
+    """Describes the network, its weights and the clips of a video, in sentences.
 
     Args:
-        facts: of a `mas.features.Features`.
+        facts: facts of a `mas.features.Features`.
     """
     if "network" not in facts:
-        return "How the features were made is not known."
+        return "The origin of the features is unknown."
     sentences = [f"Network: {facts['network']}, {weights(facts)}.", clips(facts)]
     pooling = _POOLINGS[facts["pooling"]]
-    sentences.append(f"A video's features: {pooling}, mean over its clips.")
+    sentences.append(f"Features: {pooling}; averaged over the clips of a video.")
     if facts.get("whitened"):
         sentences.append(f"They are{whitened(facts['whitened'], 'themselves')[1:]}.")
     return " ".join([*sentences, *failures(facts)])
 
 
 def whitened(count: int, fitted: str) -> str:
-    """What whitening was done, as the end of a sentence; "" for none.
+    """Describes the whitening, as the end of a sentence; "" without whitening.
 
     Args:
-        count: numbers that are kept; 0 is no whitening.
-        fitted: what the PCA was fitted on, in words.
+        count: dimensions that are kept; 0 means no whitening.
+        fitted: text that says what the PCA was fitted to.
     """
-    return f", whitened to {count} numbers by a PCA of {fitted}" if count else ""
+    dimensions = lists.counted(count, "dimension")
+    return f", whitened to {dimensions} by a PCA of {fitted}" if count else ""
 
 
 def failures(facts: dict[str, Any]) -> list[str]:
-    """A sentence on the videos that are left out, if there are any."""
+    """A sentence on the videos that were skipped, if there are any."""
     count = len(facts["failures"])
-    return [f"Left out: {lists.counted(count, 'video')} that failed."] if count else []
+    return [f"Skipped: {lists.counted(count, 'unreadable video')}."] if count else []
 
 
 def weights(facts: dict[str, Any]) -> str:
-    """Where the weights come from, in words."""
+    """Describes the origin of the weights, and how their epoch was chosen."""
     if "weights" not in facts:
         return "weights of unknown origin"
     source = f"{facts['model']} (sha256 {facts['digest'][:12]})"
     if facts["weights"] == "random":
         return f"that of {source} at random initialisation, seed {facts['seed']}"
-    return f"weights of {source}"
+    return f"weights of {source}{_validation(facts)}"
+
+
+def _validation(facts):
+    """How validation chose the network, as the end of a sentence; "" without validation."""
+    try:
+        known = _run(facts)["validation"]
+        epoch, videos, tested = (int(known[name]) for name in ("epoch", "videos", "tested"))
+    except (KeyError, TypeError, ValueError):
+        return ""
+    also = f", {tested} of them also test videos of that run" if tested else ""
+    return f", of epoch {epoch}, the best on {lists.counted(videos, 'validation video')}{also}"
 
 
 def clips(facts: dict[str, Any]) -> str:
-    """The clips of a video, and whether the network was trained on such."""
+    """Describes the clips of a video, and compares them with those of the training."""
     least, most = facts["clips"]
     count = f"{least}" if least == most else f"{least} to {most}"
     size, (width, height) = facts["size"], facts["resize"]
     stride = facts.get("stride", 1)
     text = (
-        f"Clips: {count} of each video, {_HOWS[facts['how']]}, {facts['frames']} frames of "
+        f"Clips: {count} per video, {_HOWS[facts['how']]}, {facts['frames']} frames of "
         f"{facts['modality']}{f', stride {stride}' if stride > 1 else ''}, "
         f"{_CROPS[facts.get('crops', 1)]} {size} x {size} of {width} x {height}"
     )
-    text += ", the middle frame repeated." if facts["static"] else "."
+    text += ", with the middle frame repeated." if facts["static"] else "."
     return " ".join(filter(None, [text, _beside_training(facts)]))
 
 
 def _beside_training(facts):
-    """Whether the clips are such as those of the training; "" where its run cannot be asked."""
-    try:
-        source = facts["model"]
-        known, stride = networks.described(source), networks.stride_of(source)
-        saved = map(networks.file(source).with_name, (networks.BACKBONE, networks.MODEL))
-        digests = [files.digest(path) for path in saved if path.is_file()]
-    except (KeyError, OSError, TypeError, ValueError):
+    """Compares the clips with those of the training; "" if its run is not available."""
+    if _run(facts) is None:
         return ""
-    if stride is None or facts.get("digest") not in digests:
+    try:
+        known, stride = networks.described(facts["model"]), networks.stride_of(facts["model"])
+    except (OSError, TypeError, ValueError):
+        return ""
+    if stride is None:
         return ""
     now, then = {"stride": 1, **facts}, {**known.clip.values(), "stride": stride}
     texts = {name: option.form.text for name, option in Clip.options().items()} | {"stride": str}
@@ -233,12 +240,24 @@ def _beside_training(facts):
     rgb = known.network and known.modality == "rgb"
     colours = f"colours (preset {known.network.preset})" if rgb else "values"
     if others:
-        return f"Other than in training: {', '.join(others)}; {colours} as there."
+        return f"Different from training: {', '.join(others)}; the same {colours}."
     return f"Frames, stride, size and {colours} are those of the training."
 
 
+def _run(facts):
+    """The run.json of the network in the facts; None if it is gone or now has another network."""
+    try:
+        path = networks.file(facts["model"])
+        saved = [path.with_name(name) for name in (networks.BACKBONE, networks.MODEL)]
+        if facts["digest"] in [files.digest(each) for each in saved if each.is_file()]:
+            return files.read_json(path.with_name(networks.RUN), networks.MOST_RUN)
+    except (KeyError, OSError, TypeError, ValueError):
+        pass
+    return None
+
+
 def _plain(value):
-    """The value as JSON can hold it."""
+    """Converts a value to JSON types."""
     if isinstance(value, Accuracy):
         value = {**vars(value), "mean_class": value.mean_class}
     if isinstance(value, dict):

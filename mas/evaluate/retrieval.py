@@ -1,7 +1,7 @@
-"""Retrieval: is one of a query's nearest videos of its class?
+"""Retrieval: whether one of a query's nearest videos has its class.
 
-The protocol of most tables since VCOP (CVPR 2019): 10 clips a video, test videos query the training
-videos by cosine distance, a hit if the class of the query is among those of the k nearest.
+The protocol of most tables since VCOP (CVPR 2019): 10 clips per video; test videos query the
+training videos by cosine distance; a hit if one of the k nearest has the query's class.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mas.features import Features, Sampling, check_whiten, whitening
 
 tf = lazy.module("tensorflow")
 
-BLOCK = 2**24  # similarities of queries and gallery that are held at a time, 64 MiB
-NAMED = 10  # neighbours of a query in neighbours.csv
+BLOCK = 2**24  # similarities of queries and gallery in memory at a time, 64 MiB
+NAMED = 10  # neighbours per query in neighbours.csv
 COLUMNS = ("query", "query_label", "rank", "neighbour", "neighbour_label", "similarity")
 
 
@@ -40,16 +40,16 @@ class Retrieval(Settings):
     """
 
     top: tuple[int, ...] = option(
-        (1, 5, 10, 20, 50), "Nearest videos among which the query's class must be.", least=1
+        (1, 5, 10, 20, 50), "Values of k: a hit if one of the k nearest has the class.", least=1
     )
     whiten: int = option(
         0,
-        "Whiten the features to this many numbers, by a PCA of the gallery; 0 leaves them.",
+        "Whiten the features to this many dimensions, by a PCA of the gallery; 0: no whitening.",
         least=0,
     )
 
     def __post_init__(self):
-        """In ascending order."""
+        """Sorts `top`."""
         super().__post_init__()
         object.__setattr__(self, "top", tuple(sorted(set(self.top))) or (1,))
 
@@ -67,28 +67,28 @@ class Retrieval(Settings):
         classes: Classes = None,
         cache: bool = True,
     ) -> Result:
-        """Searches.
+        """Searches the gallery for each query.
 
         Args:
-            source: as for `Probe`, with all that is not named here.
-            data: as for `Probe`.
-            videos: the gallery: labelled videos that are searched.
-            queries: labelled videos that search; by default those of the gallery, of which none is
-                its own neighbour.
-            sampling: as for `Probe`.
-            random: as for `Probe`.
-            seed: of the random weights.
-            columns: as for `Probe`.
-            classes: as for `Probe`.
-            cache: as for `Probe`.
+            source: as in `Probe`.
+            data: as in `Probe`.
+            videos: the gallery: labelled videos to search.
+            queries: labelled query videos; by default those of the gallery. A query is never its
+                own neighbour.
+            sampling: as in `Probe`.
+            random: as in `Probe`.
+            seed: seed of the random weights.
+            columns: as in `Probe`.
+            classes: as in `Probe`.
+            cache: as in `Probe`.
 
         Returns:
             A `Result` whose accuracy is that of the smallest k; with `recall` and `chance` ({k:
-            share}), `per_class` ({label: {k: share}}), `own` (queries in the gallery), `gallery`,
-            `queries` and `classes`.
+            share}), `per_class` ({label: {k: share}}), `own` (number of queries in the gallery),
+            `gallery`, `queries` and `classes`.
 
         Raises:
-            ValueError: the videos cannot be compared.
+            ValueError: If the videos cannot be compared.
         """
         queries = videos if queries is None else queries
         made = Inputs(source, data, sampling, random, seed, columns, cache)
@@ -138,11 +138,11 @@ class Retrieval(Settings):
         return of(gallery), of(queries)
 
     def _cut(self, gallery, queries, say=False):
-        """The numbers of nearest videos that the gallery has."""
+        """The values of k, limited to the size of the gallery."""
         most = len(gallery.videos) - bool(set(gallery.videos) & set(queries.videos))
         top = tuple(sorted({min(k, most) for k in self.top}))
         if say and top != self.top:
-            logging.warning("top is cut to %d, the other videos of the gallery.", most)
+            logging.warning("Reducing top to %d, the number of other gallery videos.", most)
         return top
 
 
@@ -151,10 +151,10 @@ class Neighbours:
     """The nearest videos of each query.
 
     Attributes:
-        places: int (queries, k), rows of the gallery, nearest first; of equals the lower row.
+        places: int (queries, k), rows of the gallery, nearest first; ties by row.
         similarities: float32 (queries, k), cosines.
-        own: int (queries,), the gallery's row of the query's own video, which is none of its
-            neighbours; -1 where it has none.
+        own: int (queries,), row of the query itself in the gallery, which is excluded from its
+            neighbours; -1 if it is not there.
     """
 
     places: np.ndarray
@@ -163,44 +163,44 @@ class Neighbours:
 
 
 def unit(values: Any) -> np.ndarray:
-    """Rows of length 1, float32; a row of zeros stays one, so that its cosine with all is 0."""
+    """Scales rows to length 1, as float32; rows of zeros are kept, so their cosines are 0."""
     values = np.asarray(values, np.float64)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     if not lengths.all():
         count = lists.counted(int((lengths == 0).sum()), "video")
-        logging.warning("Features of zeros alone: %s.", count)
+        logging.warning("All features are zero for %s.", count)
     return (values / np.where(lengths, lengths, 1)).astype(np.float32)
 
 
 def nearest(gallery: Features, queries: Features, k: int) -> Neighbours:
-    """The k nearest videos of each query by cosine; its own video, by its id, is none of them.
+    """Finds the k nearest gallery videos of each query by cosine, other than the query itself.
 
-    In blocks of queries: memory does not grow with their number. By TensorFlow on the CPU, which
-    takes 0.6 of NumPy's time with argpartition and half of scikit-learn's
-    (benchmarks/retrieval.py), and orders equals by their row.
+    It works in blocks of queries, so memory does not grow with their number. TensorFlow on the CPU
+    takes 0.6 of the time of NumPy's argpartition and half of scikit-learn's
+    (benchmarks/retrieval.py), and breaks ties by row.
 
     Args:
-        gallery: features that are searched.
-        queries: features of the same width.
-        k: how many; fewer where the gallery has fewer.
+        gallery: features to search.
+        queries: features of the same dimensions.
+        k: number of neighbours, at most as many as the gallery has.
     """
     rows = {video: row for row, video in enumerate(gallery.videos)}
     own = np.array([rows.get(video, -1) for video in queries.videos])
     k = min(k, len(rows) - bool((own >= 0).any()))
-    count = min(k + 1, len(rows))  # one more, as the query's own may be among them
+    count = min(k + 1, len(rows))  # one more, since the query itself may be among them
     places, similarities = search(unit(gallery.values), unit(queries.values), count)
-    order = np.argsort(places == own[:, None], axis=1, kind="stable")[:, :k]  # its own goes last
+    order = np.argsort(places == own[:, None], axis=1, kind="stable")[:, :k]  # itself goes last
     places = np.take_along_axis(places, order, 1)
     return Neighbours(places, np.take_along_axis(similarities, order, 1), own)
 
 
 def search(gallery: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the k largest inner products, and these, largest first.
+    """Finds the k largest inner products of each query, largest first.
 
     Args:
         gallery: float32 (n, D).
         queries: float32 (m, D).
-        k: at most n.
+        k: number of products, at most n.
 
     Returns:
         (rows int32 (m, k), products float32 (m, k)).
@@ -225,7 +225,7 @@ def hits(found: Neighbours, gallery: Features, queries: Features) -> np.ndarray:
 def recall(
     found: Neighbours, gallery: Features, queries: Features, top: Sequence[int]
 ) -> dict[int, float]:
-    """{k: share of the queries with a video of their class among the k nearest}."""
+    """{k: share of queries with a video of their class among the k nearest}."""
     right = hits(found, gallery, queries)
     return {k: float(right[:, :k].any(1).mean()) for k in top}
 
@@ -244,9 +244,9 @@ def per_class(
 def chance(
     found: Neighbours, gallery: Features, queries: Features, top: Sequence[int]
 ) -> dict[int, float]:
-    """{k: recall of a random order of the gallery}.
+    """{k: recall for a random order of the gallery}.
 
-    1 - C(n - m, k) / C(n, k), of n videos m of the query's class; mean over the queries.
+    1 - C(n - m, k) / C(n, k) for n videos, m of them of the query's class; mean over queries.
     """
     labels, wanted = gallery.labels, queries.labels
     own, sizes = found.own >= 0, collections.Counter(labels.tolist())
@@ -262,7 +262,7 @@ def chance(
 
 
 def neighbours(found: Neighbours, gallery: Features, queries: Features) -> list[tuple]:
-    """Rows of `COLUMNS`, one a query and neighbour: the `NAMED` nearest, rank from 1.
+    """Rows of `COLUMNS` for the `NAMED` nearest videos of each query, ranked from 1.
 
     Labels are integers; the similarity is the cosine, in [-1, 1].
     """
@@ -287,10 +287,11 @@ def _paragraph(numbers, sides, known):
     found = ", ".join(f"{100 * value:.1f} at {k}" for k, value in numbers["recall"].items())
     random = ", ".join(f"{100 * value:.1f}" for value in numbers["chance"].values())
     how = report.whitened(numbers["whiten"], "the gallery")
-    own = "No query is in the gallery."
+    own, count = "No query is in the gallery.", lists.counted(numbers["own"], "query", "queries")
     if numbers["own"]:
-        own = f"{numbers['own']} queries are in the gallery, too; none is its own neighbour."
-    texts = [f"Retrieval: {asking} query {searched} by cosine distance{how}.", ours]
-    texts += [] if ours == theirs else [f"The gallery: {theirs}"]
-    texts += [own, f"Accuracy in percent: {found}; of a random order: {random}."]
+        verb = "is" if numbers["own"] == 1 else "are"
+        own = f"{count} {verb} also in the gallery, but never counted as a neighbour of itself."
+    texts = [f"Retrieval: {asking} query a gallery of {searched} by cosine distance{how}.", ours]
+    texts += [] if ours == theirs else [f"For the gallery: {theirs}"]
+    texts += [own, f"Accuracy in percent: {found}; with a random order: {random}."]
     return " ".join(texts)

@@ -1,7 +1,7 @@
-"""Dynamic scenes: a linear SVM on the features of videos, leave one video out.
+"""Dynamic scenes: a linear SVM on video features, leaving one video out at a time.
 
-YUPENN holds 14 scenes of 30 videos (CVPR 2019, section 4.5); any labelled list will do. Features
-are those of `similarity`: the fifth pool, unless `Sampling.pooling` says otherwise.
+YUPENN has 14 scenes with 30 videos each (CVPR 2019, section 4.5); any labelled list works.
+Features are those of `similarity`: pool5, unless `Sampling.pooling` is set.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from mas.evaluate.report import Result
 from mas.evaluate.retrieval import unit
 from mas.features import Features, Sampling
 
-MOST_VIDEOS = 2000  # so many SVMs take a quarter of an hour, 420 some seconds
+MOST_VIDEOS = 2000  # 2000 SVMs take a quarter of an hour, 420 a few seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenes(Settings):
-    """Tests each video with an SVM that was trained on all others, on overlapping clips.
+    """Tests each video with an SVM trained on all others, on overlapping clips.
 
     >>> values = [[1, 0], [3, 1], [2, 0], [0, 2], [1, 4], [0, 1]]
     >>> videos = ["sea/1", "sea/2", "sea/3", "fire/1", "fire/2", "fire/3"]
@@ -34,7 +34,9 @@ class Scenes(Settings):
     1.0
     """
 
-    C: float = option(1.0, "Inverse of the SVM's regularisation, over the variance.", above=0)
+    C: float = option(
+        1.0, "Inverse regularisation strength of the SVM, over the variance.", above=0
+    )
 
     def __call__(
         self,
@@ -49,24 +51,24 @@ class Scenes(Settings):
         classes: Classes = None,
         cache: bool = True,
     ) -> Result:
-        """Trains and tests.
+        """Trains and tests an SVM for each video.
 
         Args:
-            source: as for `Probe`, with all that is not named here.
-            data: as for `Probe`.
+            source: as in `Probe`.
+            data: as in `Probe`.
             videos: labelled videos, two or more of each class.
-            sampling: as for `Probe`; the clips overlap in any case.
-            random: as for `Probe`.
-            seed: of the random weights.
-            columns: as for `Probe`.
-            classes: as for `Probe`.
-            cache: as for `Probe`.
+            sampling: as in `Probe`, but the clips always overlap.
+            random: as in `Probe`.
+            seed: seed of the random weights.
+            columns: as in `Probe`.
+            classes: as in `Probe`.
+            cache: as in `Probe`.
 
         Returns:
             A `Result` with `mean_class`, `per_class`, `confusion`, `classes` and `facts`.
 
         Raises:
-            ValueError: the videos cannot be tested; before anything is extracted.
+            ValueError: If videos and labels cannot be tested; checked before extraction.
         """
         given = (source, data, sampling, random, seed, columns, cache)
         made = Inputs(*given, overlapping=True)
@@ -87,9 +89,9 @@ class Scenes(Settings):
             "settings": made.settings(self, videos=videos),
         }
         text = (
-            f"Dynamic scenes: {side.said(found)} of {len(np.unique(found.labels))} classes, "
-            "features scaled to length 1, a linear SVM (one against one; "
-            f"C = {self.C:g} over their variance), leave one video out. "
+            f"Dynamic scenes: {side.said(found)} of {len(np.unique(found.labels))} classes; "
+            "a linear SVM on features scaled to length 1 (one against one; "
+            f"C = {self.C:g} over their variance), leaving one video out at a time. "
             f"{report.describe(found.facts)} Accuracy: {result.top1:.1%}, mean over classes "
             f"{result.mean_class:.1%}."
         )
@@ -99,43 +101,42 @@ class Scenes(Settings):
 
 
 def check(labels: Sequence[int] | np.ndarray) -> None:
-    """Refuses videos of which one cannot be left out.
+    """Checks that each video can be left out.
 
     Raises:
-        ValueError: a class has one video alone, or there are more than `MOST_VIDEOS`.
+        ValueError: If a class has only one video, or there are more than `MOST_VIDEOS`.
     """
     if len(labels) > MOST_VIDEOS:
-        allowed = f"at most {MOST_VIDEOS} in number, as each is left out once (or take Probe)"
+        allowed = f"at most {MOST_VIDEOS} in number, since each is left out once (or use Probe)"
         refuse("videos", allowed, len(labels))
     classes, sizes = np.unique(labels, return_counts=True)
     if sizes.min() < 2:
         raise ValueError(
             "every class must have two videos or more. "
-            f"Received: one of label {classes[sizes.argmin()]}."
+            f"Received: one video of label {classes[sizes.argmin()]}."
         )
 
 
 def leave_one_out(found: Features, C: float = 1.0) -> np.ndarray:
-    """The class that each video gets from a linear SVM that was trained on all others.
+    """Predicts the class of each video with a linear SVM trained on all others.
 
-    By the inner products of all videos, which are taken once: 420 videos take seconds, where an
-    SVM in the space of the features takes minutes.
+    It uses a precomputed kernel: 420 videos take seconds, instead of minutes with an SVM on the
+    features themselves.
 
-    Unit features that lie close together (cosines near 1) leave an SVM of fixed C at its bias,
-    which follows the sizes of the classes; and a class that lacks the tested video is the smaller
-    one, so that not a single video is told right. C is therefore meant for features whose mean
-    squared distance from their mean is 1, which is a matter of scale alone: no direction gains.
-    The paper does not tell its C.
+    If unit features are close together (cosines near 1), an SVM with a fixed C predicts by its
+    bias, hence by class size; and without the tested video its class is the smaller one, so every
+    prediction is wrong. C is therefore relative to the variance: it is meant for features whose
+    mean squared distance from their mean is 1. The paper does not give its C.
 
     Args:
-        found: with labels.
-        C: inverse strength of the SVM's regularisation, for features of variance 1 in all.
+        found: features with labels.
+        C: inverse regularisation strength of the SVM, for features of total variance 1.
 
     Returns:
-        int64 (videos,).
+        Predicted labels, int64 (videos,).
 
     Raises:
-        ValueError: as `check`.
+        ValueError: As `check`.
     """
     from sklearn import svm
 
@@ -153,5 +154,5 @@ def leave_one_out(found: Features, C: float = 1.0) -> np.ndarray:
 
 
 def _variance(products):
-    """Mean squared distance from the mean, from inner products (n, n); above 0."""
+    """Mean squared distance from the mean, computed from inner products (n, n); above 0."""
     return max(products.diagonal().mean() - products.mean(), 1e-9)

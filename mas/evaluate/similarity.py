@@ -1,12 +1,12 @@
-"""Do two videos show the same action? ASLAN, View 2 (CVPR 2019, section 4.4).
+"""Action similarity: whether two videos show the same action. ASLAN, View 2 (CVPR 2019, 4.4).
 
-A video's features are the mean of its overlapping clips, of length 1. The paper says "features from
-the last conv layer"; here they are C3D's fifth pool, flattened, unless `Sampling.pooling` says
-otherwise (the mean over frames and space, or fc6), and the result names them.
+A video's features are the mean over its overlapping clips, scaled to length 1. The paper says
+"features from the last conv layer"; here they are C3D's fifth pooling, flattened, unless
+`Sampling.pooling` is set, and the result names them.
 
-A pair is described by twelve similarities and distances of the two, each standardised over the
-training pairs; a linear SVM says whether they show the same action. Ten folds, whose actions
-differ: each is tested once, by an SVM that was trained on the nine others.
+Each pair is described by twelve similarities and distances, standardised over the training pairs; a
+linear SVM decides whether the actions are the same. There are ten folds with different actions:
+each is tested by an SVM trained on the other nine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mas.files import PathLike
 
 @dataclasses.dataclass(frozen=True)
 class Similarity(Settings):
-    """Tests each fold of ASLAN's pairs with an SVM that was trained on all others.
+    """Tests each fold of ASLAN's pairs with an SVM trained on all others.
 
         mas.evaluate.Similarity()(run, data, aslan="aslan").auc
 
@@ -41,7 +41,7 @@ class Similarity(Settings):
     0.5
     """
 
-    C: float = option(1.0, "Inverse of the SVM's regularisation.", above=0)
+    C: float = option(1.0, "Inverse regularisation strength of the SVM.", above=0)
 
     def __call__(
         self,
@@ -55,27 +55,27 @@ class Similarity(Settings):
         seed: int = 0,
         cache: bool = True,
     ) -> Result:
-        """Trains and tests.
+        """Trains and tests an SVM for each fold.
 
         Args:
-            source: as for `Probe`, with all that is not named here.
-            data: as for `Probe`.
-            videos: features of the videos, or the path of their .npz file; None extracts those of
-                all videos that a pair names.
-            aslan: folder that holds View2.mat.
-            sampling: as for `Probe`; the clips overlap in any case. If failures are allowed, pairs
-                without a video are left out.
-            random: as for `Probe`.
-            seed: of the random weights, and of the SVM's solver.
-            cache: as for `Probe`.
+            source: as in `Probe`.
+            data: as in `Probe`.
+            videos: features of the videos, or the path of their .npz file; None extracts the
+                features of all videos in the pairs.
+            aslan: folder that contains View2.mat.
+            sampling: as in `Probe`, but the clips always overlap. With `allow_failures`, pairs
+                with a missing video are skipped.
+            random: as in `Probe`.
+            seed: seed of the random weights and of the SVM's solver.
+            cache: as in `Probe`.
 
         Returns:
             A `Result` with `standard_error`, `auc`, `folds` (accuracy of each), `decisions`,
             `missing` and `facts`.
 
         Raises:
-            OSError: there is no such file.
-            ValueError: it is another file; or a pair lacks a video.
+            OSError: If there is no such file.
+            ValueError: If the file has other contents, or a pair lacks a video.
         """
         path = pairs_of.find(aslan)
         pairs = pairs_of.read(path)
@@ -85,7 +85,7 @@ class Similarity(Settings):
             kept = self._kept(pairs, made.data.videos, made, path)[0]
             names = sorted({video for fold in kept for *both, _ in fold for video in both})
             if not names:
-                raise ValueError(f"data must hold a pair of {path}. Received: none of them.")
+                raise ValueError(f"data must hold a pair of {path}. Received: none.")
             given = [lists.Entry(name) for name in names]
         (side,) = made.sides(videos=given)
         kept, _ = self._kept(pairs, side.videos, made, path)
@@ -93,7 +93,7 @@ class Similarity(Settings):
         found = side.features()
         kept, missing = self._kept(pairs, found.videos, made, path)
         if missing:
-            logging.warning("Left out %s.", pairs_of.count(missing))
+            logging.warning("Skipping %s.", pairs_of.count(missing))
         numbers = evaluate(found, kept, self.C, seed)
         rows = [
             (fold, *pair, f"{decision:.6f}")
@@ -110,7 +110,7 @@ class Similarity(Settings):
         return Result("similarity", numbers["accuracy"], text, numbers, tables=tables)
 
     def _kept(self, pairs, videos, made, path):
-        """`pairs.present`, if no video is missing or failures are allowed."""
+        """Calls `pairs.present`; raises ValueError for missing videos unless allowed."""
         kept, missing = pairs_of.present(pairs, videos)
         if missing and not made.sampling.allow_failures:
             raise ValueError(
@@ -121,35 +121,34 @@ class Similarity(Settings):
 
     def _paragraph(self, numbers, count, facts):
         missing = len(numbers["missing"])
-        left = f", {missing} left out for want of a video" if missing else ""
+        left = f", {missing} skipped without their videos" if missing else ""
         return (
             f"Action similarity (ASLAN, View 2): {count} pairs in {len(numbers['folds'])} folds"
             f"{left}; {len(SIMILARITIES)} similarities and distances of the two videos' features "
             "(scaled to length 1), each standardised over the training pairs; a linear SVM "
-            f"(squared hinge, C = {self.C:g}, seed {numbers['seed']}), leave one fold out. "
-            f"{report.describe(facts)} Accuracy: {numbers['accuracy']:.1%}, standard error over "
-            f"folds {numbers['standard_error']:.1%}; AUC of all decision values "
-            f"{numbers['auc']:.3f}."
+            f"(squared hinge, C = {self.C:g}, seed {numbers['seed']}), leaving one fold out at a "
+            f"time. {report.describe(facts)} Accuracy: {numbers['accuracy']:.1%}, standard error "
+            f"over folds {numbers['standard_error']:.1%}; AUC over all pairs {numbers['auc']:.3f}."
         )
 
 
 def evaluate(found: Features, pairs: Pairs, C: float = 1.0, seed: int = 0) -> dict[str, Any]:
-    """Tests each fold with an SVM that was trained on all others.
+    """Tests each fold with an SVM trained on all others.
 
     Args:
-        found: features, 0 or more.
-        pairs: of each fold (first, second, same): ids of `found`, and 0 or 1.
-        C: inverse strength of the SVM's regularisation.
-        seed: of its solver.
+        found: non-negative features.
+        pairs: for each fold, tuples (first, second, same): ids in `found`, and 0 or 1.
+        C: inverse regularisation strength of the SVM.
+        seed: seed of its solver.
 
     Returns:
-        accuracy: mean over the folds of the share of pairs that are told right; standard_error: of
-        that mean, the folds' deviation (n - 1) over the root of their number; auc: area under the
-        ROC curve of all decision values together; folds: accuracy of each; decisions: of each fold
-        the SVM's values, above 0 for the same action.
+        accuracy: mean accuracy of the folds; standard_error: of that mean (deviation with n - 1,
+        over the root of the number of folds); auc: area under the ROC curve of all decision values
+        together; folds: accuracy of each; decisions: for each fold the SVM's decision values,
+        above 0 for the same action.
 
     Raises:
-        ValueError: features below 0, or as `pairs.check`.
+        ValueError: If features are negative, or as `pairs.check`.
     """
     from sklearn import metrics
 
@@ -162,7 +161,7 @@ def evaluate(found: Features, pairs: Pairs, C: float = 1.0, seed: int = 0) -> di
     decisions = []
     for tested, these in enumerate(described):
         others = [number for number in range(len(same)) if number != tested]
-        model = classifier("svm", C=C, seed=seed)  # standardises, as section 4.4
+        model = classifier("svm", C=C, seed=seed)  # standardises, as in section 4.4
         model.fit(
             np.concatenate([described[number] for number in others]),
             np.concatenate([same[number] for number in others]),
@@ -180,7 +179,7 @@ def evaluate(found: Features, pairs: Pairs, C: float = 1.0, seed: int = 0) -> di
 
 
 def _share(numerator, denominator):
-    """A quotient in which 0 / 0 counts as 0."""
+    """Quotient with 0 / 0 = 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
 
 
@@ -188,8 +187,8 @@ def _length(x):
     return np.linalg.norm(x, axis=1)
 
 
-# Of float (pairs, D), 0 or more, to (pairs,); as the ASLAN paper has them (T-PAMI 2012, Table 3),
-# by recollection.
+# Functions from non-negative float (pairs, D) to (pairs,), after the ASLAN paper (T-PAMI 2012,
+# Table 3), from memory.
 SIMILARITIES = {
     "product": lambda x, y: (x * y).sum(1),
     "root_product": lambda x, y: np.sqrt((x * y).sum(1)),
@@ -207,26 +206,26 @@ SIMILARITIES = {
 
 
 def describe(x: Any, y: Any) -> np.ndarray:
-    """The twelve similarities and distances of pairs.
+    """Computes the twelve similarities and distances of pairs.
 
     >>> describe([[1, 0]], [[0, 1]])[0, 5:9].tolist()  # city block, its root, Euclidean squared
     [2.0, 1.4142135623730951, 2.0, 1.4142135623730951]
 
     Args:
-        x: float (pairs, D), 0 or more.
-        y: the same.
+        x: non-negative features of the first videos, float (pairs, D).
+        y: the same for the second videos.
 
     Returns:
         float64 (pairs, 12), in the order of `SIMILARITIES`.
 
     Raises:
-        ValueError: a value below 0, for which roots are not defined.
+        ValueError: If a value is negative, since roots are used.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     least = min(x.min(), y.min())
     if least < 0:
         raise ValueError(
-            "features must be 0 or more, as of a network that ends with a ReLU. "
+            "features must be 0 or more, as from a network that ends with a ReLU. "
             f"Received: {least:.4g}."
         )
     return np.stack([function(x, y) for function in SIMILARITIES.values()], axis=1)

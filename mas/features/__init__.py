@@ -1,4 +1,4 @@
-"""A network's features of videos: which clips it sees, what is kept of them, and where.
+"""Extracts, stores and whitens the features of videos from a network.
 
 features = mas.features.extract("runs/mas_c3d", "data", "test.txt", mas.features.Sampling())
 features.values, features.videos, features.labels

@@ -1,10 +1,10 @@
-"""Features of videos through a saved network, and the copy of them in the user's cache folder.
+"""Extracts features of videos from a network, and caches them in the user's cache folder.
 
-    $XDG_CACHE_HOME/mas/features/DIGEST.npz (~/.cache where that is not set)
+    $XDG_CACHE_HOME/mas/features/DIGEST.npz (~/.cache if it is not set)
 
-The digest is that of the network's file, the stored files of the data set (names, sizes and times;
-of folders of JPEG files the folders' times), the list's entries and the sampling. Features from
-which a video is left out are not kept.
+The digest covers the network's file, the files of the data set (names, sizes and times; for
+folders of JPEG files the folders' times), the list's entries and the sampling. Features with
+skipped videos are not cached.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 else:
     keras, tf = lazy.module("keras"), lazy.module("tensorflow")
 
-GRID = (1, 2, 2)  # of "max": frames, height, width (2048 numbers of 512 channels, ECCV 2020)
+GRID = (1, 2, 2)  # of "max": frames, height, width (512 channels give 2048 numbers, ECCV 2020)
 ENGINES = ("process", "ray")
-_FORMAT = 3  # another one when the same settings give other features
-# What the digest holds of a sampling and its clips, in this order.
+_FORMAT = 3  # increased whenever the same settings give different features
+# The settings of sampling and clips in the digest, in this order.
 _KEYS: tuple[str, ...] = ("how", "clips", "pooling", "static", "frames", "stride")
 _KEYS += ("size", "resize", "modality", "crops")
 
@@ -55,33 +55,33 @@ def extract(
     engine: str = ENGINES[0],
     address: str | None = None,
 ) -> Features:
-    """Features of videos: the mean over a video's clips of the pooled map.
+    """Extracts features of videos: pooled feature maps, averaged over each video's clips.
 
         found = mas.features.extract(run, data, "test.txt", mas.features.Sampling(clips=10))
         found.values, found.videos, found.labels
 
     Args:
-        source: `mas.Run`, run folder or .keras file of a backbone; or a keras.Model of your own,
-            from clips to a map (batch, t, h, w, c), whose features are not cached.
-        data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
-        videos: list of the videos: its path, or `lists.Entry`; None takes every video, unlabelled.
-            Where lines name starts, those clips of a video are taken.
-        sampling: which clips; by default ten, of the length and size of the source's run.
-        random: the same network with new random weights, without what it has learned.
-        seed: of those.
-        columns: of the list, or the name of a preset.
-        cache: keep the features in the user's cache folder, and read them there if nothing changed.
-        engine: "process", this one, or "ray", the cores of a Ray cluster (docs/scale.md).
-        address: of that cluster; see `mas.prepare_videos`.
+        source: `mas.Run`, run folder or .keras file of a backbone; or a keras.Model from clips to
+            a feature map (batch, t, h, w, c), whose features are not cached.
+        data: result of `mas.prepare_videos` or `mas.open_data`, or the folder.
+        videos: path of a list, or `lists.Entry`; None takes every video, unlabelled. If entries
+            have starts, these clips of the video are used.
+        sampling: which clips to use; by default ten, of the source's clip length and size.
+        random: whether to replace the learned weights by random ones.
+        seed: seed of the random weights.
+        columns: columns of the list, or the name of a preset.
+        cache: whether to use the cache folder, which is read if nothing has changed.
+        engine: "process", this process, or "ray", the cores of a Ray cluster (docs/scale.md).
+        address: address of the cluster; see `mas.prepare_videos`.
 
     Returns:
-        A `Features`, one row a video in the list's order. Its facts: network, pooling, those of
-        `means.Means`, and model, digest and weights ("random" or "loaded"), seed, data, list.
+        A `Features` with one row per video, in the list's order. Its facts: network, pooling, the
+        facts of `means.Means`, model, digest, weights ("random" or "loaded"), seed, data, list.
 
     Raises:
-        FileNotFoundError: there are no such source, data or list.
-        ValueError: the source is no backbone, or takes other clips; a video cannot be decoded; a
-            network in memory is to go to a cluster.
+        FileNotFoundError: If the source, data or list does not exist.
+        ValueError: If the source is not a backbone or takes other clips, a video cannot be
+            decoded, or engine="ray" is used with a keras.Model.
     """
     check_choice("engine", engine, ENGINES)
     cluster.check(engine, address)
@@ -107,11 +107,11 @@ def extract(
 
 
 def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
-    """("rgb" or "flow", clips) that a network was trained on.
+    """Modality ("rgb" or "flow") and clips that a network was trained on.
 
     Raises:
-        FileNotFoundError: there is no such network.
-        ValueError: it takes no clips of known size.
+        FileNotFoundError: If there is no such network.
+        ValueError: If the size of its clips is unknown.
     """
     if isinstance(source, str | os.PathLike):
         networks.file(source, "source")
@@ -128,19 +128,19 @@ def modality_of(source: networks.Source | keras.Model) -> tuple[str, Clip]:
 
 
 def stride_of(source: networks.Source | keras.Model) -> int | None:
-    """Frames of the video from one of a training clip to the next; None where no run says it."""
+    """Frame step within the clips of the source's training; None if unknown."""
     return networks.stride_of(source) if isinstance(source, str | os.PathLike) else None
 
 
 def function_of(network: keras.Model, sampling: Sampling, task: PlainClips) -> Callable[[Any], Any]:
-    """What `sampling` keeps of clips that go through a network, as a graph.
+    """Compiles the function from clips to their features.
 
     Raises:
-        ValueError: the network takes other clips, or has not what is to be kept.
+        ValueError: If the network takes other clips or lacks the layer to pool.
     """
     check_shape(network, task)
     if sampling.pooling == "fc6" and len(network.output_shape) != 2:
-        refuse("pooling", "another one for a network without heads", "fc6")
+        refuse("pooling", "one of average, max, pool5 for a network without heads", "fc6")
 
     def features(batch):
         found = tf.cast(network(batch, training=False), tf.float32)
@@ -150,9 +150,9 @@ def function_of(network: keras.Model, sampling: Sampling, task: PlainClips) -> C
 
 
 def compiled(function: Callable[[Any], Any], task: PlainClips) -> Callable[[Any], Any]:
-    """A function of batches of clips, of any size, as a graph that is traced once.
+    """Compiles a function of batches of clips as a graph, traced once for all batch sizes.
 
-    Of several crops, its mean over them; the batches then hold whole frames.
+    With several crops, the result is the mean over them, and the batches hold whole frames.
     """
     kind = tf.uint8 if task.network.modality == "rgb" else tf.float32
     frames, size, _, channels = task.shape
@@ -172,7 +172,7 @@ def compiled(function: Callable[[Any], Any], task: PlainClips) -> Callable[[Any]
 
 
 def check_shape(network: keras.Model, task: PlainClips) -> None:
-    """Refuses a network that takes other clips, with a ValueError."""
+    """Raises ValueError if a network takes other clips than the task gives."""
     if tuple(network.input_shape[1:]) != task.shape:
         raise ValueError(
             f"clips must be {network.input_shape[1:]} (frames, height, width, channels) for this "
@@ -181,16 +181,16 @@ def check_shape(network: keras.Model, task: PlainClips) -> None:
 
 
 def pooled(maps: tf.Tensor, pooling: str) -> tf.Tensor:
-    """What is kept of a map.
+    """Pools feature maps.
 
     Args:
         maps: (batch, t, h, w, c).
         pooling: "average", "max" or "pool5".
 
     Returns:
-        (batch, c), or (batch, 4 c) of "max", in the order t, h, w, c: the windows of PyTorch's
-        AdaptiveMaxPool3d, from floor(i n / k) to ceil((i + 1) n / k). Of "pool5", C3D's fifth pool
-        in the same order: (batch, ceil(t / 2) ceil(h / 2) ceil(w / 2) c).
+        (batch, c) for "average". (batch, 4 c) for "max", in the order t, h, w, c, over the windows
+        of PyTorch's AdaptiveMaxPool3d, from floor(i n / k) to ceil((i + 1) n / k). For "pool5",
+        C3D's fifth pooling, (batch, ceil(t / 2) ceil(h / 2) ceil(w / 2) c), in the same order.
     """
     if pooling == "average":
         return tf.reduce_mean(maps, [1, 2, 3])
@@ -205,7 +205,7 @@ def pooled(maps: tf.Tensor, pooling: str) -> tf.Tensor:
 
 
 def load_network(source, sampling, task, random, seed):
-    """The network of a run or file that gives what `sampling` keeps."""
+    """Loads the network up to the layer that `sampling` pools."""
     if sampling.pooling == "fc6":
         return networks.fc6(source, random, seed)
     return networks.network(source, random, seed, task.shape)
@@ -218,12 +218,12 @@ def _over_clips(values, name, data, entries, sampling, task):
 
 
 def _fresh(source, data, entries, sampling, task, random, seed, there):
-    """Features through a saved network, with facts on its weights; `there` on a cluster."""
+    """Computes features with a saved network, on a cluster if `there` is its (address,)."""
     network = load_network(source, sampling, task, random, seed)
     function = function_of(network, sampling, task)
     with contextlib.ExitStack() as stack:
         if there:
-            from mas.features import remote  # which imports this module
+            from mas.features import remote  # it imports this module
 
             known = (source, data, sampling, random, seed)
             values = stack.enter_context(remote.values_there(*known, *there))
@@ -240,28 +240,28 @@ def _fresh(source, data, entries, sampling, task, random, seed, there):
 
 
 def file_of(source: networks.Source, sampling: Sampling) -> pathlib.Path:
-    """The file of the network that is used: of its heads, too, where the sampling keeps fc6."""
+    """Path of the network file that is used: for fc6, the one with heads."""
     return (networks.with_heads if sampling.pooling == "fc6" else networks.file)(source)
 
 
 def _cached(source, data, entries, sampling, task, random, seed, there):
-    """`_fresh`, or what was made before."""
+    """Reads features from the cache, or computes and caches them."""
     digest = _digest(source, data, entries, sampling, task, random and seed + 1)
     path = records.index_path(data.data).parent / "features" / f"{digest}.npz"
     try:
         found = load(path)
-        logging.info("Features of %d videos from %s.", len(found.videos), path)
+        logging.info("Read features of %d videos from %s.", len(found.videos), path)
         return dataclasses.replace(found, facts=found.facts | {"model": os.fspath(source)})
-    except OSError:  # not there, or not to be read
+    except OSError:  # missing or unreadable
         pass
     except ValueError as error:
-        logging.warning("%s They are made again.", error)
+        logging.warning("%s Extracting the features again.", error)
     found = _fresh(source, data, entries, sampling, task, random, seed, there)
     try:
         if not found.facts["failures"]:
             save(path, found)
     except OSError as error:
-        logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
+        logging.warning("%s cannot be written; not caching: %s.", path, error.strerror)
     return found
 
 
@@ -279,7 +279,7 @@ def _digest(source, data, entries, sampling, task, random):
 
 
 def _stamps(data, videos):
-    """Names, sizes and times of change of what the videos are stored in."""
+    """Names, sizes and modification times of the files that store the videos."""
     root = pathlib.Path(data.data)
     if isinstance(data, records.Shards):
         paths = sorted(root.glob("videos-*.*"))

@@ -1,6 +1,6 @@
-"""Videos -> one vector each: the mean over a video's clips of what a function makes of a clip.
+"""Averages a function of clips over each video: one vector per video.
 
-Nothing but running sums is kept, so memory does not grow with the number of clips.
+Only running sums are kept, so memory does not grow with the number of clips.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ else:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Means:
-    """What `over_clips` found: of each video that did not fail, in the list's order.
+    """Result of `over_clips`: the videos that did not fail, in the list's order.
 
     Attributes:
         videos: ids.
         labels: int64 (videos,).
         values: float64 (videos, D).
-        facts: how they were made, as JSON can hold it: how, clips (least and most of a video),
-            resize, static, frames, stride, size, crops, modality, videos, failures ({id: reason}).
+        facts: how they were computed, serialisable as JSON: how, clips (minimum and maximum per
+            video), resize, static, frames, stride, size, crops, modality, videos, failures
+            ({id: reason}).
     """
 
     videos: list[str]
@@ -44,13 +45,13 @@ class Means:
 
 
 class Failure(NamedTuple):
-    """A video that fails: its number in the data set, and why."""
+    """A video that failed: its number in the data set, and the reason."""
 
     number: int
     reason: str
 
 
-# From clips.Examples to arrays (clips, D) in their order; after the first `Failure`, nothing.
+# Function from clips.Examples to arrays (clips, D), in order; it ends after the first `Failure`.
 Source: TypeAlias = "Callable[[clips.Examples], Generator[np.ndarray | Failure, None, None]]"
 
 
@@ -61,22 +62,22 @@ def over_clips(
     sampling: Sampling,
     task: PlainClips,
 ) -> Means:
-    """Mean over the clips of each video of what a function makes of a clip.
+    """Averages a function of clips over the clips of each video.
 
     Args:
-        source: where the values come from: `values_here`, or `remote.values_there`.
+        source: computes the values: `values_here` or `remote.values_there`.
         data: an opened data set.
         entries: `lists.Entry` with the ids of the data set; None takes every video, unlabelled.
-            Where lines name starts, those clips of a video are taken.
-        sampling: which clips.
-        task: of `sampling`.
+            If entries have starts, these clips of the video are used.
+        sampling: which clips to use.
+        task: the task made by `sampling`.
 
     Returns:
         A `Means`.
 
     Raises:
-        ValueError: a video cannot be decoded or leaves no clip (unless failures are allowed: then
-            no video is left), or two lines give one video two labels; names the video.
+        ValueError: If a video cannot be decoded or has no clip (with `allow_failures`: if this is
+            so for all videos), or has two labels; the message names the video.
     """
     numbers = {video: number for number, video in enumerate(data.videos)}
     labels = dict.fromkeys(numbers, -1) if entries is None else labels_of(entries)
@@ -86,7 +87,7 @@ def over_clips(
     examples = clips.examples(data, entries, task.span, **options, again=True)
     for number in sorted(set(rows) - set(examples.videos.tolist())):
         length = data.lengths[number]
-        reason = f"{length} frames leave no clip of {task.span}"
+        reason = f"its {lists.counted(int(length), 'frame')} give no clip of {task.span}"
         failures.add(number, reason if length else "the file cannot be decoded")
     sums, counts = None, np.zeros(len(rows), int)
     with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
@@ -98,10 +99,10 @@ def over_clips(
             bar.update(len(values))
     kept = np.array([number not in failures.reasons for number in rows])
     if sums is None or not kept.any():
-        raise ValueError(f"{data.data} must hold a video that decodes. Received: none of them.")
+        raise ValueError(f"{data.data} must hold a video that decodes. Received: none.")
     if failures.reasons:
         failed = (len(failures.reasons), len(rows))
-        logging.warning("%d of %d videos failed and are left out.", *failed)
+        logging.warning("%d of %d videos failed and are skipped.", *failed)
     named = {data.videos[number]: reason for number, reason in failures.reasons.items()}
     return Means(
         [video for video, there in zip(labels, kept, strict=True) if there],
@@ -112,10 +113,10 @@ def over_clips(
 
 
 def labels_of(entries: Iterable[lists.Entry]) -> dict[str, int]:
-    """{video: label}, in the order in which the videos come first.
+    """{video: label}, in order of first appearance.
 
     Raises:
-        ValueError: a video has two labels.
+        ValueError: If a video has two labels.
     """
     labels: dict[str, int] = {}
     for entry in entries:
@@ -144,7 +145,7 @@ def _facts(sampling, task, counts, failures):
 
 
 class _Failures:
-    """Videos that fail: an error, or named and kept."""
+    """Collects failing videos, or raises an error for the first if failures are not allowed."""
 
     def __init__(self, data, allowed):
         self.data, self.allowed, self.reasons = data, allowed, {}
@@ -153,23 +154,23 @@ class _Failures:
         video = self.data.videos[number]
         if not self.allowed:
             raise ValueError(
-                f"{self.data.data}: every video must give its clips, unless allow_failures is "
-                f"true. Received: {video}: {reason}."
+                f"{self.data.data}: every video must decode, unless allow_failures is true. "
+                f"Received: {video}: {reason}."
             )
-        logging.warning("Left out %s: %s.", video, reason)
+        logging.warning("Skipping %s: %s.", video, reason)
         self.reasons[number] = reason
 
 
 def values_here(
     function: Callable[[Any], Any], data: Any, sampling: Sampling, task: PlainClips
 ) -> Source:
-    """What a function makes of clips, in this process: for `over_clips`.
+    """Source for `over_clips` that computes values in this process.
 
     Args:
-        function: from a batch of clips to a tensor (batch, D).
+        function: function from a batch of clips to a tensor (batch, D).
         data: an opened data set.
-        sampling: which clips.
-        task: of `sampling`.
+        sampling: which clips to use.
+        task: the task made by `sampling`.
     """
     geometry = clips.Geometry(task.clip.resize, task.clip.size, random=False)
 
@@ -192,15 +193,15 @@ def values_here(
 def numbered(
     source: Source, examples: clips.Examples, failures: Any
 ) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Values of examples in order; resumes behind a video that fails.
+    """Computes the values of examples in order; skips the rest of a failing video.
 
     Args:
-        source: where the values come from.
-        examples: which clips.
-        failures: `add(number, reason)` takes a video that fails; those in `reasons` are left out.
+        source: computes the values.
+        examples: clips to use.
+        failures: `add(number, reason)` records a failing video; videos in `reasons` are skipped.
 
     Yields:
-        (numbers of the clips' videos, values (clips, D)).
+        (video numbers of the clips, values (clips, D)).
     """
     left = np.flatnonzero(~np.isin(examples.videos, list(failures.reasons)))
     while len(left):
@@ -220,7 +221,7 @@ def numbered(
 
 
 def _culprit(reader, positions):
-    """The `Failure` of the first video that fails among some examples; None without."""
+    """`Failure` of the first of these examples that fails; None if they all succeed."""
     for position in positions:
         number = int(reader.examples.videos[position])
         try:

@@ -1,7 +1,7 @@
-"""Features on a Ray cluster: a list in parts, whose values come back in the list's order.
+"""Extracts features on a Ray cluster: splits the list into parts and returns values in its order.
 
-A part holds whole batches, so each clip meets the same clips in its batch as in one process: the
-features are the same, byte for byte.
+A part consists of whole batches, so each clip shares its batch with the same clips as in a single
+process, and the features are the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 else:
     tf = lazy.module("tensorflow")
 
-MODULES = {"mas": "mas", "TensorFlow": "tensorflow", "Keras": "keras"}  # of one version everywhere
+# Modules whose versions must agree on all nodes.
+MODULES = {"mas": "mas", "TensorFlow": "tensorflow", "Keras": "keras"}
 MODULES |= {"OpenCV": "cv2", "PyAV": "av"}
-MOST = 8  # batches of a part
-SHARES = 4  # at least so many parts for each core, where there are so many batches
+MOST = 8  # batches per part, at most
+SHARES = 4  # parts per core, at least, if there are enough batches
 
 
 @contextlib.contextmanager
@@ -38,23 +39,23 @@ def values_there(
     seed: int,
     address: str | None,
 ) -> Iterator[means.Source]:
-    """Features of clips on a cluster, for `means.over_clips`.
+    """Source for `means.over_clips` that computes values on a cluster.
 
     Args:
         source: run or .keras file.
         data: an opened data set.
-        sampling: which clips; `threads` is how many cores a part takes, 0 is one.
-        random: whether the network has new random weights.
-        seed: of those.
+        sampling: which clips to use; `threads` is the number of cores per part, 0 means 1.
+        random: whether to replace the learned weights by random ones.
+        seed: seed of the random weights.
         address: see `cluster.connected`.
 
     Raises:
-        RuntimeError: a node lacks something, or a worker dies again and again.
+        RuntimeError: If a node lacks a requirement, or a worker dies repeatedly.
     """
     source = os.path.abspath(source)
     reads = [os.fspath(networks.file(source)), os.path.abspath(data.data)]
     if not os.path.isabs(data.data):
-        reads.append(os.getcwd())  # where the workers go
+        reads.append(os.getcwd())  # the workers change to this folder
     needs = cluster.needs(MODULES, reads)
     threads = sampling.threads or 1
     known = json.dumps([uuid.uuid4().hex, source, sampling.values(), random, seed, threads])
@@ -82,7 +83,7 @@ def _parts(examples, batch, cores):
 
 
 def _in_order(tasks):
-    """What the parts answer, in their order; up to the first failure."""
+    """Yields the values of the parts in order, up to the first failure."""
     waiting, following = {}, 0
     for (number, *_), answer in tasks.finished():
         if "died" in answer:
@@ -97,11 +98,11 @@ def _in_order(tasks):
             following += 1
 
 
-_kept: dict[str, Any] = {}  # of a worker: what gives the values of one `values_there`
+_kept: dict[str, Any] = {}  # a worker's source for one `values_there`, reused between parts
 
 
 def _carry_out(item):
-    """What runs on a node, for one part."""
+    """Computes one part on a node."""
     _, examples, known, shared, needs = item
     problem = cluster.lacks_here(needs)
     if problem:
@@ -123,7 +124,7 @@ def _source(known, shared):
     import ray
 
     _, source, chosen, random, seed, threads = json.loads(known)
-    with contextlib.suppress(RuntimeError):  # TensorFlow has started in this worker
+    with contextlib.suppress(RuntimeError):  # TensorFlow is already running in this worker
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     folder, data = ray.get(shared)

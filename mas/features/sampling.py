@@ -1,4 +1,4 @@
-"""Which clips of a video a network sees, and what is kept of each."""
+"""Settings for sampling clips from a video and pooling their features."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ POOLINGS = ("average", "max", "pool5", "fc6")
 
 @dataclasses.dataclass(frozen=True)
 class Sampling(Settings):
-    """Which clips of a video a network sees, and what is kept of each.
+    """How clips are sampled from a video and their features pooled.
 
-    What is None is that of the network's run.
+    None means the value of the network's run.
 
     >>> Sampling(clips=0).how
     'consecutive'
     """
 
     clips: int = option(
-        10, "Clips of a video, evenly spaced, or 0 for all non-overlapping ones.", least=0
+        10, "Clips per video, evenly spaced, or 0 for all non-overlapping ones.", least=0
     )
     how: str = option(
         "uniform",
-        "Where the clips lie: uniform, evenly spaced from the first frame to the last; "
+        "Placement of the clips: uniform, evenly spaced from the first frame to the last; "
         "consecutive, all that do not overlap; overlapping, one every half clip.",
         choices=HOWS,
         advanced=True,
     )
     pooling: str | None = option(
         None,
-        "Features of a clip, of the last convolution's map: average, over frames and space; max, "
-        "the maximum in each of 1 x 2 x 2 parts; pool5, its maxima in windows of 2 x 2 x 2, all of "
-        "them, 4096 of C3D; or fc6, the first fully connected layer of a run's heads. By default "
-        "average, and in similarity and scenes pool5.",
+        "Features of a clip, from the last feature map: average, over time and space; max, the "
+        "maximum in each of 1 x 2 x 2 parts; pool5, the maxima in all windows of 2 x 2 x 2 (4096 "
+        "numbers for C3D); or fc6, the first fully connected layer of a run's heads. By default "
+        "average; pool5 in similarity and scenes.",
         choices=POOLINGS,
     )
     static: bool = option(
-        False, "Repeat the middle frame of each clip: what a network knows without motion."
+        False, "Repeat the middle frame of each clip, to test a network without motion."
     )
     frames: int | None = option(
-        None, "Length of a clip, by default the run's.", form=INTEGER, least=2
+        None, "Clip length in frames, by default the run's.", form=INTEGER, least=2
     )
     stride: int | None = option(
         None,
-        "Frames of the video from one of a clip to the next, by default the run's.",
+        "Frame step within a clip, by default the run's.",
         form=INTEGER,
         least=1,
     )
@@ -62,43 +62,41 @@ class Sampling(Settings):
     )
     crops: int = option(
         1,
-        "Crops of each clip, of which the mean is taken: 1, the centre; 3, along the longer side, "
-        "the field's 10 x 3 with clips=10; 5, the centre and the corners.",
+        "Crops per clip, averaged: 1, the centre; 3, along the longer side, the usual 10 x 3 "
+        "views with clips=10; 5, the centre and the corners.",
         choices=CROPS,
     )
     resize: tuple[int, int] | None = option(
-        None, "WIDTHxHEIGHT before the crop in pixels, by default the run's.", form=SIZE
+        None, "Frame size before the crop, WIDTHxHEIGHT in pixels, by default the run's.", form=SIZE
     )
-    batch: int = option(
-        16, "Clips that go through the network together.", least=1, free=True, advanced=True
-    )
+    batch: int = option(16, "Clips per batch.", least=1, free=True, advanced=True)
     threads: int = option(
         0,
-        "Threads of input and CPU kernels each; 0: all cores.",
+        "Threads for input, and again for CPU kernels; 0: all cores.",
         least=0,
         free=True,
         advanced=True,
     )
     allow_failures: bool = option(
-        False, "Name and leave out videos that cannot be decoded.", free=True, advanced=True
+        False, "Skip videos that cannot be decoded, with a warning.", free=True, advanced=True
     )
 
     def __post_init__(self):
-        """No clips are asked for: all that do not overlap."""
+        """Sets `how` to "consecutive" for clips=0."""
         super().__post_init__()
         if not self.clips and self.how == "uniform":
             object.__setattr__(self, "how", "consecutive")
 
     def task(self, known: Clip, modality: str, stride: int | None = None) -> PlainClips:
-        """What the pipeline reads.
+        """Makes the task that the input pipeline needs.
 
         Args:
-            known: the clips of the network's run, for what is None here.
+            known: clips of the network's run, for settings that are None here.
             modality: "rgb" or "flow".
-            stride: of the network's run, likewise; None: 1.
+            stride: frame step of the network's run; None means 1.
 
         Raises:
-            ValueError: the crop does not fit, or static clips of flow.
+            ValueError: If the crop does not fit, or `static` is used with flow.
         """
         own = {name: getattr(self, name) for name in ("frames", "size", "resize")}
         given = {name: value for name, value in own.items() if value is not None}
@@ -111,44 +109,47 @@ class Sampling(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class PlainClips(Task):
-    """Clips as a network sees them, without a target: what `Sampling.task` makes."""
+    """Task of plain clips without a target, made by `Sampling.task`."""
 
     static: bool = option(False, "Repeat the middle frame.")
-    stride: int = option(1, "Frames of the video from one of a clip to the next.", least=1)
-    crops: int = option(1, "Crops of each clip.", choices=CROPS)
+    stride: int = option(1, "Frame step within a clip.", least=1)
+    crops: int = option(1, "Crops per clip.", choices=CROPS)
 
     name = "clips"
     modalities = ("rgb", "flow")
 
     def check(self, batch: int | None = None) -> None:
-        """Refuses flow of one frame. With a stride fields are those from each frame to the next."""
+        """Raises ValueError for static clips of flow.
+
+        With a stride, each flow field is still that from a frame to the next in the video.
+        """
         super().check(batch)
         if self.network.modality != "rgb" and self.static:
             refuse("modality", "rgb with static", self.network.modality)
 
     @property
     def inputs(self) -> tuple[str]:
-        """What the network sees, and nothing else."""
+        """The network's modality only."""
         return (self.network.modality,)
 
     @property
     def wraps(self) -> bool:
-        """No flow leads from the last frame to the first."""
+        """False for flow: there is none from the last frame to the first."""
         return self.network.modality == "rgb"
 
     @property
     def span(self) -> int:
-        """Frames of the video from a clip's first to its last."""
+        """Frames of the video that a clip covers."""
         return (self.frames - 1) * self.stride + 1
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(frames, height, width, channels) of what the network sees."""
+        """(frames, height, width, channels) of the network's input."""
         return self.clip.shape(self.network.modality)
 
     @property
     def whole(self) -> bool:  # type: ignore[override]
-        """Several crops are cut beside the network."""
+        """Whether the pipeline delivers whole frames: several crops are cut later."""
         return self.crops > 1
 
     @property
@@ -171,9 +172,9 @@ class PlainClips(Task):
         return [centre]
 
     def sample(self, length: int, start: int | None, rng: Any = None) -> tuple:
-        """Frames (T,) from a first one on; a video shorter than the clip begins again.
+        """Frame numbers (T,) of a clip; a video shorter than the clip is repeated.
 
-        So it does in training: see `mas.tasks.walks`.
+        Training does the same: see `mas.tasks.walks`.
         """
         frames = walks.indices(self.frames, self.stride, start or 0, length, "wrap")
         if self.static:
@@ -181,5 +182,5 @@ class PlainClips(Task):
         return frames, np.zeros(0, np.int32)
 
     def example(self, clip: dict) -> tuple:
-        """(rgb or flow, number of the clip's label)."""
+        """(rgb or flow, label of the clip)."""
         return clip[self.network.modality], clip["label"]

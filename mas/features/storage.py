@@ -1,4 +1,4 @@
-"""Features of videos, and the file they are kept in."""
+"""Features of videos, and their file format."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mas.features.sampling import HOWS, POOLINGS
 from mas.files import PathLike
 from mas.settings import MODALITIES
 
-# Of each array in the file: the kinds of its numbers or text, as NumPy has them, and its axes.
+# The arrays in the file: NumPy's kinds of their elements, and number of axes.
 _ARRAYS = {"values": ("fiu", 2), "videos": ("U", 1), "labels": ("iu", 1), "facts": ("U", 0)}
-# What NumPy raises for bytes that it cannot read; the last five for damaged archives.
+# Errors of NumPy for unreadable files; the last five for damaged archives.
 _UNREADABLE: tuple[type[Exception], ...] = (AttributeError, EOFError, KeyError, TypeError)
 _UNREADABLE += (ValueError, zipfile.BadZipFile, OSError, RuntimeError, zlib.error, MemoryError)
 _HEADER_1, _HEADER_2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
 MOST_LABEL = 10**6
-# Of the facts that a report is made of: their kinds. All of the first row stand together.
+# Types of the facts that reports use. If the first key is present, all of a dict must be.
 _FACTS: dict[str, Any] = {
     **{"network": str, "pooling": POOLINGS, "how": HOWS, "modality": MODALITIES, "frames": int},
     **{"clips": (int, int), "size": int, "resize": (int, int), "static": bool, "failures": dict},
@@ -37,7 +37,7 @@ _WEIGHTS: dict[str, Any] = {"weights": ("loaded", "random"), "model": str, "dige
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Features:
-    """One vector a video.
+    """One feature vector per video.
 
     >>> Features([[1.0, 0.0], [0.0, 1.0]], ["run/ann", "walk/ann"], [0, 1])
     Features(2 videos, 2 numbers each)
@@ -46,7 +46,7 @@ class Features:
         values: float32 (videos, D), finite.
         videos: ids, each once.
         labels: int (videos,); -1 is unlabelled.
-        facts: how they were made, as JSON can hold it; {} where nothing is known. See `extract`.
+        facts: how they were computed, serialisable as JSON; {} if unknown. See `extract`.
     """
 
     values: np.ndarray
@@ -55,11 +55,11 @@ class Features:
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        """Checks what any use of features relies on.
+        """Checks the arrays.
 
         Raises:
-            ValueError: the parts do not belong together, a video stands there twice, or a value is
-                not finite; names the video.
+            ValueError: If the shapes disagree, a video appears twice, or a value is not finite;
+                the message names the video.
         """
         for name in ("values", "labels"):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
@@ -86,17 +86,17 @@ class Features:
             )
 
     def __repr__(self) -> str:
-        """How many there are."""
+        """Number of videos and dimensions."""
         count, numbers = self.values.shape
         return f"Features({lists.counted(count, 'video')}, {lists.counted(numbers, 'number')} each)"
 
 
 def load(path: PathLike) -> Features:
-    """Reads features that `save` wrote.
+    """Reads features written by `save`.
 
     Raises:
-        ValueError: the file holds something else; names it.
-        OSError: it cannot be read.
+        ValueError: If the file has other contents; the message names it.
+        OSError: If the file cannot be read.
     """
     checks.local("path", path)
     files.check_regular(path)
@@ -110,7 +110,7 @@ def load(path: PathLike) -> Features:
     if not held:
         raise ValueError(
             f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.features.save writes them. "
-            "Received: something else."
+            "Received: other contents."
         )
     try:
         _check_facts(held[-1])
@@ -120,7 +120,7 @@ def load(path: PathLike) -> Features:
 
 
 def _check_headers(file):
-    """Holds what each array says of itself against its place in the archive, before it is read."""
+    """Checks each array's declared type and size against the archive, before it is read."""
     with zipfile.ZipFile(file) as archive:
         files.check_archive(archive)
         for name, (kinds, axes) in _ARRAYS.items():
@@ -135,7 +135,7 @@ def _check_headers(file):
 
 
 def _check_facts(facts):
-    """Refuses facts that no report can be made of; {} is right, and says nothing."""
+    """Raises ValueError for facts that reports cannot use; {} is valid."""
     for kinds in (_FACTS, _WEIGHTS):
         if next(iter(kinds)) not in facts:
             continue
@@ -148,7 +148,7 @@ def _check_facts(facts):
 
 
 def _is(value, kind):
-    """Whether a fact is of a kind: a class, a list of some, or one of several texts."""
+    """Whether a value has this type: a class, a list of classes, or one of several strings."""
     if isinstance(kind, type):
         return isinstance(value, kind)
     if isinstance(kind[0], str):
@@ -157,10 +157,10 @@ def _is(value, kind):
 
 
 def save(path: PathLike, features: Features) -> None:
-    """Writes features whole or not at all: .npz with everything, or .npy with the values alone.
+    """Writes features to a file: everything to .npz, or only the values to .npy.
 
     Raises:
-        ValueError: another file extension.
+        ValueError: If the file has another extension.
     """
     path, held = pathlib.Path(path), io.BytesIO()
     check_output(path)
@@ -175,7 +175,7 @@ def save(path: PathLike, features: Features) -> None:
 
 
 def check_output(path: PathLike) -> None:
-    """Refuses a file that `save` would not write."""
+    """Raises ValueError for a file that `save` would not write."""
     checks.local("output", path)
     if pathlib.Path(path).suffix not in (".npz", ".npy"):
         raise ValueError(f"output must end in .npz or .npy. Received: output={path}.")

@@ -1,7 +1,7 @@
-"""Whitening: features in fewer numbers, none of which outweighs the others.
+"""Whitens features: reduces them to fewer dimensions of equal variance.
 
-The mean of maps of ReLU shares a large common direction, which makes every cosine large. A PCA
-takes it away: the mean goes, and each kept direction gets the variance 1.
+Averages of ReLU maps share a large common direction, which makes all cosines large. A PCA removes
+it: it subtracts the mean and scales each kept direction to variance 1.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import numpy as np
 from mas.checks import refuse
 from mas.features.storage import Features
 
-LEAST_SHARE = 1e-10  # of the first direction's variance; a smaller one is rounding
+LEAST_SHARE = 1e-10  # of the first direction's variance; less than this is rounding error
 
 
 def whitening(values: Any, count: int) -> Any:
-    """A PCA that is fitted on features.
+    """Fits a whitening PCA to features.
 
     >>> whitening([[1, 0], [-1, 0], [0, 3], [0, -3]], 2).transform([[0, 3]]).round(2).tolist()
     [[1.22, 0.0]]
 
     Args:
-        values: (videos, D).
-        count: numbers to keep, the directions of largest variance first.
+        values: features (videos, D).
+        count: number of dimensions to keep, those of largest variance.
 
     Returns:
-        A fitted `sklearn.decomposition.PCA`: `transform` takes (videos, D) to (videos, count).
+        A fitted `sklearn.decomposition.PCA`: `transform` maps (videos, D) to (videos, count).
 
     Raises:
-        ValueError: the features vary in fewer directions.
+        ValueError: If the features vary in fewer than `count` directions.
     """
     from sklearn.decomposition import PCA
 
     values = np.asarray(values, np.float64)
     check_whiten(count, len(values), values.shape[1])
     found = PCA(count, whiten=True, svd_solver="full").fit(values)
-    # The signs are arbitrary; the largest weight of each direction is positive.
+    # The signs are arbitrary; make the largest weight of each direction positive.
     weights = found.components_
     found.components_ = weights * np.sign(
         np.take_along_axis(weights, np.abs(weights).argmax(1)[:, None], 1)
@@ -46,35 +46,35 @@ def whitening(values: Any, count: int) -> Any:
     variances = found.explained_variance_
     varying = int((variances > LEAST_SHARE * variances[0]).sum())
     if varying < count:
-        refuse("whiten", f"at most {varying}, the directions in which the features vary", count)
+        refuse("whiten", f"at most {varying}, the rank of the features", count)
     return found
 
 
 def check_whiten(count: int, videos: int, width: int | None = None) -> None:
-    """Refuses more numbers than a PCA of so many videos can keep.
+    """Raises ValueError if a PCA cannot keep so many dimensions.
 
     Args:
-        count: numbers to keep; 0 is no whitening.
-        videos: that it is fitted on.
-        width: numbers of a feature, where known.
+        count: number of dimensions to keep; 0 means no whitening.
+        videos: number of videos it is fitted to.
+        width: dimensions of a feature, if known.
     """
     if count >= videos:
-        refuse("whiten", f"below {videos}, the videos that it is fitted on", count)
+        refuse("whiten", f"below {videos}, the number of videos it is fitted to", count)
     if width is not None and count > width:
-        refuse("whiten", f"at most {width}, the numbers of a feature", count)
+        refuse("whiten", f"at most {width}, the dimensions of the features", count)
 
 
 def whitened(features: Features, count: int) -> Features:
-    """Features that are whitened by a PCA fitted on themselves.
+    """Whitens features by a PCA fitted to themselves.
 
-    The facts get `whitened`, the count: they can be compared among themselves alone.
+    The count is recorded in the facts as `whitened`: the result is comparable only within itself.
 
     Args:
-        features: some.
-        count: numbers to keep.
+        features: the features.
+        count: number of dimensions to keep.
 
     Raises:
-        ValueError: as for `whitening`.
+        ValueError: As `whitening`.
     """
     values = whitening(features.values, count).transform(np.asarray(features.values, np.float64))
     facts = features.facts | {"whitened": count}

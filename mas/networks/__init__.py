@@ -1,6 +1,6 @@
-"""Saved networks: what they are, and their weights in new ones.
+"""Reads saved networks: their description, and their weights into new networks.
 
-A network is saved as backbone.keras in a run folder, or as any .keras file of a backbone.
+A run folder holds its network as backbone.keras; any other .keras file of a backbone works too.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ else:
 
 BACKBONE, MODEL, RUN, EPOCHS = "backbone.keras", "model.keras", "run.json", "epochs"
 Source = str | os.PathLike
-MOST_STRIDE, MOST_RUN = 10_000, 16 * 2**20  # the latter: bytes of a run.json
+MOST_STRIDE, MOST_RUN = 10_000, 16 * 2**20  # frames; bytes of a run.json
 
 
 class Description(NamedTuple):
-    """What a saved network says of itself.
+    """Description of a saved network.
 
     Attributes:
-        network: its `mas.Network`; None for one that `mas.backbones` does not know.
-        clip: the `mas.Clip` that it was trained on, as far as known.
+        network: its `mas.Network`; None if the backbone is not in `mas.backbones`.
+        clip: the `mas.Clip` it was trained on, as far as known.
         modality: "rgb" or "flow".
     """
 
@@ -42,14 +42,14 @@ class Description(NamedTuple):
 
 
 def file(source: Source, name: str = "model") -> pathlib.Path:
-    """The .keras file of a run folder's backbone, or the file itself.
+    """Path of the .keras file of a backbone.
 
     Args:
         source: run folder or .keras file.
-        name: of the setting, for errors.
+        name: name of the setting in error messages.
 
     Raises:
-        FileNotFoundError: there is no such network, or its run is unfinished.
+        FileNotFoundError: If the file does not exist, or the run is unfinished.
     """
     path = checks.path(name, source, "a finished run folder or a .keras file")
     found = path / BACKBONE if path.is_dir() else path
@@ -63,40 +63,40 @@ def file(source: Source, name: str = "model") -> pathlib.Path:
 
 
 def described(source: Source) -> Description:
-    """What a saved backbone is, and which clips it was trained on.
+    """Describes a saved backbone and the clips it was trained on.
 
     Args:
-        source: run folder, whose run.json says it; or .keras file of a backbone or of its model,
-            whose layers do, where no run.json stands beside it.
+        source: run folder, or .keras file of a backbone or a model. The description comes from
+            run.json; for a file without a run.json beside it, from the layers.
 
     Raises:
-        ValueError: run.json is not that of a run.
+        ValueError: If run.json was not written by a run.
     """
     description = _run_file(source)
     return _from_run(description) if description else _from_layers(pathlib.Path(source))
 
 
 def _run_file(source):
-    """The run.json that says what a saved network is; None without one."""
+    """Path of the run.json that describes a saved network; None if there is none."""
     path = pathlib.Path(source)
     found = (path if path.is_dir() else path.parent) / RUN
     return found if found.is_file() and (path.is_dir() or path.name in (BACKBONE, MODEL)) else None
 
 
 def stride_of(source: Source) -> int | None:
-    """Frames of the video from one of a clip to the next, in a saved network's training.
+    """Frame step within the clips that a saved network was trained on.
 
-    1 where its task has no such setting, or is of the user's own; None without a run.json.
+    1 if its task has no such setting or is a custom task; None without a run.json.
 
     Raises:
-        ValueError: run.json is not that of a run.
+        ValueError: If run.json was not written by a run.
     """
     path = _run_file(source)
     if path is None:
         return None
     known = files.read_json(path, MOST_RUN)
     options = known.get("options")
-    own = ":" in str(known.get("task"))  # its settings may mean anything
+    own = ":" in str(known.get("task"))  # a custom task: its settings may mean anything
     stride = 1 if own or not isinstance(options, dict) else options.get("stride", 1)
     try:
         return checks.Option(form=INTEGER, least=1, most=MOST_STRIDE).convert("stride", stride)
@@ -105,11 +105,11 @@ def stride_of(source: Source) -> int | None:
 
 
 def _from_run(path):
-    """Settings of network and clip alone: whatever else stands in a run.json is nothing to obey."""
+    """Reads the network and clip settings only; run.json may come from anywhere."""
     known = files.read_json(path, MOST_RUN)
     try:
         network, clip = known.get("network"), Clip.read(known.get("clip"))
-        if isinstance(network, dict) and "backbone" not in network:  # a network of the user's own
+        if isinstance(network, dict) and "backbone" not in network:  # a custom network
             modality = network.get("modality", "rgb")
             checks.check_choice("modality", modality, MODALITIES)
             return Description(None, clip, modality)
@@ -142,13 +142,13 @@ def _from_config(config):
     for sign, preset in (("Flip", "bgr255"), ("rgb", "rgb"), ("standard", "standard")):
         if sign in begin:
             known["preset"] = preset
-    # Every family has a layer conv1 of 64 channels at full width.
+    # Every backbone family has a conv1 layer with 64 channels at full width.
     filters = next(lay["config"]["filters"] for lay in others if lay["name"] == "conv1")
     return Description(Network(**known, width=filters / 64), clip, modality)
 
 
 def resize_for(size: int) -> tuple[int, int]:
-    """(width, height) of frames of which a square of `size` is cut, in the papers' proportions.
+    """(width, height) of the frames from which squares of `size` are cropped, as in the papers.
 
     >>> resize_for(112), resize_for(56)
     ((171, 128), (85, 64))
@@ -157,7 +157,7 @@ def resize_for(size: int) -> tuple[int, int]:
 
 
 def build(network: Network, shape: tuple[int, ...]) -> keras.Model:
-    """A new backbone for clips of a shape."""
+    """Builds a new backbone for clips of this shape, (frames, height, width, channels)."""
     preset = "flow" if network.modality == "flow" else network.preset
     options = (network.width, preset, network.initializer)
     return backbones.backbone(network.backbone, shape, *options)
@@ -166,22 +166,22 @@ def build(network: Network, shape: tuple[int, ...]) -> keras.Model:
 def network(
     source: Source, random: bool = False, seed: int = 0, shape: tuple[int, ...] | None = None
 ) -> keras.Model:
-    """A saved backbone, as it is evaluated.
+    """Loads a saved backbone for evaluation.
 
     Args:
         source: run folder, or .keras file of a backbone.
-        random: the same network with new random weights, without what it has learned.
-        seed: of those.
-        shape: (frames, height, width, channels) of a clip, if another than it was trained on: then
-            the network is built for it and takes over the weights.
+        random: whether to replace the learned weights by random ones.
+        seed: seed of the random weights.
+        shape: (frames, height, width, channels) of a clip; None keeps the training shape. Another
+            shape rebuilds the network and copies the weights.
 
     Returns:
-        keras.Model from (batch, *shape) to a map (batch, t, h, w, c).
+        keras.Model from (batch, *shape) to a feature map (batch, t, h, w, c).
 
     Raises:
-        FileNotFoundError: there is no such network.
-        ValueError: as `load`; or it ends with something else than a map, or is of no known name,
-            so that it cannot take clips of another shape.
+        FileNotFoundError: If there is no such network.
+        ValueError: As `load`; also if the output is not a feature map, or if `shape` differs and
+            the backbone is not in `mas.backbones`.
     """
     path = file(source)
     saved = load(path)
@@ -205,30 +205,30 @@ def network(
 
 
 def with_heads(source: Source) -> pathlib.Path:
-    """The .keras file of a run's network with its heads; the file itself, if it is no backbone's.
+    """Path of a run's network with its heads; any .keras file but a backbone's is returned as is.
 
     Raises:
-        FileNotFoundError: there is no such network.
+        FileNotFoundError: If there is no such network.
     """
     path = file(source)
     return file(path.with_name(MODEL)) if path.name == BACKBONE else path
 
 
 def fc6(source: Source, random: bool = False, seed: int = 0) -> keras.Model:
-    """A run's network up to the first fully connected layer of its heads, one behind another.
+    """A run's network up to fc6, the first fully connected layer of its heads.
 
     Args:
         source: run folder, or .keras file of a network with heads.
-        random: the same network with new random weights.
-        seed: of those.
+        random: whether to replace the learned weights by random ones.
+        seed: seed of the random weights.
 
     Returns:
-        keras.Model from clips to (batch, units of fc6, times the heads, in the order of their
-        names).
+        keras.Model from clips to (batch, heads * units of fc6): the heads' layers, concatenated
+        in the order of their names.
 
     Raises:
-        FileNotFoundError: there is no such network.
-        ValueError: it has no such layer.
+        FileNotFoundError: If there is no such network.
+        ValueError: If it has no fc6 layer.
     """
     path = with_heads(source)
     saved = load(path)
@@ -237,7 +237,7 @@ def fc6(source: Source, random: bool = False, seed: int = 0) -> keras.Model:
     names = sorted(layer.name for layer in model.layers if layer.name.split("_")[-1] == "fc6")
     if not names:
         raise ValueError(
-            "pooling must be another one for a network without fc6, the layer of head=fc. "
+            "pooling must not be fc6 for a network without fc6, a layer of head=fc. "
             f"Received: pooling='fc6' with {path}."
         )
     layers = [model.get_layer(name).output for name in names]
@@ -247,17 +247,17 @@ def fc6(source: Source, random: bool = False, seed: int = 0) -> keras.Model:
 
 
 def copy_weights(source: Source, backbone: keras.Model) -> None:
-    """Copies the weights of a saved backbone, all of them or none.
+    """Copies all weights of a saved backbone into another; on an error, copies nothing.
 
-    The two must have the same layers and the same input preset; clip length and size may differ.
+    Both must have the same layers and input preset; clip length and size may differ.
 
     Args:
         source: run folder, or .keras file of a backbone.
-        backbone: to fill.
+        backbone: network that receives the weights.
 
     Raises:
-        FileNotFoundError: there is no such network, or its run is unfinished.
-        ValueError: the weights do not fit; lists what both sides have.
+        FileNotFoundError: If there is no such network, or its run is unfinished.
+        ValueError: If the weights do not fit; the message lists the differences.
     """
     path = file(source)
     saved = load(path)
@@ -267,8 +267,8 @@ def copy_weights(source: Source, backbone: keras.Model) -> None:
     first, second = (_preprocessing(model) or "nothing" for model in (saved, backbone))
     if first != second:
         raise ValueError(
-            f"{path} must have the input preset of the backbone. Received: one that begins with "
-            f"{first}, where the backbone begins with {second}."
+            f"{path} must have the input preset of the backbone. Received: a network that starts "
+            f"with {first}, but the backbone starts with {second}."
         )
     values = {variable.path: variable.numpy() for variable in saved.variables}
     for variable in backbone.variables:
@@ -280,14 +280,14 @@ def copy_weights(source: Source, backbone: keras.Model) -> None:
 
 
 def _preprocessing(model):
-    """What a network does to a clip before its first weights, in words."""
+    """Names of the operations before a network's first weights."""
     steps = []
     for operation in model.operations[1:]:  # the first is the input
         if getattr(operation, "weights", None):
             break
         if isinstance(operation, keras.layers.ZeroPadding3D):
-            continue  # of the first convolution: it depends on the clip's size
-        layer = isinstance(operation, keras.layers.Layer)  # the names of others are counted up
+            continue  # belongs to the first convolution and depends on the clip size
+        layer = isinstance(operation, keras.layers.Layer)  # Keras numbers the names of the others
         steps.append(operation.name if layer else type(operation).__name__)
     return ", ".join(steps)
 
@@ -296,5 +296,5 @@ def _difference(theirs, ours):
     rows = []
     for path in sorted(set(theirs) | set(ours)):
         if theirs.get(path) != ours.get(path):
-            rows.append(f"{path}: {theirs.get(path, 'none')} there, {ours.get(path, 'none')} here")
+            rows.append(f"{path}: {theirs.get(path, 'none')} saved, {ours.get(path, 'none')} here")
     return f"{len(rows)} variables differ: " + "; ".join(rows[:6])

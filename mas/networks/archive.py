@@ -1,7 +1,7 @@
-"""A .keras file, which may come from anywhere: opening it runs no code and fills no memory.
+"""Opens .keras files from untrusted sources: no code runs, and memory stays bounded.
 
-It is a zip archive of config.json, the layers, and model.weights.h5, their values. What the file
-says of its sizes is held against what the network needs before anything is unpacked or built.
+A .keras file is a zip archive of config.json (the layers) and model.weights.h5 (the weights).
+The sizes it declares are checked against the network before anything is unpacked or built.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ else:
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {CONFIG, WEIGHTS, "metadata.json"}
-MOST_CONFIG = 32 * 2**20  # bytes; that of S3D-G has 0.4 MB
-# Of the weights' file over the network's own weights: an optimiser's beside them, and its headers.
+MOST_CONFIG = 32 * 2**20  # bytes; S3D-G's has 0.4 MB
+# Largest size of the weights file: a multiple of the weights (optimiser state), plus headers.
 MOST_OTHERS, HEADERS = 4, 2**20
-# Where Keras keeps what networks are made of. Other modules hold functions that load and save.
+# Keras modules that networks are built from. The other modules include loading and saving.
 _MODULES = re.compile(
     r"keras|builtins|keras(\.src)?\.(activations|constraints|dtype_policies|initializers|layers"
     r"|models|ops|quantizers|regularizers)(\..*)?"
 )
-# What runs code of the file's, or opens other files.
+# Layers that run code from the file or open other files.
 _REFUSED = {
     *("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
     *("StringLookup", "IntegerLookup", "TextVectorization"),
@@ -43,10 +43,11 @@ _REFUSED = {
 
 
 def load(path: str | os.PathLike) -> keras.Model:
-    """The network of a .keras file, for its outputs alone.
+    """Loads the network of a .keras file for inference.
 
     Raises:
-        ValueError: the file is none, is damaged, or holds code; names it.
+        ValueError: If the file is not a .keras file, is damaged or contains code; the message
+            names the file.
     """
     with _named(path):
         with _opened(path) as archive:
@@ -56,10 +57,10 @@ def load(path: str | os.PathLike) -> keras.Model:
 
 
 def config(path: str | os.PathLike) -> dict[str, Any]:
-    """What a .keras file says of its network, without its weights.
+    """Reads the configuration of the network in a .keras file, without weights.
 
     Raises:
-        ValueError: as `load`.
+        ValueError: As `load`.
     """
     with _named(path), _opened(path) as archive:
         return _config(archive)
@@ -67,16 +68,17 @@ def config(path: str | os.PathLike) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _named(path):
-    """One line with the file's name for whatever a file from elsewhere leads to."""
+    """Turns any error from reading a file into a single line that names the file."""
     try:
         yield
     except (FileNotFoundError, PermissionError):
         raise
-    except Exception as error:  # of any kind: Keras, h5py and zipfile have tens of them
+    except Exception as error:  # Keras, h5py and zipfile raise dozens of types
         words = str(error).strip() or type(error).__name__
         words = words.splitlines()[0][:200].rstrip(".")
         raise ValueError(
-            f"{os.fspath(path)} must be a .keras file that is whole. Received: {words}."
+            f"{os.fspath(path)} must be a .keras file, undamaged and without code. "
+            f"Received: {words}."
         ) from error
 
 
@@ -84,9 +86,9 @@ def _named(path):
 def _opened(path) -> Iterator[zipfile.ZipFile]:
     files.check_regular(path)
     if not zipfile.is_zipfile(path):
-        raise ValueError("another file")
-    if not os.fspath(path).endswith(".keras"):  # which Keras asks for
-        raise ValueError("a name with another ending")
+        raise ValueError("not a zip archive")
+    if not os.fspath(path).endswith(".keras"):  # Keras requires it
+        raise ValueError("a name that does not end in .keras")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if missing := {CONFIG, WEIGHTS} - {*names}:
@@ -98,14 +100,14 @@ def _opened(path) -> Iterator[zipfile.ZipFile]:
 
 
 def _config(archive):
-    """config.json, once it is known to ask for nothing but layers."""
+    """Parses config.json and checks that it contains Keras layers only."""
     size = archive.getinfo(CONFIG).file_size
     if size > MOST_CONFIG:
         raise ValueError(f"{CONFIG} of {files.size_text(size)}")
-    known = json.loads(archive.read(CONFIG))  # which compares its checksum
+    known = json.loads(archive.read(CONFIG))  # checks the checksum
     if not isinstance(known, dict):
         raise ValueError(f"{CONFIG} without a network")
-    known["compile_config"] = None  # an optimiser and losses, which are not looked at
+    known["compile_config"] = None  # optimiser and losses: not used
     left: list[Any] = [known]
     while left:
         part = left.pop()
@@ -118,7 +120,7 @@ def _config(archive):
 
 
 def _check_class(part):
-    """Refuses what is no layer of Keras, unless the caller has registered it."""
+    """Raises ValueError for anything but Keras's layers and classes the caller has registered."""
     name, module = part.get("class_name"), part.get("module")
     if name in _REFUSED:
         raise ValueError(f"a {name}, which could run code")
@@ -126,14 +128,14 @@ def _check_class(part):
         return
     if keras.saving.get_registered_object(part.get("registered_name")) is None:
         raise ValueError(
-            f"{module}.{name}, which is neither a layer of Keras nor registered "
+            f"{module}.{name}, which is neither a Keras layer nor registered "
             "(keras.saving.register_keras_serializable)"
         )
 
 
 def _sizes(config):
-    """(bytes, numbers) of a network's weights, which are not allocated."""
-    drawn = random.getstate()  # Keras seeds its initializers there: new layers draw the same still
+    """(bytes, count) of a network's weights, without allocating them."""
+    drawn = random.getstate()  # restored below: Keras seeds its initializers from it
     try:
         with keras.StatelessScope(initialize_variables=False):
             network = keras.saving.deserialize_keras_object(config)
@@ -148,12 +150,12 @@ def _width(dtype):
 
 
 def _check_weights(archive, sizes):
-    """Holds the file of weights against the network: its size first, then its headers."""
+    """Checks the weights file against the network: first its size, then its headers."""
     size, (expected, numbers) = archive.getinfo(WEIGHTS).file_size, sizes
     if not expected <= size <= MOST_OTHERS * expected + HEADERS:
         held, needed = map(files.size_text, (size, expected))
         raise ValueError(f"{WEIGHTS} of {held} for a network of {needed}")
-    content = io.BytesIO(archive.read(WEIGHTS))  # which compares its checksum
+    content = io.BytesIO(archive.read(WEIGHTS))  # checks the checksum
     with h5py.File(content, "r") as file:
         held = sum(math.prod(part.shape) for part in _datasets(file))
     if held < numbers:
@@ -161,7 +163,7 @@ def _check_weights(archive, sizes):
 
 
 def _datasets(file):
-    """Every array, once it is known to lie in the file with all its bytes."""
+    """Yields every array after checking that the file contains all its bytes."""
     left, seen = [file], set()
     while left:
         group = left.pop()

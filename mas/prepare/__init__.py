@@ -1,10 +1,10 @@
-"""A folder of video files -> a prepared data set: decoded, resized, with optical flow.
+"""Prepares a folder of videos for training: decodes and resizes them and computes optical flow.
 
     data = prepare_videos("videos", "data")
 
-Can be killed at any moment and started again: it repeats at most the videos that were in work, and
-what it leaves is the same, byte for byte, as after an undisturbed run. The bytes of flow depend on
-the version of OpenCV and on the processor: see `environment`.
+It can be killed and restarted at any time. It repeats only the videos that were in progress, and
+the result is byte for byte that of an uninterrupted run. The bytes of flow depend on the version
+of OpenCV and on the processor: see `environment`.
 """
 
 from __future__ import annotations
@@ -46,53 +46,53 @@ def prepare_videos(
     address: str | None = None,
     progress: bool = True,
 ) -> records.Data:
-    """Prepares a folder of videos: decoded, resized, with optical flow.
+    """Prepares a folder of videos: decodes and resizes them and computes optical flow.
 
-    May be stopped at any moment, and the same call resumes: an interruption ends the workers at
-    once, and whatever is half-written is prepared again.
+    It can be stopped at any time. The same call resumes, and redoes the videos that were in
+    progress.
 
     Args:
         videos: folder of video files, at any depth.
-        output: folder of the data set; new, empty, or one that an earlier call began.
-        flow: "tvl1", as in the papers, "tvl1_fast", "tvl1_opencv" or "dis" (`mas.flow.estimator`
-            tells them apart), or "none".
-        size: stored (width, height) in pixels; None keeps the file's own.
+        output: folder of the data set: new, empty, or started by an earlier call.
+        flow: "tvl1" as in the papers, "tvl1_fast", "tvl1_opencv" or "dis" (compared at
+            `mas.flow.estimator`), or "none".
+        size: stored (width, height) in pixels; None keeps each file's own size.
         form: "shards" or "folders"; see `mas.records`.
         quality: JPEG quality of frames and flow, 1..100.
-        min_frames: videos with fewer frames are refused.
-        fps: frames per second that videos are resampled to by their times; None keeps every frame.
-        deinterlace: whether interlaced frames become progressive (bwdif), as many; else the lines
-            of both fields stay in one frame.
-        flow_size: (width, height) in pixels at which flow is computed. Frames and flow are then
-            resized to `size`, as the authors' code does when it reads, or stay so in form
-            "folders", as in the authors' folders. "stored" is the stored size: cheaper, with other
-            labels. "auto" is as the data set was begun; a new one takes (340, 256) for tvl1 where
-            `size` is smaller, else "stored".
-        allow_damaged: whether files that are cut or damaged are taken as far as they decode;
-            OUTPUT/damaged.csv says what they lack. Else they are among the failures.
-        update: whether videos are prepared again whose file has changed since, by size or time;
-            else they are named and stay as they are.
-        list: prepare only these videos: path of a list, or a sequence of `lists.Entry`.
-        columns: of the list.
-        workers: worker processes, or tasks at a time on a cluster; None takes one a core.
-        engine: "pool", processes of this machine, or "ray", a Ray cluster (docs/scale.md).
-        address: of that cluster, "auto" for the one that this machine belongs to, or HOST:PORT of
-            its head; None takes RAY_ADDRESS or starts one on this machine for this call.
-        progress: whether to show a bar.
+        min_frames: shortest video to accept, in frames.
+        fps: frame rate to resample to, in frames per second; None keeps every frame.
+        deinterlace: whether to deinterlace (bwdif, same frame count); otherwise a frame keeps the
+            lines of both fields.
+        flow_size: (width, height) in pixels at which flow is computed. In form "shards", frames
+            and flow are then resized to `size`, as the authors' code does when reading; in form
+            "folders" they keep this size, like the authors' folders. "stored" computes flow at
+            the stored size: cheaper, with different labels. "auto" keeps the data set's choice; a
+            new one takes (340, 256) for tvl1 if `size` is smaller, else "stored".
+        allow_damaged: whether to keep the part that decodes of a truncated or damaged file;
+            OUTPUT/damaged.csv lists what is missing. Otherwise such a file is a failure.
+        update: whether to prepare videos again whose file has changed in size or time; otherwise
+            a warning names them.
+        list: path of a list, or a sequence of `lists.Entry`: prepare only these videos.
+        columns: columns of the list.
+        workers: worker processes, or concurrent tasks on a cluster; None uses one per core.
+        engine: "pool", processes on this machine, or "ray", a Ray cluster (docs/scale.md).
+        address: address of the cluster: HOST:PORT of its head, or "auto" for the one this machine
+            belongs to; None takes RAY_ADDRESS or starts a cluster on this machine for this call.
+        progress: whether to show a progress bar.
 
     Returns:
-        The data set, as `records.open_data` opens it; `failures` is {absolute path: reason} of
-        these videos alone. OUTPUT/failures.csv names those of earlier calls with other videos,
-        too: such a line goes when a call prepares its video, or its file changes or is gone.
+        The data set, as `records.open_data` opens it. Its `failures` is {absolute path: reason}
+        for the videos of this call. OUTPUT/failures.csv also lists failures of earlier calls with
+        other videos, until the video is prepared or its file changes or disappears.
 
     Raises:
-        ValueError: a setting is not allowed, `videos` or `list` name no videos, or the folder
-            holds something else, was begun with other settings, or cannot take the videos in
-            folders because one's id is a folder of others.
-        RuntimeError: another process is at work in the folder, a result cannot be stored, or this
+        ValueError: If a setting is not allowed, `videos` or `list` name no videos, or the output
+            folder has other contents, was started with other settings, or cannot hold a video
+            whose id is a folder of other videos.
+        RuntimeError: If another process is using the folder, a result cannot be stored, or this
             OpenCV has no TV-L1.
-        OSError: the disk is full or the folder cannot be written to; names the path and what it
-            needs. The same call resumes.
+        OSError: If the disk is full or the folder is not writable; the message names the path and
+            the space needed. The same call resumes.
 
     >>> import tempfile
     >>> from mas import sample
@@ -119,7 +119,7 @@ def prepare_videos(
     check_choice("engine", engine, ENGINES)
     if workers is not None:
         check_range("workers", workers, least=1)
-    locks.check(output, "mas.prepare")  # before a long list of files is looked for
+    locks.check(output, "mas.prepare")  # before the search for files, which may take long
     found = sources.keep_ids(output, plan.videos(output), find_videos(videos))
     entries = lists.entries_of(list, columns, found)
     if entries is not None:
@@ -128,13 +128,13 @@ def prepare_videos(
 
 
 def find_videos(folder: PathLike) -> dict[str, pathlib.Path]:
-    """Finds the video files below a folder: `lists.find_videos`, and says what it ignores.
+    """Finds the video files below a folder with `lists.find_videos`, and logs what it ignores.
 
     Returns:
-        dict from id to path, sorted by id.
+        {id: path}, sorted by id.
     """
     videos, ignored = lists.find_videos(folder)
     if ignored:
         files = lists.counted(len(ignored), "file")
-        logging.info("Ignored %s without a video extension, such as %s.", files, ignored[0])
+        logging.info("Ignoring %s without a video extension, such as %s.", files, ignored[0])
     return {name: pathlib.Path(folder, file) for name, file in videos.items()}

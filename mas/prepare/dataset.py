@@ -1,11 +1,11 @@
-"""Prepares a data set: what is done and what is left, the failures.
+"""Prepares a data set: finds what is left to do, runs it, records failures.
 
-OUTPUT/.unfinished    there while videos are prepared
-OUTPUT/plan.json      settings; the videos in order and how many go to a shard, which decide them
-OUTPUT/staging/       what workers write (*.part); videos whose shard is not complete yet
-OUTPUT/failures.csv   path, reason, also of earlier calls with other videos; absent without failures
-OUTPUT/damaged.csv    path, reason of the videos of which only a part decodes; absent without any
-OUTPUT/sources.csv    the file of each video, as it was when it was prepared
+OUTPUT/.unfinished    exists while videos are being prepared
+OUTPUT/plan.json      settings, the videos in order, and the number of videos per shard
+OUTPUT/staging/       workers' files (*.part), and videos whose shard is not complete yet
+OUTPUT/failures.csv   path and reason, including earlier calls with other videos; only if any
+OUTPUT/damaged.csv    path and reason of videos that decode only in part; only if any
+OUTPUT/sources.csv    size and time of each video's file when it was prepared
 OUTPUT/dataset.json   written last
 """
 
@@ -26,7 +26,7 @@ from mas.prepare.plan import Storage
 from mas.prepare.progress import Progress
 
 STAGING = "staging"
-MOST_NAMED = 10  # of the files that changed
+MOST_NAMED = 10  # changed files to name in warnings
 
 
 def prepare(
@@ -38,15 +38,15 @@ def prepare(
     engine: str = "pool",
     address: str | None = None,
 ) -> records.Data:
-    """Prepares videos that were found: `prepare_videos` for a dict from id to path."""
+    """Does the work of `prepare_videos`, given {id: path}."""
     cluster.check(engine, address)
     if storage.flow != "none":
         if flow.compiles(storage.flow):
-            logging.info("Compiling the flow for this machine: some ten seconds, once.")
-        flow.estimator(storage.flow)  # compiled before workers need it; says if there is none
+            logging.info("Compiling optical flow for this machine: about ten seconds, once.")
+        flow.estimator(storage.flow)  # compiles before the workers need it; raises if unavailable
     root = checks.path("output", output)
     if root.exists() and not root.is_dir():
-        raise ValueError(f"output must be a folder. Received: {root}, which is none.")
+        raise ValueError(f"output must be a folder. Received: {root}, which is a file.")
     with files.writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with locks.lock(root, "mas.prepare"):
@@ -55,7 +55,7 @@ def prepare(
 
 
 def _engine(engine, address, count, root, jobs):
-    """Who carries out the jobs; without any, nobody has to be found."""
+    """The engine that runs the jobs. Without jobs, no cluster is contacted."""
     if engine == "pool" or not jobs:
         return workers.Pool(count or workers.cores())
     there = [job["path"] for job in jobs if os.path.exists(job["path"])]
@@ -64,12 +64,12 @@ def _engine(engine, address, count, root, jobs):
 
 
 class _Run:
-    """The state of one call of `prepare`."""
+    """State of one call of `prepare`."""
 
     def __init__(self, root, storage, videos, progress):
         self.root, self.progress = root, progress
         self.staging = root / STAGING
-        # Absolute, so that failures.csv means the same files whoever reads it, and from where.
+        # Absolute, so that failures.csv does not depend on the working directory.
         self.paths = {name: os.path.abspath(path) for name, path in videos.items()}
         self.known = set(plan.videos(root))
         self.plan, self.per_shard, self.storage = plan.keep(root, storage, [*videos])
@@ -84,14 +84,14 @@ class _Run:
         self.sources = sources.Sources(root, self.paths)
 
     def work(self, make):
-        """Runs the jobs that are left on the engine that `make` makes for them; the data set."""
+        """Runs the remaining jobs on the engine from `make(jobs)`; returns the data set."""
         with files.writing(self.staging):
             self._clean()
         self.held = self._stored()
         there = self.held - self._changed(self.held)
         there -= self._named(self._damaged(there))
         left = [name for name in self.paths if name not in there]
-        if not self.storage.allow_damaged:  # which they may be
+        if not self.storage.allow_damaged:  # which may accept files that failed before
             self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
         jobs = [self._job(name) for name in left if self.paths[name] not in self.failures]
         videos = lists.counted(len(self.plan), "video")
@@ -114,7 +114,7 @@ class _Run:
         return self._finish()
 
     def _clean(self):
-        """Removes what a killed run left half-written."""
+        """Removes the half-written files of a killed run."""
         self.staging.mkdir(exist_ok=True)
         if self.storage.form == "shards":
             records.restore_indices(self.root)
@@ -126,20 +126,21 @@ class _Run:
                 records.remove(path)
 
     def _stored(self):
-        """Ids of the videos that need no more work."""
+        """Ids of the videos that are already stored or staged."""
         self.opened = stored.opened(self.root, self.storage)
         staged = stored.staged([self._staged(name) for name in self.plan])
         return {*self.opened.videos, *(n for n in self.plan if self._staged(n) in staged)}
 
     def _damaged(self, there):
-        """Those of the stored videos to prepare again, as they are not what was written.
+        """Ids of stored videos that are damaged.
 
-        The same call on a finished data set reads it through; another one, what it writes again.
+        Repeating a call on a finished data set checks all of it; otherwise only the shards that
+        are about to be rewritten are checked.
         """
         finished = (self.root / records.DESCRIPTION).is_file()
         finished &= not (self.root / records.UNFINISHED).exists()
         if finished and {*self.paths} <= self.known:
-            logging.info("Reading what is stored, against its checksums.")
+            logging.info("Checking the stored videos against their checksums.")
             return stored.damaged(self.opened, self.progress)
         left = [name for name in self.paths if name not in there]
         numbers = sorted({self.positions[name] // self.per_shard for name in left})
@@ -147,26 +148,27 @@ class _Run:
         return stored.damaged_beside(self.root, shards)
 
     def _named(self, damaged):
-        """Those of the damaged videos that this call prepares again; says of how many it does."""
+        """The damaged videos that belong to this call and are prepared again; logs both counts."""
         own = damaged & self.paths.keys()
         if own:
-            logging.warning("%s prepared again.", lists.counted(len(own), "damaged video"))
+            videos = lists.counted(len(own), "damaged video")
+            logging.warning("Preparing %s again.", videos)
         if damaged - own:
             others = lists.counted(len(damaged - own), "damaged video")
-            logging.warning("%s left as they are: this call does not name their files.", others)
+            logging.warning("Skipping %s: not among the videos of this call.", others)
         return own
 
     def _changed(self, stored):
-        """Names the stored videos whose file has changed; those of them to prepare again."""
+        """Warns of stored videos whose file has changed; returns the ids to prepare again."""
         changed = self.sources.changed(stored)
         for name in changed[:MOST_NAMED]:
             logging.warning("%s has changed since it was prepared.", self.paths[name])
         if changed:
             videos = lists.counted(len(changed), "changed video")
-            advice = (
-                "are prepared again" if self.storage.update else "stay; update=True prepares them"
-            )
-            logging.warning("%s: %s %s.", self.root, videos, advice)
+            if self.storage.update:
+                logging.warning("%s: preparing %s again.", self.root, videos)
+            else:
+                logging.warning("%s: keeping %s; update=True replaces.", self.root, videos)
         return set(changed) if self.storage.update else set()
 
     def _staged(self, name):
@@ -181,7 +183,7 @@ class _Run:
         return {"video": name, "path": self.paths[name], "output": output, "storage": storage}
 
     def _ended(self, engine, jobs, progress):
-        """Yields each job as it ends; the list of failures is kept meanwhile."""
+        """Yields each job when it ends, and keeps the list of failures up to date."""
         for job, answer in engine.run([*progress.questions(), *jobs]):
             progress.note(job, answer)
             if "done" in answer or "ask" in job:
@@ -191,14 +193,14 @@ class _Run:
                 self._write_failures()
                 if job["video"] not in self.held:
                     self._note_damage(job["path"], "")
-            else:  # killed after a line, it is written again; killed before, it would be lost
+            else:  # in this order, a kill between two lines loses nothing
                 self._note_damage(job["path"], answer["damage"])
                 self._place(job["video"], answer["part"])
                 self.sources.end(job["video"])
             yield job
 
     def _place(self, name, part):
-        """Gives what a worker stored its lasting name."""
+        """Moves a worker's result to its final name."""
         shards = self.storage.form == "shards"
         place = self._staged(name) if shards else self.root / records.RGB_FOLDER / name
         try:
@@ -221,7 +223,7 @@ class _Run:
             failures.write(self.root, self.damaged, records.DAMAGED)
 
     def _write_shards(self, engine, jobs, ended):
-        """Writes each shard when the last of its videos has ended."""
+        """Writes each shard when its last video is done."""
         left = collections.Counter(self._number(job) for job in jobs)
         for number in range(len(self.shards)):
             if not left[number]:
@@ -235,7 +237,7 @@ class _Run:
         self._place_shards(wait=True)
 
     def _write_shard(self, number, engine):
-        """Lets the engine write a shard of everything that is there, unless nothing new is."""
+        """Lets the engine write a shard if it has newly staged videos."""
         paths = {name: os.path.abspath(self._staged(name)) for name in self.shards[number]}
         staged = {name: path for name, path in paths.items() if os.path.isfile(path)}
         if staged:
@@ -244,7 +246,7 @@ class _Run:
             self.written[number] = call, staged
 
     def _place_shards(self, wait=False):
-        """Gives the shards that are written their names."""
+        """Moves finished shards to their final names."""
         for number, (call, staged) in [*self.written.items()]:
             if wait or call.done():
                 records.place_shard(self.root, number, *call.result())
@@ -272,5 +274,5 @@ class _Run:
         data.damaged = {path: reason for path, reason in self.damaged.items() if path in own}
         if data.damaged:
             videos = lists.counted(len(data.damaged), "video")
-            logging.warning("%s prepared in part; see %s.", videos, self.root / records.DAMAGED)
+            logging.warning("Prepared %s in part; see %s.", videos, self.root / records.DAMAGED)
         return data

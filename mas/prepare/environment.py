@@ -1,12 +1,12 @@
-"""What a data set is computed with. The bytes of flow depend on it, so they say so.
+"""Records the libraries and processor a data set was computed with: flow's bytes depend on them.
 
-plan.json and dataset.json have `made_with`, a list of objects: first that of the call which began,
-then each other one under which videos were prepared. Earlier versions recorded none.
+`made_with` in plan.json and dataset.json is a list of objects, one per distinct environment, that
+of the first call first. Earlier versions did not record it.
 
     opencv        version
     decoder       versions of PyAV and FFmpeg
-    flow          method, and by whom: the version of `mas.flow`'s own, or OpenCV
-    instructions  the kind of processor, and the instruction sets that OpenCV uses of it
+    flow          method and implementation: the version of `mas.flow`, or OpenCV
+    instructions  processor type, and the instruction sets that OpenCV uses
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mas.prepare import plan
 
 
 def current(method: str) -> dict[str, str]:
-    """What this process computes with, for a method of flow or none."""
+    """The environment of this process, for a flow method or "none"."""
     return {
         "opencv": cv2.__version__,
         "decoder": video.decoder(),
@@ -32,25 +32,25 @@ def current(method: str) -> dict[str, str]:
 
 
 def instructions() -> str:
-    """The kind of processor, and the instruction sets that OpenCV uses of it.
+    """Processor type, and the instruction sets that OpenCV uses.
 
     >>> instructions().split()[0] == platform.machine()
     True
     """
-    # "*" marks sets chosen at run time, "?" sets that the processor lacks.
+    # "*" marks sets chosen at run time, "?" sets the processor does not have.
     sets = [name.lstrip("*") for name in cv2.getCPUFeaturesLine().split() if name[-1] != "?"]
     return " ".join([platform.machine(), *sets])
 
 
 def note(root: pathlib.Path, now: dict[str, str]) -> list[dict[str, str]]:
-    """Records what videos of this call are computed with; warns where others are with other.
+    """Records the environment of this call; warns if it differs from an earlier one.
 
     Args:
         root: folder of a data set that has a plan.
-        now: what `current` gives, here or on another machine.
+        now: result of `current`, on this or another machine.
 
     Returns:
-        All that the data set's videos are computed with.
+        All environments of the data set.
     """
     known = plan.made_with(root)
     for before in known:
@@ -61,7 +61,7 @@ def note(root: pathlib.Path, now: dict[str, str]) -> list[dict[str, str]]:
                 for values in (before, now)
             )
             logging.warning(
-                "%s was begun with %s. This call has %s: the same video may give other bytes.",
+                "%s was started with %s. This call has %s: the same video may give other bytes.",
                 *(root, old, new),
             )
     if now not in known:

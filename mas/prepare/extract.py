@@ -1,7 +1,7 @@
-"""One worker of `mas.prepare`: reads jobs as JSON lines, prepares a video each, answers in JSON.
+"""A worker of `mas.prepare`: reads jobs as JSON lines, prepares a video for each, answers in JSON.
 
-A process of its own, so that a file which crashes the decoder takes down one worker and is named.
-It ends when its input does: if `mas.prepare` is killed, no worker stays behind.
+It runs in its own process: a file that crashes the decoder kills one worker only, and is named.
+It exits when its input ends, so killing `mas.prepare` leaves no workers behind.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ import numpy as np
 from mas import files, flow, lists, records, video
 from mas.prepare.plan import STORED, Storage
 
-# A video is one protocol buffer in its shard, and those end at 2 GiB (2**31 - 1 bytes, serialised).
-# The last MiB is for what stands beside the images and their lengths: the id, the size, the tags.
+# A shard stores a video as one protocol buffer, which is limited to 2**31 - 1 bytes serialised.
+# One MiB is reserved for what is not images or their lengths: the id, the size, the tags.
 MOST_BYTES = 2**31 - 2**20
 BYTES_PER_FRAME = 12  # its three lengths
-NEWS_EVERY = 0.5  # seconds between two lines that tell how far a video is
+NEWS_EVERY = 0.5  # seconds between progress lines
 TIMED = 8  # frames
-# Runs of equal differences are what flow has most of: two thirds of the bytes of zlib's default.
+# Flow has long runs of equal differences: RLE takes two thirds of the bytes of zlib's default.
 PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
@@ -37,17 +37,17 @@ def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
 
     Args:
         path: the video file.
-        name: its id.
+        name: id of the video.
         storage: a `Storage`.
-        most_bytes: a video that takes more is refused, as soon as it does; None is no limit.
-        tell: function that is called with the number of frames after each.
-        damaged: function that is called with what the file lacks, where `storage` allows it.
+        most_bytes: size limit of a stored video; None is no limit.
+        tell: called after each frame with the number of frames so far.
+        damaged: called with a description of the damage, if `storage` allows damaged files.
 
     Returns:
-        A `records.Prepared`. Flow is computed on grey frames of the size that `storage` says.
+        A `records.Prepared`. Flow is computed on grey frames of the size in `storage`.
 
     Raises:
-        video.VideoError: the video cannot be used; the message says why.
+        video.VideoError: If the video cannot be used; the message says why.
     """
     if name != name.encode("utf-8", "replace").decode():
         raise video.VideoError("its name is not UTF-8")
@@ -60,7 +60,7 @@ def extract(path, name, storage, most_bytes=None, tell=None, damaged=None):
         stored += BYTES_PER_FRAME + sum(map(len, images.values()))
         if most_bytes is not None and stored > most_bytes:
             raise video.VideoError(
-                f"too large: more than the {most_bytes} bytes that a shard holds of one video, at "
+                f"too large: more than the {most_bytes} bytes a shard can hold of one video, at "
                 f"frame {result.frames}; prepare it in another output folder with a smaller size "
                 "or with form=folders, or cut it into shorter videos"
             )
@@ -82,12 +82,12 @@ def _decoded(path, storage, damaged=None):
 
 @functools.cache
 def _estimator(method):
-    """A worker's: it keeps its memory from video to video."""
+    """The worker's flow estimator, whose buffers are reused from video to video."""
     return flow.estimator(method)
 
 
 def _encoded(frames, storage):
-    """Yields ((height, width), {part: image file}) of each frame; the first has `rgb` alone."""
+    """Yields ((height, width), {part: image file}) per frame; the first has `rgb` only."""
     estimate = None if storage.flow == "none" else _estimator(storage.flow)
     if estimate:
         estimate.restart()
@@ -109,10 +109,10 @@ def _jpeg(image, storage):
 
 
 def _reduced(file, name, storage):
-    """An image of the authors' folders, read as their code reads it: resized, bilinear, in 8 bits.
+    """Decodes and resizes an image (bilinear, 8 bits), as the authors' code reads its folders.
 
-    A frame becomes a JPEG file again. Flow stays as it was read, in a PNG file: labels follow from
-    its differences, and a second JPEG would change them.
+    A frame is encoded as JPEG again. Flow is stored as PNG: the labels come from its differences,
+    which a second JPEG compression would change.
     """
     image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     image = cv2.resize(image, storage.size, interpolation=cv2.INTER_LINEAR)
@@ -120,11 +120,11 @@ def _reduced(file, name, storage):
 
 
 def run(job, tell=None):
-    """Carries out one job: {path, video, output, storage}.
+    """Runs one job: {path, video, output, storage}.
 
     Returns:
-        {"frames": number of frames stored, "damage": what the file lacks, "part": what they are
-        stored in, OUTPUT and an ending of its own} or {"error": the reason}.
+        {"frames": number of stored frames, "damage": what is missing, "part": the file or folder
+        they are stored in, OUTPUT plus a unique suffix}, or {"error": reason}.
     """
     damage = []
     try:
@@ -135,9 +135,9 @@ def run(job, tell=None):
         return {"error": error.strerror or str(error)}
     except video.VideoError as error:
         return {"error": str(error)}
-    except Exception as error:  # it is this video's alone, whatever it is
+    except Exception as error:  # any error concerns this video only
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    part = f"{job['output']}.{uuid.uuid4().hex}.part"  # nobody else's, on this machine or another
+    part = f"{job['output']}.{uuid.uuid4().hex}.part"  # unique across machines
     stage = records.stage if storage.form == "shards" else records.stage_folders
     with files.writing(part, sum(map(len, (*prepared.rgb, *prepared.u, *prepared.v)))):
         stage(prepared, part)
@@ -145,12 +145,11 @@ def run(job, tell=None):
 
 
 def foresee(job):
-    """What a video will cost, for the bar: {path, ask}.
+    """Estimates a video's cost for the progress bar: {path, ask}.
 
     Returns:
-        For "count", {"declared": frames}, at `fps` if the job has it, as the container has it, 0
-        if it does not tell; for a `Storage` as "dis", {"dis": seconds a frame would take with
-        flow=dis}. {} if it fails.
+        For ask="count", {"declared": frames according to the container, 0 if unknown; at `fps` if
+        the job has it}. For ask="dis", {"dis": seconds per frame with flow=dis}. {} on failure.
     """
     try:
         if job["ask"] == "count":
@@ -161,12 +160,12 @@ def foresee(job):
         start = time.perf_counter()
         count = sum(1 for _ in itertools.islice(files, TIMED))
         return {"dis": (time.perf_counter() - start) / count}
-    except Exception:  # `run` meets it again, and names it
+    except Exception:  # `run` will report it
         return {}
 
 
 def main():
-    """Answers one line for each line read; ends at once when the input does."""
+    """Answers each input line with one line; exits at once when the input ends."""
     cv2.setNumThreads(1)  # one worker, one core
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries may write there

@@ -1,4 +1,4 @@
-"""OUTPUT/failures.csv and damaged.csv: the videos that could not be prepared, or not in full."""
+"""OUTPUT/failures.csv and damaged.csv: videos that could not be prepared, or only in part."""
 
 import os
 
@@ -7,7 +7,7 @@ from mas.prepare import workers
 
 
 def write(root, failures, name=records.FAILURES):
-    """Writes the file from a dict of path and reason; without any there is none."""
+    """Writes {path: reason} to the file; removes the file if empty."""
     if failures:
         files.write_csv(root / name, ("path", "reason"), sorted(failures.items()))
     else:
@@ -15,10 +15,10 @@ def write(root, failures, name=records.FAILURES):
 
 
 def interrupted(root, paths):
-    """What an interrupted run has found out of these files need not be found out again.
+    """Failures that an interrupted run recorded for these paths and that need no second try.
 
-    A crash may have been the interruption itself; a finished run's failures, and files that
-    changed since, get another chance.
+    Crashes are tried again, since the interruption may have caused them; so are files that changed
+    and the failures of a finished run.
     """
     finished = (root / records.DESCRIPTION).is_file() and not (root / records.UNFINISHED).exists()
     if finished or not (root / records.FAILURES).is_file():
@@ -33,9 +33,9 @@ def interrupted(root, paths):
 
 
 def others(root, paths):
-    """Failures of other files than these, found by earlier calls, while the files stay as they are.
+    """Failures of earlier calls for files other than these.
 
-    Nothing is known of a file that changed since: its line goes, and a call about it tries it.
+    A file that has changed since is dropped: the next call with it tries again.
     """
     found = [
         (path, reason) for path, reason in records.read_failures(root).items() if path not in paths
@@ -45,7 +45,7 @@ def others(root, paths):
 
 
 def _changed(path, then):
-    """Whether a file is gone or another since that time, in ns; a dangling link stays the same."""
+    """Whether a file changed after `then` (ns) or is gone; a dangling link is unchanged."""
     try:
         return os.stat(path).st_ctime_ns > then
     except OSError:

@@ -1,7 +1,7 @@
-"""What a data set is made of, as it was begun: its settings, its videos and their order.
+"""The plan of a data set: its settings, its videos and their order.
 
-OUTPUT/plan.json holds them, and how many videos go to a shard; OUTPUT/plan.copy.json the same,
-in case that the first is damaged.
+OUTPUT/plan.json stores them with the number of videos per shard. OUTPUT/plan.copy.json is a backup
+in case the first is damaged.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mas.files import PathLike
 from mas.forms import NUMBER, SIZE
 
 PLAN, COPY = "plan.json", "plan.copy.json"
-VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; a data set keeps what it was begun with
+VIDEOS_PER_SHARD = 64  # about 150 MB of 171 x 128 video; fixed once a data set is started
 KEEP, AUTO, STORED = "keep", "auto", "stored"
-AUTHORS = (340, 256)  # frames and flow of UCF101 as Feichtenhofer shares them, and the authors read
+AUTHORS = (340, 256)  # Feichtenhofer's frames and flow of UCF101, which the authors read
 
 
 def _size(value):
@@ -40,7 +40,7 @@ _FLOW_SIZE = dataclasses.replace(
 )
 
 
-_LATER = ("fps", "deinterlace", "flow_size")  # settings that version 0.1 did not have
+_LATER = ("fps", "deinterlace", "flow_size")  # settings added after version 0.1
 
 
 def _holds(larger, size):
@@ -49,9 +49,9 @@ def _holds(larger, size):
 
 @dataclasses.dataclass(frozen=True)
 class Storage(Settings):
-    """How videos are stored: recorded with a data set, and the same whenever it is resumed.
+    """How videos are stored. A data set records these settings and keeps them when resumed.
 
-    `allow_damaged` and `update` are of one call and not recorded.
+    `allow_damaged` and `update` apply to one call and are not recorded.
 
     >>> Storage(flow="dis", size=(85, 64)).quality
     95
@@ -60,47 +60,47 @@ class Storage(Settings):
     form: str = option("shards", "Stored form.", choices=list(records.READERS))
     size: tuple[int, int] | None = option(
         (171, 128),  # the paper's, section 3.4
-        f"Stored WIDTHxHEIGHT in pixels, or {KEEP} for the file's own.",
+        f"Stored size, WIDTHxHEIGHT in pixels, or {KEEP} for each file's own.",
         form=_SIZE,
         optional=True,
     )
     flow: str = option(
         "tvl1",
-        "Optical flow, tvl1 as in the papers, or none. To reproduce, take tvl1, bit for bit "
-        "OpenCV's; for a large data set of your own tvl1_fast, which rounds otherwise; for a first "
-        "try dis, eight times as fast and smoother. tvl1_opencv is OpenCV's own, slow.",
+        "Optical flow: tvl1 as in the papers, or none. To reproduce a paper use tvl1, which equals "
+        "OpenCV's bit for bit; for a large data set of your own tvl1_fast, which rounds "
+        "differently; for a first try dis, 8 times as fast and smoother. tvl1_opencv is OpenCV's "
+        "own code, and slow.",
         choices=[*flow.METHODS, "none"],
     )
     quality: int = option(95, "JPEG quality of frames and flow.", least=1, most=100)
-    min_frames: int = option(16, "Videos with fewer frames are refused.", least=1)
+    min_frames: int = option(16, "Shortest video to accept, in frames.", least=1)
     fps: float | None = option(
         None,
-        "Frames per second that videos are resampled to by their times; else every frame is kept.",
+        "Frame rate to resample videos to, in frames per second; by default every frame is kept.",
         form=NUMBER,
         above=0,
     )
     deinterlace: bool = option(
-        False, "Make interlaced frames progressive (bwdif); else both fields stay in a frame."
+        False, "Deinterlace (bwdif); otherwise a frame keeps the lines of both fields."
     )
     flow_size: tuple[int, int] | str = option(
         AUTO,
-        f"WIDTHxHEIGHT in pixels at which flow is computed, or {STORED}: at the stored size, "
-        "cheaper, with other labels. Frames and flow are resized from it to the stored size, as in "
-        "the authors' code; with form=folders they stay as large, as in the authors' folders. "
-        f"{AUTO} takes 340x256 for tvl1 where the stored size is smaller, else {STORED}.",
+        f"Size at which flow is computed, WIDTHxHEIGHT in pixels, or {STORED}: the stored size, "
+        "which is cheaper but gives different labels. Frames and flow are then resized to the "
+        "stored size, as in the authors' code; with form=folders they keep this size, like the "
+        f"authors' folders. {AUTO} is 340x256 for tvl1 if the stored size is smaller, else "
+        f"{STORED}.",
         form=_FLOW_SIZE,
     )
     allow_damaged: bool = option(
         False,
-        "Take what decodes of files that are cut or damaged; damaged.csv says what they lack.",
+        "Keep what decodes of truncated or damaged files; damaged.csv lists what is missing.",
         free=True,
     )
-    update: bool = option(
-        False, "Prepare videos again whose file has changed since it was prepared.", free=True
-    )
+    update: bool = option(False, "Prepare videos again if their file has changed.", free=True)
 
     def __post_init__(self):
-        """Checks that there is flow of this size, and that it holds the stored size."""
+        """Checks that `flow_size` goes with `flow` and is not smaller than `size`."""
         super().__post_init__()
         if not isinstance(self.flow_size, tuple):
             return
@@ -112,7 +112,7 @@ class Storage(Settings):
 
     @property
     def reduced_from(self) -> tuple[int, int] | None:
-        """The (width, height) of flow; None where it is that of the stored images."""
+        """(width, height) at which flow is computed; None if equal to the stored size."""
         if isinstance(self.flow_size, str):
             usual = self.flow_size == AUTO and self.flow.startswith("tvl1")
             wanted = AUTHORS if usual and _holds(AUTHORS, self.size) else self.size
@@ -121,10 +121,10 @@ class Storage(Settings):
         return None if wanted == self.size else wanted
 
     def recorded(self):
-        """{name: value} as plan.json holds it: `flow` is called `method` there.
+        """{name: value} as stored in plan.json, where `flow` is called `method`.
 
-        `fps`, `deinterlace` and `flow_size` are there only where they are set, which earlier
-        versions did not know; without `flow_size`, flow was computed at the stored size.
+        `fps`, `deinterlace` and `flow_size`, which earlier versions did not have, are present only
+        if set. Without `flow_size`, flow was computed at the stored size.
         """
         values = {n: getattr(self, n) for n, known in self.options().items() if not known.free}
         values["flow_size"] = self.reduced_from
@@ -133,18 +133,18 @@ class Storage(Settings):
         return json.loads(json.dumps(named))
 
     def described(self):
-        """`recorded`, with the size of the images that are stored: as dataset.json holds it."""
+        """{name: value} as stored in dataset.json: `recorded`, with the stored image size."""
         larger = self.reduced_from if self.form == "folders" else None
         return {**self.recorded(), **({"size": list(larger)} if larger else {})}
 
 
 def videos(root: PathLike) -> list[str]:
-    """The ids that a data set was begun with; none where there is none."""
+    """Ids of the videos in a data set's plan; empty if there is no plan."""
     return _read(pathlib.Path(root), say=False).get("videos", [])
 
 
 def _read(root, say=True):
-    """The plan of a data set, from its copy where it is damaged; {} without any."""
+    """Reads the plan of a data set, or its copy if it is damaged; {} if there is neither."""
     path, copy = root / PLAN, root / COPY
     try:
         return _checked(path)
@@ -155,15 +155,15 @@ def _read(root, say=True):
     if not copy.is_file():
         if not path.exists():
             return {}
-        raise ValueError(f"{reason} It has no copy, so take another output folder.")
+        raise ValueError(f"{reason} There is no copy of it: use another output folder.")
     found = _checked(copy)
     if say:
-        logging.warning("%s Its copy is taken, %s.", reason, copy)
+        logging.warning("%s Using its copy, %s.", reason, copy)
     return found
 
 
 def _checked(path):
-    """The plan in a file, refused where mas.prepare cannot have written it."""
+    """Reads a plan; raises ValueError for contents that mas.prepare does not write."""
     known = records.read_sealed(path)
     names, count = known.get("videos"), known.get("videos_per_shard", 64)
     right = isinstance(known.get("settings"), dict) and type(count) is int and count > 0
@@ -175,36 +175,37 @@ def _checked(path):
 
 
 def _is_id(name):
-    """Whether a name is that of a video, which never leads out of the data set."""
+    """Whether a name is a valid video id: a relative path that stays in the data set."""
     parts = name.split("/") if isinstance(name, str) else [".."]
     return not {"", ".", ".."} & set(parts) and "\0" not in name
 
 
 def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[str], int, Storage]:
-    """Reads the plan of a data set, adds videos to it, and writes it.
+    """Reads the plan of a data set, adds new videos at its end, and writes it.
+
+    Order, videos per shard and settings never change afterwards: a shard is rewritten from the
+    videos that belong to it, and would lose videos if they moved.
 
     Args:
         root: folder of the data set.
-        storage: its settings.
-        videos: ids; new ones come last.
+        storage: settings of this call.
+        videos: ids of the videos.
 
     Returns:
-        All videos in order, how many go to a shard, and the settings, with the flow's size as the
-        data set was begun where nothing else is said. None of them ever changes: a shard is written
-        again from the videos that belong to it, and would lose videos that another number put
-        elsewhere.
+        All videos in order, the number of videos per shard, and the settings, with the recorded
+        flow size if `storage` says "auto".
 
     Raises:
-        ValueError: the folder holds something else or was begun with other settings; or, in form
-            `folders`, one video's id is a folder of others.
+        ValueError: If the folder has other contents or was started with other settings; or if, in
+            form `folders`, a video's id is a folder of other videos.
     """
     settings, known = storage.recorded(), _read(root)
     if not known:
         others = {entry.name for entry in root.iterdir()} - {locks.NAME}
         if not all(name.startswith(PLAN) and name.endswith(".tmp") for name in others):
             raise ValueError(
-                "output must be a new or empty folder, or one that mas.prepare began. "
-                f"Received: {root}, which holds other files."
+                "output must be a new or empty folder, or one that mas.prepare started. "
+                f"Received: {root}, which contains other files."
             )
         known = {"settings": settings, "videos_per_shard": VIDEOS_PER_SHARD, "videos": []}
     elif storage.flow_size == AUTO:
@@ -214,7 +215,7 @@ def keep(root: pathlib.Path, storage: Storage, videos: list[str]) -> tuple[list[
     plan = known["videos"] + [name for name in videos if name not in there]
     if storage.form == "folders":
         _refuse_nested(plan)
-    per_shard = known.get("videos_per_shard", 64)  # what it was before it was recorded
+    per_shard = known.get("videos_per_shard", 64)  # 64 before it was recorded
     _write(root, {**known, "videos_per_shard": per_shard, "videos": plan})
     size = settings.get("flow_size") or STORED
     return plan, per_shard, dataclasses.replace(storage, flow_size=size)
@@ -226,12 +227,12 @@ def _write(root, known):
 
 
 def made_with(root: pathlib.Path) -> list[dict[str, str]]:
-    """What a data set's videos are computed with, as far as recorded: see `environment`."""
+    """Environments a data set was computed with, as far as recorded: see `environment`."""
     return _read(root).get("made_with", [])
 
 
 def keep_made_with(root: pathlib.Path, values: list[dict[str, str]]) -> None:
-    """Records what a data set's videos are computed with."""
+    """Records the environments a data set was computed with."""
     _write(root, {**_read(root), "made_with": values})
 
 
@@ -242,13 +243,13 @@ def _refuse_changes(root, before, now):
             ", ".join(_shown(n, values.get(n)) for n in changed) for values in (before, now)
         )
         raise ValueError(
-            f"{root} was begun with {old}: a data set keeps its settings, so take another output "
+            f"{root} was started with {old}, and a data set keeps its settings: use another output "
             f"folder for others. Received: {new}."
         )
 
 
 def _shown(name, value):
-    """A setting as prepare_videos takes it, from what is recorded."""
+    """Text of a recorded setting, with the names and values of prepare_videos."""
     if name in ("size", "flow_size"):
         absent = KEEP if name == "size" else STORED
         return f"{name}={absent if value is None else tuple(value)}"
@@ -261,6 +262,6 @@ def _refuse_nested(names):
         for parent in map(str, pathlib.PurePosixPath(name).parents):
             if parent in known:
                 raise ValueError(
-                    "form=folders must have videos of which none is named as the folder of "
-                    f"another; form=shards may. Received: {parent!r} and {name!r}."
+                    "form=folders must have no video whose name is the folder of another; use "
+                    f"form=shards for these. Received: {parent!r} and {name!r}."
                 )

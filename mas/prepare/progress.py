@@ -1,4 +1,4 @@
-"""How far preparation is, counted in frames, and how long it will take."""
+"""Progress of the preparation in frames, and an estimate of its duration."""
 
 import math
 import time
@@ -8,41 +8,41 @@ from absl import logging
 
 from mas import lists
 
-COUNTED = 500  # at most so many files are opened beforehand; the rest is taken for their mean
-MEASURED = 5.0  # seconds of work that the estimate rests on
+COUNTED = 500  # files to open beforehand, at most; the others count as their mean
+MEASURED = 5.0  # seconds of work before the estimate
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
 class Progress:
-    """A bar of frames. Its total rests on what containers declare, until each video has ended."""
+    """A progress bar of frames; its total is an estimate from the containers' frame counts."""
 
     def __init__(self, jobs, workers, show=True):
-        """Begins a bar.
+        """Starts a bar.
 
         Args:
-            jobs: what is to be done, a job a video.
-            workers: how many work on them.
-            show: whether there is a bar; without one, nothing is counted or said.
+            jobs: the jobs, one per video.
+            workers: number of workers.
+            show: whether to show the bar; without it, nothing is counted or logged.
         """
         self._jobs, self._workers, self._show = jobs, min(workers, len(jobs)), show
         self._left, self._ended = len(jobs), 0  # videos, frames
-        self._declared, self._sum = {}, 0  # {video: frames} of those left, and their sum
-        self._mean = None  # of a video, in frames
+        self._declared, self._sum = {}, 0  # {video: frames} of remaining videos, and their sum
+        self._mean = None  # frames per video
         self._in_work = {}  # {video: frames so far}
         self._first = None  # (time, frames) of the first news
-        self._dis = None  # seconds a frame would take with flow=dis
+        self._dis = None  # seconds per frame with flow=dis
         self._bar = tqdm.tqdm(unit="frame", desc="prepare", mininterval=1, disable=not show)
 
     def __enter__(self):
-        """The bar."""
+        """Returns the bar."""
         return self
 
     def __exit__(self, *error):
-        """Ends the bar where it stands."""
+        """Closes the bar."""
         self._bar.close()
 
     def questions(self):
-        """Jobs to ask beforehand, of workers: to open a video may crash the decoder already."""
+        """Jobs that estimate the total. Workers run them: opening a video may crash the decoder."""
         step = math.ceil(len(self._jobs) / COUNTED) or 1
         asked = [
             {**job, "ask": "count", "fps": job["storage"].get("fps")} for job in self._jobs[::step]
@@ -52,7 +52,7 @@ class Progress:
         return asked if self._show else []
 
     def note(self, job, answer):
-        """Takes in what a worker answered: to a question, of a video in work, or of its end."""
+        """Updates the bar from a worker's answer: an estimate, progress, or the end of a video."""
         video = job["video"]
         if "ask" in job:
             self._dis = answer.get("dis", self._dis)
@@ -70,7 +70,7 @@ class Progress:
         self._refresh()
 
     def frames(self):
-        """(frames done, frames in all); the second is None as long as nothing is known."""
+        """(frames done, total frames); the total is None while it is unknown."""
         done = self._ended + sum(self._in_work.values())
         if self._mean is None:
             return done, None if self._left else done
@@ -102,7 +102,7 @@ class Progress:
 
 
 def duration(seconds):
-    """A time in the unit that fits it.
+    """Text of a duration in seconds, in a suitable unit.
 
     >>> duration(2247), duration(0.2), duration(86400)
     ('37 minutes', '1 second', '24 hours')

@@ -1,7 +1,7 @@
-"""The engine of a Ray cluster: each of its tasks asks an `extract` process of its own node.
+"""The Ray engine: each Ray task uses an `extract` process on its own node.
 
-So a video that crashes the decoder, or hangs, is named as by the pool. What Ray loses is its own:
-workers that are killed, nodes that leave; their videos are tried again.
+A video that crashes or hangs the decoder is thus reported as by the pool. If Ray loses a worker or
+a node, its videos are tried again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import pathlib
 from mas import cluster, files
 from mas.prepare import environment, workers
 
-MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # of one version everywhere
-_worker: workers.Worker | None = None  # of a Ray worker; it stays from task to task
+MODULES = {"mas": "mas", "OpenCV": "cv2", "PyAV": "av"}  # versions must agree on all nodes
+_worker: workers.Worker | None = None  # kept by a Ray worker between tasks
 
 
 def carry_out(item):
-    """What runs on a node: yields for one (job, needs) what `cluster.Tasks` knows."""
+    """Runs one (job, needs) on a node; yields the answers that `cluster.Tasks` expects."""
     global _worker
     job, needs = item
     problem = cluster.lacks_here(needs)
@@ -44,25 +44,26 @@ def _checked(needs, function, arguments):
 
 
 class Ray(workers.Engine):
-    """The engine of a Ray cluster; a job whose worker dies is tried three times more."""
+    """Runs jobs on a Ray cluster; retries a job whose worker dies three times."""
 
     def __init__(self, address, count, mark, reads, method):
         """Prepares to connect.
 
         Args:
             address: see `cluster.connected`.
-            count: jobs at a time, or None.
-            mark: the lock of the shared folder, by which nodes know it; see `cluster.needs`.
-            reads: files that nodes must see.
-            method: of flow.
+            count: number of concurrent jobs, or None.
+            mark: lock file of the shared folder, by which nodes recognise it; see
+                `cluster.needs`.
+            reads: files that every node must be able to read.
+            method: flow method.
         """
         self._address, self._most, self._method = address, count, method
-        files.sync(mark)  # what is not closed need not be seen elsewhere
+        files.sync(mark)  # other nodes may not see unflushed data
         token = pathlib.Path(mark).read_text("utf-8")
         self._needs = cluster.needs(MODULES, reads, os.path.abspath(mark), token)
 
     def __enter__(self):
-        """Connects, and lets all nodes look for what they need."""
+        """Connects and checks that all nodes have what they need."""
         with contextlib.ExitStack() as stack:
             connected = cluster.connected(self._address, self._most or workers.cores())
             ray = stack.enter_context(connected)
@@ -74,23 +75,23 @@ class Ray(workers.Engine):
         return self
 
     def _note(self, ray):
-        """Records what nodes compute with, where this machine computes with other."""
+        """Records the environments of nodes that differ from this machine."""
         here = environment.current(self._method)
         for _, there in cluster.on_each(ray, environment.current, self._method):
             if isinstance(there, dict) and there != here:
                 environment.note(pathlib.Path(self._needs["mark"]).parent, there)
 
     def __exit__(self, *error):
-        """Cancels what is in work, and leaves the cluster."""
+        """Cancels running jobs and disconnects."""
         with self._connection:
             self.cancel()
 
     def submit(self, job):
-        """Puts a job last."""
+        """Appends a job to the queue."""
         self._tasks.submit((job, self._needs))
 
     def finished(self):
-        """Hands out jobs, and passes on what is answered."""
+        """Distributes jobs and yields their answers."""
         for (job, _), answer in self._tasks.finished():
             how = answer.get("died")
             if how and not how.startswith(workers.CRASHED):
@@ -98,9 +99,9 @@ class Ray(workers.Engine):
             yield job, {"error": how} if how else answer
 
     def call(self, function, *arguments):
-        """Begins a call on a node; a worker that dies is replaced three times."""
+        """Starts a call on a node; retries it three times if the worker dies."""
         return self._tasks.call(_checked, self._needs, function, arguments)
 
     def cancel(self):
-        """Ends the tasks in work; Ray ends their workers, and those their processes."""
+        """Cancels running tasks; Ray stops their workers, which stop their processes."""
         self._tasks.cancel()

@@ -1,12 +1,10 @@
-"""OUTPUT/sources.csv: the file that each video of a data set is prepared from.
+"""OUTPUT/sources.csv: the file that each video was prepared from, to detect later changes.
 
-    video     its id
-    file      that file below the folder of videos, by which it keeps its id when another of the
-              same stem comes
-    bytes, changed    of the file when its preparation began (time in ns); empty until then
-    crc32     of the line before it; earlier versions wrote none
-
-So a file that is another since then is noticed.
+video     id of the video
+file      its file below the folder of videos; keeps the id stable when another file with the
+          same stem appears
+bytes, changed    size and modification time (ns) when preparation started; empty until then
+crc32     checksum of the rest of the line; not written by earlier versions
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ FIELDS = ("video", "file", "bytes", "changed", "crc32")
 
 
 def stamp(path):
-    """(bytes, time of the last change in ns) of a file as text; None if it is not there."""
+    """(bytes, modification time in ns) of a file, as text; None if the file does not exist."""
     try:
         status = os.stat(path)
     except OSError:
@@ -35,14 +33,14 @@ def stamp(path):
 
 
 def keep_ids(root, planned, videos):
-    """Renames videos to the ids by which a data set knows their files.
+    """Gives files the ids they already have in a data set.
 
-    Files of one stem keep their extension in their ids (`lists.find_videos`), but one of them may
-    have come before the others, when it had none.
+    Files with the same stem have ids with extensions (`lists.find_videos`); but a file that was
+    prepared before the others appeared has an id without one, and keeps it.
 
     Args:
         root: folder of the data set.
-        planned: its ids.
+        planned: ids in the data set.
         videos: {id: path}.
 
     Returns:
@@ -55,7 +53,7 @@ def keep_ids(root, planned, videos):
         stem = lists.video_id(video)
         if video != stem and stem in planned - taken and _file(video, path) not in known:
             alike[stem].append(video)
-    # An earlier version did not write which file it was: the one that has been there for longest.
+    # Earlier versions did not record the file: assume the oldest one.
     first = {min(names, key=lambda n: _age(videos[n])): stem for stem, names in alike.items()}
     return {
         known.get(_file(video, path), video if video in planned else first.get(video, video)): path
@@ -75,13 +73,13 @@ def _file(video, path):
 
 
 class Sources:
-    """The rows of the file, kept while videos are prepared.
+    """Rows of sources.csv, updated while videos are prepared.
 
-    Each video that ends adds its row; the last of a video counts.
+    Each finished video appends a row; the last row of a video counts.
     """
 
     def __init__(self, root, videos):
-        """Reads what is known, and adds the videos of this call.
+        """Reads the existing rows and adds the videos of this call.
 
         Args:
             root: folder of the data set.
@@ -93,7 +91,7 @@ class Sources:
             self._rows.setdefault(video, (_file(video, path), "", ""))
 
     def changed(self, stored):
-        """Those of the stored videos whose file is another than it was; notes the unknown."""
+        """Ids of stored videos whose file has changed; records files seen for the first time."""
         changed, self._stored = [], set(stored)
         for video in self._videos:
             file, *before = self._rows[video]
@@ -105,17 +103,17 @@ class Sources:
         return changed
 
     def begin(self, video):
-        """Notes what the file of a video is, before it is read.
+        """Records the state of a video's file before it is read.
 
-        It is written before the work where nothing of the video is stored, so that a run that is
-        killed between storing a video and saying so leaves its row.
+        A new video gets its row right away, so that a run killed just after storing the video
+        still leaves the row.
         """
         self._now[video] = stamp(self._videos[video]) or ("", "")
         if video not in self._stored:
             self._rows[video] = (_file(video, self._videos[video]), *self._now[video])
 
     def end(self, video):
-        """Writes that a video was prepared from its file as it was."""
+        """Appends the row of a video that was prepared."""
         file = _file(video, self._videos[video])
         self._rows[video] = (file, *self._now[video])
         options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
@@ -123,7 +121,7 @@ class Sources:
             csv.writer(out).writerow(_sealed(video, self._rows[video]))
 
     def write(self, order):
-        """Writes all rows, in the order of a list of ids."""
+        """Writes all rows, in the order of the ids given."""
         rows = [_sealed(video, self._rows[video]) for video in order if video in self._rows]
         files.write_csv(self._path, FIELDS, rows)
 
@@ -133,9 +131,9 @@ def _sealed(video, row):
 
 
 def read(root):
-    """{id: (file, bytes, changed)}; {} where an earlier version prepared.
+    """Reads {id: (file, bytes, changed)}; {} for data sets of earlier versions.
 
-    Of a file whose line is damaged, no change is noticed.
+    Damaged lines are skipped: changes of their files go unnoticed.
     """
     path = pathlib.Path(root, SOURCES)
     try:
@@ -143,7 +141,7 @@ def read(root):
     except ValueError as error:
         logging.warning("%s", error)
         return {}
-    if rows and not path.read_bytes().endswith(b"\n"):  # a full disk took a part of the last line
+    if rows and not path.read_bytes().endswith(b"\n"):  # the last line is cut: the disk was full
         rows.pop()
     wanted = FIELDS if tuple(header) == FIELDS else FIELDS[:-1]
     found = {
@@ -152,5 +150,5 @@ def read(root):
         if len(row) == len(wanted) and (wanted != FIELDS or row[4] == records.row_checksum(row[:4]))
     }
     if len(found) < len({tuple(row[:1]) for row in rows}):
-        logging.warning("%s has lines that are not as they were written.", path)
+        logging.warning("%s has damaged lines, which are skipped.", path)
     return found

@@ -1,4 +1,4 @@
-"""What a data set holds already, and what of it is damaged and must be prepared again."""
+"""Finds what a data set already contains, and which of it is damaged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_NAMED = 10  # faults
 
 
 def opened(root: pathlib.Path, storage: Storage) -> records.Shards | records.Folders:
-    """The data set as it is there: without the videos at fault, which a warning names."""
+    """Opens the data set without its damaged videos, and warns about these."""
     faults = records.Faults(root, True, words="Damaged")
     reader = records.Shards if storage.form == "shards" else records.Folders
     try:
@@ -31,7 +31,7 @@ def opened(root: pathlib.Path, storage: Storage) -> records.Shards | records.Fol
 
 
 def damaged(data: records.Shards | records.Folders, progress: bool) -> set[str]:
-    """Ids of videos that are not as they were written, found by reading all of them."""
+    """Ids of damaged videos, found by reading all of them."""
     found: dict[str, str] = {}
     for _, faults in records.read_through(data, progress):
         for fault in faults:
@@ -40,7 +40,7 @@ def damaged(data: records.Shards | records.Folders, progress: bool) -> set[str]:
 
 
 def damaged_beside(root: pathlib.Path, numbers: Iterable[int]) -> set[str]:
-    """The same of some shards, which are about to be written again."""
+    """Ids of damaged videos in shards that are about to be rewritten."""
     found: dict[str, str] = {}
     for number in numbers:
         found.update(records.read_shard(root, number)[1])
@@ -50,14 +50,14 @@ def damaged_beside(root: pathlib.Path, numbers: Iterable[int]) -> set[str]:
 def build_shard(
     root: str, number: int, names: Sequence[str], staged: Mapping[str, str], folder: str
 ) -> tuple[str, list[records.Row]]:
-    """Writes a shard of what is staged and of what it held before, under a name of its own.
+    """Writes a shard from its staged videos and its previous contents, to a temporary file.
 
     Args:
         root: folder of the data set.
-        number: of the shard.
-        names: ids of the shard's videos, in their order.
-        staged: {id: file that `records.stage` wrote}.
-        folder: where to write.
+        number: number of the shard.
+        names: ids of the shard's videos, in order.
+        staged: {id: file written by `records.stage`}.
+        folder: folder of the temporary file.
 
     Returns:
         The file and the rows of its index, for `records.place_shard`.
@@ -76,7 +76,7 @@ def _named(found: dict[str, str]) -> set[str]:
 
 
 def staged(paths: Collection[pathlib.Path]) -> set[pathlib.Path]:
-    """Those of the files of `records.stage` that are there and whole; others are removed."""
+    """The complete files among `paths`, which `records.stage` wrote; deletes damaged ones."""
     found = set()
     for path in paths:
         try:
@@ -89,13 +89,13 @@ def staged(paths: Collection[pathlib.Path]) -> set[pathlib.Path]:
         if whole:
             found.add(path)
         else:
-            logging.warning("%s is damaged; its video is prepared again.", path)
+            logging.warning("%s is damaged; preparing its video again.", path)
             path.unlink()
     return found
 
 
 def table(data: records.Shards | records.Folders) -> dict:
-    """What dataset.json says of the images: whether all have checksums, and of which shards."""
+    """Entries of dataset.json on checksums and shards."""
     found: dict[str, object] = {"checksums": data.verified}
     if isinstance(data, records.Shards):
         rows = data.rows()

@@ -1,4 +1,4 @@
-"""Who carries out the jobs of `mas.prepare`: the contract, and a pool of `extract` processes."""
+"""Engines that run the jobs of `mas.prepare`: the interface, and a pool of `extract` processes."""
 
 import concurrent.futures
 import contextlib
@@ -13,106 +13,106 @@ import threading
 from mas import files
 
 CRASHED, HUNG, DIED = "the decoder crashed", "the decoder hung", "the worker died"
-PATIENCE = 600  # seconds without news of a video: noise of 4096 x 2160 takes tvl1 32, OpenCV's 213
+PATIENCE = 600  # seconds without progress; a 4096 x 2160 frame of noise takes tvl1 32, OpenCV 213
 
 
 def cores():
-    """How many cores this process may use; where the system does not tell, all that there are."""
+    """Number of cores this process may use; all cores if the system does not tell."""
     if hasattr(os, "sched_getaffinity"):  # on Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class Engine:
-    """Carries out jobs, each at least once, and yields their answers as they come: the contract.
+    """Interface of engines: run each job at least once and yield the answers as they arrive.
 
-    A job is what `extract.run` takes, as JSON can hold it. Whoever carries it out writes into a
-    file of its own, which the answer names; its lasting name is the caller's to give. So a job
-    that two workers carried out leaves one result, wherever the second is and whenever it ends.
+    A job is the argument of `extract.run`, serialisable as JSON. Each execution writes its own
+    temporary file, named in the answer; the caller gives it its final name. So a job that runs
+    twice leaves one result.
 
         with Pool(count) as engine:
             for job, answer in engine.run(jobs):
 
-    Leaving the `with` block, by an interruption too, cancels what is in work.
+    Leaving the `with` block, also by an interruption, cancels running jobs.
 
     Attributes:
-        count: how many jobs are in work at a time, about.
+        count: approximate number of concurrent jobs.
     """
 
     count: int
 
     def __enter__(self):
-        """The engine."""
+        """Returns the engine."""
         return self
 
     def __exit__(self, *error):
-        """Cancels what is in work."""
+        """Cancels running jobs."""
         self.cancel()
 
     def run(self, jobs):
-        """Yields (job, answer) for every job, in the order in which they end.
+        """Yields (job, answer) for every job, in the order in which they finish.
 
-        Before, it may yield (job, {"done": ...}), as often as a worker tells how far it is. A job
-        whose worker died or hung, and that nobody tries again, has the answer {"error": how}.
+        Before that, it may yield (job, {"done": ...}) any number of times to report progress. The
+        answer of a job whose worker died or hung, after all retries, is {"error": reason}.
 
         Raises:
-            RuntimeError: a worker could not do its own part, such as storing a result on a full
-                disk, which is not a video's fault; the message holds its last words.
+            RuntimeError: If a worker failed for a reason other than its video, such as a full
+                disk; the message ends with the worker's last output.
         """
         for job in jobs:
             self.submit(job)
         yield from self.finished()
 
     def submit(self, job):
-        """Takes in a job, and does not wait for it."""
+        """Queues a job; returns at once."""
         raise NotImplementedError
 
     def finished(self):
-        """Yields what `run` does until every job that was submitted has ended."""
+        """Yields as `run` until every submitted job is finished."""
         raise NotImplementedError
 
     def call(self, function, *arguments):
-        """Begins a call of a function; what has `done()` and `result()`. Here, it is done then."""
+        """Calls a function; returns an object with `done()` and `result()`. Runs it here."""
         answer = concurrent.futures.Future()
         answer.set_result(function(*arguments))
         return answer
 
     def cancel(self):
-        """Ends what is in work; a result that comes later is not taken."""
+        """Cancels running jobs; later results are ignored."""
         raise NotImplementedError
 
 
 class Died(Exception):
-    """A worker ended over a job, by a signal or because it was silent; says how."""
+    """A worker crashed or hung during a job; the message says which."""
 
 
 class Worker:
-    """One `extract` process, which carries out one job after the other."""
+    """One `extract` process, which runs one job after another."""
 
     def __init__(self, command=None, patience=PATIENCE):
         """Starts the process.
 
         Args:
-            command: of another process than `extract`.
-            patience: seconds of silence after which it is ended.
+            command: command of the process; None for `extract`.
+            patience: seconds without output after which it is killed.
         """
-        if command is None:  # it finds the modules that this process does
+        if command is None:  # with the import path of this process
             words = f"import sys; sys.path[:] = {sys.path!r}; from mas.prepare import extract"
             command = [sys.executable, "-c", f"{words}; extract.main()"]
         self._patience, self._hung = patience, False
-        # A file, because a pipe that nobody reads could fill up.
+        # A file, because an unread pipe could fill up.
         self._words = tempfile.TemporaryFile("w+", errors="replace")
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._words}
-        # In a session of its own, so that Ctrl-C reaches the caller alone.
+        # In its own session, so that Ctrl-C reaches the caller only.
         self._process = subprocess.Popen([*command], text=True, start_new_session=True, **pipes)
 
     def ask(self, job):
-        """Hands over a job; yields how far it is, {"done": ...}, and at last its answer.
+        """Runs a job; yields its progress, {"done": ...}, and finally its answer.
 
         Raises:
-            Died: the process ended; this worker is of no more use.
-            files.WriteError: it could not store the result.
-            RuntimeError: it could not do its own part; holds its last words.
+            Died: If the process crashed or hung; this worker cannot be used again.
+            files.WriteError: If it could not store the result.
+            RuntimeError: If it failed otherwise; the message ends with its last output.
         """
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(job) + "\n")
@@ -127,11 +127,11 @@ class Worker:
         raise self._death(job)
 
     def kill(self):
-        """Ends the process at once, from any thread."""
+        """Kills the process; may be called from any thread."""
         self._process.kill()
 
     def end(self):
-        """Ends the process by the end of its input, and waits for that."""
+        """Closes the process's input and waits until it exits."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
@@ -139,7 +139,7 @@ class Worker:
         self._words.close()
 
     def _line(self):
-        """What the process writes next; "" if it ends, or is ended because it is silent."""
+        """Next line of the process's output; "" if it exits or hangs."""
 
         def end():
             self._hung = True
@@ -154,7 +154,7 @@ class Worker:
             watch.cancel()
 
     def _death(self, job):
-        """What to raise in the place of a dead process's answer."""
+        """The exception to raise when the process died."""
         status = self._process.wait()
         self._words.seek(0)
         words = self._words.read().strip().splitlines()
@@ -166,13 +166,13 @@ class Worker:
 
 
 class Pool(Engine):
-    """The engine of one machine: worker processes, of which a dead one is replaced.
+    """Runs jobs in worker processes on this machine, and replaces a worker that dies.
 
-    Whatever a worker died of, its video is the likely cause, and is not tried again.
+    The video of a dead worker is the likely cause, and is not tried again.
     """
 
     def __init__(self, count, command=None, patience=PATIENCE):
-        """Prepares `count` workers, which start when jobs are there: see `Worker`."""
+        """Creates a pool of `count` workers, which start with the first jobs: see `Worker`."""
         self.count, self._options = count, (command, patience)
         self._jobs, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         self._left = 0
@@ -180,12 +180,12 @@ class Pool(Engine):
         self._lock, self._stopped = threading.Lock(), False
 
     def submit(self, job):
-        """Puts a job last."""
+        """Appends a job to the queue."""
         self._jobs.put(job)
         self._left += 1
 
     def finished(self):
-        """Starts as many workers as there are jobs for, and passes on what they answer."""
+        """Starts the workers and yields their answers."""
         for _ in range(min(self.count, self._left)):
             self._threads.append(threading.Thread(target=self._serve, daemon=True))
             self._threads[-1].start()
@@ -197,16 +197,16 @@ class Pool(Engine):
             yield job, answer
 
     def cancel(self):
-        """Ends all workers at once; nothing is written any more when this returns."""
+        """Kills all workers; after it returns, nothing more is written."""
         with self._lock:
-            self._stopped = True  # no worker takes the place of these
+            self._stopped = True  # no worker is replaced
             for worker in self._workers:
                 worker.kill()
         for thread in self._threads:
             thread.join()
 
     def _serve(self):
-        """Feeds one worker until no job is left."""
+        """Feeds one worker until the queue is empty."""
         worker = None
         while True:
             try:

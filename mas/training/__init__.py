@@ -1,7 +1,7 @@
 """Training: from settings and data to a run folder.
 
-`pretrain` and `finetune` are the two calls that a user makes. The loop is one for one device,
-several GPUs and several hosts.
+`pretrain` and `finetune` are the two user-facing calls. One loop serves a single device, several
+GPUs and several hosts.
 """
 
 from mas.training.distribution import barrier, is_chief, strategy

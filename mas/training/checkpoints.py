@@ -1,7 +1,7 @@
-"""The checkpoints of a run folder: the two newest, each whole and on the disk.
+"""Checkpoints of a run folder: the two newest are kept, each complete and flushed to disk.
 
-resume/ckpt-STEP.index, .data-*   all that training changes, after so many steps
-resume/checkpoint                 their names, for `tf.train.latest_checkpoint`
+resume/ckpt-STEP.index, .data-*   the training state after STEP steps
+resume/checkpoint                 names of the checkpoints, for `tf.train.latest_checkpoint`
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from mas import files
 
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-ADVICE = "Take another run folder, or restart."
+ADVICE = "Use another run folder, or restart."
 
 
 def steps(folder):
-    """The steps that have a checkpoint, damaged or not, the newest first."""
+    """Steps with a checkpoint, damaged or not, newest first."""
     names = [path.name for path in pathlib.Path(folder).glob("ckpt-*.index")]
     return sorted((int(found[1]) for found in map(_INDEX.fullmatch, names) if found), reverse=True)
 
@@ -29,7 +29,7 @@ class Checkpoints:
     """Saves and restores variables.
 
     Args:
-        folder: of the checkpoints.
+        folder: folder of the checkpoints.
         state: {name: tf.Variable}.
     """
 
@@ -37,18 +37,18 @@ class Checkpoints:
         """See the class."""
         self.folder = pathlib.Path(folder)
         self._checkpoint = tf.train.Checkpoint(**state)
-        _ = self._checkpoint.save_counter  # made now: checkpoints of earlier versions have it
+        _ = self._checkpoint.save_counter  # create it: checkpoints of earlier versions have it
         self._shapes = {f"{name}{_VALUE}": tuple(value.shape) for name, value in state.items()}
-        # What a checkpoint needs: the values, and about 1 kB of each for the index.
+        # Size of a checkpoint: the values, and about 1 kB per value for the index.
         sizes = [value.dtype.size * value.shape.num_elements() for value in state.values()]
         self._size = sum(sizes) + 1000 * len(sizes)
-        self._whole = []  # steps of the last two, the newest last
+        self._whole = []  # steps of the last two, newest last
 
     def restore(self):
-        """Goes back to the newest checkpoint that is whole; False where there is none at all.
+        """Restores the newest intact checkpoint; returns False if there is no checkpoint.
 
         Raises:
-            ValueError: there are some, and each is damaged or of another network.
+            ValueError: If all checkpoints are damaged or belong to another network.
         """
         wrong = {}
         for step in steps(self.folder):
@@ -56,23 +56,23 @@ class Checkpoints:
             try:
                 self._check(path)
                 self._checkpoint.restore(str(path)).assert_consumed()
-            except Exception as error:  # TensorFlow has a dozen kinds for damaged files
+            except Exception as error:  # TensorFlow raises a dozen types for damaged files
                 wrong[path] = _words(error)
                 continue
             for other, why in wrong.items():
-                logging.warning("%s is damaged (%s). Taking the one before, %s.", other, why, path)
+                logging.warning("%s is damaged (%s). Using the previous one, %s.", other, why, path)
             self._whole = [step]
             return True
         if wrong:
             path, why = next(iter(wrong.items()))
-            count = f", as of all {len(wrong)}" if len(wrong) > 1 else ""
+            count = f"; all {len(wrong)} are damaged" if len(wrong) > 1 else ""
             raise ValueError(f"{path} must be a whole checkpoint. Received: {why}{count}. {ADVICE}")
         return False
 
     def _check(self, path):
-        """Holds the shapes of an index against those of the variables, before any is read."""
+        """Checks the shapes in the index against the variables, before values are read."""
         for file in self.folder.glob(f"{path.name}.*"):
-            files.check_regular(file)  # TensorFlow waits for a FIFO
+            files.check_regular(file)  # TensorFlow would hang on a FIFO
         held = tf.train.load_checkpoint(str(path)).get_variable_to_shape_map()
         for name, shape in self._shapes.items():
             if tuple(held.get(name, ())) != shape or name not in held:
@@ -81,11 +81,11 @@ class Checkpoints:
                 raise ValueError(f"{place} of shape {received}, not {list(shape)}")
 
     def save(self, step):
-        """Saves, and removes all checkpoints but this one and the last whole one before it."""
+        """Saves a checkpoint; deletes all others except the last intact one before it."""
         path = self._path(step)
         with files.writing(path, self._size):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._clear(step)  # of a damaged one
+            self._clear(step)  # removes a damaged one
             try:
                 self._checkpoint.write(str(path))
                 for file in self.folder.glob(f"{path.name}.*"):
@@ -117,6 +117,6 @@ def _remove(path):
 
 
 def _words(error):
-    """The first line of an error, short."""
+    """First line of an error message, shortened."""
     lines = str(error).strip().splitlines()
     return lines[0][:160].rstrip(".") if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""What a training runs on: one device, several GPUs or hosts, threads, arithmetic; who writes."""
+"""Sets up devices, hosts, threads and precision, and decides which process writes."""
 
 import contextlib
 import functools
@@ -15,20 +15,21 @@ from mas.training import hosts
 
 @functools.cache
 def strategy(name="auto"):
-    """The distribution strategy of this process, made once.
+    """The distribution strategy of this process, created once.
 
     Args:
-        name: "auto": MultiWorkerMirroredStrategy where TF_CONFIG is set, else MirroredStrategy over
-            all GPUs, else none. "mirrored": over all GPUs, or else over all logical CPUs. "none".
+        name: "auto": MultiWorkerMirroredStrategy if TF_CONFIG is set, else MirroredStrategy on all
+            GPUs, else no strategy. "mirrored": on all GPUs, or on all logical CPUs without GPUs.
+            "none": no strategy.
 
     Raises:
-        ValueError: another name, or a TF_CONFIG that does not fit.
+        ValueError: If the name is unknown or TF_CONFIG is invalid.
     """
     check_choice("strategy", name, STRATEGIES)
     if os.environ.get("TF_CONFIG"):
         if name != "auto":
-            refuse("strategy", "auto where TF_CONFIG is set", name)
-        hosts.read()  # refuses one under which two processes would write one run folder
+            refuse("strategy", "auto when TF_CONFIG is set", name)
+        hosts.read()  # raises if two processes would write the same run folder
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "mirrored" and not devices:
@@ -49,20 +50,20 @@ def is_chief(strategy):
 
 
 def barrier(strategy):
-    """Waits until every host has come here; does nothing on a single one."""
+    """Waits until every host has reached this call; does nothing on a single host."""
     if strategy.cluster_resolver is not None:
         one = strategy.run(lambda: tf.constant(1.0))
         strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
 
 
 def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
-    """Threads, seeds and the strategy.
+    """Sets threads and seeds, and returns the strategy.
 
-    Of several hosts the chief alone says what it does.
+    With several hosts, only the chief logs its progress.
 
     Raises:
-        ValueError: an arithmetic that this machine cannot do.
-        PeerLost: a host has not come.
+        ValueError: If this machine does not support the precision.
+        PeerLost: If a host does not join.
     """
     limit_threads(plan.threads)
     if not strategy.cache_info().currsize:
@@ -76,9 +77,9 @@ def setup(plan: Plan, seed: int) -> tf.distribute.Strategy:
 
 
 def limit_threads(threads: int) -> None:
-    """Lets TensorFlow's kernels use so many threads; 0 leaves it to TensorFlow.
+    """Limits the threads of TensorFlow's kernels; 0 leaves the number to TensorFlow.
 
-    In a process where TensorFlow is at work already, their number can no longer change.
+    It has no effect in a process where TensorFlow is already running.
     """
     if not threads:
         return
@@ -86,14 +87,14 @@ def limit_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
-        logging.info("TensorFlow has started; the number of its threads stays the same.")
+        logging.info("TensorFlow is already running: its number of threads cannot change.")
 
 
 def _check_precision(plan):
-    """Refuses what TensorFlow 2.21 cannot do on CPU.
+    """Raises ValueError for precisions that TensorFlow 2.21 does not support on CPU.
 
-    There a 3D convolution's kernel gets garbage for its bfloat16 gradient at times, except with
-    XLA, and 3D pools are missing in float16.
+    On CPU, bfloat16 gradients of 3D convolution kernels are sometimes garbage without XLA, and
+    float16 lacks 3D pooling.
     """
     good = ("float32", "mixed_bfloat16") if plan.jit else ("float32",)
     if plan.precision not in good and not tf.config.list_logical_devices("GPU"):
@@ -102,7 +103,7 @@ def _check_precision(plan):
 
 @contextlib.contextmanager
 def arithmetic(precision: str):
-    """Layers that are made inside compute in a precision."""
+    """Context in which new layers compute with a given precision."""
     earlier = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:

@@ -1,4 +1,4 @@
-"""What pre-training and fine-tuning share: from settings to a finished run folder."""
+"""Shared code of pre-training and fine-tuning: from settings to a finished run folder."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from mas.training.run_folder import RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All that decides a training.
+    """Everything that determines a training.
 
     Attributes:
-        task: bound to clip and network.
+        task: the task, bound to clip and network.
         optimisation: a `mas.Optimisation`.
         plan: a `mas.Plan`.
-        seed: of weights, order and augmentation.
-        model: a backbone of the user's own in place of the task's network; or None.
-        init: run folder or .keras file whose weights the backbone starts from; or None.
+        seed: seed of weights, order and augmentation.
+        model: custom backbone that replaces the task's network; or None.
+        init: run folder or .keras file with the backbone's initial weights; or None.
         notes: {name: text} for flags.txt, such as the paths of lists.
-        facts: for run.json.
+        facts: further entries of run.json.
     """
 
     task: Task
@@ -51,10 +51,10 @@ class Experiment:
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def build(self) -> tuple[keras.Model, keras.Model]:
-        """(backbone, model with the task's heads), inside the strategy's scope."""
+        """Builds (backbone, model with the task's heads); call it in the strategy's scope."""
         task = self.task
         if self.model is not None:
-            # A clone of a Sequential has no input to build on before it is called.
+            # A cloned Sequential has no input before it is called.
             given = self.model
             own = keras.Model(given.inputs[0], given.outputs[0], name=given.name)
             backbone = keras.models.clone_model(own, clone_function=norm.copied, recursive=True)
@@ -67,23 +67,23 @@ class Experiment:
         return backbone, task.model(backbone)
 
     def reader(self, data: Any, examples: clips.Examples, random: bool = True) -> clips.Reader:
-        """Reads the task's examples: cropped and flipped at random, or the centre in order."""
+        """Makes a reader: random crops, flips and order, or centre crops in order."""
         clip = self.task.clip
         geometry = clips.Geometry(clip.resize, clip.size, random=random, flip=self.plan.flip)
         keep = self.plan.last_batch == "keep"
         return clips.Reader(data, examples, self.task, geometry, self.seed, random, keep)
 
     def recorded(self, *others: Any) -> Recorded:
-        """The settings as texts, for flags.txt."""
+        """Settings as text, for flags.txt."""
         task = self.task
         network = [task.network] if self.model is None else []
         parts = (task, *network, task.clip, self.optimisation, self.plan, *others)
-        # mas finetune, which trains classifiers, has no flag that says so.
+        # mas finetune, which trains classifiers, has no task flag.
         named = {} if isinstance(task, tasks.Classify) else {"task": tasks.name_of(task)}
         return Recorded(*parts, **named, **self.notes, seed=str(self.seed))
 
     def described(self) -> dict[str, Any]:
-        """The settings as JSON can hold them, for run.json."""
+        """Settings as JSON, for run.json."""
         task = self.task
         network = task.network.values()
         if self.model is not None:
@@ -103,18 +103,18 @@ class Experiment:
 def resolve(
     network: Network | keras.Model | None, clip: Clip | None
 ) -> tuple[Network, Clip, keras.Model | None]:
-    """The settings of a network, and of the clips that it takes.
+    """Settings of a network and its clips.
 
     Args:
-        network: settings, or a network of the user's own: a functional keras.Model from clips
-            (batch, T, S, S, 3), or flow (batch, T - 1, S, S, 2), to a map (batch, t, h, w, c).
-        clip: settings; None: what the user's own network takes.
+        network: settings, or a functional keras.Model from clips (batch, T, S, S, 3), or flow
+            (batch, T - 1, S, S, 2), to a feature map (batch, t, h, w, c).
+        clip: settings; None for the clips of the keras.Model.
 
     Returns:
-        (network, clip, the user's own network or None).
+        (network settings, clip settings, the keras.Model or None).
 
     Raises:
-        ValueError: the user's own network is another, or takes other clips.
+        ValueError: If the keras.Model has other inputs or outputs, or `clip` does not fit it.
     """
     clip = clip and instance("clip", clip, Clip)
     if network is None or isinstance(network, Network):
@@ -125,13 +125,14 @@ def resolve(
     if not all(isinstance(shape, tuple) and len(shape) == 5 for shape in (takes, gives)):
         raise ValueError(
             "network must be a functional keras.Model from (batch, frames, side, side, channels) "
-            f"to a map (batch, t, h, w, c). Received: {network.name}, from {takes} to {gives}."
+            "to a feature map (batch, t, h, w, c). "
+            f"Received: {network.name}, from {takes} to {gives}."
         )
     shape: tuple = takes[1:]  # type: ignore[index]
     frames, height, width, channels = shape
     if None in shape or height != width or channels not in (2, 3):
         raise ValueError(
-            "network must take clips of known length, square, of 3 channels (R G B) or 2 (flow). "
+            "network must take square clips of known length, with 3 channels (R G B) or 2 (flow). "
             f"Received: {network.name}, which takes {shape}."
         )
     flow = channels == 2
@@ -146,7 +147,7 @@ def resolve(
 
 
 def check_call(seed: int, restart: bool, callbacks: Sequence[Callable]) -> None:
-    """Refuses arguments that belong to no settings, with a ValueError, before anything is read."""
+    """Checks the arguments that are not settings; raises ValueError."""
     check_seed(seed)
     Option(form=BOOLEAN).convert("restart", restart)
     if not (isinstance(callbacks, Sequence) and all(map(callable, callbacks))):
@@ -154,20 +155,20 @@ def check_call(seed: int, restart: bool, callbacks: Sequence[Callable]) -> None:
 
 
 def replaced(experiment: Experiment, **changes: Any) -> Experiment:
-    """A copy of an experiment with other parts."""
+    """Copies an experiment with changes."""
     return dataclasses.replace(experiment, **changes)
 
 
 def notes(**paths: Any) -> dict[str, str]:
-    """What flags.txt says of data, lists and sources: what was given as a path."""
+    """Entries of flags.txt for data, lists and sources that were given as paths."""
     return {n: os.fspath(p) for n, p in paths.items() if isinstance(p, str | os.PathLike)}
 
 
 def cut_batch(plan: Plan, examples: clips.Examples) -> Plan:
-    """The plan with a batch that the examples fill, and a word where that is another one."""
+    """Reduces the plan's batch size to the number of examples, with a warning."""
     if plan.batch <= len(examples):
         return plan
-    logging.warning("batch is cut from %d to %d, the examples.", plan.batch, len(examples))
+    logging.warning("Reducing batch from %d to %d, all examples.", plan.batch, len(examples))
     return dataclasses.replace(plan, batch=len(examples))
 
 
@@ -183,10 +184,10 @@ def begin(
 
     Args:
         experiment: an `Experiment`.
-        reader: of its examples.
-        path: of the folder; None for a temporary one.
-        restart: whether an earlier run in it is thrown away.
-        read: what was read beside the data, for `identity`.
+        reader: reader of its examples.
+        path: the run folder; None for a temporary one.
+        restart: whether to discard an earlier run in the folder.
+        read: other inputs besides the data, for `identity`.
         *others: further `mas.checks.Settings` of the run.
 
     Returns:
@@ -195,11 +196,11 @@ def begin(
     reader.steps(experiment.plan.batch)
     strategy = distribution.setup(experiment.plan, experiment.seed)
     if strategy.num_replicas_in_sync > 1 and experiment.plan.last_batch == "keep":
-        refuse("last_batch", "drop on several devices; strategy=none takes one", "keep")
+        refuse("last_batch", "drop on several devices (strategy=none uses one)", "keep")
     recorded, temporary = experiment.recorded(*others), None
     if path is None:
         if strategy.cluster_resolver is not None:
-            checks.refuse("run", "a folder that all hosts share", path)
+            checks.refuse("run", "a folder shared by all hosts", path)
         temporary = tempfile.TemporaryDirectory(prefix="mas_")
         folder = pathlib.Path(temporary.name, "run")
     else:
@@ -228,19 +229,19 @@ def train(
     callbacks: Sequence[Callable] = (),
     validation: Any = None,
 ) -> tuple[keras.Model, keras.Model]:
-    """Trains, and leaves the finished run folder behind.
+    """Trains and finishes the run folder.
 
     Args:
         experiment: an `Experiment`.
-        reader: of its examples.
-        strategy: of `setup`.
-        run: the folder.
+        reader: reader of its examples.
+        strategy: the strategy returned by `setup`.
+        run: the run folder.
         callbacks: functions of (reader, backbone, run folder, plan); each returns a function of
-            (epoch, step) that is called after each epoch, or None.
+            (epoch, step) to call after each epoch, or None.
         validation: a `validation.Validation` that chooses the epoch; None for the last.
 
     Returns:
-        (backbone, model) outside any strategy, with the final weights.
+        (backbone, model) with the final weights, outside any strategy.
     """
     plan, chief = experiment.plan, distribution.is_chief(strategy)
     if run.finished_epochs == plan.epochs:
@@ -248,7 +249,7 @@ def train(
             names = (networks.BACKBONE, networks.MODEL)
             backbone, model = (networks.load(run.path / name) for name in names)
         except (FileNotFoundError, ValueError) as error:
-            logging.warning("%s It is written again, from the last checkpoint.", error)
+            logging.warning("%s Writing it again from the last checkpoint.", error)
         else:
             logging.info("%s is finished.", run.path)
             if chief:
@@ -277,15 +278,15 @@ def train(
 
 
 def check_fit(reader: clips.Reader, backbone: keras.Model) -> None:
-    """Refuses a task whose examples are not what the network takes, before the first step.
+    """Checks that the task's examples fit the network, before the first step.
 
     Raises:
-        ValueError: it is so.
+        ValueError: If they do not fit.
     """
     x, _ = reader.task.example(reader.clip(0, 0))
-    clip = tuple(x.shape[-4:])  # behind the axis of views
+    clip = tuple(x.shape[-4:])  # without the axis of views
     if clip != tuple(backbone.input_shape[1:]):
         raise ValueError(
-            f"task must give the network its clips, {backbone.input_shape[1:]}. Received: "
+            f"task must give clips that the network takes, {backbone.input_shape[1:]}. Received: "
             f"{clip} from the task {reader.task.name}."
         )

@@ -1,4 +1,4 @@
-"""Errors of TensorFlow in the words of whoever can do something about them."""
+"""Translates TensorFlow's errors into messages that a user can act on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _OWN = re.compile(r"\b(?:Value|Index|FileNotFound|Permission|OS)Error: (.+)")
 
 @contextlib.contextmanager
 def reading():
-    """Gives errors of the input pipeline, which TensorFlow wraps, in their own words again.
+    """Context that unwraps errors of the input pipeline, which TensorFlow wraps.
 
     Raises:
-        ValueError: such an error; or memory does not suffice.
-        PeerLost: another host is gone.
+        ValueError: If reading failed, or memory is too small.
+        PeerLost: If another host is lost.
     """
     try:
         yield
@@ -30,7 +30,7 @@ def reading():
         if isinstance(error, tf.errors.ResourceExhaustedError):
             words = error.message.splitlines()[0][:200].rstrip(".")
             raise ValueError(
-                "batch, clip and network must fit in memory: take a smaller batch, size or width. "
+                "batch, clip and network must fit in memory: use a smaller batch, size or width. "
                 f"Received: {words}."
             ) from error
         raise

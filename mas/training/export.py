@@ -1,4 +1,4 @@
-"""SavedModel for downstream use: read it with TensorFlow alone."""
+"""Exports a SavedModel, which needs only TensorFlow."""
 
 import keras
 import tensorflow as tf
@@ -7,15 +7,15 @@ import tensorflow as tf
 def saved_model(backbone, model, path):
     """Writes a SavedModel with one signature, `serving_default`, from clips to all outputs.
 
-    Input `clips`: uint8 R G B (any batch, T, H, W, 3), all preprocessing but resizing inside; or
-    float32 flow (any batch, T - 1, H, W, 2) in pixels per frame, of a network that takes flow.
-    Clips of another shape than the model's are refused.
-    Outputs: `features` (batch, c), the mean of the last convolution's map over frames and space,
-    and the model's own by name.
+    Input `clips`: uint8 R G B (batch, T, H, W, 3); the network normalises them but does not
+    resize. For a flow network, float32 flow (batch, T - 1, H, W, 2) in pixels per frame. Clips of
+    any other shape raise an error.
+    Outputs: `features` (batch, c), the mean of the last feature map over time and space, and the
+    model's outputs by name.
 
     Args:
-        backbone: of the model, on the same input.
-        model: whose outputs are a dict.
+        backbone: backbone of the model, with the same input.
+        model: model whose outputs are a dict.
         path: folder to write.
     """
     features = keras.layers.GlobalAveragePooling3D(dtype="float32", name="features")(
@@ -25,7 +25,7 @@ def saved_model(backbone, model, path):
     shape = (None, *model.input.shape[1:])
 
     def serve(clips):
-        clips = tf.ensure_shape(clips, shape)  # else a clip of another size fails deep inside
+        clips = tf.ensure_shape(clips, shape)  # a clear error for clips of another size
         return network(clips, training=False)
 
     archive = keras.export.ExportArchive()

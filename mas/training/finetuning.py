@@ -1,4 +1,4 @@
-"""Fine-tuning: a classifier on a pre-trained network, or from scratch, and its test on videos."""
+"""Fine-tuning: trains a classifier from a pre-trained network or from scratch, and tests it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mas.training.engine import Experiment
 from mas.training.pretraining import Videos, examples_of
 from mas.training.runs import Run
 
-WINDOWS = {"even": "uniform", "first": "first", "random": "drawn"}  # as `clips.examples` has them
+WINDOWS = {"even": "uniform", "first": "first", "random": "drawn"}  # names in `clips.examples`
 
 
 def finetune(
@@ -43,42 +43,42 @@ def finetune(
     restart: bool = False,
     callbacks: Sequence[Callable] = (),
 ) -> Run:
-    """Trains a classifier on labelled video and tests it, or resumes an earlier call.
+    """Trains a classifier on labelled videos and tests it, or resumes an earlier call.
 
         tuned = mas.finetune(run, data, train="train.txt", test="test.txt", run="runs/y")
         tuned.test.top1
 
     Args:
         source: `Run`, run folder or .keras file of a pre-trained network; None trains from scratch.
-        data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
-        train: list of labelled videos to train on: its path, or `lists.Entry`.
-        test: list of labelled videos to test on.
-        validation: list of labelled videos that choose the epoch: they are tested after each, as
-            the test is, and the network of the best, of ties the earlier, is tested and saved.
-            `Run.validation` says which; None takes the last.
-        classes: names in the labels' order, or a file of them, one a line; by default those of the
-            file beside the list of training videos (`lists.class_names_beside`), else numbers.
-        task: a `mas.tasks.Classify` with settings of its own.
-        network: settings; by default those of the source. Or your own keras.Model, from scratch.
-        clip: settings; by default those of the source.
-        optimisation: settings.
-        plan: settings. A batch larger than an epoch is cut to it.
-        test_clips: clips of a video in the test; 0: all non-overlapping ones.
-        test_windows: where they lie: "even", "first" or "random", as `mas finetune --helpfull`
-            says.
-        columns: of the lists, or the name of a preset.
-        run: folder to write, or to resume; a temporary one by default.
-        seed: of weights, order and augmentation.
-        restart: throw away an earlier run in the folder.
-        callbacks: as for `mas.pretrain`.
+        data: result of `mas.prepare_videos` or `mas.open_data`, or the folder.
+        train: list of labelled training videos: a path, or `lists.Entry`.
+        test: list of labelled test videos.
+        validation: list of labelled videos that choose the epoch: they are tested after each
+            epoch, and the best network, the earlier one of ties, is tested and saved.
+            `Run.validation` has the result. None uses the last epoch.
+        classes: names in label order, or a file with one name per line; by default the file beside
+            the training list (`lists.class_names_beside`), else numbers.
+        task: a `mas.tasks.Classify` with its settings.
+        network: settings, by default the source's; or a keras.Model to train from scratch.
+        clip: settings, by default the source's.
+        optimisation: settings of the optimiser.
+        plan: settings of the training. The batch size is at most the number of examples.
+        test_clips: test clips per video; 0 means all non-overlapping ones.
+        test_windows: placement of the test clips: "even", "first" or "random", as described by
+            `mas finetune --helpfull`.
+        columns: columns of the lists, or the name of a preset.
+        run: folder to write or resume; by default a temporary one.
+        seed: seed of weights, order and augmentation.
+        restart: whether to discard an earlier run in the folder.
+        callbacks: as in `mas.pretrain`.
 
     Returns:
         A `Run`, whose `test` is the accuracy on the test videos.
 
     Raises:
-        ValueError: settings, data, lists, the source or an earlier run do not fit each other.
-        FileNotFoundError: there are no such data, list or source.
-        FloatingPointError: the loss is no longer finite.
+        ValueError: If settings, data, lists, source and an earlier run do not fit together.
+        FileNotFoundError: If the data, a list or the source does not exist.
+        FloatingPointError: If the loss is no longer finite.
     """
     settings, own_clip, own = _resolve(source, network, clip, run)
     plan, how = instance("plan", plan, Plan), Test(test_clips, test_windows)
@@ -119,24 +119,24 @@ def finetune(
 
 
 def _resolve(source, network, clip, run):
-    """(network, clip, the user's own network or None): what is not given is the source's."""
+    """(network, clip, keras.Model or None); by default those of the source."""
     if source is None:
         return engine.resolve(network, clip)
     path = networks.file(source, "source")
     if run is not None and path.resolve().is_relative_to(checks.path("run", run).resolve()):
-        refuse("run", f"another folder than that of the source {path}", str(run))
+        refuse("run", f"a folder that does not contain the source {path}", str(run))
     if isinstance(network, keras.Model):
-        refuse("source", "None with a network of your own", str(source))
+        refuse("source", "None if network is a keras.Model", str(source))
     known = networks.described(source)
     if network is None and known.network is None:
         return engine.resolve(networks.load(path), clip or known.clip)
-    # The head is that of the classifier, not of the pretext task.
+    # The classifier's head, not that of the pretext task.
     network = network or dataclasses.replace(known.network, head="auto")
     return network, clip or known.clip, None
 
 
 def _sides(data, train, test, validation, classes, columns):
-    """({name: entries} of the lists that are given, class names)."""
+    """Reads the lists; returns ({name: entries}, class names)."""
     known = _known_names(classes, train)
     given = {"train": train, "test": test}
     given |= {} if validation is None else {"validation": validation}
@@ -147,18 +147,18 @@ def _sides(data, train, test, validation, classes, columns):
 
 
 def _known_names(classes, train):
-    """Class names that are given or lie beside the list; None where there are none."""
+    """Class names from the argument or the file beside the list; None without either."""
     if classes is not None:
         return accuracy.class_names(classes, -1)
     file = lists.classes_file(train if isinstance(train, str | os.PathLike) else None)
     if file is None:
         return None
-    logging.info("Class names are those of %s.", file)
+    logging.info("Reading class names from %s.", file)
     return lists.class_names(file)
 
 
 def _labelled(data, source, columns, name, known):
-    """The entries of a list, each with a label, within the class names that are known."""
+    """Entries of a list; checks that all have labels, within the known class names."""
     if source is None:
         refuse(name, "a list of labelled videos", source)
     entries = lists.entries_of(source, columns, data.videos, name, known)
@@ -170,24 +170,24 @@ def _labelled(data, source, columns, name, known):
 
 
 def _warn_of_lists(train, test, names):
-    """Says what two lists, and class names where they are known, have that looks wrong."""
+    """Warns about what looks wrong in the lists and their class names."""
     both = {entry.video for entry in train} & {entry.video for entry in test}
     if both:
         count = lists.counted(len(both), "test video")
-        logging.warning("%s trained on as well, such as %s.", count, min(both))
+        logging.warning("The training list contains %s, such as %s.", count, min(both))
     untrained = {entry.label for entry in test} - {entry.label for entry in train}
     if untrained:
         count = lists.counted(len(untrained), "class", "classes")
-        logging.warning("%s tested without a training video: label %d.", count, min(untrained))
+        logging.warning("No training video for %s, such as label %d.", count, min(untrained))
     wrong = lists.misplaced([*train, *test], names or ())
     if wrong:
         count, first = lists.counted(len(wrong), "video"), wrong[0]
-        message = "%s not in the folder of their class, such as %s with label %d, %s."
+        message = "The lists have %s outside its class's folder, such as %s with label %d, %s."
         logging.warning(message, count, first.video, first.label, names[first.label])
 
 
 def _validation(experiment, data, sides, how):
-    """What chooses the epoch."""
+    """Makes the `Validation` that chooses the epoch."""
     train, test, own = (sides[name] for name in ("train", "test", "validation"))
     shared = validating.warn(train, own, test)
     found = _tested(data, own, experiment.task.testing(), how, "validation")
@@ -195,7 +195,7 @@ def _validation(experiment, data, sides, how):
 
 
 def _tested(data, entries, task, test, name="test"):
-    """The clips of each test video, also of one that is shorter than a clip: it begins again."""
+    """Clips of each test video; a video shorter than a clip is repeated."""
     count = test.test_clips
     how = WINDOWS[test.test_windows] if count else "consecutive"
     known = (count, task.least, task.step)
@@ -206,13 +206,14 @@ def _tested(data, entries, task, test, name="test"):
         length = data.lengths[data.videos.index(missing[0])]
         raise ValueError(
             f"{name}: every video must give a clip of {task.inside} frames. Received: "
-            f"{len(missing)} that do not, such as {missing[0]} ({length} frames)."
+            f"{lists.counted(len(missing), 'video')} without a clip, such as {missing[0]} "
+            f"({lists.counted(int(length), 'frame')})."
         )
     return found
 
 
 def _test(experiment, data, examples, model, folder):
-    """Scores the clips of each test video; their mean decides."""
+    """Tests on videos: averages the scores of each video's clips."""
     task = experiment.task.testing()
     reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
     plan, names = experiment.plan, experiment.facts["classes"]

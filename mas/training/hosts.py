@@ -1,4 +1,4 @@
-"""Several hosts: what TF_CONFIG says of them, and what to say of one that is missing.
+"""Several hosts: reads TF_CONFIG and reports missing hosts.
 
 TF_CONFIG='{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}}'
 """
@@ -18,15 +18,15 @@ from absl import logging
 from mas.checks import refuse
 
 TYPES = ("chief", "worker")  # task types of TF_CONFIG that train
-STATUS = 3  # of a process that lost a host
-PATIENCE = 10  # seconds until it is said who is waited for
+STATUS = 3  # exit status of a process that lost a host
+PATIENCE = 10  # seconds before the missing hosts are logged
 _ADDRESS = re.compile(r"(\[[^\]\s]+\]|[^\s:/]+):(\d{1,5})")
 _TASK = re.compile(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)")
-ADVICE = "Start the same command on every host of TF_CONFIG again: the run resumes."
+ADVICE = "Start the same command again on every host of TF_CONFIG: the run resumes."
 
 
 class PeerLost(RuntimeError):
-    """Another host has ended, cannot be reached, or never came."""
+    """Another host has exited, is unreachable, or never joined."""
 
     status = STATUS
 
@@ -36,7 +36,7 @@ class Cluster(NamedTuple):
 
     Attributes:
         kind: task type of this process.
-        number: its place among those, from 0.
+        number: index of this process among its type, from 0.
         addresses: {task type: [HOST:PORT]}.
     """
 
@@ -51,16 +51,16 @@ class Cluster(NamedTuple):
         return {task: address for task, address in every.items() if task != self[:2]}
 
     def named(self, tasks) -> str:
-        """Some of the peers in words; one of all, where none is known."""
+        """Text that lists these peers; without any, all peers as alternatives."""
         told = [f"{kind} {n} at {self.peers[kind, n]}" for kind, n in tasks or self.peers]
         return (" and " if tasks else " or ").join(told)
 
 
 def read() -> Cluster | None:
-    """What TF_CONFIG says, checked before TensorFlow sees it; None where it is not set.
+    """Reads and checks TF_CONFIG; None if it is not set.
 
     Raises:
-        ValueError: it is not that of hosts that train; says what must be, and what came.
+        ValueError: If TF_CONFIG is invalid.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -73,16 +73,16 @@ def read() -> Cluster | None:
     kind = task.get("type")
     if kind not in TYPES:
         raise ValueError(
-            f"the task of TF_CONFIG must have one of the types {list(TYPES)}. Received: {kind!r}."
+            f"the task type of TF_CONFIG must be one of {list(TYPES)}. Received: {kind!r}."
         )
     _check_addresses(cluster)
     given, count = task.get("index"), len(cluster.get(kind, ()))
     index = (
         int(str(given)) if re.fullmatch(r"\d{1,9}", str(given)) else -1
-    )  # TensorFlow takes text, too
+    )  # TensorFlow accepts text, too
     if not 0 <= index < count:
         allowed = f"a whole number in 0..{count - 1}" if count else f"of a cluster with a {kind}"
-        refuse("the index of the task of TF_CONFIG", allowed, given)
+        refuse("the task index of TF_CONFIG", allowed, given)
     return Cluster(kind, index, cluster)
 
 
@@ -98,33 +98,33 @@ def _check_addresses(cluster):
     every = []
     for kind, addresses in cluster.items():
         if kind not in TYPES:
-            refuse(name, f"hosts by their types, {list(TYPES)}", kind)
+            refuse(name, f"a dict with the keys {list(TYPES)}", kind)
         if not isinstance(addresses, list) or not addresses:
             refuse(name, f"a list of HOST:PORT for {kind}", addresses)
         if kind == "chief" and len(addresses) > 1:
-            refuse(name, "one chief at most", addresses)
+            refuse(name, "a cluster with one chief at most", addresses)
         every += addresses
     for address in every:
         found = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
         if not found or not 0 < int(found[2]) < 65536:
-            refuse(name, "addresses HOST:PORT", address)
+            refuse(name, "addresses of the form HOST:PORT", address)
         if every.count(address) > 1:
-            refuse(name, "each address once", address)
+            refuse(name, "addresses without duplicates", address)
 
 
 def gather(cluster: Cluster | None, seconds: float) -> None:
-    """Waits until every host has come: TensorFlow would wait for an hour, deaf to all signals.
+    """Waits until every host is up. TensorFlow alone would wait for an hour and ignore Ctrl-C.
 
-    Each listens at its own address until it has reached the others. Then TensorFlow's server takes
-    the place, so that a slower host finds somebody there as well.
+    Each host listens at its own address until it has reached the others. Then TensorFlow's server
+    listens there, so a slower host still gets an answer.
 
     Args:
-        cluster: the hosts; None for one alone.
-        seconds: to wait.
+        cluster: the hosts; None for a single host.
+        seconds: time limit.
 
     Raises:
-        PeerLost: one has not come; names it.
-        ValueError: the port of this process is not free.
+        PeerLost: If a host does not join; the message names it.
+        ValueError: If the port of this process is in use.
     """
     if cluster is None or not cluster.peers:
         return
@@ -135,7 +135,7 @@ def gather(cluster: Cluster | None, seconds: float) -> None:
             waited = time.monotonic() - began
             if waited >= seconds:
                 raise PeerLost(
-                    f"Every host must come within peer_timeout={seconds:g} s. Received: no word "
+                    f"Every host must join within peer_timeout={seconds:g} s. Received: no word "
                     f"from {cluster.named(missing)}. Start the same command on every host of "
                     "TF_CONFIG."
                 )
@@ -168,7 +168,7 @@ def _answers(address):
 
 
 def lost(error: tf.errors.OpError) -> PeerLost | None:
-    """What an error of TensorFlow says of a lost host; None where it says something else."""
+    """The `PeerLost` for an error of TensorFlow caused by a lost host; else None."""
     kinds = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError)
     cluster = read()
     if cluster is None or not cluster.peers:
@@ -180,6 +180,6 @@ def lost(error: tf.errors.OpError) -> PeerLost | None:
         task for task, address in cluster.peers.items() if not _answers(address)
     ]
     return PeerLost(
-        f"Every host must stay until the training ends. Received: no more from "
-        f"{cluster.named(tasks)}, whose own last words say why. {ADVICE}"
+        f"Every host must run until the training ends. Received: no answer from "
+        f"{cluster.named(tasks)}; see the last lines of its log. {ADVICE}"
     )

@@ -1,7 +1,6 @@
-"""Networks on the way: of some epochs of a run, each in a folder that stands where a run's does.
+"""Keeps the networks of some epochs of a run, each in a folder that works like a run folder.
 
-RUN/epochs/045/    after 45 epochs: backbone.keras, model.keras, and what says what they are,
-                   run.json and flags.txt
+RUN/epochs/045/    after 45 epochs: backbone.keras, model.keras, run.json and flags.txt
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from mas.training.run_folder import FLAGS, RunFolder
 
 
 class Current:
-    """The network as it stands while it trains, outside any strategy.
+    """The network in training, outside any strategy.
 
-    One device: the network itself. Several: a copy, made once.
+    On one device it is the network itself; on several a copy, made once.
 
     Args:
-        backbone: in training.
-        model: the same with heads.
-        strategy: under which both were made.
-        build: function that returns another (backbone, model).
+        backbone: backbone in training.
+        model: the backbone with heads.
+        strategy: strategy under which both were built.
+        build: function that builds another (backbone, model).
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Current:
         self._outside = None if several else (backbone, model)
 
     def __call__(self) -> tuple[keras.Model, keras.Model]:
-        """(backbone, model)."""
+        """Returns (backbone, model) with the current weights."""
         if self._outside is None:
             with tf.device(None):
                 self._outside = self._build()
@@ -56,12 +55,12 @@ class Current:
 
 
 class Keeper:
-    """Keeps the network of every so many epochs.
+    """Keeps the network after every N-th epoch.
 
     Args:
         current: the `Current` network.
-        run: the folder.
-        every: epochs from one to the next.
+        run: the run folder.
+        every: N.
     """
 
     def __init__(self, current: Current, run: RunFolder, every: int):
@@ -69,7 +68,7 @@ class Keeper:
         self._current, self._run, self._every = current, run, every
 
     def __call__(self, epoch: int) -> dict[str, float]:
-        """Keeps that of this epoch, if it is one of them; no metrics."""
+        """Keeps the network if the epoch is a multiple of N; returns no metrics."""
         if not epoch % self._every:
             name = f"{networks.EPOCHS}/{epoch:03d}"
             keep(self._run, name, *self._current(), epoch)
@@ -85,15 +84,15 @@ def keep(
     epoch: int,
     **facts: Any,
 ) -> None:
-    """Writes a network as a folder RUN/NAME, whole or not at all.
+    """Writes a network to the folder RUN/NAME; on an error, writes nothing.
 
     Args:
-        run: the folder.
-        name: below it.
+        run: the run folder.
+        name: path below the run folder.
         backbone: the network.
-        model: the same with heads.
-        epoch: after which it is that.
-        **facts: for its run.json.
+        model: the network with heads.
+        epoch: number of finished epochs.
+        **facts: further entries of its run.json.
     """
 
     def save(folder):
@@ -101,7 +100,7 @@ def keep(
         backbone.save(folder / networks.BACKBONE)
         model.save(folder / networks.MODEL)
         known = files.read_json(run.path / networks.RUN)
-        known.pop("validation", None)  # of a finished run that trains on
+        known.pop("validation", None)  # from a finished run that continues
         marks = {"finished": now(), "finished_epochs": epoch}
         files.write_json(folder / networks.RUN, known | marks | facts)
         shutil.copy(run.path / FLAGS, folder / FLAGS)

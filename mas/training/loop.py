@@ -1,7 +1,6 @@
-"""Training: one loop for one device, several GPUs and several hosts.
+"""The training loop for a single device, several GPUs and several hosts.
 
-A loop of `strategy.run` and `optimizer.apply`, because `Model.fit` fails under
-MultiWorkerMirroredStrategy (Keras issue 20585), and two loops would drift apart.
+It is a custom loop because `Model.fit` fails under MultiWorkerMirroredStrategy (Keras issue 20585).
 """
 
 import contextlib
@@ -19,14 +18,14 @@ from mas.training.checkpoints import ADVICE, Checkpoints
 class Trainer:
     """Trains one model on one task.
 
-    Random layers, such as dropout, draw the same numbers on every replica: a mask of the first
-    replica's first example is that of the second's, too.
+    Random layers, such as dropout, draw the same numbers on every replica: the first example of
+    each replica gets the same mask.
 
     Args:
         task: a `tasks.Task`.
-        model: its model, made inside the strategy's scope.
-        optimizer: a Keras optimizer, made there as well.
-        strategy: of `strategy`.
+        model: its model, built in the strategy's scope.
+        optimizer: a Keras optimizer, built in the same scope.
+        strategy: a distribution strategy.
     """
 
     def __init__(self, task, model, optimizer, strategy):
@@ -41,7 +40,7 @@ class Trainer:
 
     @property
     def variables(self):
-        """All that training changes, in the order in which a checkpoint keeps it."""
+        """The training state, in the order of the checkpoints."""
         own = [*self.model.variables, *self.optimizer.variables]
         return [*(variable.value for variable in own), *self._encoders.variables]
 
@@ -54,10 +53,10 @@ class Trainer:
             }
             weighted = [weight * parts[name] for name, (_, weight) in self._losses.items()]
             loss = tf.add_n(weighted + [tf.cast(extra, tf.float32) for extra in self.model.losses])
-            # The optimizer sums gradients over replicas, and each holds an equal part of the batch.
+            # The optimizer sums gradients over replicas, each of which has an equal share.
             scaled = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
         variables = self.model.trainable_variables
-        rate = self.optimizer.learning_rate  # of this step: before `apply`
+        rate = self.optimizer.learning_rate  # read before `apply`, for this step's value
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         self._encoders.update()
         metrics = [function(y, outputs) for function in self._metrics.values()]
@@ -66,12 +65,12 @@ class Trainer:
         return tf.stack([tf.cast(value, tf.float32) for value in (loss, *parts, *means, rate)])
 
     def step_function(self, jit_compile=False):
-        """A compiled function of one distributed batch (x, y): one update.
+        """Compiles the function that makes one update from a distributed batch (x, y).
 
         Returns:
-            Function to a float32 tensor in the order of `names`, the mean over the replicas.
+            Function that returns a float32 tensor of the values `names`, averaged over replicas.
         """
-        # Without AutoGraph, which nothing here needs: it fails on empty methods, with a warning.
+        # AutoGraph is not needed, and warns about empty methods.
         run = tf.function(self._replica_step, autograph=False, jit_compile=jit_compile)
 
         @tf.function(autograph=False)
@@ -82,7 +81,7 @@ class Trainer:
         return step
 
     def batches(self, reader, plan, first_step, last_step):
-        """The distributed data set: every replica gets its part of each batch."""
+        """The distributed data set: every replica gets its share of each batch."""
 
         def local(context):
             hosts = context.num_input_pipelines
@@ -98,21 +97,22 @@ class Trainer:
         return self.strategy.distribute_datasets_from_function(local)
 
     def fit(self, reader, plan, run, after_epoch=(), before_saving=()):
-        """Trains to the end of the plan, from where the run folder's checkpoint stands.
+        """Trains from the latest checkpoint, if any, to the end of the plan.
 
         Args:
             reader: a `clips.Reader`.
             plan: a `mas.Plan`.
             run: a `run_folder.RunFolder`.
-            after_epoch: functions of (epoch, counted from 1; step) that the chief calls after each.
-            before_saving: functions of the epoch that the chief calls at the end of each, before
-                its checkpoint: what they write is there in every run that has come so far. Each
-                returns further metrics of the epoch, {name: number}.
+            after_epoch: functions of (epoch, counted from 1; step) that the chief calls after each
+                epoch.
+            before_saving: functions of the epoch that the chief calls before it saves the epoch's
+                checkpoint, so their files exist whenever that checkpoint does. Each returns
+                further metrics of the epoch, {name: number}.
 
         Raises:
-            FloatingPointError: the loss is no longer finite; says at which step.
-            ValueError: the batch does not fit the examples or the replicas, or the run has come
-                further than the plan.
+            FloatingPointError: If the loss is no longer finite; the message names the step.
+            ValueError: If the batch does not fit the examples or the replicas, or the run is
+                already beyond the plan.
         """
         per_epoch = reader.steps(plan.batch)
         progress = _Progress(self, plan, run, per_epoch, before_saving)
@@ -120,24 +120,24 @@ class Trainer:
         last = plan.epochs * per_epoch
         if progress.step > last:
             raise ValueError(
-                f"epochs must be at least {-(-progress.step // per_epoch)}, as far as the run in "
-                f"{run.path} has come. Received: {plan.epochs}."
+                f"epochs must be at least {-(-progress.step // per_epoch)}, the progress of the "
+                f"run in {run.path}. Received: {plan.epochs}."
             )
         if progress.chief:
             run.begin(progress.step, progress.epoch)
         step = self.step_function(plan.jit)
-        with progress, no_word_of_tracing():
+        with progress, no_retracing_warning():
             for batch in self.batches(reader, plan, progress.step, last):
                 progress.add(step(*batch))
                 if progress.chief and progress.step % per_epoch == 0:
                     for function in after_epoch:
                         function(progress.epoch, progress.step)
-        distribution.barrier(self.strategy)  # none leaves while another still saves
+        distribution.barrier(self.strategy)  # no host exits while another still saves
 
 
 @contextlib.contextmanager
-def no_word_of_tracing():
-    """TensorFlow warns where a process trains several networks: each has a step of its own."""
+def no_retracing_warning():
+    """Silences a false warning of TensorFlow in processes that train several networks."""
 
     def wanted(record):
         return "triggered tf.function retracing" not in record.getMessage()
@@ -150,7 +150,7 @@ def no_word_of_tracing():
 
 
 class _Progress:
-    """Counts steps, watches the loss, and decides when to log and to save."""
+    """Counts steps, checks the loss, and decides when to log and to save."""
 
     def __init__(self, trainer, plan, run, per_epoch, before_saving):
         self.trainer, self.plan, self.run, self.per_epoch = trainer, plan, run, per_epoch
@@ -162,30 +162,30 @@ class _Progress:
         self.chief = distribution.is_chief(trainer.strategy)
         self._step = tf.Variable(0, dtype=tf.int64)
         self._sums, self._seconds = tf.Variable(self.sums), tf.Variable(0.0, dtype=tf.float64)
-        # By number: Keras counts names like seed_generator_3 over all models of a process.
+        # By number: names like seed_generator_3 depend on the other models of the process.
         state = {f"value{number}": value for number, value in enumerate(trainer.variables)}
         state |= {"step": self._step, "sums": self._sums, "seconds": self._seconds}
         self.checkpoints = Checkpoints(run.resume, state)
 
     @property
     def epoch(self):
-        """The epoch that the next step belongs to, counted from 0."""
+        """Epoch of the next step, counted from 0."""
         return self.step // self.per_epoch
 
     def restore(self):
-        """Goes back to the newest whole checkpoint, if there is one."""
+        """Restores the newest intact checkpoint, if any."""
         if self.checkpoints.restore():
             self.step, self.sums = int(self._step), self._sums.numpy()
             self.seconds = float(self._seconds)
             logging.info("Resuming after step %d, epoch %d.", self.step, self.epoch)
         elif self.run.finished_epochs:
             raise ValueError(
-                f"{self.run.resume} must hold the checkpoints of the finished run, to resume it. "
+                f"{self.run.resume} must hold the checkpoints of the finished run to resume it. "
                 f"Received: none. {ADVICE}"
             )
 
     def add(self, values):
-        """Takes the result of one step, still on the device."""
+        """Adds the result of one step, which is still on the device."""
         first, self.compiled = not self.compiled, True
         self.pending.append(values)
         self.step += 1
@@ -204,11 +204,11 @@ class _Progress:
             self.checkpoints.save(self.step)
 
     def _elapsed(self):
-        """Seconds of training, those before an interruption counted up to its checkpoint."""
+        """Training time in seconds, without steps that an interruption lost."""
         return self.seconds + time.monotonic() - self.clock
 
     def _look(self):
-        """Reads the results since the last look."""
+        """Reads the results since the last call."""
         values = np.array([value.numpy() for value in self.pending], np.float64)
         first = self.step - len(values)
         self.pending = []
@@ -219,9 +219,9 @@ class _Progress:
             raise FloatingPointError(
                 f"loss must be finite. Received: loss={values[bad[0], 0]} at step {step + 1} "
                 f"(epoch {step // self.per_epoch + 1}). Try a tenth of the learning rate, now "
-                f"{rate:g}, or another input preset; then restart."
+                f"{rate:g}, or another input preset, and restart."
             )
-        for row in values:  # one by one, so that sums do not depend on when they are looked at
+        for row in values:  # one by one, so that the sums do not depend on when they are read
             self.sums += row
         if self.chief:
             self.run.drop_earlier()
@@ -233,7 +233,7 @@ class _Progress:
 
     @staticmethod
     def _shown(means):
-        """What the bar has room for: of the single labels (GROUP/NAME) the one of largest error."""
+        """Values for the bar: of single labels (GROUP/NAME), only that with the largest error."""
         shown = {name: f"{value:.4g}" for name, value in means.items() if "/" not in name}
         single = {name: value for name, value in means.items() if "/" in name}
         if single:
@@ -245,13 +245,13 @@ class _Progress:
         return dict(zip(self.trainer.names, self.sums / count, strict=True))
 
     def __enter__(self):
-        """Shows the bar before the first step, which is compiled and may take a minute."""
+        """Shows the bar before the first step, which compiles for up to a minute."""
         if self.chief and self.step < self.plan.epochs * self.per_epoch:
             self._open_bar(self.step)
             self.bar.set_postfix_str("compiling")
 
     def __exit__(self, kind, error, trace):
-        """Leaves the terminal on a line of its own, also where training was interrupted."""
+        """Closes the bar and leaves the terminal on a new line, also after an interruption."""
         if self.bar is not None:
             self.bar.close()
 
@@ -261,7 +261,7 @@ class _Progress:
         self.bar = tqdm.tqdm(total=self.per_epoch, initial=done, desc=name, unit="step")
 
     def _move_bar(self):
-        """One step further; the first one ends the compiling."""
+        """Advances the bar by one step; the first one ends the compilation."""
         if self.bar is None:
             self._open_bar(self.step - 1)
         if self.bar.postfix == "compiling":
@@ -270,7 +270,7 @@ class _Progress:
 
     def _end_epoch(self):
         optimizer = self.trainer.optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # if the loss is scaled
         means = self._means(self.per_epoch)
         self.sums = np.zeros_like(self.sums)
         if not self.chief:

@@ -1,4 +1,4 @@
-"""metrics.csv of a run folder: a header, and one row for each epoch that was finished."""
+"""metrics.csv of a run folder: a header, and one row per finished epoch."""
 
 from mas import files
 
@@ -6,10 +6,10 @@ NAME = "metrics.csv"
 
 
 def read(path):
-    """(header, rows) as text; ([], []) where there is no file, or an empty one.
+    """(header, rows) as text; ([], []) if the file is missing or empty.
 
     Raises:
-        ValueError: the file is damaged; names it and the way out.
+        ValueError: If the file is damaged; the message names it and says what to do.
     """
     if not path.is_file():
         return [], []
@@ -24,13 +24,13 @@ def read(path):
         words = str(error).removeprefix(f"{path} ").rstrip(".")
         raise ValueError(
             f"{path} must hold a number for each name. Received: {words}. "
-            "Move it away, to resume without its rows, or restart."
+            "Move it away to resume without its rows, or restart."
         ) from None
     return header, rows
 
 
 class Metrics:
-    """The rows of a training, written whole each time.
+    """The rows of a training; each change rewrites the file.
 
     Args:
         path: the file.
@@ -41,10 +41,10 @@ class Metrics:
         self._path, self._header, self._rows = path, [], []
 
     def keep(self, epoch):
-        """Keeps the rows of the first epochs, which a run that is resumed has behind it.
+        """Keeps the rows up to an epoch, when a run is resumed.
 
         Raises:
-            ValueError: as `read`.
+            ValueError: As `read`.
         """
         self._header, rows = read(self._path)
         self._rows = [row for row in rows if int(float(row[0])) <= epoch]
@@ -56,15 +56,15 @@ class Metrics:
 
         Args:
             row: {name: number}.
-            beside: name of a file that stays beside this one as long as the run folder does.
+            beside: name of another file in the folder, to check that the folder still exists.
 
         Raises:
-            RuntimeError: the folder was moved or deleted meanwhile.
+            RuntimeError: If the folder was moved or deleted.
         """
         folder = self._path.parent
         if beside and not (folder / beside).is_file():
             raise RuntimeError(
-                f"{folder} must stay where it is while it is trained in. Received: no {beside}."
+                f"{folder} must not be moved or deleted during training. Received: no {beside}."
             )
         self._header = self._header or list(row)
         texts = [f"{value:.8g}" if isinstance(value, float) else value for value in row.values()]

@@ -1,4 +1,4 @@
-"""The optimiser of MAS and STS, and their schedule."""
+"""The optimiser of MAS and STS, and their learning rate schedules."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import keras
 
 from mas.settings import Optimisation
 
-# What `decay` selects. MAS decays the fully connected weights alone (authors' code); STS decays
-# weights, batch-norm gammas among them, and biases.
+# Variables selected by `decay`. MAS decays fully connected weights only (authors' code); STS
+# decays weights, including batch-norm gammas, and biases.
 DECAYS = {
     "fc": lambda variable: not _is_bias(variable) and len(variable.shape) == 2,
     "weights": lambda variable: not _is_bias(variable),
@@ -16,41 +16,41 @@ DECAYS = {
 
 
 def _is_bias(variable):
-    """Whether a variable is the bias of a layer or the beta of a batch norm: PyTorch's "bias"."""
+    """Whether a variable is a layer's bias or a batch norm's beta, which PyTorch calls "bias"."""
     return variable.name in ("bias", "beta")
 
 
 @keras.saving.register_keras_serializable("mas")
 class Momentum(keras.optimizers.Optimizer):
-    """Gradient descent with momentum in TensorFlow 1's form, faster biases and chosen decay.
+    """SGD with TensorFlow 1's momentum, a rate multiplier for biases, and selective L2 decay.
 
-        g <- gradient + l2 * w                    where `decay` selects the variable
+        g <- gradient + l2 * w                    if `decay` selects the variable
         a <- momentum * a + g
         w <- w - learning_rate * a                biases: bias_multiplier * learning_rate
 
-    `keras.optimizers.SGD` has the learning rate inside the velocity. That is equal while the rate
-    is constant and differs after a decay: here the whole step shrinks at once.
+    `keras.optimizers.SGD` includes the learning rate in the velocity. Both are equal while the
+    rate is constant; after a decay of the rate, here the whole step shrinks at once.
 
-    The gradient of the decay is that of a loss l2 * sum(w^2) / 2, which `decay_loss` gives for
-    reports. Being no part of the loss, it is added once, however many replicas there are, and after
-    loss scaling and clipping. It equals weight_decay=l2 of PyTorch's SGD (STS).
+    The decay is the gradient of the loss l2 * sum(w^2) / 2, which `decay_loss` returns for
+    reports. It is not part of the loss: it is added once for any number of replicas, after loss
+    scaling and clipping. It equals weight_decay=l2 in PyTorch's SGD (STS).
 
     Source: MAS, CVPR 2019, authors' code: momentum 0.9, l2 0.005 on the fully connected weights,
-    biases at twice the rate. Their two optimisers, one for weights and one for biases, race with
-    each other's gradients; here all gradients come first, as was meant.
+    twice the rate for biases. Their code has two optimisers, for weights and for biases, and a
+    race between them; here all gradients are computed first, as was intended.
 
     Args:
         learning_rate: float, schedule or callable.
-        momentum: [0, 1).
-        bias_multiplier: factor on the learning rate of biases and batch-norm betas, 0 or more.
-        l2: strength of the decay, 0 or more.
-        decay: "fc": kernels of rank 2. "weights": all but biases and betas, that is kernels and
-            batch-norm gammas. "all": every variable.
-        name: of the optimiser.
-        **kwargs: those of `keras.optimizers.Optimizer`, such as `gradient_accumulation_steps`.
+        momentum: momentum in [0, 1).
+        bias_multiplier: factor on the learning rate of biases and batch-norm betas, at least 0.
+        l2: strength of the decay, at least 0.
+        decay: "fc", kernels of rank 2; "weights", kernels and batch-norm gammas; "all", every
+            variable.
+        name: name of the optimiser.
+        **kwargs: arguments of `keras.optimizers.Optimizer`, such as `gradient_accumulation_steps`.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Momentum(keras.optimizers.Optimizer):
         name="momentum",
         **kwargs,
     ):
-        """Checks and keeps the arguments; see the class."""
+        """Checks and stores the arguments; see the class."""
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1). Received: momentum={momentum}.")
         if not bias_multiplier >= 0:
@@ -81,11 +81,11 @@ class Momentum(keras.optimizers.Optimizer):
         self.decay = decay
 
     def build(self, variables):
-        """Makes one accumulator per variable and settles each variable's rate and decay.
+        """Creates an accumulator per variable and sets each variable's rate and decay.
 
         Args:
-            variables: the Keras variables to train, with the names that their layers gave them
-                (`update_step` gets TensorFlow's variables, whose names differ).
+            variables: Keras variables to train, with their layers' names (`update_step` gets
+                TensorFlow variables, which have other names).
         """
         if self.built:
             return
@@ -95,7 +95,7 @@ class Momentum(keras.optimizers.Optimizer):
         self._strengths = [self.l2 if DECAYS[self.decay](v) else 0.0 for v in variables]
 
     def update_step(self, gradient, variable, learning_rate):
-        """Updates one variable; under a strategy `gradient` is the sum over the replicas."""
+        """Updates one variable; under a strategy, `gradient` is the sum over replicas."""
         index = self._get_variable_index(variable)
         accumulator = self._accumulators[index]
         rate = keras.ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
@@ -107,13 +107,13 @@ class Momentum(keras.optimizers.Optimizer):
         self.assign_sub(variable, keras.ops.multiply(accumulated, rate))
 
     def decay_loss(self, variables):
-        """The loss that the decay descends: l2 * sum(w^2) / 2 over what `decay` selects.
+        """The loss whose gradient is the decay: l2 * sum(w^2) / 2 over selected variables.
 
         Args:
             variables: Keras variables of a model.
 
         Returns:
-            float32 scalar; 0 where nothing decays.
+            float32 scalar; 0 without decay.
         """
         squares = [
             keras.ops.sum(keras.ops.square(keras.ops.cast(variable, "float32")))
@@ -123,28 +123,28 @@ class Momentum(keras.optimizers.Optimizer):
         return keras.ops.cast(self.l2 / 2 * sum(squares), "float32")
 
     def get_config(self):
-        """The arguments, for Keras's saving."""
+        """Returns the arguments, for saving."""
         own = ("momentum", "bias_multiplier", "l2", "decay")
         return super().get_config() | {key: getattr(self, key) for key in own}
 
 
 def staircase(learning_rate, decay_steps, factor=0.1):
-    """A learning rate that is multiplied by `factor` after every `decay_steps` steps.
+    """Schedule that multiplies the learning rate by `factor` every `decay_steps` steps.
 
     Steps count from 0: steps 0 .. decay_steps - 1 use `learning_rate`, the next ones
-    `learning_rate * factor`, and so on. Keras's own ExponentialDecay does this, as did TensorFlow
-    1's exponential_decay(staircase=True) in the authors' code (x 0.1 every 20,000 steps).
+    `learning_rate * factor`, and so on, like TensorFlow 1's exponential_decay(staircase=True) in
+    the authors' code (x 0.1 every 20,000 steps).
 
     Args:
-        learning_rate: of the first steps, above 0.
-        decay_steps: steps from one decay to the next, 1 or more.
-        factor: above 0.
+        learning_rate: initial learning rate, above 0.
+        decay_steps: steps between decays, at least 1.
+        factor: factor of each decay, above 0.
 
     Returns:
         A `keras.optimizers.schedules.ExponentialDecay`.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: If a number is out of range.
     """
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be above 0. Received: learning_rate={learning_rate}.")
@@ -158,37 +158,36 @@ def staircase(learning_rate, decay_steps, factor=0.1):
 
 
 def stairs(learning_rate, steps, factor=0.1):
-    """A learning rate that is multiplied by `factor` at certain steps.
+    """Schedule that multiplies the learning rate by `factor` at given steps.
 
     Args:
-        learning_rate: of the first steps, above 0.
-        steps: ascending whole numbers above 0; the first steps, counted from 0, at lower rates.
-        factor: above 0.
+        learning_rate: initial learning rate, above 0.
+        steps: ascending step numbers above 0, counted from 0; each is the first at a lower rate.
+        factor: factor of each decay, above 0.
 
     Returns:
         A `keras.optimizers.schedules.PiecewiseConstantDecay`.
 
     Raises:
-        ValueError: a number is out of its range, or the steps do not ascend.
+        ValueError: If a number is out of range, or the steps do not ascend.
     """
     staircase(learning_rate, 1, factor)  # for its checks
     if not steps or sorted({0, *steps}) != [0, *steps]:
         raise ValueError(f"steps must ascend from 1. Received: steps={list(steps)}.")
     rates = [learning_rate * factor**stair for stair in range(len(steps) + 1)]
-    boundaries = [step - 1 for step in steps]  # Keras: the last steps at the rates before
+    boundaries = [step - 1 for step in steps]  # Keras wants the last step of each rate
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
 
 
 def build(
     optimisation: Optimisation, steps_per_epoch: int, precision: str = "float32"
 ) -> keras.optimizers.Optimizer:
-    """The optimiser and its schedule; made inside the strategy's scope.
+    """Builds the optimiser and its schedule; call it in the strategy's scope.
 
     Args:
-        optimisation: the settings.
-        steps_per_epoch: 1 or more.
-        precision: of the layers; under mixed_float16 the loss is scaled, or small gradients would
-            be 0.
+        optimisation: settings of the optimiser.
+        steps_per_epoch: steps per epoch, at least 1.
+        precision: precision of the layers; mixed_float16 adds loss scaling.
     """
     steps = [epochs * steps_per_epoch for epochs in optimisation.decay_epochs]
     rate = optimisation.learning_rate

@@ -1,4 +1,4 @@
-"""When and with what a run was made: time, versions, commit."""
+"""Time, library versions and commit of a run."""
 
 import datetime
 import importlib.metadata
@@ -8,12 +8,12 @@ import subprocess
 
 
 def now():
-    """The time of day, as text."""
+    """The current local time, in ISO format."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def versions():
-    """Versions of Python and the libraries that decide the numbers."""
+    """Versions of Python and of the libraries that affect results."""
     names = ("mas-video", "tensorflow", "keras", "numpy", "opencv-contrib-python-headless", "numba")
     found = {"python": platform.python_version()}
     for name in names:
@@ -25,7 +25,7 @@ def versions():
 
 
 def commit():
-    """The checkout's commit, with + if there are changes; None outside a checkout."""
+    """Commit of the checkout, with + for uncommitted changes; None outside a checkout."""
     try:
         command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
         folder = pathlib.Path(__file__).parent

@@ -1,4 +1,4 @@
-"""Pre-training: `mas.pretrain`, and the examples of a task as a data set."""
+"""Pre-training with `mas.pretrain`, and a task's examples as a tf.data.Dataset."""
 
 from __future__ import annotations
 
@@ -37,37 +37,37 @@ def pretrain(
     restart: bool = False,
     callbacks: Sequence[Callable] = (),
 ) -> Run:
-    """Trains a network on unlabelled video, or resumes where an earlier call stopped.
+    """Trains a network on unlabelled videos, or resumes an earlier call.
 
         run = mas.pretrain("data", "mas", plan=mas.Plan(epochs=30, batch=16), run="runs/x")
         run.metrics["loss"], run.backbone
 
     Args:
-        data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
-        task: a name of `mas.tasks.TASKS`, "module:Class", or a `mas.tasks.Task`.
-        network: settings; or a functional keras.Model of your own, from clips (batch, T, S, S, 3)
-            to a map (batch, t, h, w, c).
-        clip: settings; by default the paper's, or what your own network takes.
-        optimisation: settings; by default the paper's.
-        plan: settings; by default the paper's. A batch larger than an epoch is cut to it.
-        videos: list of the videos to train on: its path, or `lists.Entry`; all by default.
-        held_out: list of videos that the task is tested on at the end. By default a task that
-            chooses one of several classes is tested on the videos that it was trained on.
-        columns: of the lists, or the name of a preset.
-        run: folder to write, or to resume; a temporary one by default.
-        seed: of weights, order and augmentation.
-        restart: throw away an earlier run in the folder.
+        data: result of `mas.prepare_videos` or `mas.open_data`, or the folder.
+        task: a name in `mas.tasks.TASKS`, "module:Class", or a `mas.tasks.Task`.
+        network: settings; or a functional keras.Model from clips (batch, T, S, S, 3) to a feature
+            map (batch, t, h, w, c).
+        clip: settings; by default the paper's, or those of the keras.Model.
+        optimisation: settings of the optimiser; by default the paper's.
+        plan: settings of the training; by default the paper's. The batch size is at most the
+            number of examples.
+        videos: list of training videos: a path, or `lists.Entry`; by default all.
+        held_out: list of videos on which the task is tested at the end. By default, tasks that
+            predict a class are tested on the training videos, and others not at all.
+        columns: columns of the lists, or the name of a preset.
+        run: folder to write or resume; by default a temporary one.
+        seed: seed of weights, order and augmentation.
+        restart: whether to discard an earlier run in the folder.
         callbacks: functions of (reader, backbone, run folder, plan); each returns a function of
-            (epoch, step) that is called after each epoch, or None.
+            (epoch, step) to call after each epoch, or None.
 
     Returns:
         A `Run`.
 
     Raises:
-        ValueError: settings, data, lists or an earlier run do not fit each other; names the
-            setting, what is allowed and what came.
-        FileNotFoundError: there are no such data or list.
-        FloatingPointError: the loss is no longer finite.
+        ValueError: If settings, data, lists and an earlier run do not fit together.
+        FileNotFoundError: If the data or a list does not exist.
+        FloatingPointError: If the loss is no longer finite.
     """
     settings, own_clip, own = engine.resolve(network, clip)
     bound = tasks.task(task).bound(own_clip, settings)
@@ -107,14 +107,14 @@ def examples_of(
     columns: str,
     name: str = "videos",
 ) -> clips.Examples:
-    """The examples of an epoch; errors call the list by a name."""
+    """Examples of an epoch; `name` is the list's name in error messages."""
     entries = lists.entries_of(videos, columns, data.videos, name)
     how = task.sampling if plan.sampling == "auto" else plan.sampling
     return clips.examples(data, entries, task.span, how, least=task.least, step=task.step)
 
 
 def _tested(data, held_out, task, plan, columns, trained):
-    """The examples to test on at the end, and their batch; or None."""
+    """(examples, batch size) of the test at the end; None without a test."""
     if held_out is None:
         return (trained, plan.batch) if task.choice else None
     found = examples_of(data, held_out, task, plan, columns, "held_out")
@@ -123,18 +123,18 @@ def _tested(data, held_out, task, plan, columns, trained):
 
 
 def _test(experiment, data, tested, model, folder, held_out):
-    """Tests with centre crops, unless the task crops; all draws follow from the seed alone."""
+    """Tests the task, with centre crops unless the task crops; random draws follow the seed."""
     examples, batch = tested
     task = experiment.task.testing()
     reader = engine.replaced(experiment, task=task).reader(data, examples, random=False)
-    # Of a video that broke since, another clip is tested, as it was trained on.
+    # An unreadable video is replaced by another clip, as in training.
     plan = experiment.plan
     with engine.reading():
         batches = reader.once(batch, plan.threads or None, substitute=True)
         found = testing.pretext(task, model, batches, len(examples))
     found.write(folder.path)
-    whose = "those of the training" if held_out is None else "held out"
-    logging.info("Test on %d examples, videos: %s.", len(examples), whose)
+    whose = "training" if held_out is None else "held-out"
+    logging.info("Tested on %d examples of the %s videos.", len(examples), whose)
     logging.info("%s", found.text)
 
 
@@ -152,30 +152,30 @@ def dataset(
     seed: int = 0,
     epochs: int = 1,
 ) -> tf.data.Dataset:
-    """The examples of a task in batches, for a training loop of your own.
+    """Batches of a task's examples, for a custom training loop.
 
         examples = mas.dataset(data, "pace", mas.Clip(size=56, resize=(85, 64)), batch=16)
         model.fit(examples)
 
     Args:
-        data: as for `pretrain`.
-        task: as for `pretrain`.
-        clip: settings.
-        batch: examples in a batch; the last one of an epoch, if smaller, is left out.
+        data: as in `pretrain`.
+        task: as in `pretrain`.
+        clip: settings of the clips.
+        batch: examples per batch; a smaller last batch of an epoch is dropped.
         network: settings, for a task whose input depends on the modality.
-        videos: list of the videos; all by default.
-        columns: of the list.
+        videos: list of the videos; by default all.
+        columns: columns of the list.
         sampling: as `mas.Plan.sampling`.
-        flip: whether half of the clips are mirrored.
-        seed: of order and augmentation.
-        epochs: passes over the examples, each in an order of its own.
+        flip: whether to mirror half of the clips.
+        seed: seed of order and augmentation.
+        epochs: passes over the examples, each in a new order.
 
     Returns:
-        tf.data.Dataset of (x, y): x uint8 (batch, T, S, S, 3), with an axis of views behind the
-        batch where the task has views; y a dict of targets by output.
+        tf.data.Dataset of (x, y): x is uint8 (batch, T, S, S, 3), or (batch, views, T, S, S, 3)
+        for tasks with views; y is a dict of targets by output.
 
     Raises:
-        ValueError: as `pretrain`.
+        ValueError: As `pretrain`.
     """
     settings, own_clip, _ = engine.resolve(network, clip)
     bound = tasks.task(task).bound(own_clip, settings)

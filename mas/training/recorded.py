@@ -1,4 +1,4 @@
-"""What must be the same when a run is resumed: its settings as texts, and its data."""
+"""Settings and data that must be unchanged when a run is resumed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mas.training.checkpoints import ADVICE
 
 
 class Recorded:
-    """The settings of a training as texts, in one table.
+    """The settings of a training as text, in one table.
 
     Args:
         *parts: `mas.checks.Settings`.
-        **others: {name: text} of what is no part's setting, such as the task's name.
+        **others: {name: text} of further settings, such as the task's name.
 
     Raises:
-        ValueError: two parts have a setting of one name.
+        ValueError: If two parts have a setting of the same name.
     """
 
     def __init__(self, *parts, **others):
@@ -38,20 +38,20 @@ class Recorded:
                 if name in self.texts or name in self._options:
                     raise ValueError(
                         f"a task's settings must have names of their own. Received: {name!r}, "
-                        "which is a setting of every training."
+                        "a setting of every training."
                     )
                 self._options[name] = known
             self.texts |= {n: text for n, text in part.texts().items() if n not in derived}
             self._defaults |= _default_texts(part)
 
     def differences(self, earlier):
-        """[(name, text now, text then)] of settings that must not change when a run is resumed.
+        """Fixed settings that differ from an earlier run, as [(name, text now, text then)].
 
         Args:
-            earlier: {name: [text]} of a flags.txt.
+            earlier: {name: [text]} from its flags.txt.
         """
         earlier = dict(earlier)
-        for option in earlier.pop("option", []):  # as --option=FIELD=VALUE
+        for option in earlier.pop("option", []):  # --option=FIELD=VALUE of earlier versions
             name, _, text = option.partition("=")
             earlier[name] = [text]
         found = []
@@ -77,7 +77,7 @@ def _default_texts(part):
 
 
 def _normal(known, text):
-    """A text as it is written today."""
+    """The text in the format that this version writes."""
     try:
         return None if text is None else known.form.text(known.form.convert(known.form.parse(text)))
     except (KeyError, TypeError, ValueError):
@@ -85,10 +85,10 @@ def _normal(known, text):
 
 
 def read_flags(path):
-    """{name: [text]} of a flags.txt, several where a flag may be repeated.
+    """Reads {name: [text]} from a flags.txt, with one text per occurrence of the flag.
 
     Raises:
-        ValueError: a line is no flag; names the file, the line and the way out.
+        ValueError: If a line is not a flag; the message names file and line, and says what to do.
     """
     found: dict[str, list[str]] = {}
     for number, line in enumerate(files.read_text(path, "surrogateescape").split("\n"), 1):
@@ -101,12 +101,11 @@ def read_flags(path):
 
 
 def identity(reader: clips.Reader, **lists: Any) -> dict[str, Any]:
-    """What a run is trained on: digests that tell when it changes under the same paths.
+    """Digests of a run's inputs, to detect changes under the same paths.
 
     Args:
-        reader: of the training.
-        **lists: what was read beside the data: paths, lines of a list, or a network of the user's
-            own; None for what was not given.
+        reader: reader of the training examples.
+        **lists: other inputs: paths, entries of a list, or a keras.Model; None for unset ones.
     """
     data, examples = reader.data, reader.examples
     summary = hashlib.sha256("\n".join(data.videos[n] for n in examples.videos).encode())
@@ -118,7 +117,7 @@ def identity(reader: clips.Reader, **lists: Any) -> dict[str, Any]:
 
 
 def _attributes(task):
-    """What a task of the user's own keeps beside its settings, as far as JSON can hold it."""
+    """Simple attributes of a custom task that are not settings."""
     plain = (str, int, float, bool, tuple, list, type(None))
     others = {n: v for n, v in vars(task).items() if n not in (*task.options(), "clip", "network")}
     kept = {n: v for n, v in others.items() if isinstance(v, plain) and not n.startswith("_")}
@@ -133,7 +132,7 @@ def _digest(source):
 
 
 def _structure(network):
-    """A network as JSON, its layers by number: Keras counts their names over a whole process."""
+    """A network as JSON with numbered layers: Keras's names depend on the whole process."""
     text = network.to_json()
     for number, part in enumerate(_parts(network)):
         text = text.replace(json.dumps(part.name), f'"{number}"')

@@ -1,18 +1,18 @@
-"""The run folder: everything one training leaves behind.
+"""The run folder: everything a training writes.
 
 flags.txt          the settings, as a flag file that repeats the run
 run.json           settings, versions, commit, lists, parameters, devices; `resumed`, a row for each
-                   time that the run was resumed; `finished` once it is
-metrics.csv        one row an epoch
-events.*           TensorBoard
+                   resumption; `finished`, the time, if finished
+metrics.csv        one row per epoch
+events.*           TensorBoard logs
 resume/            checkpoints, see `mas.training.checkpoints`
-backbone.keras     from uint8 R G B clips to the last convolution's map
-model.keras        the same with the task's heads
-epochs/, best/     both after some epochs, see `mas.training.kept` and `mas.training.validation`
+backbone.keras     the backbone, from uint8 R G B clips to a feature map
+model.keras        the backbone with the task's heads
+epochs/, best/     networks of some epochs: `mas.training.kept` and `mas.training.validation`
 export/            SavedModel, see `mas.training.export`
-test.csv           where there was a test; per_class.csv, confusion.csv and confusion.png of a task
-                   that chooses one of several classes
-.lock              held by the process that trains in the folder
+test.csv           if there was a test; for tasks that predict a class also per_class.csv,
+                   confusion.csv and confusion.png
+.lock              held by the process that is training in the folder
 """
 
 import contextlib
@@ -34,26 +34,27 @@ from mas.training.origin import commit, now, versions
 from mas.training.recorded import read_flags
 
 FLAGS = "flags.txt"
-DESCRIPTION = 10**6  # bytes of a saved network beside its weights, about
-# What is read of a run.json when its run is resumed.
+DESCRIPTION = 10**6  # approximate bytes of a saved network besides its weights
+# Entries of run.json that are read when a run is resumed.
 _DESCRIBED = {"identity": dict, "resumed": list, "finished_epochs": int}
 
 
 class RunFolder:
-    """Opens a run folder, new or to resume, and holds its lock until `close`, or a `with`, ends.
+    """Opens a new or existing run folder, and locks it until `close` or the end of a `with` block.
 
     Args:
         path: the folder.
         settings: a `Recorded`.
-        identity: {name: value} of what a run is trained on, such as the digests of its lists: what
-            must still be the same when it is resumed. JSON can hold it.
-        restart: start over. The earlier run lies in PATH.earlier until the new one has trained.
+        identity: {name: value} of the run's inputs, such as digests of its lists, serialisable as
+            JSON. They must be unchanged when the run is resumed.
+        restart: whether to start over. The earlier run is moved to PATH.earlier and deleted once
+            the new one is training.
         chief: whether this process writes; the other hosts only read.
 
     Raises:
-        ValueError: an earlier run in the folder had other settings or other data, or had finished
-            more epochs, or is damaged; or the folder holds other things.
-        RuntimeError: another process trains in the folder.
+        ValueError: If an earlier run in the folder has other settings or data, finished more
+            epochs, or is damaged; or if the folder has other contents.
+        RuntimeError: If another process is training in the folder.
     """
 
     def __init__(self, path, settings, identity=None, restart=False, chief=True):
@@ -76,13 +77,13 @@ class RunFolder:
         return self
 
     def __exit__(self, *error):
-        """Closes it."""
+        """Closes the folder."""
         self.close()
 
     def close(self):
-        """Lets other trainings have the folder."""
+        """Releases the lock."""
         if self._writer is not None:
-            with contextlib.suppress(tf.errors.OpError):  # of a full disk, which was said before
+            with contextlib.suppress(tf.errors.OpError):  # a full disk, already reported
                 self._writer.close()
             self._writer = None
         if self._lock is not None:
@@ -90,12 +91,12 @@ class RunFolder:
             self._lock = None
 
     def _open(self, restart):
-        self._held()  # refuses a folder of other things before anything is written there
+        self._held()  # raises for a folder with other contents before anything is written
         self._take()
-        held = self._held()  # which nobody changes any more
+        held = self._held()  # again, now that the folder is locked
         if held and restart:
             self._put_aside(held)
-        elif held and held != {FLAGS}:  # a run that was refused right away left nothing else
+        elif held and held != {FLAGS}:  # flags.txt alone: the earlier run never started
             self._check_settings()
             self._check_epochs()
             self._check_identity()
@@ -103,22 +104,22 @@ class RunFolder:
             self.keep_settings()
 
     def _held(self):
-        """Names of what an earlier run has left, if it was one."""
+        """Names of the files of an earlier run; raises ValueError for other contents."""
         if self.path.exists() and not self.path.is_dir():
             refuse("run", "a folder", str(self.path))
         held = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
-        # Killed while it was written, before all else.
+        # A temporary file, if the run was killed while writing its first file.
         held = {name for name in held if not (name.startswith(FLAGS) and name.endswith(".tmp"))}
         held -= {locks.NAME}
         if held and FLAGS not in held:
             raise ValueError(
                 "run must be a new folder or an earlier run. "
-                f"Received: {self.path}, which holds other files."
+                f"Received: {self.path}, which contains other files."
             )
         return held
 
     def _take(self):
-        """Makes the folder and locks it."""
+        """Creates the folder and locks it."""
         with files.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         lock = locks.lock(self.path, "training")
@@ -126,22 +127,22 @@ class RunFolder:
         self._lock = lock
 
     def _put_aside(self, held):
-        """Keeps the earlier run for the case that the new one is refused."""
-        if self._earlier.exists() or held == {FLAGS}:  # nothing has trained since
+        """Moves the earlier run aside until the new one is training."""
+        if self._earlier.exists() or held == {FLAGS}:  # the run in the folder never trained
             for path in self.path.iterdir():
                 if path.name != locks.NAME:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
-            os.replace(self.path, self._earlier)  # with its lock, which is held on
+            os.replace(self.path, self._earlier)  # with its lock, which this process still holds
             self._take()
-            logging.info("The earlier run lies in %s until this one has trained.", self._earlier)
+            logging.info("Keeping the earlier run in %s until this one trains.", self._earlier)
 
     def drop_earlier(self):
-        """Throws away the run that was put aside; the new one trains."""
+        """Deletes the earlier run, once the new one is training."""
         shutil.rmtree(self._earlier, ignore_errors=True)
 
     def keep_settings(self):
-        """Writes flags.txt again: a setting that is free to change may have changed."""
+        """Writes flags.txt again, since free settings may have changed."""
         text = "".join(f"--{name}={text}\n" for name, text in self._settings.texts.items())
         file = self.path / FLAGS
         if not file.is_file() or file.read_bytes() != text.encode("utf-8", "surrogateescape"):
@@ -152,7 +153,7 @@ class RunFolder:
         if other:
             changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in other)
             raise ValueError(
-                f"{self.path} holds a run with other settings. Received: {changes}. {ADVICE}"
+                f"{self.path} was started with other settings. Received: {changes}. {ADVICE}"
             )
 
     def _check_epochs(self):
@@ -160,7 +161,7 @@ class RunFolder:
         epochs = int(self._settings.texts.get("epochs", done))
         if epochs < done:
             raise ValueError(
-                f"epochs must be at least {done}, which the run in {self.path} has finished. "
+                f"epochs must be at least {done}, as many as the run in {self.path} has finished. "
                 f"Received: epochs={epochs}."
             )
 
@@ -173,19 +174,19 @@ class RunFolder:
             both = [(n, *(str(side.get(n))[: length[n]] for side in (new, earlier))) for n in other]
             changes = ", ".join(f"{name}={new} (was {old})" for name, new, old in both)
             raise ValueError(
-                f"{self.path} holds a run on other data. Received: {changes}. {ADVICE}"
+                f"{self.path} was started on other data. Received: {changes}. {ADVICE}"
             )
 
     def _described(self):
-        """What run.json holds; {} before there is one.
+        """Reads run.json; {} if it does not exist yet.
 
         Raises:
-            ValueError: it is damaged, or gone where checkpoints are.
+            ValueError: If it is damaged, or missing although there are checkpoints.
         """
         path = self.path / "run.json"
         if not path.is_file():
             if checkpoints.steps(self.resume):
-                raise ValueError(f"{path} must be there to resume. Received: none. {ADVICE}")
+                raise ValueError(f"{path} must exist to resume. Received: none. {ADVICE}")
             return {}
         try:
             known = files.read_json(path, networks.MOST_RUN)
@@ -202,7 +203,7 @@ class RunFolder:
 
     @property
     def finished_epochs(self):
-        """Epochs after which the run was finished; 0 while it is not."""
+        """Number of epochs of a finished run; 0 for an unfinished one."""
         return self._described().get("finished_epochs", 0)
 
     def describe(self, model, strategy, **facts):
@@ -226,9 +227,9 @@ class RunFolder:
         self._write_described(description)
 
     def begin(self, step, epoch):
-        """Gets ready for training from `step` on, which lies in `epoch`, both counted from 0.
+        """Prepares for training from `step` of `epoch`, both counted from 0.
 
-        Notes in run.json that the run is resumed, and keeps the rows of the epochs before.
+        When resuming, it adds a row to run.json and keeps the metrics of earlier epochs.
         """
         self.keep_settings()
         if step:
@@ -265,7 +266,7 @@ class RunFolder:
             self._writer.flush()
 
     def finish(self, backbone, model, epochs, **facts):
-        """Writes the networks, each whole or not at all, and marks the run as finished."""
+        """Writes the networks and marks the run as finished."""
         for name, network in (("backbone.keras", backbone), ("model.keras", model)):
             self.put(name, network.save, 4 * network.count_params())
         save = functools.partial(export.saved_model, backbone, model)
@@ -274,12 +275,12 @@ class RunFolder:
         self._write_described(self._described() | marks | facts)
 
     def put(self, name, save, need):
-        """Writes a file or folder under another name, and then in its place.
+        """Writes a file or folder under a temporary name, then renames it.
 
         Args:
-            name: of it, below the run folder.
-            save: function of a path that writes it there.
-            need: bytes of the weights in it; what describes the layers comes on top.
+            name: final name, below the run folder.
+            save: function that writes it to a path.
+            need: bytes of its weights, without the description of the layers.
         """
         temporary, final = self.path / f"unfinished.{name.replace('/', '.')}", self.path / name
         with files.writing(final, need + DESCRIPTION):

@@ -1,4 +1,4 @@
-"""A training that has been, or is to be resumed: what its run folder holds, as an object."""
+"""Run folders as objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Run:
 
     Attributes:
         path: the folder.
-        description: what run.json holds.
+        description: contents of run.json.
     """
 
     def __init__(
@@ -33,18 +33,18 @@ class Run:
 
         Args:
             path: the folder.
-            made: (backbone, model), where they are at hand.
-            temporary: kept as long as the run is, for a folder that goes away with it.
+            made: (backbone, model), if they are in memory.
+            temporary: the temporary folder that contains the run, deleted with this object.
 
         Raises:
-            FileNotFoundError: there is no run in it.
-            ValueError: run.json is damaged.
+            FileNotFoundError: If the folder contains no run.
+            ValueError: If run.json is damaged.
         """
         self.path, self._made, self._temporary = pathlib.Path(path), made, temporary
         file = self.path / networks.RUN
         if not file.is_file():
             raise FileNotFoundError(
-                f"run must be a run folder, which holds {networks.RUN}. Received: run='{path}'."
+                f"run must be a run folder, which contains {networks.RUN}. Received: run='{path}'."
             )
         self.description: dict[str, Any] = files.read_json(file, networks.MOST_RUN)
         task = self.description.get("task")
@@ -53,44 +53,44 @@ class Run:
         self.task = task
 
     def __repr__(self) -> str:
-        """The folder and what was trained in it."""
+        """Folder, task and state."""
         state = "finished" if self.finished else "unfinished"
         return f"Run({str(self.path)!r}: {self.task}, {state})"
 
     def __fspath__(self) -> str:
-        """The folder: a run stands wherever the path of one does."""
+        """The folder, so that a `Run` can be used as a path."""
         return str(self.path)
 
     @property
     def finished(self) -> bool:
-        """Whether its networks have been written."""
+        """Whether training has finished and the networks are written."""
         return bool(self.description.get("finished_epochs"))
 
     @property
     def network(self) -> Network | None:
-        """The settings of its network; None for one of the user's own."""
+        """Settings of the network; None for a keras.Model."""
         return networks.described(self.path).network
 
     @property
     def clip(self) -> Clip:
-        """The settings of its clips."""
+        """Settings of the clips."""
         return networks.described(self.path).clip
 
     @property
     def validation(self) -> dict[str, Any] | None:
-        """Which epoch's network this is, where it is the best on validation videos; else None.
+        """How validation chose the network; None without validation.
 
-        "epoch", counted from 1, and "top1", its accuracy on so many "videos", of which so many are
-        "tested" at the end, too.
+        "epoch", counted from 1; "top1", its accuracy on the validation videos; "videos", their
+        number; "tested", how many of them are also test videos.
         """
         return self.description.get("validation")
 
     @functools.cached_property
     def backbone(self) -> keras.Model:
-        """The network without heads: from clips to the last convolution's map.
+        """The network without heads, from clips to a feature map.
 
         Raises:
-            FileNotFoundError: the run is unfinished.
+            FileNotFoundError: If the run is unfinished.
         """
         return self._made[0] if self._made else networks.load(networks.file(self.path, "run"))
 
@@ -99,19 +99,19 @@ class Run:
         """The network with the task's heads; its outputs are a dict by name.
 
         Raises:
-            FileNotFoundError: the run is unfinished.
+            FileNotFoundError: If the run is unfinished.
         """
         if self._made:
             return self._made[1]
-        networks.file(self.path, "run")  # refuses an unfinished run
+        networks.file(self.path, "run")  # raises if the run is unfinished
         return networks.load(self.path / networks.MODEL)
 
     @property
     def metrics(self) -> dict[str, list[float]]:
-        """{name: a value for each epoch}: the rows of metrics.csv by column.
+        """{name: one value per epoch}: the columns of metrics.csv.
 
         Raises:
-            ValueError: the file is damaged.
+            ValueError: If the file is damaged.
         """
         header, rows = metrics.read(self.path / metrics.NAME)
         columns = zip(*([float(value) for value in row] for row in rows), strict=True)
@@ -119,9 +119,9 @@ class Run:
 
     @property
     def test(self) -> Accuracy | Any:
-        """What its test found, of a task that chooses one of several classes; else None.
+        """Accuracy in the final test, for tasks that predict a class; else None.
 
-        `Any`, so that a type checker takes `tuned.test.top1`.
+        Typed as `Any` so that type checkers accept `tuned.test.top1`.
         """
         return accuracy.read(self.path)
 
@@ -133,7 +133,7 @@ def open_run(path: networks.Source) -> Run:
         path: the folder.
 
     Raises:
-        FileNotFoundError: there is no run in it.
-        ValueError: its run.json is damaged.
+        FileNotFoundError: If the folder contains no run.
+        ValueError: If its run.json is damaged.
     """
     return Run(checks.path("run", path, "a run folder"))

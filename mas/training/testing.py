@@ -1,4 +1,4 @@
-"""Tests at the end of a training: a classifier on whole videos, a pretext task on its examples."""
+"""Tests after training: a classifier on whole videos, a pretext task on its examples."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from mas import accuracy, checks, clips, files
+from mas import accuracy, checks, clips, files, lists
 from mas.accuracy import Accuracy
-from mas.training.loop import no_word_of_tracing
+from mas.training.loop import no_retracing_warning
 
-DRAWS = 10  # of each held-out example, since a task may draw frames and targets
+DRAWS = 10  # per held-out example, since a task may draw frames and targets at random
 
 
 def warn_of_both(data, examples, trained):
-    """Says so if a held-out video was trained on as well.
+    """Warns if a held-out video is also a training video.
 
     Args:
         data: an opened data set.
-        examples: a `clips.Examples` of the held-out videos.
-        trained: that of the training.
+        examples: `clips.Examples` of the held-out videos.
+        trained: `clips.Examples` of the training.
     """
     both = np.intersect1d(examples.videos, trained.videos)
     if len(both):
-        name = data.videos[both[0]]
-        logging.warning("%d held-out videos are trained on as well, such as %s.", len(both), name)
+        name, count = data.videos[both[0]], lists.counted(len(both), "held-out video")
+        logging.warning("The training videos include %s, such as %s.", count, name)
 
 
 def drawn(task, examples, batch, draws=DRAWS, name="videos"):
-    """What a test of a pretext task shows, and its batch.
+    """Examples and batch size for the test of a pretext task.
 
-    Every example `draws` times: each time it draws from a stream of its own. Where the task
-    compares the examples of a batch, all batches are full and none has a video twice: the videos
-    come in turn, each with its next example, and a batch is no larger than their number.
+    Each example is used `draws` times, with new random draws each time. If the task compares the
+    examples of a batch, all batches are full and contain each video at most once: the videos take
+    turns, each with its next example, and the batch size is at most their number.
 
     Args:
         task: a `tasks.Task`.
         examples: a `clips.Examples`.
-        batch: examples in a batch, at most.
-        draws: of each example, or where the task compares them, of each video, at least.
-        name: of the list of videos, for errors.
+        batch: largest batch size.
+        draws: draws per example; if the task compares them, the fewest draws per video.
+        name: name of the list of videos in error messages.
 
     Returns:
-        (`clips.Examples`, batch).
+        (`clips.Examples`, batch size).
 
     Raises:
-        ValueError: the task compares examples, and there is one video.
+        ValueError: If the task compares examples and there is only one video.
     """
     order = np.tile(np.arange(len(examples)), draws)
     if task.contrasts:
         each = [np.flatnonzero(examples.videos == video) for video in np.unique(examples.videos)]
         if len(each) < 2:
-            checks.refuse(name, f"2 videos or more, which {task.name} compares", len(each))
+            checks.refuse(name, f"2 videos or more for {task.name} to compare", len(each))
         batch = min(max(batch, 2), len(each))
         count = -(-draws * len(each) // batch) * batch
         turns = (divmod(place, len(each)) for place in range(count))
@@ -65,12 +65,12 @@ def drawn(task, examples, batch, draws=DRAWS, name="videos"):
 
 @dataclasses.dataclass(frozen=True)
 class PretextTest:
-    """What a test of a pretext task found.
+    """Result of the test of a pretext task.
 
     Attributes:
         means: {metric: mean over the examples}.
-        accuracy: of the clips, for a task that chooses one of several classes; else None.
-        choice: (output, class names) of that task.
+        accuracy: accuracy on the clips, for tasks that predict a class; else None.
+        choice: (output, class names) of such a task.
     """
 
     means: dict[str, float]
@@ -78,7 +78,7 @@ class PretextTest:
     choice: tuple = ()
 
     def write(self, folder):
-        """Writes test.csv, and of a choice per_class.csv, confusion.csv and confusion.png."""
+        """Writes test.csv; if classes are predicted, also per_class.csv and confusion.*."""
         rows = [(name, f"{value:.6g}") for name, value in self.means.items()]
         files.write_csv(folder / "test.csv", ("metric", "mean"), rows)
         if self.accuracy is not None:
@@ -86,26 +86,26 @@ class PretextTest:
 
     @property
     def text(self):
-        """The means, and the confusion matrix."""
+        """The means and the confusion matrix, as text."""
         lines = [f"{name} {value:.4f}" for name, value in self.means.items() if "/" not in name]
         if self.accuracy is not None:
             output, names = self.choice
             lines.append(
-                f"chance {1 / len(names):.4f}; rows: true {output}, its accuracy, and the clips by "
+                f"chance {1 / len(names):.4f}; rows: true {output}, accuracy, number of clips per "
                 f"predicted {output}"
             )
-            lines += accuracy.rows(self.accuracy, names)
+            lines += accuracy.rows(self.accuracy, names, "clips")
         return "\n".join(lines)
 
 
 def pretext(task, model, batches, total):
-    """Measures a task's model on every example of a data set; its losses, if it has no metrics.
+    """Computes a task's metrics over a data set; its losses if it has no metrics.
 
     Args:
         task: a `tasks.Task`.
         model: its model.
         batches: data set of the task's (x, y).
-        total: how many examples come, for the progress bar.
+        total: number of examples, for the progress bar.
 
     Returns:
         A `PretextTest`.
@@ -123,7 +123,7 @@ def pretext(task, model, batches, total):
         return values, (tf.reshape(outputs[output], (-1, len(names))), tf.reshape(y[output], (-1,)))
 
     found, chosen = [], []
-    with tqdm.tqdm(total=total, desc="test", unit="example") as bar, no_word_of_tracing():
+    with tqdm.tqdm(total=total, desc="test", unit="example") as bar, no_retracing_warning():
         for x, y in batches:
             values, choices = measure(x, y)
             found.append({name: value.numpy() for name, value in values.items()})
@@ -137,10 +137,10 @@ def pretext(task, model, batches, total):
 
 
 def predictor(model):
-    """A compiled function from clips to class probabilities, of a model with the output "logits".
+    """Compiles the function from clips to class probabilities of a model with output "logits".
 
     Returns:
-        Function of clips (batch, ...) to float32 (batch, classes).
+        Function from clips (batch, ...) to float32 (batch, classes).
     """
 
     @tf.function(reduce_retracing=True)
@@ -151,19 +151,19 @@ def predictor(model):
 
 
 def clip_scores(predict, batches, total, name="test"):
-    """Class probabilities of every clip.
+    """Computes the class probabilities of every clip.
 
     Args:
-        predict: as of `predictor`.
+        predict: function returned by `predictor`.
         batches: data set of (clips, _).
-        total: how many clips come, for the progress bar.
-        name: of the bar.
+        total: number of clips, for the progress bar.
+        name: name of the bar.
 
     Returns:
         float32 (clips, classes).
     """
     scores = []
-    with tqdm.tqdm(total=total, desc=name, unit="clip") as bar, no_word_of_tracing():
+    with tqdm.tqdm(total=total, desc=name, unit="clip") as bar, no_retracing_warning():
         for clips, _ in batches:
             scores.append(predict(clips).numpy())
             bar.update(len(scores[-1]))
@@ -171,14 +171,14 @@ def clip_scores(predict, batches, total, name="test"):
 
 
 def video_scores(scores, videos):
-    """Mean of the clip scores of each video.
+    """Averages the clip scores of each video.
 
     Args:
         scores: (clips, classes).
-        videos: int (clips,); the video of each clip.
+        videos: int (clips,), the video of each clip.
 
     Returns:
-        (numbers, means): the videos in ascending order, and their (videos, classes) scores.
+        (numbers, means): the video numbers in ascending order, and their scores (videos, classes).
     """
     numbers, places, counts = np.unique(videos, return_inverse=True, return_counts=True)
     sums = np.zeros((len(numbers), scores.shape[1]))
@@ -194,21 +194,21 @@ def of_videos(scores, examples):
         examples: the `clips.Examples` that were scored.
 
     Returns:
-        (numbers, means, labels): of the videos, as `video_scores`; int (videos,).
+        (numbers, means, labels): numbers and means as from `video_scores`; labels int (videos,).
     """
     numbers, means = video_scores(scores, examples.videos)
     return numbers, means, examples.labels[np.unique(examples.videos, return_index=True)[1]]
 
 
 def write_scores(scores, examples, data, names, folder):
-    """Writes what a classifier found on videos: their scores, accuracies and confusion matrix.
+    """Writes the scores of videos, accuracies and the confusion matrix.
 
     Args:
         scores: float (clips, classes).
         examples: the `clips.Examples` that were scored.
         data: their data set.
-        names: of the classes.
-        folder: where to.
+        names: class names.
+        folder: folder to write to.
 
     Returns:
         An `Accuracy`.

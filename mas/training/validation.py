@@ -1,7 +1,7 @@
-"""Validation: the epoch whose network a fine-tuning ends with is the best on other videos.
+"""Validation: chooses the epoch of a fine-tuning by its accuracy on validation videos.
 
-RUN/best/003/    the network after epoch 3, the best so far; of the last few checkpoints each has
-                 the best of its time, so that a run resumes from any of them with that
+RUN/best/003/    the network after epoch 3, the best so far. Each of the last checkpoints has the
+                 best network of its time, so that a run can resume from any of them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ BEST, METRIC = "best", "validation_top1"
 
 
 class Best(NamedTuple):
-    """The best network of the epochs so far.
+    """The best network so far.
 
     Attributes:
-        epoch: after which it was that, counted from 1.
-        top1: share of the validation videos that it got right.
+        epoch: its epoch, counted from 1.
+        top1: its top-1 accuracy on the validation videos.
     """
 
     epoch: int
@@ -37,13 +37,13 @@ class Best(NamedTuple):
 
 
 class Validation:
-    """Tests the classifier after each epoch as at the end, and keeps the best; of ties the earlier.
+    """Tests the classifier after each epoch and keeps the best one, the earlier of ties.
 
     Args:
         experiment: the `engine.Experiment`.
         data: an opened data set.
-        examples: the `clips.Examples` of the validation videos.
-        tested: how many of these videos are tested at the end, too.
+        examples: `clips.Examples` of the validation videos.
+        tested: how many of these videos are also test videos.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Validation:
         self._predict: Any = None
 
     def begin(self, current: kept.Current, run: RunFolder) -> Validation:
-        """Itself, once it has the network in training and the folder.
+        """Sets the network in training and the run folder; returns self.
 
         Raises:
-            ValueError: what an earlier call kept there is damaged.
+            ValueError: If a network kept by an earlier call is damaged.
         """
         self._current, self._run = current, run
         for best in held(run.path, self._plan.epochs):
@@ -73,13 +73,13 @@ class Validation:
         return self
 
     def __call__(self, epoch: int) -> dict[str, float]:
-        """Tests the network after an epoch, keeps it if it is the best; {metric: its top-1}."""
+        """Tests the network after an epoch and keeps it if it is the best; {metric: top-1}."""
         path = self._run.path
         before = held(path, epoch - 1)
         if epoch > 1 and not before:
             allowed = f"the best network of the epochs before {epoch}"
             raise ValueError(f"{path / BEST} must hold {allowed}. Received: none. {ADVICE}")
-        # Of an epoch that no checkpoint has, or that none will go back to: the last two remain.
+        # Delete what the two checkpoints do not need: epochs after them, and earlier bests.
         first = next((best.epoch for best in reversed(before) if best.epoch <= epoch - 2), 0)
         for folder in _folders(path):
             if not first <= int(folder.name) < epoch:
@@ -91,7 +91,7 @@ class Validation:
             kept.keep(self._run, name, backbone, model, epoch, validation=facts)
         best = before[-1] if before and top1 <= before[-1].top1 else Best(epoch, top1)
         logging.info(
-            "Validation: top-1 %.4f after epoch %d; the best so far %.4f, after epoch %d.",
+            "Validation: top-1 %.4f after epoch %d; best so far %.4f after epoch %d.",
             top1, epoch, best.top1, best.epoch,
         )  # fmt: skip
         return {METRIC: top1}
@@ -109,11 +109,11 @@ class Validation:
     def chosen(
         self, path: pathlib.Path, current: kept.Current
     ) -> tuple[keras.Model, keras.Model, dict[str, Any]]:
-        """The best of all epochs: backbone, model, and {"validation": what run.json says}.
+        """The best network of all epochs: backbone, model, and {"validation": facts for run.json}.
 
         Args:
-            path: of the run folder.
-            current: the network in training, which takes over the weights.
+            path: the run folder.
+            current: the network in training, which receives the best weights.
         """
         best = held(path, self._plan.epochs)[-1]
         backbone, model = current()
@@ -126,10 +126,10 @@ class Validation:
 
 
 def held(path: pathlib.Path, epoch: int) -> list[Best]:
-    """The networks that a run has kept up to an epoch, each better than the one before.
+    """The networks that a run has kept up to an epoch, each better than the previous one.
 
     Raises:
-        ValueError: what says so is damaged; names it.
+        ValueError: If a run.json is damaged; the message names it.
     """
     found = []
     for folder in _folders(path):
@@ -143,8 +143,7 @@ def held(path: pathlib.Path, epoch: int) -> list[Best]:
             received = json.dumps(known.get("validation"))[:60]
             file = folder / networks.RUN
             raise ValueError(
-                f"{file} must say how good its network is. Received: validation={received}. "
-                f"{ADVICE}"
+                f"{file} must have the validation result. Received: validation={received}. {ADVICE}"
             ) from None
     return found
 
@@ -159,13 +158,14 @@ def _folder(path, epoch):
 
 
 def text(known: dict[str, Any], epochs: int) -> str:
-    """Whose network is tested and saved, in words.
+    """How the network was chosen, as a sentence.
 
     >>> text({"epoch": 3, "top1": 0.5, "videos": 8, "tested": 0}, 5)
     'The network is that of epoch 3 of 5, the best on 8 validation videos (top-1 0.5000).'
     """
     on = lists.counted(known["videos"], "validation video")
-    also = f", of which {known['tested']} tested, too" if known["tested"] else ""
+    verb = "is" if known["tested"] == 1 else "are"
+    also = f", {known['tested']} of which {verb} also tested" if known["tested"] else ""
     return (
         f"The network is that of epoch {known['epoch']} of {epochs}, the best on {on}{also} "
         f"(top-1 {known['top1']:.4f})."
@@ -175,15 +175,15 @@ def text(known: dict[str, Any], epochs: int) -> str:
 def warn(
     train: Sequence[lists.Entry], validation: Sequence[lists.Entry], test: Sequence[lists.Entry]
 ) -> int:
-    """Says which validation videos are no others; returns how many of them are tested, too."""
+    """Warns of validation videos that are also training or test videos; counts the latter."""
     trained, tested, own = ({entry.video for entry in side} for side in (train, test, validation))
     if trained & own:
         count = lists.counted(len(trained & own), "validation video")
-        logging.warning("%s trained on as well, such as %s.", count, min(trained & own))
+        logging.warning("The training list contains %s, such as %s.", count, min(trained & own))
     if tested & own:
         count = lists.counted(len(tested & own), "validation video")
         logging.warning(
-            "%s of %d tested as well, such as %s: the epoch is chosen on the test, whose number is "
-            "too good.", count, len(own), min(tested & own),
+            "The test list contains %s of %d, such as %s: since they choose the epoch, the test "
+            "accuracy is too optimistic.", count, len(own), min(tested & own),
         )  # fmt: skip
     return len(tested & own)

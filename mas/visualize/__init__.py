@@ -1,13 +1,13 @@
-"""Pictures of what a clip holds, what is asked about it, and what a network learned from it.
+"""Pictures of clips, of the targets of a task, and of what a network has learned.
 
-The functions take arrays and return figures, bytes or text; `write` puts them on the disk.
+The functions take arrays and return figures, bytes or text; `write` saves them to a file.
 
     clip = mas.visualize.read_clip("data", "v_YoYo_g01_c01", frames=16, size=112)
     figure = mas.visualize.draw_statistics(clip["rgb"], clip["flow"])
     mas.visualize.write("statistics.png", figure)
 
-A file a picture: `clip`, `statistics`, `attention`, `views`, `retrieval`, `embedding`; `training`
-draws for TensorBoard.
+Each kind of picture has its own module: `clip`, `statistics`, `attention`, `views`, `retrieval`,
+`embedding`; `training` draws for TensorBoard.
 """
 
 from mas.visualize.attention import (

@@ -1,4 +1,4 @@
-"""Where a network looks: the activations of its last convolution over the frames (Figure 6)."""
+"""Attention maps: the activations of a network's last feature map, over the frames (Figure 6)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ else:
 
 POWER = 2  # specification, section 5
 ROWS = 4
-BAR = (12, 90)  # height and width of the key of heat below a moving clip, in pixels
+BAR = (12, 90)  # height and width of the colour bar below a gif, in pixels
 
 
 def attention_map(activations: np.ndarray, power: float = POWER) -> np.ndarray:
-    """Attention of every place of a map: the mean over channels of |a|^p.
+    """Attention at each position of a feature map: the mean over channels of |a|^p.
 
     >>> attention_map(np.array([1.0, -3.0]).reshape(1, 1, 1, 2)).tolist()
     [[[5.0]]]
@@ -43,15 +43,15 @@ def attention_map(activations: np.ndarray, power: float = POWER) -> np.ndarray:
         float32 (t, h, w), 0 or more.
 
     Raises:
-        ValueError: another shape, or a power that is not above 0.
+        ValueError: If the shape is wrong or the power is not above 0.
 
-    Source: CVPR 2019, Figure 6, which takes it from Zagoruyko and Komodakis (ICLR 2017); there it
-    is a sum, which differs by a factor that the scaling to [0, 1] takes away.
+    Source: CVPR 2019, Figure 6, after Zagoruyko and Komodakis (ICLR 2017). They use the sum; the
+    constant factor disappears when the map is scaled to [0, 1].
     """
     activations = np.asarray(activations, np.float32)
     if activations.ndim != 4:
         raise ValueError(
-            "activations must be (frames, height, width, channels), the map of a convolution. "
+            "activations must be a feature map (frames, height, width, channels). "
             f"Received: {activations.shape}."
         )
     check_range("power", power, above=0)
@@ -59,18 +59,18 @@ def attention_map(activations: np.ndarray, power: float = POWER) -> np.ndarray:
 
 
 def over_frames(attention: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Attention resized over the frames: linear in time and space, scaled to [0, 1].
+    """Resizes attention to the clip, linearly in time and space, and scales it to [0, 1].
 
     Args:
         attention: float (t, h, w), 0 or more.
         shape: (T, H, W) of the clip.
 
     Returns:
-        float32 (T, H, W); 1 is the clip's largest value, and 0 everywhere where that is 0.
+        float32 (T, H, W), with maximum 1; all 0 if the attention is 0.
     """
     frames, height, width = shape
     planes = np.stack([cv2.resize(plane, (width, height)) for plane in attention])
-    # Cell i of the map stands for the middle of its share of the frames.
+    # Step i of the map lies at the middle of its share of the frames.
     places = (np.arange(frames) + 0.5) * len(planes) / frames - 0.5
     places = np.clip(places, 0, len(planes) - 1)
     lower = places.astype(int)
@@ -83,20 +83,20 @@ def over_frames(attention: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 def attention(
     network: networks.Source | keras.Model, clip: np.ndarray, power: float = POWER
 ) -> np.ndarray:
-    """The heat map of one clip.
+    """Computes the attention map of one clip.
 
     Args:
         network: run folder, `mas.Run`, .keras file of a backbone, or a keras.Model from (batch, T,
-            H, W, channels) to its last map.
-        clip: what it takes, (T, H, W, channels).
-        power: as for `attention_map`.
+            H, W, channels) to a feature map.
+        clip: input of the network, (T, H, W, channels).
+        power: as in `attention_map`.
 
     Returns:
-        float32 (frames, H, W) in [0, 1]; frames are T, or T + 1 where the clip is flow.
+        float32 (frames, H, W) in [0, 1], with T frames, or T + 1 for a clip of flow.
 
     Raises:
-        FileNotFoundError: there is no such network.
-        ValueError: it does not end with a map.
+        FileNotFoundError: If there is no such network.
+        ValueError: If its output is not a feature map.
     """
     backbone = loaded(network)
     activations = np.asarray(backbone(clip[None], training=False))[0]
@@ -105,7 +105,7 @@ def attention(
 
 
 def loaded(network: networks.Source | keras.Model) -> keras.Model:
-    """The backbone of a run folder, a `mas.Run` or a file; one that is loaded is returned as is."""
+    """Loads the backbone of a run folder, a `mas.Run` or a file; returns a keras.Model as is."""
     return network if callable(network) else networks.network(network)
 
 
@@ -116,15 +116,15 @@ def draw_attention(
     title: str = "",
     rows: int = ROWS,
 ) -> figure.Figure:
-    """A row for each few frames: a frame, its heat map, and the motion boundaries of these frames.
+    """Draws rows of a frame, its attention map, and the motion boundaries around it.
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B.
-        heat: float (T, S, S) in [0, 1].
-        flow: float32 (T - 1, S, S, 2), or None. Motion boundaries need an S that is a multiple of
-            8; they are left out otherwise.
-        title: of the picture.
-        rows: at most; each stands for as many frames.
+        heat: attention, float (T, S, S) in [0, 1].
+        flow: float32 (T - 1, S, S, 2), or None. Motion boundaries are drawn only if S is a
+            multiple of 8.
+        title: title of the picture.
+        rows: largest number of rows; each covers an equal share of the frames.
 
     Returns:
         matplotlib.figure.Figure.
@@ -156,7 +156,7 @@ def draw_attention(
 
 
 def _boundaries(axes, fields, keys):
-    """M_u and M_v of each row's flow, all in one scale; a lone last frame has none."""
+    """M_u and M_v of each row's flow, on one scale; a row of only the last frame has none."""
     found = [np.moveaxis(statistics.motion_boundaries(f), 1, -1) for f in fields if len(f)]
     largest = full_colour(np.stack(found))
     for row, boundaries in zip(axes, found, strict=False):
@@ -169,7 +169,7 @@ def _boundaries(axes, fields, keys):
 
 
 def _bar():
-    """The colours of heat over grey, from low to high."""
+    """The colour bar of attention on grey, from low to high."""
     height, width = BAR
     return overlay(
         np.full((*BAR, 3), 128, np.uint8), np.tile(np.linspace(0, 1, width), (height, 1))
@@ -182,16 +182,16 @@ def animate_attention(
     flow: np.ndarray | None = None,
     rate: float = output.UNKNOWN_RATE,
 ) -> bytes:
-    """The clip as it plays, its heat map and its flow at its right.
+    """Animates a clip beside its attention map and its flow.
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B.
-        heat: float (T, S, S) in [0, 1].
+        heat: attention, float (T, S, S) in [0, 1].
         flow: float32 (T - 1, S, S, 2), or None.
         rate: frames per second.
 
     Returns:
-        The bytes of a gif file.
+        Bytes of a gif file.
     """
     images = np.stack([overlay(*pair) for pair in zip(rgb, heat, strict=True)])
     panels = [

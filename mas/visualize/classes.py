@@ -1,4 +1,4 @@
-"""Classes in pictures: what they are called, where their names are found, and their colours."""
+"""Names and colours of classes in pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from absl import logging
 
 from mas import files, lists, networks
 
-# Facts on how a result was made that are paths of lists, of files of features or of runs.
+# Facts of a result that are paths of lists, feature files or runs.
 _PATHS = ("from", "gallery", "list", "model", "queries", "run")
 
 
 def class_name(label: int, names: Sequence[str] | None = None) -> str:
-    """What a label is called: its name, its number without names, or "unlabelled" for -1.
+    """Name of a label; its number without names; "unlabelled" for -1.
 
     >>> class_name(1, ["bend", "jack"]), class_name(1), class_name(-1)
     ('jack', '1', 'unlabelled')
@@ -29,7 +29,7 @@ def class_name(label: int, names: Sequence[str] | None = None) -> str:
 
 
 def class_colours(count: int) -> np.ndarray:
-    """A colour for each class: hues evenly spaced, every other one darker.
+    """Colours for classes: evenly spaced hues, every other one darker.
 
     Returns:
         float (count, 3) in [0, 1], R G B.
@@ -44,18 +44,18 @@ def class_colours(count: int) -> np.ndarray:
 def find_class_names(
     path: str | os.PathLike, highest: int, facts: dict[str, Any] | None = None
 ) -> list[str] | None:
-    """The class names of a result, without being told where they are.
+    """Finds the class names of a result.
 
-    They lie beside its file or beside the lists that it was made from (`lists.class_names_beside`),
-    or in the run.json of a run that was trained on labels.
+    It looks beside the result and beside its lists (`lists.class_names_beside`), and in the
+    run.json of its network.
 
     Args:
-        path: of the result, such as neighbours.csv or a file of features.
-        highest: label that the names must reach.
-        facts: how the result was made, as JSON holds it. By default retrieval.json beside the file.
+        path: file of the result, such as neighbours.csv or a file of features.
+        highest: highest label that needs a name.
+        facts: facts of the result; by default those in retrieval.json beside the file.
 
     Returns:
-        Names in the labels' order; None where there are none.
+        Names in label order; None if there are none.
     """
     path = pathlib.Path(path)
     if facts is None:
@@ -66,13 +66,13 @@ def find_class_names(
     for place in dict.fromkeys([str(path), *_paths(facts)]):
         names = _names_at(pathlib.Path(place))
         if names and highest < len(names):
-            logging.info("The class names are those of %s.", place)
+            logging.info("Using the class names of %s.", place)
             return names
     return None
 
 
 def _paths(facts: Any) -> Iterator[str]:
-    """The paths that facts name, at any depth."""
+    """Yields the paths in facts, at any depth."""
     for name, value in facts.items() if isinstance(facts, dict) else ():
         if isinstance(value, dict):
             yield from _paths(value)
@@ -81,7 +81,7 @@ def _paths(facts: Any) -> Iterator[str]:
 
 
 def _names_at(place):
-    """The names beside a list or a file of features, or in a run; None where it is gone."""
+    """Class names beside a list or a file of features, or in a run; None without any."""
     if not place.exists():
         return None
     if place.is_dir() or (place.parent / networks.RUN).is_file():
@@ -92,7 +92,7 @@ def _names_at(place):
 
 
 def _json(path):
-    """What a file of JSON holds; {} where there is none."""
+    """Reads a JSON file; {} if that fails."""
     try:
         return files.read_json(path, networks.MOST_RUN)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A clip's frames beside its flow: in reading order, or playing."""
+"""Pictures and animations of a clip and its flow."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ else:
     figure = lazy.module("matplotlib.figure")
 
 COLUMNS = 8
-MOST_SHOWN = 32  # frames of a strip
-WHEEL = 30  # side of the wheel of directions below a moving clip, in pixels
+MOST_SHOWN = 32  # frames in a picture
+WHEEL = 30  # side of the direction wheel below a gif, in pixels
 
 
 def draw_clip(rgb: np.ndarray, flow: np.ndarray | None = None, title: str = "") -> figure.Figure:
-    """The frames of a clip in reading order, the flow to the next frame below each.
+    """Draws the frames of a clip in reading order, each above its flow to the next frame.
 
     Args:
-        rgb: uint8 (T, H, W, 3), R G B; of more than `MOST_SHOWN` frames so many, evenly spaced.
+        rgb: uint8 (T, H, W, 3), R G B; at most `MOST_SHOWN` frames are drawn, evenly spaced.
         flow: float32 (T - 1, H, W, 2), or None.
-        title: of the picture.
+        title: title of the picture.
 
     Returns:
         matplotlib.figure.Figure.
@@ -47,7 +47,7 @@ def draw_clip(rgb: np.ndarray, flow: np.ndarray | None = None, title: str = "") 
         axes[kinds * row, column].set_title(f"{frame + 1}", fontsize=8, pad=2)
         if flow is not None and frame < len(flow):
             axes[kinds * row + 1, column].imshow(flow_colours(flow[frame], largest))
-    scale = "" if flow is None else f"\nflow: full colour is {largest:.1f} pixels a frame"
+    scale = "" if flow is None else f"\nflow: full colour is {largest:.1f} pixels per frame"
     canvas.suptitle(title + scale, fontsize=10)
     return canvas
 
@@ -55,7 +55,7 @@ def draw_clip(rgb: np.ndarray, flow: np.ndarray | None = None, title: str = "") 
 def animate_clip(
     rgb: np.ndarray, flow: np.ndarray | None = None, rate: float = output.UNKNOWN_RATE
 ) -> bytes:
-    """A clip that plays, its flow at its right.
+    """Animates a clip beside its flow.
 
     Args:
         rgb: uint8 (T, H, W, 3), R G B.
@@ -63,7 +63,7 @@ def animate_clip(
         rate: frames per second.
 
     Returns:
-        The bytes of a gif file.
+        Bytes of a gif file.
     """
     panels = [output.Panel("frame", rgb)]
     if flow is not None:
@@ -72,7 +72,7 @@ def animate_clip(
 
 
 def flow_panel(flow: np.ndarray) -> output.Panel:
-    """Flow beside the frames that it leads from; the last frame has none and stays white.
+    """Panel of the flow from each frame; white for the last frame, which has none.
 
     Args:
         flow: float32 (T - 1, H, W, 2).
@@ -83,5 +83,5 @@ def flow_panel(flow: np.ndarray) -> output.Panel:
     largest = full_colour(flow)
     fields = [flow_colours(field, largest) for field in flow]
     images = np.stack([*fields, np.full_like(fields[0], 255)])
-    meaning = f"full colour: {largest:.1f} pixels a frame"
+    meaning = f"full colour: {largest:.1f} pixels per frame"
     return output.Panel("flow", images, wheel(WHEEL), meaning)

@@ -1,4 +1,4 @@
-"""Vectors and heat as colours."""
+"""Colours for flow and attention."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from mas import lazy
 cv2 = lazy.module("cv2")
 matplotlib = lazy.module("matplotlib")
 
-LEAST_SPEED = 0.5  # pixels per frame in full colour, where nothing is faster
+LEAST_SPEED = 0.5  # smallest speed drawn in full colour, in pixels per frame
 HEAT = "turbo"
 
 
 def flow_colours(flow: np.ndarray, largest: float) -> np.ndarray:
-    """Vectors as colour: direction as hue, length as saturation.
+    """Draws vectors as colours: direction as hue, length as saturation.
 
     >>> flow_colours(np.array([[[4, 0], [0, 0]]], np.float32), largest=4).tolist()  # right, none
     [[[255, 0, 0], [255, 255, 255]]]
 
     Args:
         flow: float32 (H, W, 2): x right, y down.
-        largest: length that is drawn in full colour, in pixels per frame for flow.
+        largest: length drawn in full colour, in pixels per frame for flow.
 
     Returns:
-        uint8 (H, W, 3), R G B; white where nothing moves.
+        uint8 (H, W, 3), R G B; white for zero vectors.
     """
     speed, angle = cv2.cartToPolar(*np.moveaxis(flow, -1, 0).copy(), angleInDegrees=True)
     saturation = np.clip(speed / max(largest, 1e-6), 0, 1) * 255
@@ -33,22 +33,22 @@ def flow_colours(flow: np.ndarray, largest: float) -> np.ndarray:
 
 
 def full_colour(vectors: np.ndarray) -> float:
-    """The length that is drawn in full colour: all but the longest hundredth are below it.
+    """Length to draw in full colour: the 99th percentile.
 
     Args:
         vectors: float (..., 2).
 
     Returns:
-        float, at least `LEAST_SPEED`, so that the noise of a still clip stays pale.
+        float, at least `LEAST_SPEED`, so that noise in a still clip stays pale.
     """
     return max(float(np.percentile(np.linalg.norm(vectors, axis=-1), 99)), LEAST_SPEED)
 
 
 def wheel(side: int) -> np.ndarray:
-    """The colour of every direction, x right and y down, as a disc on white.
+    """Draws the colours of all directions, x right and y down, as a disc on white.
 
     Args:
-        side: of the picture, in pixels.
+        side: side of the picture, in pixels.
 
     Returns:
         uint8 (side, side, 3).
@@ -60,11 +60,11 @@ def wheel(side: int) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """An image under a heat map, from dark blue to dark red, half of each.
+    """Blends an image with a heat map, from dark blue to dark red, in equal parts.
 
     Args:
         image: uint8 (H, W, 3).
-        heat: float (H, W) in [0, 1].
+        heat: attention, float (H, W) in [0, 1].
 
     Returns:
         uint8 (H, W, 3).

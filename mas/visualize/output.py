@@ -1,4 +1,4 @@
-"""Figures and images as files: bytes first, then one step onto the disk."""
+"""Writes figures and images to files."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ else:
     backend_agg = lazy.module("matplotlib.backends.backend_agg")
     figure = lazy.module("matplotlib.figure")
 
-FIGURES = (".png", ".pdf", ".svg")  # what a figure is written as
+FIGURES = (".png", ".pdf", ".svg")  # formats of figures
 DPI = 100
-UNKNOWN_RATE = 25.0  # frames per second where the data do not tell
-LEAST_SIDE = 224  # of a moving panel, in pixels: smaller ones are enlarged
+UNKNOWN_RATE = 25.0  # frames per second if the data do not tell
+LEAST_SIDE = 224  # smallest side of a gif panel, in pixels: smaller ones are enlarged
 TITLE, KEY = 24, 36  # heights of the bands above and below the panels of a gif, in pixels
 
 
 def check(path: str | os.PathLike, suffixes: Sequence[str]) -> None:
-    """Refuses a file name before work starts.
+    """Checks the name of an output file before work starts.
 
     Raises:
-        ValueError: it ends in none of `suffixes`, or lies in no existing folder.
+        ValueError: If it does not end in one of `suffixes`, or its folder does not exist.
     """
     path = checks.path("output", path)
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"output must end in one of {list(suffixes)}. Received: output={path}.")
     if not path.parent.is_dir():
-        raise ValueError(f"output must lie in an existing folder. Received: output={path}.")
+        raise ValueError(f"output must be in an existing folder. Received: output={path}.")
 
 
 def write(path: str | os.PathLike, picture: figure.Figure | bytes | str) -> None:
-    """Writes a picture so that the file is whole or not there, and says so.
+    """Writes a picture and logs it; on an error, writes nothing.
 
     Args:
-        path: where to; its suffix says what a figure becomes, one of `FIGURES`.
+        path: file to write; for a figure, its suffix sets the format, one of `FIGURES`.
         picture: matplotlib.figure.Figure, or the content of the file.
     """
     path = pathlib.Path(path)
@@ -54,7 +54,7 @@ def write(path: str | os.PathLike, picture: figure.Figure | bytes | str) -> None
         buffer = io.BytesIO()
         picture.savefig(buffer, dpi=DPI, format=path.suffix[1:].lower())
         picture = buffer.getvalue()
-    earlier = ", which replaces an earlier picture" if path.exists() else ""
+    earlier = ", replacing an earlier picture" if path.exists() else ""
     files.write(path, picture)
     logging.info("Wrote %s%s.", path, earlier)
 
@@ -69,13 +69,13 @@ def image(picture: figure.Figure, dpi: int = DPI) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Panel:
-    """One of the moving images that stand side by side in a gif.
+    """One of several animations side by side in a gif.
 
     Attributes:
-        title: above it.
-        images: uint8 (T, H, W, 3), R G B; as many rows and frames as its neighbours.
-        key: uint8 (h, w, 3): colours that mean something, below it; or None.
-        meaning: what they mean, in a few words.
+        title: text above the panel.
+        images: uint8 (T, H, W, 3), R G B; all panels have the same T and H.
+        key: colour key below the panel, uint8 (h, w, 3); or None.
+        meaning: text beside the key.
     """
 
     title: str
@@ -85,11 +85,11 @@ class Panel:
 
 
 def side_by_side(panels: Sequence[Panel]) -> np.ndarray:
-    """Panels from left to right, at least `LEAST_SIDE` pixels high, with titles and keys.
+    """Joins panels from left to right, at least `LEAST_SIDE` pixels high, with titles and keys.
 
     Returns:
-        uint8 (T, H, W, 3); a band of `TITLE` rows stands above the panels, and one of `KEY` rows
-        below them where one has a key.
+        uint8 (T, H, W, 3), including a band of `TITLE` rows above the panels and, if any panel has
+        a key, a band of `KEY` rows below them.
     """
     images = np.concatenate([panel.images for panel in panels], axis=2)
     times = -(-LEAST_SIDE // images.shape[1])
@@ -101,7 +101,7 @@ def side_by_side(panels: Sequence[Panel]) -> np.ndarray:
 
 
 def _titles(panels, widths):
-    """uint8 (TITLE, W, 3): each panel's title above its middle."""
+    """uint8 (TITLE, W, 3): the titles, centred above the panels."""
     canvas = _band(sum(widths), TITLE)
     for panel, width, left in zip(panels, widths, _lefts(widths), strict=True):
         place = (left + width / 2) / sum(widths)
@@ -110,7 +110,7 @@ def _titles(panels, widths):
 
 
 def _keys(panels, widths):
-    """uint8 (KEY, W, 3), or no rows: each panel's key below it, and what it means."""
+    """uint8 (KEY, W, 3): the keys and their meanings, below the panels; no rows without keys."""
     if all(panel.key is None for panel in panels):
         return np.zeros((0, sum(widths), 3), np.uint8)
     canvas, margin = _band(sum(widths), KEY), 6
@@ -133,17 +133,17 @@ def _band(width, height):
 
 
 def gif(images: np.ndarray, rate: float) -> bytes:
-    """An animation that begins again whenever it ends.
+    """Encodes an endless animation.
 
     Args:
         images: uint8 (N, H, W, 3), R G B.
-        rate: frames per second, above 0; the format knows hundredths of a second.
+        rate: frames per second, above 0; gif rounds frame times to hundredths of a second.
 
     Returns:
-        The bytes of a gif file.
+        Bytes of a gif file.
     """
     first, *others = [Image.fromarray(array) for array in images]
     buffer = io.BytesIO()
-    duration = max(10 * round(100 / rate), 20)  # ms; browsers slow down what is faster
+    duration = max(10 * round(100 / rate), 20)  # ms; browsers slow down anything faster
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Clips as the networks see them, as arrays."""
+"""Reads clips and frames as arrays, as the networks see them."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from mas.checks import option, refuse
 
 clips = lazy.module("mas.clips")
 
-Source: TypeAlias = "records.Data | str | os.PathLike"  # a data set, opened or not
+Source: TypeAlias = "records.Data | str | os.PathLike"  # an opened data set, or its folder
 
 
 @dataclasses.dataclass(frozen=True)
 class _Frames(tasks.Task):
-    """Frames in a row, and flow where the data hold it: nothing is asked about them."""
+    """Consecutive frames, with flow if the data set has it, without a target."""
 
-    count: int = option(16, "How many frames.", least=1)
-    flow: bool = option(False, "Whether flow is read.")
+    count: int = option(16, "Number of frames.", least=1)
+    flow: bool = option(False, "Whether to read flow.")
 
     name = "visualize"
     wraps = False
 
     @property
     def frames(self):
-        """How many: unlike a clip to train on, one frame will do."""
+        """Number of frames; unlike in training, it may be 1."""
         return self.count
 
     @property
     def inputs(self):
-        """What is decoded."""
+        """Inputs to decode."""
         return ("rgb", "flow") if self.flow else ("rgb",)
 
 
 def number(data: records.Data, video: str | None = None) -> int:
-    """The number of a video in a data set; without a name, that of the first one that can be read.
+    """Number of a video in a data set; without a name, of the first readable video.
 
     Args:
         data: an opened data set.
-        video: what lists may call it: see `lists.find_video`.
+        video: name of the video, as accepted by `lists.find_video`.
 
     Raises:
-        ValueError: there is no such video.
+        ValueError: If there is no such video.
     """
     if video is None:
         return int(np.flatnonzero(data.lengths)[0])
@@ -60,22 +60,22 @@ def read_clip(
     size: int = 112,
     resize: tuple[int, int] = (171, 128),
 ) -> dict[str, Any]:
-    """A clip of a video, cut at the centre.
+    """Reads a centre-cropped clip of a video.
 
     Args:
-        data: an opened data set, or the folder of one.
-        video: its id, its last component or its file name; the first by default.
-        start: first frame, from 0.
-        frames: how many, 1 or more.
-        size: side of the square, in pixels.
-        resize: (width, height) of a frame before that, in pixels.
+        data: an opened data set, or its folder.
+        video: id of the video, its last part, or its file name; by default the first video.
+        start: first frame, counted from 0.
+        frames: number of frames, at least 1.
+        size: side of the crop, in pixels.
+        resize: (width, height) of a frame before the crop, in pixels.
 
     Returns:
-        {"rgb": uint8 (T, S, S, 3), "video": id}, and "flow", float32 (T - 1, S, S, 2), where the
-        data hold it and the clip is of two frames or more.
+        {"rgb": uint8 (T, S, S, 3), "video": id}, and "flow", float32 (T - 1, S, S, 2), if the data
+        set has flow and the clip has at least two frames.
 
     Raises:
-        ValueError: there is no such video, or it does not hold these frames.
+        ValueError: If there is no such video, or it does not have these frames.
     """
     stored = records.opened(data)
     place = number(stored, video)
@@ -97,21 +97,21 @@ def read_example(
     start: int | None = None,
     seed: int = 0,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], str]:
-    """What a task makes of one clip of a video, as in training: crop and flip are random.
+    """Reads one training example of a task, with random crop and flip.
 
     Args:
-        data: an opened data set, or the folder of one.
+        data: an opened data set, or its folder.
         task: a `tasks.Task`, bound to a `mas.Clip`.
-        video: its id, its last component or its file name; the first by default.
-        start: first frame, from 0; None lets the task draw it.
-        seed: of everything random.
+        video: id of the video, its last part, or its file name; by default the first video.
+        start: first frame, counted from 0; None lets the task draw it.
+        seed: seed of all random choices.
 
     Returns:
-        (x, y, id of the video): x and y are the task's.
+        (x, y, id of the video): the task's input and targets.
 
     Raises:
-        ValueError: there is no such video, it is too short, or the clip would begin, or where the
-            task does not begin a video again end, behind its last frame.
+        ValueError: If there is no such video, it is too short, or the clip would start after its
+            last frame (or end after it, for tasks that do not repeat short videos).
     """
     stored = records.opened(data)
     place = number(stored, video)
@@ -131,7 +131,7 @@ def read_example(
 
 
 def middle_frame(data: Source, video: str) -> np.ndarray:
-    """The middle frame of a video: the whole of it, uint8 (height, width, 3)."""
+    """Reads the middle frame of a video, uncropped: uint8 (height, width, 3)."""
     stored = records.opened(data)
     place = number(stored, video)
     return records.pictures(stored, place, [int(stored.lengths[place]) // 2])[0]

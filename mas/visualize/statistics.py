@@ -1,4 +1,4 @@
-"""A clip, its motion boundaries and its labels: the paper's Figures 1, 3 and 4."""
+"""Draws a clip, its motion boundaries and its labels: the paper's Figures 1, 3 and 4."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ else:
     patches = lazy.module("matplotlib.patches")
     statistics = lazy.module("mas.statistics")
 
-MOMENTS = 4  # frames, and fields of flow, that are shown
-# Which label of a pattern is drawn how: (place among its labels, name, colour, line width). The
-# thinner ones come later, so that several outlines of one region all show.
+MOMENTS = 4  # number of frames, and of flow fields, to draw
+# How to draw a pattern's labels: (position among them, name, colour, line width). Thinner lines
+# are drawn later, so that all outlines of one region are visible.
 _MOTION = ((0, "u", "tab:red", 3.6), (2, "v", "tab:blue", 1.5))
 _APPEARANCE = ((0, "most diverse", "gold", 6.5), (2, "most consistent", "limegreen", 6.5))
-# The corner of each octant of the RGB cube, and the colour of writing on it.
+# Colour at the corner of each octant of the RGB cube, and a text colour readable on it.
 _COLOURS = (
     *(("blue", "white"), ("cyan", "black"), ("magenta", "black"), ("white", "black")),
     *(("black", "white"), ("lime", "black"), ("red", "white"), ("yellow", "black")),
@@ -33,16 +33,16 @@ _COLOURS = (
 
 
 def draw_statistics(rgb: np.ndarray, flow: np.ndarray, title: str = "") -> figure.Figure:
-    """A clip with its flow, motion boundaries and labels (CVPR 2019, Figures 1, 3 and 4).
+    """Draws a clip with its flow, motion boundaries and labels (CVPR 2019, Figures 1, 3 and 4).
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B.
         flow: float32 (T - 1, S, S, 2).
-        title: of the picture.
+        title: title of the picture.
 
     Returns:
-        matplotlib.figure.Figure of 4 x 4 axes: frames; flow; M_u, M_v, the wheel of directions and
-        the fields' own boundaries; patterns 1 to 3 and the labels.
+        matplotlib.figure.Figure of 4 x 4 axes: frames; flow; M_u, M_v, the direction wheel and the
+        motion boundaries over time; patterns 1 to 3 and the labels.
     """
     canvas = figure.Figure(figsize=(11, 11.2), layout="constrained")
     canvas.suptitle(title)
@@ -60,7 +60,7 @@ def draw_statistics(rgb: np.ndarray, flow: np.ndarray, title: str = "") -> figur
 
 
 def _moments(axes, rgb, flow):
-    """Frames and the flow from each, evenly spaced, the first and the last field among them."""
+    """Frames and their flow, evenly spaced, including the first and the last field."""
     largest = full_colour(flow)
     numbers = np.linspace(0, len(flow) - 1, MOMENTS).round().astype(int)
     for frame_axis, flow_axis, place in zip(*axes, numbers, strict=True):
@@ -71,7 +71,7 @@ def _moments(axes, rgb, flow):
 
 
 def _boundaries(axes, flow, largest_fields):
-    """Both sums as colour in one scale; what the hues mean; where in time they come from."""
+    """M_u and M_v on one scale, the direction wheel, and the motion boundaries over time."""
     boundaries = np.moveaxis(statistics.motion_boundaries(flow), 1, -1)
     largest = full_colour(boundaries)
     for axis, name, boundary in zip(axes[:2], "uv", boundaries, strict=True):
@@ -83,7 +83,7 @@ def _boundaries(axes, flow, largest_fields):
 
 
 def _wheel(axis, speed, boundary):
-    """The directions: all of an angle of 45 (n - 1) degrees, y down, counts for label n."""
+    """The direction wheel: label n starts at an angle of 45 (n - 1) degrees, y down."""
     axis.imshow(wheel(101), extent=(-1, 1, 1, -1))
     for number in range(1, 9):
         angle = np.deg2rad(45 * (number - 1))
@@ -96,7 +96,7 @@ def _wheel(axis, speed, boundary):
 
 
 def _fields(axis, flow, largest_fields):
-    """The summed boundaries of each field alone; the largest is the label."""
+    """The summed motion boundaries of each flow field; the field with the most is the label."""
     alone = [statistics.motion_boundaries(field[None]) for field in flow]
     sums = np.linalg.norm(alone, axis=2).sum((2, 3)).T  # (u and v, fields)
     numbers = np.arange(1, len(flow) + 1)
@@ -128,7 +128,7 @@ def _pattern(axis, pattern, image, motion, appearance):
 
 
 def _inside(mask):
-    """(x, y) well inside a region: the pixel that lies farthest from its border."""
+    """(x, y) of the pixel in a region that is farthest from its border."""
     padded = np.pad(mask.astype(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = np.unravel_index(distance.argmax(), mask.shape)
@@ -136,7 +136,7 @@ def _inside(mask):
 
 
 def _arrow(axis, mask, direction, colour, width):
-    """The direction label as an arrow through a point well inside the region, y down."""
+    """Draws the direction label as an arrow inside the region, y down."""
     angle = np.deg2rad(45 * (direction - 1))
     reach = len(mask) / 9
     step = reach * np.array([np.cos(angle), np.sin(angle)])
@@ -145,7 +145,7 @@ def _arrow(axis, mask, direction, colour, width):
 
 
 def _words(axis, motion, appearance):
-    """The labels by name: outlines, colours as squares, and the numbers."""
+    """The legend: outlines, colours as squares, and the labels as numbers."""
     axis.set(xlim=(0, 1), ylim=(1, 0))
     for row, (_, name, colour, _) in enumerate(_MOTION):
         text = f"{name}: largest motion, its direction"
@@ -164,7 +164,7 @@ def _words(axis, motion, appearance):
 
 
 def _swatches(axis, y, name, labels, edge):
-    """A row of coloured squares behind a name."""
+    """A name, followed by a row of coloured squares."""
     axis.text(0, y, name, fontsize=8, va="center")
     for place, label in enumerate(labels):
         name, shade = _COLOURS[label - 1]

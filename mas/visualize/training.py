@@ -1,4 +1,4 @@
-"""Pictures of a few fixed clips for TensorBoard while a network trains."""
+"""Pictures of a few fixed clips for TensorBoard during training."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 statistics = lazy.module("mas.statistics")
 
 DPI = 60
-TIMES = 20  # of a run at most: a picture takes a second or so
+TIMES = 20  # most drawings per run: a picture takes about a second
 
 
 class TrainingPictures:
-    """A callback of `mas.pretrain` and `mas.finetune`: draws where the network looks.
+    """Callback for `mas.pretrain` and `mas.finetune` that draws attention maps.
 
         mas.pretrain(data, "mas", callbacks=[mas.visualize.TrainingPictures(4)], run="runs/x")
 
-    It draws at most `TIMES` times in a run. The first time, the labels of clips with flow are drawn
-    as well: they never change.
+    It draws at most `TIMES` times per run. The first time, it also draws the labels of clips with
+    flow, which never change.
 
     Args:
-        count: how many clips, evenly spaced in the data set.
+        count: number of clips, evenly spaced in the data set.
     """
 
     def __init__(self, count: int = 2):
@@ -43,7 +43,7 @@ class TrainingPictures:
     def __call__(
         self, reader: Any, backbone: keras.Model, run: Any, plan: Plan
     ) -> Callable[[int, int], None] | None:
-        """A function of (epoch, step) that draws; None where no video holds a clip."""
+        """Returns a function of (epoch, step) that draws; None if no video has a clip."""
         shown = self._clips(reader.data, reader.task.clip)
         if not shown:
             return None
@@ -64,7 +64,7 @@ class TrainingPictures:
         try:
             videos = [data.videos[number] for number in long[places[: len(long)]]]
             return [read_clip(data, video, **clip.values()) for video in videos]
-        except ValueError as error:  # a file that broke since; training says so where it meets it
+        except ValueError as error:  # an unreadable file; training will report it
             logging.warning("No pictures for TensorBoard: %s", error)
             return []
 
@@ -75,18 +75,18 @@ def clip_pictures(
     labels: bool = True,
     dpi: int = DPI,
 ) -> dict[str, np.ndarray]:
-    """Small pictures of some clips.
+    """Draws small pictures of some clips.
 
     Args:
-        clips: {"rgb": uint8 (T, S, S, 3), "video": id}, and "flow", float32 (T - 1, S, S, 2), where
-            there is some; of one shape.
-        network: whose attention is drawn, as for `attention`; None for none. What it takes, by its
-            number of channels, is the rgb or the flow.
-        labels: whether to draw the labels of clips with flow, whose side must be a multiple of 8.
-        dpi: of the pictures: a figure of 11 inches becomes 660 pixels.
+        clips: clips of one shape: {"rgb": uint8 (T, S, S, 3), "video": id}, and "flow", float32
+            (T - 1, S, S, 2), if available.
+        network: network whose attention to draw, as in `attention`, or None. Its number of input
+            channels decides between rgb and flow.
+        labels: whether to draw labels, for clips with flow whose side is a multiple of 8.
+        dpi: resolution of the pictures, which are up to 11 inches wide.
 
     Returns:
-        {name: uint8 (clips, H, W, 3)} of "statistics" and "attention", where they can be drawn.
+        {name: uint8 (clips, H, W, 3)} with "statistics" and "attention", if they can be drawn.
     """
     found: dict[str, list] = {}
     fits = all("flow" in c and c["rgb"].shape[1] % statistics.regions.UNIT == 0 for c in clips)

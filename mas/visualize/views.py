@@ -1,4 +1,4 @@
-"""What a task shows its network of one clip."""
+"""Draws the views of a clip that a task gives to its network."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ MOST_VIEWS = 64  # rows
 def draw_views(
     x: np.ndarray, names: Sequence[str], title: str = "", columns: int = 8
 ) -> figure.Figure:
-    """A row of frames for each view of an example.
+    """Draws a row of frames for each view of an example.
 
     Args:
         x: uint8 (views, T, H, W, 3), R G B, or float32 (views, T, H, W, 2), flow.
-        names: of the views.
-        title: of the picture.
-        columns: frames of a row at most, evenly spaced from the first to the last.
+        names: names of the views.
+        title: title of the picture.
+        columns: most frames per row, evenly spaced from the first to the last.
 
     Returns:
         matplotlib.figure.Figure.
 
     Raises:
-        ValueError: `x` is neither, or holds more than `MOST_VIEWS` views.
+        ValueError: If `x` has another shape or type, or more than `MOST_VIEWS` views.
     """
     colours = x.ndim == 5 and x.shape[-1] == 3 and x.dtype == np.uint8
     fields = x.ndim == 5 and x.shape[-1] == 2 and x.dtype == np.float32
@@ -59,18 +59,18 @@ def draw_views(
 
 
 def view_names(task: tasks.Task, y: dict[str, np.ndarray], views: int) -> list[str]:
-    r"""What each view is: its role if the task names them, and the class that is asked of it.
+    r"""Names each view by its role, if the task has roles, and its class, if it has classes.
 
     >>> view_names(tasks.Pace(), {"pace": np.array(3)}, 1)
     ['view 1\npace 4']
 
     Args:
-        task: a `tasks.Task`; its `roles`, where it has them, are a tuple of names.
+        task: a `tasks.Task`; its `roles`, if any, are a tuple of names.
         y: the example's targets {output: array}.
-        views: how many.
+        views: number of views.
 
     Returns:
-        A list of `views` texts.
+        A list of `views` strings.
     """
     roles = getattr(task, "roles", None) or [f"view {number}" for number in range(1, views + 1)]
     names = [str(role) for role in roles]
