@@ -10,8 +10,9 @@ from test_run_folder import flip
 from test_training import metrics, train
 
 import mas
-from mas import lists, networks
+from mas import files, lists, networks
 from mas.cli import finetune as command
+from mas.evaluate import report
 from mas.settings import Plan
 from mas.training import checkpoints, kept, validation
 
@@ -180,6 +181,11 @@ def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, ca
     assert (
         "6 validation videos of 6, such as down/down_00: since they choose the epoch" in caplog.text
     )
+    digest = files.digest(run.path / "backbone.keras")
+    facts = {"model": str(run.path), "digest": digest, "weights": "loaded"}
+    chosen = f", of epoch {known['epoch']}, the best on 6 validation videos, 6 of them also test"
+    assert chosen in report.weights(facts)
+    assert "validation" not in report.weights(facts | {"digest": "0" * 64}), "another network now"
     assert f"--validation_list={sample_data}/test.txt\n" in (run.path / "flags.txt").read_text()
     with pytest.raises(
         ValueError, match=r"other data. Received: validation_list_sha256=None \(was"
