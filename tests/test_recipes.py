@@ -251,15 +251,15 @@ def test_the_command_lists_recipes_and_prints_one(capsys):
 @pytest.mark.parametrize(
     ("command", "recipe", "whose"),
     [
-        ("train", "retrieval_ucf101_dsm", "mas train; this one is of mas evaluate retrieval"),
-        ("finetune", "mas_ucf101_c3d", "mas finetune; this one is of mas train"),
+        ("train", "retrieval_ucf101_dsm", "mas train; this one is for mas evaluate retrieval"),
+        ("finetune", "mas_ucf101_c3d", "mas finetune; this one is for mas train"),
         ("evaluate scenes", "similarity_aslan_mas", "mas evaluate scenes; .*evaluate similarity"),
     ],
 )
 def test_a_recipe_of_another_command_is_refused(command, recipe, whose):
     name, *kind = command.split()
     module = importlib.import_module(f"mas.cli.{name}")
-    with pytest.raises(UsageError, match=f"recipe must be one of {whose}.*{recipe}"):
+    with pytest.raises(UsageError, match=f"recipe must be one for {whose}.*{recipe}"):
         module.run([*kind, f"--recipe={recipe}", "--data=x"])
 
 
