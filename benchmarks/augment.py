@@ -1,16 +1,16 @@
-"""Times the augmentations of `mas.augment` against decoding the clip that they change.
+"""Compares the time of each augmentation in `mas.augment` with that of decoding the clip.
 
     python benchmarks/augment.py
 
-Every function changes generated clips of 16 x 112 x 112 (cut by `rotate_and_crop` itself out of
-171 x 128) inside the map of a tf.data pipeline, once with one thread and once with two; TensorFlow
-takes one thread for each operation. What cannot be avoided is timed beside it in the same run: to
-decode the 16 JPEG frames of 171 x 128, as the reader does. Rounds alternate between the functions;
-the medians are printed, in milliseconds of the clock a clip. "nothing" hands the clip through.
+Each function changes generated clips of 16 x 112 x 112 (`rotate_and_crop` itself crops them from
+171 x 128) in the map of a tf.data pipeline, with one thread and with two; TensorFlow uses one
+thread per operation. The same run times the decoding of 16 JPEG frames of 171 x 128, as in the
+reader. The functions take turns; the medians are printed in milliseconds of wall time per clip.
+"nothing" returns the clip unchanged.
 
-Required is that no function takes longer than twice the decoding, with one thread. Exit status: 1
-where one does, as the last line then says, else 0. Others at work on the machine cost time: look at
-the load average.
+Target: no function takes more than twice as long as decoding, with one thread. Exit status: 0 if it
+is met, else 1, and the last line says why. Other processes slow the functions down: check the load
+average.
 """
 
 import os
@@ -33,7 +33,7 @@ THREADS = (1, 2)
 
 
 def make_clips():
-    """A dict of what the functions take, of CLIPS clips: stored, files, rgb and flow."""
+    """Makes the inputs of the functions, as a dict: stored, files, rgb and flow of CLIPS clips."""
     motions = sorted(sample.MOTIONS)
     stored = np.stack([sample.clip(motions[i % 6], i, FRAMES, STORED) for i in range(CLIPS)])
     files = [[tf.io.encode_jpeg(f, quality=QUALITY).numpy() for f in clip] for clip in stored]
@@ -47,7 +47,7 @@ def make_clips():
 
 
 def decode(clip, seed):
-    """The stored frames of a clip from their files."""
+    """Decodes the stored frames of a clip."""
     del seed
     return tf.stack(
         [tf.io.decode_jpeg(f, 3, dct_method=ACCURATE) for f in tf.unstack(clip["files"])]
@@ -55,7 +55,7 @@ def decode(clip, seed):
 
 
 def functions():
-    """{name: function of a clip and a seed}, decoding first."""
+    """{name: function of (clip, seed)}, with decoding first."""
     named = {"decoding": decode, "nothing": lambda clip, seed: clip["rgb"]}
     simple = ("colour_jitter", "push_warp", "thin_plate_warp")
     for name in (*simple, "insert_frames", "swap_frames", "break_frames"):
@@ -81,7 +81,7 @@ def _of_flow(form):
 
 
 def pipeline(function, clips, threads):
-    """Results without end, by a pool of so many threads."""
+    """An endless pipeline of results, from a pool of threads."""
     numbers = tf.data.Dataset.range(2**30, output_type=tf.int32)
     data = tf.data.Dataset.from_tensor_slices(clips).cache().repeat()
     results = tf.data.Dataset.zip(data, numbers).map(
@@ -94,7 +94,7 @@ def pipeline(function, clips, threads):
 
 
 def milliseconds(results):
-    """Of the clock, for each result."""
+    """Wall time per result."""
     start = time.perf_counter()
     for _ in range(STREAM):
         next(results)
@@ -102,7 +102,7 @@ def milliseconds(results):
 
 
 def measure(clips):
-    """{name: median milliseconds with each number of threads}."""
+    """{name: median milliseconds for each number of threads}."""
     runs = {
         (name, threads): pipeline(function, clips, threads)
         for name, function in functions().items()
@@ -119,7 +119,7 @@ def measure(clips):
 
 
 def missed(ratios):
-    """What to say of each function whose ratio to decoding is too large."""
+    """Messages for the functions that miss the target."""
     return [
         f"{name} takes {ratio:.2f} of the time of decoding, not at most {MOST_RATIO}"
         for name, ratio in ratios.items()

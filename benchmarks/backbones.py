@@ -1,9 +1,9 @@
-"""A table (Markdown) of the backbones: parameters, work for one clip, size of the last map.
+"""Prints a Markdown table of the backbones: parameters, operations per clip, size of the last map.
 
     python benchmarks/backbones.py
 
-Work is that of convolutions and dense layers, one multiply-add counted as two operations; batch
-norm, pooling and activations are left out. Heads are not counted.
+Operations are those of convolutions and dense layers, with a multiply-add counted as two. Batch
+norm, pooling, activations and heads are not counted.
 """
 
 import math
@@ -32,7 +32,7 @@ SOURCES = {
 
 
 def operations(model):
-    """Operations of one clip: two for each multiply-add of convolutions and dense layers."""
+    """Counts the operations for one clip: two per multiply-add of convolutions and dense layers."""
     total = 0
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv3D | keras.layers.Dense):

@@ -1,22 +1,22 @@
-"""Replays a training curve that the authors' code recorded, and compares every recorded number.
+"""Replays a training recorded from the authors' code, and compares every recorded number.
 
     python benchmarks/curves.py --golden=FILE [--nudge=1e-7]
 
-FILE (JSON) is one of shared/golden/training; its README says what the keys mean. `inputs.py` (in
-the folder above) makes the weights, `inputs_training.py` (beside FILE) clips, targets and queue; of
-a file elsewhere those of shared/golden.
+FILE (JSON) is one of shared/golden/training; its README explains the keys. `inputs.py` (in the
+folder above) makes the weights, `inputs_training.py` (beside FILE) the clips, targets and queue.
+Files elsewhere use those of shared/golden.
 
-Nothing is restated here: the settings are the flags of a recipe, over which the file's own settings
-are typed; task, heads, encoders, losses, optimiser and step are those of `mas train` and
-`mas finetune`. What is set from outside are clips, targets, weights and queue at the start.
+The code under test is the product's: the settings are the flags of a recipe, overridden by those in
+the file; task, heads, encoders, losses, optimiser and step are those of `mas train` and
+`mas finetune`. Only clips, targets, initial weights and initial queue come from outside.
 
-How a difference is counted, a ours and b recorded, each number on its own: |a - b| / |b|. Running
-variances are left out: PyTorch keeps the unbiased one, Keras the biased one. `tolerance` says
-which differences decide the exit status: 0 within all of them, else 1; the others are printed.
+The difference between our number a and the recorded b is |a - b| / |b|. Running variances are not
+compared: PyTorch keeps the unbiased one, Keras the biased one. The exit status is 0 if all
+differences in `tolerance` are met, else 1; the other differences are only printed.
 
-Arithmetic is float32, without TensorFloat-32 and XLA. Where rounding moves one activation across 0,
-a ReLU lets its gradient through or not: `--nudge` changes the weights at the start by that share,
-which shows what rounding alone does to a curve.
+Arithmetic is float32, without TensorFloat-32 and XLA. If rounding moves an activation across 0, a
+ReLU passes its gradient or not: `--nudge` changes the initial weights by that share, which shows
+the effect of rounding alone.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ import recorded  # noqa: E402
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """What of a file must agree, and how well.
+    """The numbers of a file that must agree, and how closely.
 
     Attributes:
         losses: largest relative difference of the first steps' losses, one by one; of all further
@@ -53,14 +53,14 @@ class Tolerance:
     queue: float = np.inf
 
     def passes(self, losses):
-        """Whether the differences of a curve's losses are within it."""
+        """Whether the differences of a curve's losses meet the tolerance."""
         further = len(losses) - len(self.losses)
         allowed = [*self.losses, *[np.inf if self.chaotic else self.losses[-1]] * further]
         return bool((losses <= allowed[: len(losses)]).all())
 
 
 def tolerance(golden):
-    """The tolerances of a file, by its kind.
+    """Tolerances for a kind of file.
 
     The README of the golden files gives those of losses, and of the kernels of STS, pace and single
     steps of I3D. It gives none for the second step of chaotic R3D-18 files and for all others here:
@@ -79,7 +79,7 @@ def tolerance(golden):
 
 
 def relative(ours, theirs):
-    """|a - b| / |b| of each number; infinite where it is none."""
+    """|a - b| / |b| of each number; infinite if it is not a number."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     if ours.shape != theirs.shape:
         raise ValueError(f"what is compared must be {theirs.shape}. Received: {ours.shape}.")
@@ -89,7 +89,7 @@ def relative(ours, theirs):
 
 
 def curve_differences(found, golden, optimisation):
-    """{item: difference of each step} of losses, metrics and learning rates."""
+    """{item: difference at each step} for losses, metrics and learning rates."""
     theirs, ours = golden["curve"], found["curve"]
     settings = golden["settings"]
     known = {  # recorded as: what it is here
@@ -108,7 +108,7 @@ def curve_differences(found, golden, optimisation):
 
 
 def norm_differences(found, golden):
-    """{item: ((layer, weight), difference)}: the largest of each kind of variable."""
+    """{item: ((layer, weight), difference)}: the largest for each kind of variable."""
     target, rows = names.targets(golden["network"]), {}
     for key in ("change_norms", "final_norms", "key_change_norms"):
         for (name, _), norm in zip(golden["state_dict"], golden.get(key, ()), strict=False):
@@ -160,7 +160,7 @@ def compare(path, most=None, nudge=0.0):
 
 
 def compare_end(found, golden, allowed):
-    """Prints the differences after the last step; whether they are within the tolerance."""
+    """Prints the differences after the last step; returns whether they meet the tolerance."""
     good = True
     for (key, kind), (place, value) in norm_differences(found, golden).items():
         print(f"{key + ', ' + kind:26} {value:.1e} {'/'.join(place)}")

@@ -1,18 +1,18 @@
-"""Seconds a pair of frames for every method of `mas.flow`, on one core.
+"""Times every method of `mas.flow` per pair of frames, on one core.
 
     python benchmarks/flow.py --videos=FILE_OR_FOLDER [--pairs=8] [--keep=FILE.npz]
 
-Takes two frames in a row from the middle of each of as many videos, evenly chosen, at 171 x 128 and
-at 340 x 256. The methods take turns, pair by pair and round by round, and the best round of each
-pair counts: processor time, so that other work on the machine has little influence. How far flow is
-from OpenCV's own TV-L1 stands beside: in pixels, the mean, and the mean of the pairs' 95 %
-quantiles. Compilation comes before.
+It takes two consecutive frames from the middle of evenly chosen videos, at 171 x 128 and at
+340 x 256. The methods take turns, pair by pair and round by round, and the best round of each pair
+counts, in processor time, so that other processes have little influence. It also prints how much
+the flow differs from OpenCV's TV-L1, in pixels: the mean, and the mean of the pairs' 95 %
+quantiles. Compilation is not timed.
 
-With --keep, OpenCV's own TV-L1 at 171 x 128 is kept in a file; where that is there already, of
-another version of OpenCV, how far they are from each other is printed, and nothing is timed.
+--keep saves OpenCV's TV-L1 at 171 x 128 to a file. If the file exists, from another version of
+OpenCV, their difference is printed instead and nothing is timed.
 
-Required is that `tvl1` is OpenCV's, bit for bit, and at least 6 times as fast, at both sizes. Exit
-status: 0 where it is, else 1.
+Target: `tvl1` equals OpenCV's bit for bit and is at least 6 times as fast, at both sizes. Exit
+status: 0 if it is met, else 1.
 """
 
 import os
@@ -39,7 +39,7 @@ _PAIRS = flags.DEFINE_integer("pairs", 8, "At most so many videos.", 1)
 
 
 def middle(path, size):
-    """Two grey frames from the middle of a video; None where it has fewer."""
+    """Two grey frames from the middle of a video; None if it has fewer."""
     frames = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in video.frames(str(path), size)]
     half = len(frames) // 2
     return frames[half - 1 : half + 1] if half else None
@@ -72,7 +72,7 @@ def measure(pairs):
 
 
 def compare(pairs, path):
-    """Keeps OpenCV's TV-L1 of some pairs, or holds it against what another version kept."""
+    """Saves OpenCV's TV-L1 of some pairs, or compares it with that of another version."""
     estimate = flow.estimator(REFERENCE)
     fields = np.stack([estimate(*pair) for pair in pairs])
     if not path.exists():
@@ -89,7 +89,7 @@ def compare(pairs, path):
 
 
 def missed(size, found):
-    """What `tvl1` fails to keep at a size, from what `measure` returns."""
+    """Messages for the targets that `tvl1` misses at a size, given the result of `measure`."""
     at = f"at {size[0]} x {size[1]}"
     ratio = found[REFERENCE][0] / found["tvl1"][0]
     lines = [] if found["tvl1"][3] else [f"tvl1 is not OpenCV {cv2.__version__}'s {at}"]

@@ -1,12 +1,12 @@
-"""How many labels depend on the size at which flow is computed, and on how it is stored.
+"""Measures how labels depend on the size at which flow is computed and on how it is stored.
 
     python benchmarks/flow_size.py --videos=FILE_OR_FOLDER [--frames=32]
 
-The reference is what the authors' code reads: frames and TV-L1 flow stored as JPEG at 340 x 256,
-resized to 171 x 128 in 8 bits. Each way of preparing 171 x 128 is held against it, on all clips of
-16 frames in the first `--frames` frames of each video, at the central 112 x 112. Printed are the
-shares of labels that are equal: of motion (14 a clip: locations, directions, frames) and of
-appearance (13 a clip); and the bytes a frame that are stored.
+The reference is the input of the authors' code: frames and TV-L1 flow stored as JPEG at 340 x 256,
+resized to 171 x 128 in 8 bits. Each way of preparing 171 x 128 is compared with it, on all 16-frame
+clips in the first `--frames` frames of each video, at the central 112 x 112. Printed are the shares
+of equal labels, for motion (14 per clip: locations, directions, frames) and appearance (13 per
+clip), and the stored bytes per frame.
 
 Exit status: 0 if all motion labels of --flow_size=340x256 are equal, else 1.
 """
@@ -38,7 +38,7 @@ _FRAMES = flags.DEFINE_integer("frames", 32, "At most so many frames of each vid
 
 
 def extracted(path, storage, frames):
-    """The first frames of a video, as `storage` has them: a `records.Prepared`."""
+    """The first frames of a video, stored according to `storage`: a `records.Prepared`."""
     decode = video.frames
 
     def first(*arguments, **options):
@@ -49,7 +49,7 @@ def extracted(path, storage, frames):
 
 
 def images(files):
-    """The centre of each image, read as the authors' code does: uint8 (count, 112, 112, ...)."""
+    """Centre of each image, read as in the authors' code: uint8 (count, 112, 112, ...)."""
     left, top = ((side - CROP) // 2 for side in SIZE)
     found = []
     for file in files:
@@ -73,7 +73,7 @@ def labels(prepared):
 
 
 def again(prepared, quality):
-    """Stores the flow of a `records.Prepared` as JPEG files in the place of PNG files."""
+    """Stores the flow of a `records.Prepared` as JPEG files instead of PNG files."""
     for part in (prepared.u, prepared.v):
         for index, file in enumerate(part):
             image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -83,7 +83,7 @@ def again(prepared, quality):
 
 
 def measure(path, frames):
-    """Holds the ways of preparing a video against the reference.
+    """Compares the ways of preparing a video with the reference.
 
     Returns:
         {way: (motion labels equal (clips, 14), appearance labels equal (clips, 13), bytes a frame)}
@@ -104,7 +104,7 @@ def measure(path, frames):
 
 
 def main(argv):
-    """Prints a row for each way; the exit status."""
+    """Prints a row for each way; returns the exit status."""
     del argv
     cv2.setNumThreads(1)
     root = pathlib.Path(_VIDEOS.value)

@@ -1,27 +1,27 @@
-"""Times the labels of `mas.statistics` against the slow way of making them.
+"""Compares the speed of the labels in `mas.statistics` with a straightforward implementation.
 
     pip install -e '.[test]'          # for SciPy
     python benchmarks/labels.py
 
-The slow side is not the authors' code: it restates their approach, written for this comparison from
-the description of the labels. SciPy convolutions field by field, Python loops over the pixels of a
-region for its directions, NumPy histograms block by block, frame by frame, channel by channel. Of
-their own code there is a recorded time alone: 28 ms (motion) + 66 ms (appearance) a clip on one
-core of the machine behind the figures in this repository.
+The slow side is not the authors' code. It restates their approach, written for this comparison from
+the description of the labels: SciPy convolutions per flow field, Python loops over the pixels of a
+region for its directions, NumPy histograms per block, frame and channel. For the authors' own code
+there is only a recorded time: 28 ms (motion) + 66 ms (appearance) per clip, on one core of the
+machine used for the figures in this repository.
 
-In one run, on the same clips (16 frames of 112 x 112, generated, DIS flow in the 8-bit code):
+One run measures, on the same clips (16 generated frames of 112 x 112, DIS flow in the 8-bit code):
 
-* milliseconds a clip, on one core, of ours and of the restatement. Both must give the same labels.
-  Required is that ours are at least 20 times as fast.
-* clips a second in a `tf.data` pipeline that calls both functions in `tf.py_function`, with one
-  thread and with two: they run side by side where the interpreter lock is released. Required are
-  1.7 times as many with two, best round against best round.
+* milliseconds per clip on one core, for ours and the restatement, which must give equal labels.
+  Target: ours are at least 20 times as fast.
+* clips per second in a `tf.data` pipeline that calls both functions in `tf.py_function`, with one
+  thread and with two, which run in parallel while the interpreter lock is released. Target: 1.7
+  times as many with two threads, comparing the best rounds.
 
-Rounds alternate between what is compared; medians and best rounds are printed, since a machine that
-others use gives different times from round to round, and lets two threads show nothing while its
-cores are taken: look at the load average. Compilation (Numba, kept on disk) is timed apart.
+The sides take turns; medians and best rounds are printed, since other processes change times from
+round to round and can hide the gain of a second thread: check the load average. Compilation (Numba,
+cached on disk) is timed separately.
 
-Exit status: 1 where labels differ or a target is missed, as the last line then says, else 0.
+Exit status: 0 if labels agree and targets are met, else 1, and the last line says why.
 """
 
 import os
@@ -85,7 +85,7 @@ def motion_baseline(flow):
 
 
 def place_and_direction(magnitude, angle, masks):
-    """Largest mean magnitude, and the fullest of 8 bins by a double loop over that region."""
+    """Region of largest mean magnitude, and its fullest of 8 bins, by a double loop over pixels."""
     means = [magnitude[mask].mean(dtype=np.float64) for mask in masks]
     if not any(means):
         return [0, 0]
@@ -125,7 +125,7 @@ def block_overlap(pixels):
 
 
 def fullest_octant(pixels):
-    """Octant, from 1, that holds most of uint8 (..., 3)."""
+    """Most frequent octant, counted from 1, of uint8 (..., 3)."""
     red, green, blue = np.moveaxis(pixels >= 128, -1, 0)
     return 1 + int(np.bincount((4 * ~blue + 2 * red + green).ravel(), minlength=8).argmax())
 
@@ -158,7 +158,7 @@ def compare(name, ours, theirs, inputs):
 
 
 def clips_per_second(clips, threads):
-    """Throughput of a pipeline that labels clips with so many threads."""
+    """Throughput of a pipeline that labels clips with a number of threads."""
 
     def label(rgb, flow):
         return np.concatenate([statistics.motion(flow.numpy()), statistics.appearance(rgb.numpy())])
@@ -182,7 +182,7 @@ def clips_per_second(clips, threads):
 
 
 def missed(ratio, sharing):
-    """What to say of each target that these two ratios miss."""
+    """Messages for the targets that the ratios miss."""
     found = (
         ("times as fast as the restatement", ratio, LEAST_RATIO),
         ("times as many clips with two threads", sharing, LEAST_SHARING),

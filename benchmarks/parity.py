@@ -1,15 +1,15 @@
-"""Compares the outputs of one network with the authors' PyTorch network, weight for weight.
+"""Compares the outputs of a network with those of the authors' PyTorch network, for equal weights.
 
     python benchmarks/parity.py --golden=FILE [--inputs=inputs.py]
 
-FILE (JSON) holds `arch` (a name of `mas.convert.names.NETWORKS`), `seed`, `frames`, `size`,
+FILE (JSON) contains `arch` (a name in `mas.convert.names.NETWORKS`), `seed`, `frames`, `size`,
 `state_dict` ([name, shape] of every entry, in order), `parameters` and `outputs`. The module
 `inputs.py` (beside the folder of FILE, or in it) makes the entries (`fill`) and the clips
-(`network_input`, R G B in [-1, 1], taken as they are). Outputs: [motion, appearance] of STS,
-[logits] of pace, [log-softmax] of a classifier, [embedding, ...] of VTDL and DSM.
+(`network_input`, R G B in [-1, 1], not preprocessed). Outputs: [motion, appearance] for STS,
+[logits] for pace, [log-softmax] for a classifier, [embedding, ...] for VTDL and DSM.
 
-Prints the parameters of both, and as the last line the largest absolute difference over the largest
-absolute value, of the worst output. Exit status: 0 up to 1e-4, else 1.
+Prints the parameter counts of both, and in the last line the largest absolute difference over the
+largest absolute value, for the worst output. Exit status: 0 if it is at most 1e-4, else 1.
 """
 
 import importlib.util
@@ -60,7 +60,7 @@ def entries(golden, inputs):
 
 
 def build(network, weights, frames, size, width=1.0):
-    """The authors' network with its heads, sized by their weights; outputs as the authors'."""
+    """Builds the authors' network with heads of the size of their weights, and their outputs."""
     row = names.NETWORKS[network]
     trunk = backbone(row.backbone, (frames, size, size, 3), width)
     outputs = []
@@ -82,7 +82,7 @@ def assign(model, weights):
     """Sets every variable of the model to {(layer, weight): array}.
 
     Raises:
-        ValueError: the two do not fit one to one; names what differs.
+        ValueError: If the two do not match one to one; the message lists the differences.
     """
     variables = {
         (layer.name, variable.name): variable
@@ -110,7 +110,7 @@ def difference(ours, theirs):
 
 
 def counts(golden, model, left):
-    """(parameters here, those of the file, those knowingly left over)."""
+    """(parameters here, parameters in the file, parameters ignored on purpose)."""
     sizes = {name: int(np.prod(shape)) for name, shape in golden["state_dict"]}
     unused = sum(sizes[name] for name in left if not name.endswith("num_batches_tracked"))
     ours = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)

@@ -1,16 +1,16 @@
-"""Clips per second of the input pipeline, and its memory over time.
+"""Measures the clips per second of the input pipeline, and its memory over time.
 
     python benchmarks/pipeline.py --data=DATA [--task=mas] [--threads=2] [--seconds=30]
 
 Reads the data set as train.py does (labels of MAS, 16 x 112 x 112, batch 30) without a network, and
-prints clips/s and resident memory at six moments; an example of several views counts as one. A
-folder of video files is read too, by a task that needs no flow; benchmarks/sources.py compares the
-two. Of prepared data it also says what the checksums of images cost: CPU time of reading clips with
-and without them, least of five turns each, as a share of the CPU time of a whole clip.
+prints clips/s and resident memory at six moments; an example with several views counts as one clip.
+DATA may also be a folder of video files, for a task without flow; benchmarks/sources.py compares
+both. For prepared data it also prints the cost of the images' checksums: the CPU time of reading
+clips with and without them, best of five rounds, as a share of a clip's total CPU time.
 
-Required are 100 clips/s, and flat memory: its peak in the last third of the time is at most 50 MiB
-or 5 %, whichever is more, above that in the first third. Exit status: 1 where one is missed, as the
-last line then says, else 0. Others at work on the machine cost clips: look at the load average.
+Targets: 100 clips/s, and flat memory: the peak in the last third of the time is at most 50 MiB or
+5 %, whichever is more, above that in the first third. Exit status: 0 if both are met, else 1, and
+the last line says why. Other processes slow the pipeline down: check the load average.
 """
 
 import os
@@ -42,10 +42,10 @@ def resident():
 
 
 def missed(rate, memory):
-    """What to say of each target that is missed.
+    """Messages for the targets that are missed.
 
     Args:
-        rate: clips a second.
+        rate: clips per second.
         memory: (seconds, MiB) pairs over the whole time; the first at 0, the last at its end.
     """
     end = memory[-1][0]
@@ -61,7 +61,7 @@ def missed(rate, memory):
 
 
 def checksums(data, reader, clips=100):
-    """Milliseconds of CPU time that the checksums of one clip take."""
+    """Milliseconds of CPU time for the checksums of one clip."""
     rows, sums = getattr(data, "_rows", None), getattr(data, "_sums", None)
     times = {True: [], False: []}
     for turn in range(10):

@@ -1,20 +1,20 @@
-"""What preparing videos costs beside their optical flow, and how much all cores do.
+"""Measures the cost of preparing videos besides optical flow, and how it scales with cores.
 
     python benchmarks/prepare.py --videos=FILE_OR_FOLDER [--frames=50] [--size=171x128]
         [--flow=tvl1] [--flow_size=auto]
 
 Prepares each video as a worker of `mas.prepare` does, in this process and on one core, and prints
-milliseconds of processor time a frame: of the flow itself, of decoding, resizing and JPEG encoding,
-and of storing (staging, writing the shard); then the share of these two in the flow's time. Not
-counted, as they come once a run: starting the workers, importing TensorFlow, loading the flow.
+milliseconds of processor time per frame: for flow; for decoding, resizing and JPEG encoding; and
+for storing (staging, writing the shard). It also prints the latter two as a share of the flow's
+time. One-time costs are not counted: starting workers, importing TensorFlow, loading the flow.
 
-Then the whole preparation runs with one worker and with one a core, in turn, on the shortest
-videos; counted are the frames a second from when all workers have ended a first video until one has
-nothing left to do. The best round of each counts: other work on the machine takes from all cores
-first, so look at the load average.
+Then the whole preparation runs on the shortest videos, alternately with one worker and with one per
+core. Frames per second are counted from when all workers have finished a first video until one has
+nothing left to do. The best round of each counts; other processes slow down the run on all cores
+most, so check the load average.
 
-Required is a share of at most 10 % of TV-L1's time, and at least 90 % of one worker's frames a
-second for each core. Exit status: 0 if both are kept, else 1.
+Targets: a share of at most 10 % of TV-L1's time, and per core at least 90 % of the frames per
+second of a single worker. Exit status: 0 if both are met, else 1.
 """
 
 import dataclasses
@@ -110,7 +110,7 @@ def measure(path, storage, frames, folder):
 
 
 def rate(paths, storage, count, folder):
-    """Frames a second of `count` workers, each of which prepares EACH videos or more."""
+    """Frames per second of `count` workers, each of which prepares at least EACH videos."""
     jobs = [
         {
             "path": str(path),
@@ -135,7 +135,7 @@ def rate(paths, storage, count, folder):
 
 
 def scaling(paths, storage):
-    """Prints what one worker and one a core do; all cores' rate, of one's times the cores."""
+    """Prints the rates of one worker and of one per core; returns the parallel efficiency."""
     cores = workers.cores()
     short = sorted(paths, key=lambda path: video.declared_frames(path) or np.inf)
     rates = {1: 0.0, cores: 0.0}
@@ -150,7 +150,7 @@ def scaling(paths, storage):
 
 
 def main(argv):
-    """Measures every video, then all together, then the workers; the exit status."""
+    """Measures every video, their sum, then the workers; returns the exit status."""
     del argv
     cv2.setNumThreads(1)
     root = pathlib.Path(_VIDEOS.value)

@@ -1,8 +1,8 @@
-"""A training as the authors recorded it, made of the product's own parts: see `curves.py`.
+"""Replays a recorded training of the authors with the product's own code: see `curves.py`.
 
-The settings are the flags of a recipe, over which the file's own settings are typed; task, heads,
-encoders, losses, optimiser and step are those of `mas train` and `mas finetune`. What is set from
-outside are clips, targets, weights and queue at the start.
+The settings are the flags of a recipe, overridden by those in the file; task, heads, encoders,
+losses, optimiser and step are those of `mas train` and `mas finetune`. Only clips, targets, initial
+weights and initial queue come from outside.
 """
 
 import importlib.util
@@ -78,7 +78,7 @@ def method(golden):
 
 
 def recipe(golden):
-    """The recipe of a file's method and network, or else of its method."""
+    """The recipe for a file's method and network, or else for its method."""
     stem, other = RECIPES[method(golden)]
     found = f"{stem}_{names.NETWORKS[golden['network']].backbone}"
     if (recipes.folder() / f"{found}.flags").is_file():
@@ -87,7 +87,7 @@ def recipe(golden):
 
 
 def command(golden):
-    """The words of `mas train` or `mas finetune` that train what a file records."""
+    """The command line of `mas train` or `mas finetune` for a recorded training."""
     left, size = dict(golden["settings"]), golden["size"]
     words = {
         **{"recipe": recipe(golden), "backbone": names.NETWORKS[golden["network"]].backbone},
@@ -115,7 +115,7 @@ def command(golden):
 
 
 def settings(golden):
-    """(task, optimisation, plan) that `mas train` or `mas finetune` makes of these words."""
+    """(task, optimisation, plan) that the command makes from a command line."""
     words = command(golden)
     given, kind = finetune.flags(), tasks.Classify
     if method(golden) != "finetune":
@@ -129,7 +129,7 @@ def settings(golden):
 
 
 def build(task, golden):
-    """The model that trains."""
+    """Builds the model to train."""
     own = None
     if method(golden) not in ("sts", "pace"):  # float clips, taken as they are
         own = backbones.backbone(task.network.backbone, task.clip.shape())
@@ -222,5 +222,5 @@ def values(model):
 
 
 def place_of(layer, weight):
-    """Where an entry belongs; the authors' head for fine-tuning is called `cp`."""
+    """Maps an entry to its variable; the authors' head for fine-tuning is called `cp`."""
     return ("logits" if layer == "cp" else layer), weight

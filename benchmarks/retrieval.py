@@ -1,10 +1,10 @@
-"""Seconds that the search of nearest videos takes, beside other ways to do it.
+"""Times the search for nearest videos, and compares it with other implementations.
 
     python benchmarks/retrieval.py [--gallery=100000] [--queries=10000] [--width=512] [--nearest=50]
 
-Random features. Beside `mas.evaluate.retrieval.search` stand NumPy (matrix product and argpartition
-in the same blocks) and scikit-learn's NearestNeighbors, each on a share of the queries, by turns;
-all must find the same. Ends with exit status 1 if one of them is faster.
+On random features, it compares `mas.evaluate.retrieval.search` with NumPy (matrix product and
+argpartition in the same blocks) and scikit-learn's NearestNeighbors. They take turns on a share of
+the queries and must find the same neighbours. Exit status: 1 if one of them is faster, else 0.
 """
 
 import os
@@ -30,7 +30,7 @@ _NEAREST = flags.DEFINE_integer("nearest", 50, "Neighbours of each query.", 1)
 
 
 def by_numpy(gallery, queries, k):
-    """Rows of the k nearest: product, argpartition, and the sort of what is left."""
+    """Rows of the k nearest: matrix product, argpartition, and a sort of the k."""
     step, found = max(1, retrieval.BLOCK // len(gallery)), []
     for first in range(0, len(queries), step):
         products = queries[first : first + step] @ gallery.T
@@ -41,13 +41,13 @@ def by_numpy(gallery, queries, k):
 
 
 def by_sklearn(gallery, queries, k):
-    """The same by its distances, which order rows of length 1 as their cosines do."""
+    """The same by Euclidean distance, which gives rows of length 1 the order of their cosines."""
     search = neighbors.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(gallery)
     return search.kneighbors(queries, return_distance=False)
 
 
 def by_ours(gallery, queries, k):
-    """The same as the command does it."""
+    """The same as in the command."""
     return retrieval.search(gallery, queries, k)[0]
 
 
@@ -55,7 +55,7 @@ WAYS = {"ours": by_ours, "NumPy": by_numpy, "scikit-learn": by_sklearn}
 
 
 def compare(gallery, queries, k):
-    """{way: seconds, the median of the rounds}, after a first one that is not counted."""
+    """{way: median seconds of the rounds}, without a first round for warm-up."""
     expected = by_ours(gallery, queries, k)
     times = {name: [] for name in WAYS}
     for _ in range(ROUNDS):
@@ -70,7 +70,7 @@ def compare(gallery, queries, k):
 
 
 def missed(times):
-    """What to say of each way that is faster than ours."""
+    """Messages for the ways that are faster than ours."""
     ratios = {name: seconds / times["ours"] for name, seconds in times.items() if name != "ours"}
     return [
         f"{name} takes {ratio:.2f} of our time" for name, ratio in ratios.items() if ratio < LEAST

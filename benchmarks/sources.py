@@ -1,13 +1,12 @@
-"""Clips per second straight from video files, beside those of the same videos prepared.
+"""Compares clips per second from video files with those from the same videos, prepared.
 
     python benchmarks/sources.py --videos=DIR [--data=DATA] [--opencv] [--threads=2] [--seconds=5]
 
-Reads one clip at random from each video in turn (16 x 112 x 112, R G B alone, batch 30) from both,
-by turns for a few seconds each, so that others at work on the machine cost both alike, and prints
-the median of the rounds and their ratio. DATA is what mas.prepare wrote of DIR; without --data the
-video files are measured alone. With --opencv the same clips are read by OpenCV's decoder as well,
-which PyAV replaced, with jumps in the same files; what it decodes is not looked at. The first time,
-the video files are measured first.
+Reads a random clip of each video in turn (16 x 112 x 112, only R G B, batch 30). Both sources take
+turns of a few seconds, so that other processes affect them alike; the medians of the rounds and
+their ratio are printed. DATA is DIR prepared by mas prepare; without --data only the video files
+are measured. With --opencv the same clips are also read by OpenCV's decoder, which PyAV replaced,
+by seeking in the same files; its images are not checked.
 """
 
 import os
@@ -44,7 +43,7 @@ class Plain(Task):
 
 
 class OpenCV(records.Videos):
-    """Video files by the decoder of OpenCV."""
+    """Video files, decoded by OpenCV."""
 
     def frames(self, number, frames, size):
         """As of `Videos`."""
@@ -64,7 +63,7 @@ class OpenCV(records.Videos):
 
 
 def batches(path, kind=None):
-    """(batches without end, examples of each) of a data set of any kind."""
+    """(endless batches, examples per batch) of a data set of any kind."""
     data, task = records.open_data(path), Plain()
     if kind is not None:
         data.__class__ = kind
@@ -76,7 +75,7 @@ def batches(path, kind=None):
 
 
 def rate(source, batch, seconds):
-    """Clips a second."""
+    """Clips per second."""
     for _ in range(BUFFERED):
         next(source)
     start, count = time.perf_counter(), 0

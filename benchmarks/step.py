@@ -1,10 +1,10 @@
-"""Seconds of a training step: forward, backward and update, without the input pipeline.
+"""Times a training step: forward, backward and update, without the input pipeline.
 
 python benchmarks/step.py [--backbone=c3d] [--batch=4] [--jit] [--keras_norm] [--replicas=2]
 
-Where PyTorch is installed, beside the same network in PyTorch, in both of its layouts: compare with
-the faster one. With --keras_norm, beside the same network with Keras's synchronised batch norm. The
-sides take turns.
+If PyTorch is installed, the same network in PyTorch is timed in both memory layouts: compare with
+the faster one. --keras_norm also times the network with Keras's synchronised batch norm. All sides
+take turns.
 """
 
 import importlib.util
@@ -70,7 +70,7 @@ def keras_norm_step():
 
 
 def torch_step(layout):
-    """The same in PyTorch, in a process of its own; None where there is none."""
+    """The same step in PyTorch, in a separate process; None without PyTorch."""
     fits = _BACKBONE.value in TORCH and _WIDTH.value == 1
     if not fits or importlib.util.find_spec("torch") is None:
         return None

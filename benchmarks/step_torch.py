@@ -1,10 +1,10 @@
-"""The other side of benchmarks/step.py: the same networks and update in PyTorch.
+"""The PyTorch side of benchmarks/step.py: the same networks and update.
 
     python step_torch.py BACKBONE BATCH SIZE LAYOUT
 
-LAYOUT is `contiguous` (channels first, PyTorch's default) or `channels_last`. A process of its own,
-as two thread pools in one get in each other's way. It takes one step for each line that it reads
-and prints the seconds.
+LAYOUT is `contiguous` (channels first, PyTorch's default) or `channels_last`. It runs in a separate
+process, since two thread pools in one process slow each other down. For each line it reads, it
+takes one step and prints the seconds.
 """
 
 import sys
@@ -67,7 +67,7 @@ class Block(nn.Module):
     """A residual block of two (2+1)D convolutions."""
 
     def __init__(self, inputs, outputs, stride):
-        """`stride`: of the first convolution, and of a projecting shortcut if above 1."""
+        """`stride` applies to the first convolution and, if above 1, to a projection shortcut."""
         super().__init__()
         jump = (stride, stride)
         self.first = nn.Sequential(
@@ -80,12 +80,12 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential(*shortcut) if stride > 1 else nn.Identity()
 
     def forward(self, x):
-        """Adds the two ways."""
+        """Adds the two branches."""
         return torch.relu(self.second(self.first(x)) + self.shortcut(x))
 
 
 def r2plus1d_10():
-    """R(2+1)D with one block a stage and a linear layer in each branch."""
+    """R(2+1)D with one block per stage and a linear layer in each branch."""
     stem = [Factorised(3, 64, (3, 7), (1, 2)), nn.BatchNorm3d(64), nn.ReLU()]
     sizes = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
     blocks = [Block(*size) for size in sizes]

@@ -1,14 +1,14 @@
-"""How much the switches of `mas.tasks.Statistics` change: code, paper and sense (docs/fidelity.md).
+"""Measures the effect of the switches of `mas.tasks.Statistics` (docs/fidelity.md).
 
     mas prepare --videos=DIR --output=DATA --flow=dis
     python benchmarks/switches.py --data=DATA --clips=200
 
 On clips of prepared videos, cropped at random as in training (seed 0), in percent:
 
-* labels that change with colour=mode, for each of the seven colours; with journal beside it; with
-  extra_flow; and, of mirrored clips, with negate_u=false;
-* of the motion loss of a network that gives each label's mean, the share of the two frames of
-  largest motion, for each `scale`, in clips of 16 frames and of --long frames.
+* labels that change with colour=mode, for each of the seven colours; with journal in addition; with
+  extra_flow; and, for mirrored clips, with negate_u=false;
+* the share of the labels for the frames of largest motion in the motion loss of a network that
+  predicts each label's mean, for each `scale`, in clips of 16 frames and of --long frames.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ SCALES = ("numbers", "sixteen", "bins")
 
 
 def read(data, task, count, size):
-    """[(rgb, flow)] of clips, in an order of their own."""
+    """[(rgb, flow)] of clips, in random order."""
     examples = clips.examples(data, None, task.span, "consecutive", step=task.step)
     width, height = (size * 171 // 112, size * 128 // 112)
     reader = clips.Reader(data, examples, task, clips.Geometry((width, height), size))
@@ -40,12 +40,12 @@ def read(data, task, count, size):
 
 
 def differing(first, second):
-    """Percent of rows in which each label is another one."""
+    """Percentage of rows in which each label differs."""
     return 100 * np.mean(np.array(first) != np.array(second), 0)
 
 
 def share(labels, names):
-    """Percent of the squared distance from the means that is that of the frames, the last two."""
+    """Percentage of the squared distance from the mean due to the last two labels, the frames."""
     spread = np.var(np.array(labels, float), 0)
     frames = np.array([name.endswith("_frame") for name in names])
     return 100 * spread[frames].sum() / spread.sum()

@@ -1,28 +1,28 @@
-"""Replays training steps of the authors' MAS code (CVPR 2019) and compares every recorded number.
+"""Replays training steps recorded from the authors' MAS code (CVPR 2019), and compares all numbers.
 
     python benchmarks/trajectory.py --golden=FILE
 
-FILE (JSON) holds `seed`, `steps`, `decay_steps`, `batch`, `order` (names of the variables) and what
-was recorded: `first_output` (batch, outputs) before the first step, `curve_mse_total` ([MSE, MSE +
-weight decay] of each step, before its update) and `final_norms` (by variable) after the last. The
-`inputs.py` beside it makes variables (`small_c3d_variable`) and batches (`training_batches`).
+FILE (JSON) contains `seed`, `steps`, `decay_steps`, `batch`, `order` (names of the variables) and
+the recorded numbers: `first_output` (batch, outputs) before the first step, `curve_mse_total`
+([MSE, MSE + weight decay] at each step, before its update) and `final_norms` (by variable) after
+the last. The `inputs.py` beside it makes variables (`small_c3d_variable`) and batches
+(`training_batches`).
 
-How a difference is counted, a ours and b recorded:
+The difference between our number a and the recorded b is
 
-* losses: |a - b| / |b|, each on its own;
-* first outputs, which may lie near 0: |a - b| / max|b|;
-* norms: |a - b| / max(|b|, 0.01), each on its own. Only conv biases have norms below 0.01 (5e-5 to
-  7e-4 in the recorded file). They start at 0 and their gradients are sums over up to 400,000
-  positions whose terms cancel: float32 gets these norms to some 1e-2 only (the recorded conv2/bias
-  is 9e-3 away from a float64 replay), and they change by up to 4e-3 with the number of threads.
-  Counted like this, an error of 1e-5 in any of them is refused; the plain |a - b| / |b| is printed
-  beside.
+* for each loss: |a - b| / |b|;
+* for the first outputs, which may be near 0: |a - b| / max|b|;
+* for each norm: |a - b| / max(|b|, 0.01). Only conv biases have norms below 0.01 (5e-5 to 7e-4 in
+  the recorded file). They start at 0, and their gradients are sums over up to 400,000 positions
+  whose terms cancel. In float32 these norms are accurate to about 1e-2 (the recorded conv2/bias
+  differs by 9e-3 from a float64 replay), and they change by up to 4e-3 with the number of threads.
+  With this measure, an error of 1e-5 in any of them fails; the plain |a - b| / |b| is also printed.
 
-The last line is the largest count of all. Exit status: 0 below 1e-3, else 1.
+The last line is the largest difference. Exit status: 0 if it is below 1e-3, else 1.
 
 Kernels are those of the recorded run: float32 without TensorFloat-32, XLA or oneDNN. One difference
-stays: TensorFlow's plain CPU kernel of a 3D max-pool hands the gradient to every value within 1e-5
-of the largest; the 2D pools of the backbones, oneDNN and GPUs hand it to the largest alone.
+remains: TensorFlow's plain CPU kernel for 3D max pooling passes the gradient to every value within
+1e-5 of the maximum; the 2D pooling of the backbones, oneDNN and GPUs pass it only to the maximum.
 """
 
 # ruff: noqa: E402
@@ -71,7 +71,7 @@ def load_inputs(golden_path):
 
 
 def build_model(clip=CLIP, width=1.0):
-    """The released network: small C3D and one branch of 14 outputs."""
+    """Builds the released network: small C3D and one branch with 14 outputs."""
     trunk = backbone("c3d", clip, width=width)
     vector = heads.flatten(trunk.output)
     return keras.Model(trunk.input, heads.fully_connected(vector, OUTPUTS, width=width))
@@ -89,7 +89,7 @@ def fill(model, golden, inputs):
 
 
 def replay(golden, inputs, model):
-    """Runs the steps; returns what the golden file records, under its keys."""
+    """Runs the steps; returns the numbers to compare, under the keys of the golden file."""
     variables = fill(model, golden, inputs)
     optimizer = Momentum(staircase(LEARNING_RATE, golden["decay_steps"]))
     optimizer.build(model.trainable_variables)
@@ -113,13 +113,13 @@ def replay(golden, inputs, model):
 
 
 def differences(measured, golden):
-    """Differences of what was measured from what was recorded, as the top of this file says.
+    """Differences between measured and recorded numbers, as defined at the top of this file.
 
     Returns:
         {item: (counted, plain)}: the largest of each item; infinite where a value is not finite.
 
     Raises:
-        ValueError: the shapes of an item differ.
+        ValueError: If the shapes of an item differ.
     """
     ours, theirs = _items(measured, golden["order"]), _items(golden, golden["order"])
     scales = {item: np.abs(values) for item, values in theirs.items()}
@@ -144,7 +144,7 @@ def _items(run, order):
 
 
 def compare(path, model):
-    """Replays the file `path`, prints each item's difference and the largest; the exit status."""
+    """Replays a file, prints all differences and the largest one; returns the exit status."""
     golden = read_golden(path)
     found = differences(replay(golden, load_inputs(path), model), golden)
     print(f"{'':24} counted   plain")

@@ -79,7 +79,7 @@ def test_a_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
     assert not re.search("https?://|src=|@import|<link|<script", page), "needs no other file"
 
     page = visualize.retrieval_page(queries, retrieval.spread(queries, 1), {})
-    assert "top-1 50.0%, 2 queries, 1 of them shown" in page
+    assert "top-1 50.0%, 2 queries (1 shown" in page
     assert page.count("<section>") == 1 and "<b>4</b> 0.900" in page
     assert retrieval.spread(list(range(9)), 3) == [0, 4, 8]
 

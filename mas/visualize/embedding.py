@@ -1,4 +1,4 @@
-"""Features of videos on a plane, near where they are alike: t-SNE, coloured by class."""
+"""Maps of video features by t-SNE, coloured by class."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ threadpoolctl = lazy.module("threadpoolctl")  # comes with scikit-learn
 
 MOST_VIDEOS = 5000  # a minute or two on two cores
 LEAST_VIDEOS = 5
-PRINCIPAL = 50  # numbers that stay of a feature: van der Maaten and Hinton, 2008, section 4.2
-PERPLEXITY = 30.0  # the same section takes 40, and calls 5 to 50 usual
-FEW = 500  # videos, for which several threads wait for each other longer than they work
-MOST_NAMED = 30  # classes of a legend
+PRINCIPAL = 50  # principal components kept: van der Maaten and Hinton, 2008, section 4.2
+PERPLEXITY = 30.0  # the same section uses 40, and calls 5 to 50 usual
+FEW = 500  # videos; with fewer, several threads are slower than one
+MOST_NAMED = 30  # most classes in a legend
 
 _STYLE = """svg { border: 1px solid var(--line); max-width: 100%; height: auto; }
 circle:hover { stroke: black; stroke-width: 2; }
@@ -35,13 +35,13 @@ p span { display: inline-block; margin-right: 1em; }
 
 
 def bounded_perplexity(perplexity: float, videos: int) -> float:
-    """The perplexity that so many videos allow: a third of the others.
+    """Limits the perplexity to a third of the other videos.
 
     >>> bounded_perplexity(30, videos=31), bounded_perplexity(5, videos=31)
     (10.0, 5)
 
     Raises:
-        ValueError: it is not above 0, or the videos are fewer than `LEAST_VIDEOS`.
+        ValueError: If it is not above 0, or there are fewer than `LEAST_VIDEOS` videos.
     """
     if videos < LEAST_VIDEOS:
         raise ValueError(f"features must be of {LEAST_VIDEOS} videos or more. Received: {videos}.")
@@ -50,18 +50,19 @@ def bounded_perplexity(perplexity: float, videos: int) -> float:
 
 
 def tsne(values: np.ndarray, perplexity: float = PERPLEXITY, seed: int = 0) -> np.ndarray:
-    """t-SNE of features (van der Maaten and Hinton, 2008) by scikit-learn.
+    """Computes t-SNE (van der Maaten and Hinton, 2008) of features with scikit-learn.
 
     Args:
-        values: float (videos, D). Of more than `PRINCIPAL` numbers, the principal components.
-        perplexity: how many neighbours count; less for few videos (`bounded_perplexity`).
-        seed: of the principal components and the optimisation.
+        values: features, float (videos, D); if D is larger than `PRINCIPAL`, their principal
+            components are used.
+        perplexity: effective number of neighbours, reduced for few videos (`bounded_perplexity`).
+        seed: seed of the principal components and the optimisation.
 
     Returns:
-        float64 (videos, 2). Distances between far groups mean little.
+        float64 (videos, 2). Distances between distant groups mean little.
 
     Raises:
-        ValueError: too few videos, or a perplexity that is not above 0.
+        ValueError: If there are too few videos, or the perplexity is not above 0.
     """
     perplexity = bounded_perplexity(perplexity, len(values))
     values = np.asarray(values, np.float64)
@@ -73,7 +74,7 @@ def tsne(values: np.ndarray, perplexity: float = PERPLEXITY, seed: int = 0) -> n
 
 
 def sample_videos(count: int, most: int = MOST_VIDEOS, seed: int = 0) -> np.ndarray:
-    """Places of at most so many of `count` videos, drawn at random, in ascending order.
+    """Draws at most `most` of `count` videos at random; returns their numbers in ascending order.
 
     >>> sample_videos(3), len(sample_videos(10000, most=4))
     (array([0, 1, 2]), 4)
@@ -89,16 +90,16 @@ def draw_embedding(
     names: Sequence[str] | None = None,
     title: str = "",
 ) -> figure.Figure:
-    """The plane as a picture.
+    """Draws the map as a picture.
 
     Args:
         points: float (videos, 2).
         labels: int (videos,); -1, unlabelled, is grey.
-        names: of the classes, in the labels' order; None shows the numbers.
-        title: of the picture.
+        names: class names in label order; None shows label numbers.
+        title: title of the picture.
 
     Returns:
-        matplotlib.figure.Figure; with a legend up to `MOST_NAMED` classes.
+        matplotlib.figure.Figure, with a legend for up to `MOST_NAMED` classes.
     """
     canvas = figure.Figure(figsize=(9, 7), layout="constrained")
     axis = canvas.add_subplot()
@@ -119,18 +120,18 @@ def embedding_page(
     title: str = "",
     side: int = 800,
 ) -> str:
-    """The plane as a page: the mouse over a point shows its video.
+    """Makes a page of the map, on which hovering over a point shows its video.
 
     Args:
         points: float (videos, 2).
         labels: int (videos,); -1, unlabelled, is grey.
         videos: ids.
-        names: of the classes, in the labels' order; None shows the numbers.
-        title: of the page.
-        side: of the plane, in pixels.
+        names: class names in label order; None shows label numbers.
+        title: title of the page.
+        side: side of the map, in pixels.
 
     Returns:
-        Text in HTML that needs no other file.
+        Self-contained HTML.
     """
     lowest, extent = points.min(0), max(float(np.ptp(points, axis=0).max()), 1e-9)
     places = 10 + (points - lowest) / extent * (side - 20)
@@ -148,7 +149,7 @@ def embedding_page(
 
 
 def _classes(labels, names):
-    """(name, colour, places) of each class that has a video, in the labels' order."""
+    """Yields (name, colour, rows) of each class with a video, in label order."""
     labels = np.asarray(labels)
     colours = class_colours(int(labels.max()) + 1)
     for label in np.unique(labels):

@@ -1,4 +1,4 @@
-"""Queries and what was found for them, as one page that needs no other file."""
+"""Pages of queries and their nearest videos, in one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mas import files, pages
+from mas import files, lists, pages
 from mas.files import PathLike
 from mas.visualize.classes import class_name
 
 FIELDS = ("query", "query_label", "rank", "neighbour", "neighbour_label", "similarity")
 TOP = (1, 5, 10)
-MOST_QUERIES = 200  # that a page shows, where nothing else is said
-WIDTH = 128  # of a thumbnail, in pixels
+MOST_QUERIES = 200  # default number of queries on a page
+WIDTH = 128  # of thumbnails, in pixels
 
 _MEANING = (
-    "First the query. Then its nearest videos, the nearest first, with their cosine similarity: "
-    "green where the class is the query's, red where it is not."
+    "Each row shows a query, then its nearest videos with their cosine similarity, nearest first: "
+    "green if they have the query's class, red if not."
 )
 _STYLE = """figure.query { margin-right: 8px; }
 figure i { display: block; aspect-ratio: 4 / 3; background: #eef0f3 center / contain no-repeat; }
@@ -29,12 +29,12 @@ figure i { display: block; aspect-ratio: 4 / 3; background: #eef0f3 center / con
 
 @dataclasses.dataclass(frozen=True)
 class Neighbour:
-    """A video that was found for a query.
+    """A neighbour of a query.
 
     Attributes:
-        video: id.
+        video: id of the video.
         label: class; -1 is unlabelled.
-        similarity: cosine of the two features.
+        similarity: cosine similarity of the two features.
     """
 
     video: str
@@ -47,9 +47,9 @@ class Query:
     """A query.
 
     Attributes:
-        video: id.
+        video: id of the video.
         label: class.
-        found: its neighbours, the nearest first.
+        found: its neighbours, nearest first.
     """
 
     video: str
@@ -61,10 +61,11 @@ def read_neighbours(path: PathLike) -> list[Query]:
     """Reads the neighbours.csv of a retrieval.
 
     Returns:
-        A list of `Query`, in the file's order.
+        A list of `Query`, in the order of the file.
 
     Raises:
-        ValueError: naming file and line, for other columns, a row that does not fit, or no row.
+        ValueError: If the columns or a row are wrong, or there are no rows; the message names file
+            and line.
     """
     queries: dict[str, tuple[int, list[Neighbour]]] = {}
     reader = csv.reader(io.StringIO(files.read_text(path, "surrogateescape"), newline=""))
@@ -89,7 +90,7 @@ def read_neighbours(path: PathLike) -> list[Query]:
             f"{path}:{reader.line_num}: expected a line of a csv file. Received: {error}."
         ) from None
     if not queries:
-        raise ValueError(f"{path}: expected a row for each neighbour. Received: none.")
+        raise ValueError(f"{path}: expected a row per neighbour. Received: none.")
     return [Query(video, label, tuple(found)) for video, (label, found) in queries.items()]
 
 
@@ -104,7 +105,7 @@ def _parsed(row, place):
 
 
 def spread(queries: Sequence[Query], most: int = MOST_QUERIES) -> list[Query]:
-    """At most so many queries, evenly spaced from the first to the last."""
+    """At most `most` queries, evenly spaced from the first to the last."""
     places = np.linspace(0, len(queries) - 1, min(len(queries), most)).round().astype(int)
     return [queries[place] for place in np.unique(places)]
 
@@ -122,18 +123,17 @@ def retrieval_page(
     title: str = "Retrieval",
     names: Sequence[str] | None = None,
 ) -> str:
-    """The page: a row for each query, its neighbours framed in green where they are of its class.
+    """Makes a page with a row per query, whose neighbours of its class are framed in green.
 
     Args:
-        queries: list of `Query`: what the numbers at its top are of.
-        shown: those of them that it shows.
-        thumbnails: {video id: jpeg file in base64} of the videos shown; one that is not there
-            leaves a blank.
-        title: of the page.
-        names: of the classes, in the labels' order; None shows the numbers.
+        queries: all queries, for the numbers at the top.
+        shown: the queries to show.
+        thumbnails: {video id: jpeg file in base64}; a missing one leaves a blank.
+        title: title of the page.
+        names: class names in label order; None shows label numbers.
 
     Returns:
-        Text in HTML; each picture stands in it once.
+        HTML that contains each picture once.
     """
     places = {video: f"v{number}" for number, video in enumerate(thumbnails)}
     images = (
@@ -142,7 +142,8 @@ def retrieval_page(
     )
     most = max(len(query.found) for query in queries)
     numbers = [f"top-{count} {top(queries, count):.1%}" for count in TOP if count <= most]
-    numbers.append(f"{len(queries)} queries" + _of_them(len(queries), len(shown)))
+    count = lists.counted(len(queries), "query", "queries")
+    numbers.append(count + _of_them(len(queries), len(shown)))
     return pages.page(
         title,
         ", ".join(numbers),
@@ -153,11 +154,11 @@ def retrieval_page(
 
 
 def _of_them(count, shown):
-    return "" if shown == count else f", {shown} of them shown, evenly spaced"
+    return "" if shown == count else f" ({shown} shown, evenly spaced)"
 
 
 def _cards(query, places, names):
-    """The query's card and those of its neighbours."""
+    """Yields the cards of the query and its neighbours."""
     yield _card("query", query, "query", places, names)
     for found in query.found:
         kind = "right" if found.label == query.label else "wrong"
