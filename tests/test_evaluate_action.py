@@ -169,9 +169,7 @@ def test_a_module_that_a_run_names_is_imported_for_the_caller_alone(tmp_path, mo
     described = {"task": "theirs:Own", "network": NETWORK, "clip": CLIP}
     (tmp_path / "run.json").write_text(json.dumps(described))
     run = mas.open_run(tmp_path)
-    with pytest.raises(
-        ValueError, match=f"{tmp_path} was .*'theirs:Own'. Received: task=None"
-    ):
+    with pytest.raises(ValueError, match=f"{tmp_path} was .*'theirs:Own'. Received: task=None"):
         pretext.task_of(run, {})
     with pytest.raises(ValueError, match="task must be that of the run .*task='pace'"):
         pretext.task_of(run, {}, "pace")

@@ -13,10 +13,7 @@ from mas.cli import recipes, training
 from mas.cli.flags import Flags, UsageError
 from mas.settings import Clip, Network, Optimisation, Plan
 
-SUMMARY = (
-    "Pre-trains a network on unlabelled videos. Without --data, --flagfile and --recipe: on "
-    "generated videos, in minutes."
-)
+SUMMARY = "Pre-trains a network on unlabelled videos; without flags, on generated videos."
 SAMPLE = pathlib.Path("data", "sample")
 WHITENED = 16  # numbers of a feature in the comparison at the end of the quick start
 

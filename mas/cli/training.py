@@ -16,7 +16,7 @@ def define(flags: Flags) -> None:
     flags.add(Clip, "network and clip")
     flags.add(Plan, "training")
     flags.add(Optimisation, "training")
-    words = "Run folder; an unfinished run in it is resumed."
+    words = "Run folder, resumed if unfinished."
     flags.option("run", None, words, group="run", alias="output")
     flags.option("restart", False, "Discard an earlier run in the folder.", group="run")
     flags.option("seed", 0, "Seed of weights, order and augmentation.", group="run", least=0)
@@ -37,7 +37,7 @@ def define_data(flags: Flags) -> None:
     flags.option(
         "data",
         None,
-        "Folder written by mas prepare, or a folder of video files, which have no flow.",
+        "Prepared data set, or folder of videos (without flow).",
         group="data",
     )
     define_missing(flags)
