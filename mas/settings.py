@@ -27,7 +27,7 @@ class Network(Settings):
     'c3d_bn'
     """
 
-    backbone: str = option("c3d", "Backbone architecture.", choices=backbones.NAMES)
+    backbone: str = option("c3d", "Backbone.", choices=backbones.NAMES)
     modality: str = option("rgb", "Input: RGB frames or optical flow.", choices=MODALITIES)
     width: float = option(1.0, "Width multiplier for every layer.", above=0, most=16)
     preset: str = option(
@@ -62,7 +62,7 @@ class Clip(Settings):
     frames: int = option(16, "Clip length in frames.", least=2, most=10_000)
     size: int = option(112, "Side of the square crop in pixels.", least=1)
     resize: tuple[int, int] = option(
-        (171, 128), "Frame size before the crop, WIDTHxHEIGHT in pixels.", form=SIZE
+        (171, 128), "Frame size before the crop, WIDTHxHEIGHT pixels.", form=SIZE
     )
 
     def __post_init__(self):
