@@ -33,9 +33,9 @@ ROUNDS = 3
 LEAST_RATIO = 6
 REFERENCE = "tvl1_opencv"
 
-_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of them.", required=True)
+_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of videos.", required=True)
 _KEEP = flags.DEFINE_string("keep", None, "File for OpenCV's flow, to compare versions.")
-_PAIRS = flags.DEFINE_integer("pairs", 8, "At most so many videos.", 1)
+_PAIRS = flags.DEFINE_integer("pairs", 8, "Number of videos, at most.", 1)
 
 
 def middle(path, size):

@@ -33,8 +33,8 @@ WAYS = {
     "flow=dis": prepare.Storage(flow="dis"),
 }
 
-_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of them.", required=True)
-_FRAMES = flags.DEFINE_integer("frames", 32, "At most so many frames of each video.", FRAMES)
+_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of videos.", required=True)
+_FRAMES = flags.DEFINE_integer("frames", 32, "Number of frames per video, at most.", FRAMES)
 
 
 def extracted(path, storage, frames):

@@ -38,8 +38,8 @@ LEAST_SCALING = 0.90
 EACH = 8  # videos a worker
 ROUNDS = 2
 
-_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of them.", required=True)
-_FRAMES = flags.DEFINE_integer("frames", 50, "At most so many frames of each video.", 2)
+_VIDEOS = flags.DEFINE_string("videos", None, "Video file, or folder of videos.", required=True)
+_FRAMES = flags.DEFINE_integer("frames", 50, "Number of frames per video, at most.", 2)
 _SIZE = flags.DEFINE_string("size", "171x128", "Stored WIDTHxHEIGHT in pixels, or `keep`.")
 _FLOW = flags.DEFINE_enum("flow", "tvl1", flow.METHODS, "Optical flow method.")
 _FLOW_SIZE = flags.DEFINE_string("flow_size", "auto", "WIDTHxHEIGHT of flow, `stored` or `auto`.")

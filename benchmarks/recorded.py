@@ -22,8 +22,8 @@ from mas.training import Trainer, distribution, engine, optimizers
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import parity  # noqa: E402
 
-# The recipes of each method, by the beginning of `which`: with the file's own network behind, if
-# there is one, else that.
+# Recipes by the beginning of `which`: the first name plus the file's network, if there is such a
+# recipe, else the default network.
 RECIPES = {
     "sts": ("sts_ucf101", "r3d_10"),
     "pace": ("pace_ucf101", "r3d_10"),
@@ -62,7 +62,9 @@ def load(name, golden_path):
     places = [place / name for place in (folder, folder.parent, shared, shared / "training")]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"{name} must be one of {list(map(str, places))}. None is there.")
+        raise FileNotFoundError(
+            f"{name} must be one of {list(map(str, places))}. None of them exists."
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -73,7 +75,7 @@ def method(golden):
     """The key of `RECIPES` that a file belongs to."""
     found = [name for name in RECIPES if golden["which"].startswith(name)]
     if not found:
-        raise ValueError(f"which must begin with one of {[*RECIPES]}. Received: {golden['which']}.")
+        raise ValueError(f"which must start with one of {[*RECIPES]}. Received: {golden['which']}.")
     return found[0]
 
 
@@ -159,7 +161,7 @@ def batches(golden, inputs):
 
 
 class Replay:
-    """One file's training, from its weights to what it records.
+    """The training of one file, from its weights to the recorded numbers.
 
     Args:
         golden: of `read_golden`.
@@ -188,7 +190,7 @@ class Replay:
             encoders.queue.assign(self.inputs.queue(golden["seed"], golden["queue_rows"]))
             self.models["key_"] = encoders.key_model
             for (_, weight), variable in variables(encoders.key_model).items():
-                if weight.startswith("moving"):  # as made; the authors copy parameters alone
+                if weight.startswith("moving"):  # as initialised: the authors copy only parameters
                     variable.assign(np.full(variable.shape, float(weight == "moving_variance")))
         self.start = {side: values(model) for side, model in self.models.items()}
 

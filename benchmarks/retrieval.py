@@ -23,10 +23,10 @@ SHARE = 10  # the ways are compared on the SHARE-th part of the queries
 LEAST = 1.0  # times of the others over ours
 LEAST_SAME = 0.9999  # of the neighbours: rounding may swap two
 
-_GALLERY = flags.DEFINE_integer("gallery", 100_000, "Videos that are searched.", 100)
-_QUERIES = flags.DEFINE_integer("queries", 10_000, "Videos that search.", SHARE)
-_WIDTH = flags.DEFINE_integer("width", 512, "Numbers of a video.", 1)
-_NEAREST = flags.DEFINE_integer("nearest", 50, "Neighbours of each query.", 1)
+_GALLERY = flags.DEFINE_integer("gallery", 100_000, "Number of gallery videos.", 100)
+_QUERIES = flags.DEFINE_integer("queries", 10_000, "Number of query videos.", SHARE)
+_WIDTH = flags.DEFINE_integer("width", 512, "Dimensions of a feature.", 1)
+_NEAREST = flags.DEFINE_integer("nearest", 50, "Neighbours per query.", 1)
 
 
 def by_numpy(gallery, queries, k):

@@ -25,9 +25,9 @@ BUFFERED = 5  # batches that one may hold ready from the time in which the other
 
 _VIDEOS = flags.DEFINE_string("videos", None, "Folder of video files.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The same videos, prepared.")
-_OPENCV = flags.DEFINE_bool("opencv", False, "Decode the video files by OpenCV, too.")
+_OPENCV = flags.DEFINE_bool("opencv", False, "Also decode the video files with OpenCV.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Parallel calls; 0 lets tf.data decide.")
-_SECONDS = flags.DEFINE_float("seconds", 5, "How long to measure each in a round.")
+_SECONDS = flags.DEFINE_float("seconds", 5, "Seconds to measure each per round.")
 _RESIZE = flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT before the crop.")
 _SIZE = flags.DEFINE_integer("size", 112, "Side of the crop.")
 
@@ -38,7 +38,7 @@ class Plain(Task):
     frames = FRAMES
 
     def example(self, clip):
-        """Rgb alone."""
+        """Only rgb."""
         return clip["rgb"]
 
 

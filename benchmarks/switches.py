@@ -19,7 +19,7 @@ from mas import clips, records, statistics, tasks
 from mas.settings import Clip
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data", None, "What mas prepare wrote, with flow.", required=True)
+flags.DEFINE_string("data", None, "Prepared data set, with flow.", required=True)
 flags.DEFINE_integer("clips", 200, "Clips of each length, at most.", lower_bound=2)
 flags.DEFINE_integer("long", 64, "Frames of the longer clips.", lower_bound=17)
 flags.DEFINE_integer("size", 112, "Side of the crop, in pixels.", lower_bound=8)

@@ -134,7 +134,7 @@ def write(
 
 
 def _place(new, path):
-    """Renames a file, unless its bytes are there already: what was prepared stays up to date."""
+    """Moves a file into place unless unchanged, so that data prepared from it stay valid."""
     if path.is_file() and filecmp.cmp(new, path, shallow=False):
         new.unlink()
     else:

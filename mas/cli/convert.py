@@ -26,13 +26,13 @@ def flags() -> Flags:
     found.option(
         "key",
         None,
-        "Nested dict that holds the weights, levels separated by /; by default the likeliest.",
+        "Nested dict that holds the weights, levels separated by /, by default the likeliest.",
         group="checkpoint",
     )
     found.option(
         "prefix",
         None,
-        "Prefix of the entries to use; by default the one with the most matches.",
+        "Prefix of the entries to use, by default the one with the most matches.",
         group="checkpoint",
     )
     found.option(

@@ -48,7 +48,7 @@ KINDS = {
     "features": _Kind(
         "Writes one feature vector per video to a file.",
         "--model=RUN --data=DATA --output=FILE.npz",
-        {"list": "List of videos; by default the whole data set."},
+        {"list": "List of videos, by default the whole data set."},
         ("model", "data", "output"),
         ("columns", *_NETWORK, "whiten", *_ENGINE),
     ),
@@ -88,7 +88,7 @@ KINDS = {
     "pretext": _Kind(
         "Tests a pre-trained network on its own pretext task, with other videos.",
         "--model=RUN --data=DATA --list=LIST",
-        {"list": "List of videos; by default the whole data set."},
+        {"list": "List of videos, by default the whole data set."},
         ("model", "data"),
         ("columns", "seed", "task"),
         ("batch", "threads"),
@@ -97,7 +97,7 @@ KINDS = {
 # name: (default, help, other arguments of `mas.checks.option`)
 _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "columns": ("video,label", "Columns of the lists, or a preset: mas, sts, pace, vtdl.", {}),
-    "classes": (None, "File of class names, one per line; by default the list's or the run's.", {}),
+    "classes": (None, "File of class names, one per line, by default the list's or the run's.", {}),
     "task": (None, "The run's task as module:Class, if it is a custom one.", {}),
     "random": (False, "Replace the learned weights by random ones.", {}),
     "seed": (0, "Seed of random weights, draws and the SVM's solver.", {"least": 0}),
@@ -111,7 +111,7 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "Where to run: process, this process; ray, the cores of a Ray cluster (docs/scale.md).",
         {"choices": features.ENGINES},
     ),
-    "address": (None, "Ray cluster, auto or HOST:PORT; by default one is started here.", {}),
+    "address": (None, "Ray cluster, auto or HOST:PORT, by default one is started here.", {}),
     "cache": (True, "Cache features in the user's cache folder.", {}),
 }
 

@@ -35,7 +35,7 @@ def flags() -> Flags:
     found.option(
         "workers",
         None,
-        "Number of worker processes; by default, one per core.",
+        "Number of worker processes, by default one per core.",
         group="run",
         form=INTEGER,
         least=1,
@@ -50,7 +50,7 @@ def flags() -> Flags:
     found.option(
         "address",
         None,
-        "Address of the Ray cluster, auto or HOST:PORT; by default one is started on this machine.",
+        "Address of the Ray cluster, auto or HOST:PORT, by default one is started on this machine.",
         group="run",
     )
     found.option(

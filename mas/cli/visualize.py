@@ -25,7 +25,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "start": (
         "data",
         None,
-        "First frame, counted from 0; by default 0 (in views, drawn by the task).",
+        "First frame, counted from 0, by default 0 (in views, drawn by the task).",
         {"form": forms.INTEGER, "least": 0},
     ),
     "features": ("data", None, ".npz file written by mas evaluate features.", {}),
@@ -33,7 +33,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "classes": (
         "data",
         None,
-        "File of class names, one per line; by default the one beside the lists.",
+        "File of class names, one per line, by default the one beside the lists.",
         {},
     ),
     "model": ("network", None, "Run folder, or .keras file of a backbone.", {}),
@@ -41,7 +41,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "perplexity": (
         "t-SNE",
         embedding.PERPLEXITY,
-        "Perplexity: effective number of neighbours.",
+        "Perplexity, the effective number of neighbours.",
         {"above": 0},
     ),
     "seed": ("picture", 0, "Seed of all random choices.", {"least": 0}),
@@ -55,7 +55,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "rate": (
         "picture",
         None,
-        "Frames per second of a gif; by default the video's, or 25 if it is unknown.",
+        "Frames per second of a gif, by default the video's, or 25 if it is unknown.",
         {"form": forms.NUMBER, "least": 1, "most": 100},
     ),
 }
