@@ -10,6 +10,12 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mas" / "__init__.py").read
 
 # Where the project is published, such as https://github.com/OWNER/mas-video: to be filled in.
 ADDRESS = ""
+LINKS = {
+    "Documentation": "blob/main/docs/index.md",
+    "Source": "",
+    "Issues": "issues",
+    "Changes": "blob/main/CHANGELOG.md",
+}
 
 FAISS = "faiss-cpu>=1.10"  # MIT
 RAY = "ray>=2.52"  # the first that browsers cannot reach: CVE-2025-62593
@@ -34,10 +40,24 @@ setup(
     description="Self-supervised video learning in Keras: raw video in, a pre-trained 3D CNN out",
     long_description=page((ROOT / "README.md").read_text(encoding="utf-8"), ADDRESS),
     long_description_content_type="text/markdown",
-    project_urls={"Source": ADDRESS, "Changes": f"{ADDRESS}/blob/main/CHANGELOG.md"}
-    if ADDRESS
-    else {},
+    author="The mas authors",
+    url=ADDRESS or None,
+    project_urls={name: f"{ADDRESS}/{path}" for name, path in LINKS.items() if ADDRESS},
     license="MIT",
+    keywords="video, self-supervised learning, action recognition, optical flow, Keras",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Multimedia :: Video",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     # Class names and recipes go into the package: `mas` needs them without a checkout. The class
     # names one by one, as users keep lists of their own in that folder.
     packages=[*find_packages(include=["mas", "mas.*"]), "mas.data_lists", "mas.recipes"],

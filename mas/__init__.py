@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mas.training import open_run as open_run
     from mas.training import pretrain as pretrain
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name: the module that defines it. None: a module of this package.
 _PLACES = {
