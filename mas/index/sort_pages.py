@@ -54,7 +54,8 @@ def clusters_page(
             " of ",
             pages.link(names, names),
             "; one name may stand for several clusters, and a cluster without a name is left out. "
-            "Then run mas lists from_clusters.",
+            "Then: ",
+            pages.element("code", f"mas lists from_clusters --clusters={made.path} --output=FILE"),
         ),
         trained(index),
     ]
@@ -114,9 +115,11 @@ def duplicates_page(index: Index, made: Any, loops: Loops, chosen: Any, back: st
         return pages.page(title, "They were not looked for.", home)
     words = (
         f"{total} of clips with a cosine of at least {chosen.duplicates:g}; clips of one video "
-        "that share a frame do not count. Joined where they follow each other in two videos, they "
-        f"are {lists.counted(len(copies), 'stretch', 'stretches')}."
+        "that share a frame do not count."
     )
+    if len(copies) < made.total:
+        stretches = lists.counted(len(copies), "stretch", "stretches")
+        words += f" Joined where they follow each other in two videos, they are {stretches}."
     if len(shown) < len(copies):
         words += f" The page shows {len(shown)} of them, the longest first."
     cards = [_pair(index, copy, loops) for copy in shown]
@@ -127,7 +130,8 @@ def _pair(index, copy, loops):
     both = pages.join([loops(copy.a), loops(copy.b)])
     picture = pages.element("div", both, class_="pair")
     lines = [_stretch(index, row, first, end) for row, first, end in _sides(copy)]
-    last = f"cosine {copy.cosine:.3f}, {lists.counted(copy.clips, 'clip')}"
+    last = f"cosine {copy.cosine:.3f}"
+    last += f", the mean of {copy.clips} pairs" if copy.clips > 1 else ""
     return pages.card(picture, *lines, last)
 
 

@@ -32,7 +32,7 @@ a { color: #0b5cad; }
 .note, figcaption, h2 small { color: var(--faint); }
 h2 small { font-weight: normal; font-size: 14px; margin-left: 6px; }
 section { border-top: 1px solid var(--line); padding: 14px 0 10px; }
-.cards { display: grid; gap: 10px; margin-top: 8px; align-items: start;
+.cards { display: grid; gap: 10px; margin-top: 8px;
   grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden;
   background: #fff; }
@@ -46,6 +46,7 @@ figure.wrong { border: 3px solid #c9302c; }
   color: var(--faint); font-size: 12px; }
 .loop { background-repeat: no-repeat; background-position: 0 0; }
 @keyframes play { from { background-position: 0 0; } to { background-position: 100% 0; } }
+code { font-size: 12.5px; background: #f2f4f6; padding: 1px 4px; border-radius: 4px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 8px 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line);
