@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mas import accuracy
+from mas import accuracy, clips
 from mas.training import testing
 
 # Six videos of six classes, of which none has class 4. Each row's order of the classes is plain.
@@ -51,6 +51,14 @@ def test_ties_go_to_the_lower_class():
 def test_a_label_that_is_no_class_is_refused(label):
     with pytest.raises(ValueError, match=f"label.*={label}"):
         accuracy.of_scores(SCORES, [0, 0, 1, label, 2, 5])
+
+
+def test_a_video_of_several_labels_counts_once_for_each():
+    examples = clips.Examples(*np.array([[7, 2, 7, 7], [0, 0, 8, 16], [1, 1, 0, 1]]))
+    scores = np.array([[0, 1], [0.5, 0.5], [1, 0], [0.5, 0.5]])
+    numbers, means, labels = testing.of_videos(scores, examples)
+    assert (numbers.tolist(), labels.tolist()) == ([2, 7, 7], [1, 0, 1])
+    np.testing.assert_array_equal(means, [[0.5, 0.5], [1, 0], [0.25, 0.75]])
 
 
 def test_a_video_scores_the_mean_of_its_clips():

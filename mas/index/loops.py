@@ -68,7 +68,7 @@ class Loops:
 
     def caption(self, row: int) -> tuple[pages.Markup, str]:
         """Its video and its time, as lines of a card."""
-        return pages.name_text(self._video(row).video), self.time(row)
+        return pages.bold(pages.name_text(self._video(row).video)), self.time(row)
 
     def time(self, row: int) -> str:
         """When a clip begins: in the video's time, or its frame where the rate is unknown."""

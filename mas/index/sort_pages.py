@@ -146,4 +146,4 @@ def _stretch(index, row, first, end):
     times = f"frames {first + 1} to {end}"
     if video.rate:
         times = f"{pages.time_text(first / video.rate)} to {pages.time_text(end / video.rate)}"
-    return pages.join([pages.name_text(video.video), times], " ")
+    return pages.join([pages.bold(pages.name_text(video.video)), times], " ")

@@ -5,7 +5,7 @@
     document.py    the page, its rows and cards, its tables
 
     loop = pages.moving(frames, rate=25)
-    cards = [pages.card(loop, pages.name_text("walk/daria"), "at 0:01.5")]
+    cards = [pages.card(loop, pages.name_text("walk/daria_walk"), "at 0:01.5")]
     files.write("found.html", pages.page("Found", pages.row("Query", cards)))
 
 A page works without a network connection and without script; it forbids both to itself.

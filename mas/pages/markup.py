@@ -71,12 +71,12 @@ def bold(text: object) -> Markup:
 
 
 def name_text(name: str) -> Markup:
-    """A name in bold that may break behind / _ - and between its words, not inside them.
+    """A name that breaks behind / _ and -, where a line is too short for it.
 
     >>> name_text("walk/ann_1")
-    '<b>walk/<wbr>ann_<wbr>1</b>'
+    'walk/<wbr>ann_<wbr>1'
     """
-    return element("b", join(re.split("(?<=[/_-])(?=.)", name), Markup("<wbr>")))
+    return join(re.split("(?<=[/_-])(?=.)", name), Markup("<wbr>"))
 
 
 def link(path: str, text: object) -> Markup:

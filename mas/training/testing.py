@@ -189,6 +189,9 @@ def video_scores(scores, videos):
 def of_videos(scores, examples):
     """Scores and labels of videos, from those of their clips.
 
+    In a list of clips a video may have several labels: then it counts once for each, by its clips
+    of that label.
+
     Args:
         scores: float (clips, classes).
         examples: the `clips.Examples` that were scored.
@@ -196,8 +199,9 @@ def of_videos(scores, examples):
     Returns:
         (numbers, means, labels): numbers and means as from `video_scores`; labels int (videos,).
     """
-    numbers, means = video_scores(scores, examples.videos)
-    return numbers, means, examples.labels[np.unique(examples.videos, return_index=True)[1]]
+    both = np.stack([examples.videos, examples.labels], axis=1)
+    found, places = np.unique(both, axis=0, return_inverse=True)
+    return found[:, 0], video_scores(scores, places.reshape(-1))[1], found[:, 1]
 
 
 def write_scores(scores, examples, data, names, folder):

@@ -138,7 +138,8 @@ def embedding_page(
     legend, circles = [], []
     for name, colour, chosen in _classes(labels, names):
         shade = "#{:02x}{:02x}{:02x}".format(*np.rint(255 * colour).astype(int))
-        legend.append(pages.element("span", f"\u25cf {name}", style=f"color:{shade}"))
+        dot = pages.element("b", "\u25cf", style=f"color:{shade}")
+        legend.append(pages.element("span", dot, f" {name}"))
         for place in chosen:
             x, y = (f"{part:.1f}" for part in (places[place, 0], side - places[place, 1]))
             said = pages.element("title", f"{videos[place]} ({name})")

@@ -22,8 +22,8 @@ _MEANING = (
     "Each row shows a query, then its nearest videos with their cosine similarity, nearest first: "
     "green if they have the query's class, red if not."
 )
-_STYLE = """figure.query { margin-right: 8px; }
-figure i { display: block; aspect-ratio: 4 / 3; background: #eef0f3 center / contain no-repeat; }
+_STYLE = """figure i { display: block; aspect-ratio: 4 / 3;
+  background: #eef0f3 center / contain no-repeat; }
 """
 
 
@@ -169,4 +169,4 @@ def _card(kind, shown, text, places, names):
     name = pages.bold(class_name(shown.label, names))
     picture = pages.element("i", class_=places.get(shown.video, "none"))
     said = pages.join([name, text], " ")
-    return pages.card(picture, said, shown.video, kind=kind, title=shown.video)
+    return pages.card(picture, said, pages.name_text(shown.video), kind=kind, title=shown.video)

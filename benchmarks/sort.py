@@ -1,0 +1,82 @@
+"""Seconds and memory of clusters and near-duplicates, by the number of clips.
+
+    python benchmarks/sort.py [--clips=20000,100000] [--width=64]
+
+Clips are generated: vectors of length 1 in float16, in a file as an index has them, of 2000 groups,
+each tenth one a copy of another. All copies must be found, and nothing else. What the process takes
+beyond what it had before is its largest resident memory, the pages of the file that it read among
+it; so it may be the file's size and 300 MiB. Exit status: 1 where a copy is missed or memory is
+more, as the last line then says, else 0. Others at work on the machine cost seconds.
+"""
+
+import os
+import resource
+import tempfile
+import time
+
+import numpy as np
+from absl import app, flags
+
+from mas.index import clusters, duplicates
+from mas.index.storage import CLIP
+
+MOST = 300  # MiB beside the vectors
+GROUPS, NOISE = 2000, 0.7  # of the noise's length and a centre's
+
+_CLIPS = flags.DEFINE_list("clips", "20000,100000", "How many, of each measurement.")
+_WIDTH = flags.DEFINE_integer("width", 64, "Numbers of a vector.")
+
+
+def vectors(count, width, seed=0):
+    """float16 (count, width) of length 1, and how many of them are copies."""
+    draw = np.random.default_rng(seed)
+    centres = draw.normal(size=(GROUPS, width))
+    values = centres[draw.integers(GROUPS, size=count)]
+    values += NOISE * draw.normal(size=values.shape)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    copies = count // 10
+    values[-copies:] = values[:copies]
+    return values.astype(np.float16), copies
+
+
+def peak():
+    """The largest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(path, count, width):
+    """(seconds of clusters, seconds of duplicates, MiB beyond what was there, copies missed)."""
+    unit = np.memmap(path, np.float16, "r", shape=(count, width))
+    clips = np.zeros(count, CLIP)
+    clips["video"] = np.arange(count)
+    clusters.cluster(unit[:1000], 2)  # loads scikit-learn
+    before, start = peak(), time.monotonic()
+    clusters.cluster(unit, 20)
+    between = time.monotonic()
+    found = duplicates.near_duplicates(unit, clips, 16, 0.98)
+    return between - start, time.monotonic() - between, peak() - before, found.total
+
+
+def main(_=None):
+    """Measures each number of clips, the smallest first."""
+    wrong = []
+    print("    clips  clusters/s  duplicates/s  MiB more  vectors/MiB")
+    for count in sorted(map(int, _CLIPS.value)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "unit")
+            made, copies = vectors(count, _WIDTH.value)
+            made.tofile(path)
+            size = made.nbytes / 2**20
+            del made
+            first, second, more, found = measure(path, count, _WIDTH.value)
+        print(f"{count:9} {first:11.1f} {second:13.1f} {more:9.0f} {size:12.0f}")
+        if found != copies:
+            wrong.append(f"{found} pairs among {count} clips, not {copies}")
+        if more > MOST + size:
+            wrong.append(f"{more:.0f} MiB for {count} clips, not at most {MOST + size:.0f}")
+    print(f"MISSED: {'; '.join(wrong)}." if wrong else "The targets are kept.")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    app.run(main)
