@@ -22,21 +22,29 @@ from mas.index.storage import CLIP
 
 MOST = 300  # MiB beside the vectors
 GROUPS, NOISE = 2000, 0.7  # of the noise's length and a centre's
+BLOCK = 4096  # clips that are made at a time
 
 _CLIPS = flags.DEFINE_list("clips", "20000,100000", "How many, of each measurement.")
 _WIDTH = flags.DEFINE_integer("width", 64, "Numbers of a vector.")
 
 
-def vectors(count, width, seed=0):
-    """float16 (count, width) of length 1, and how many of them are copies."""
+def write(path, count, width, seed=0):
+    """Writes float16 (count, width) of length 1; returns how many of them are copies."""
     draw = np.random.default_rng(seed)
     centres = draw.normal(size=(GROUPS, width))
-    values = centres[draw.integers(GROUPS, size=count)]
-    values += NOISE * draw.normal(size=values.shape)
-    values /= np.linalg.norm(values, axis=1, keepdims=True)
     copies = count // 10
-    values[-copies:] = values[:copies]
-    return values.astype(np.float16), copies
+    with open(path, "wb") as file:
+        for first in range(0, count - copies, BLOCK):
+            rows = min(BLOCK, count - copies - first)
+            values = centres[draw.integers(GROUPS, size=rows)]
+            values += NOISE * draw.normal(size=values.shape)
+            values /= np.linalg.norm(values, axis=1, keepdims=True)
+            file.write(values.astype(np.float16).tobytes())
+    with open(path, "r+b") as file:
+        first_ones = file.read(2 * copies * width)
+        file.seek(0, os.SEEK_END)
+        file.write(first_ones)
+    return copies
 
 
 def peak():
@@ -64,10 +72,8 @@ def main(_=None):
     for count in sorted(map(int, _CLIPS.value)):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "unit")
-            made, copies = vectors(count, _WIDTH.value)
-            made.tofile(path)
-            size = made.nbytes / 2**20
-            del made
+            copies = write(path, count, _WIDTH.value)
+            size = os.path.getsize(path) / 2**20
             first, second, more, found = measure(path, count, _WIDTH.value)
         print(f"{count:9} {first:11.1f} {second:13.1f} {more:9.0f} {size:12.0f}")
         if found != copies:

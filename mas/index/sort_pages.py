@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def clusters_page(
 def trained(index: Index) -> pages.Markup:
     """What the network of an index was trained on, as a paragraph."""
     network, known = index.facts["network"], index.facts.get("trained") or {}
-    words = f"Features: {network['model']}"
+    words = f"Features: {pathlib.PurePath(network['model']).name}"
     if network.get("weights") == "random":
         words += ", with random weights"
     elif known:

@@ -34,7 +34,7 @@ class Sorting(Settings):
     """How clips are sorted, and how much of it the pages show.
 
     >>> Sorting(clusters=50).duplicates
-    0.98
+    0.95
     """
 
     clusters: int = option(20, "How many clusters.", least=1)
