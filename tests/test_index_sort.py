@@ -38,10 +38,12 @@ def table(places):
 def made_index(path, videos, vectors, places):
     """An open index that was never on the disk."""
     found = index.Index.__new__(index.Index)
-    network = {"model": "runs/x", "weights": "loaded"}
+    network = {"model": "runs/x", "weights": "loaded", "seed": None}
     found.path, found.videos = path, videos
-    found.facts = {"network": network, "trained": {"task": "mas"}, "frames": FRAMES}
-    found.unit, found.clips = vectors, table(places)
+    found.facts = {"network": network, "trained": {"task": "mas", "epochs": 3}}
+    found.facts |= {"sampling": {}, "frames": FRAMES}
+    found.unit = found.vectors = vectors
+    found.clips, found.whitens = table(places), True
     return found
 
 
@@ -306,7 +308,7 @@ def test_names_are_read_as_spreadsheets_write_them(tmp_path, change):
         ("names.csv", "run", "", "Received: 4 clusters, all without"),
         ("clips.csv", "first_frame", "start", "clips.csv:1: expected video,first_frame"),
         ("clips.csv", "a,16", "a,early", "clips.csv must be as .*a,early"),
-        ("sort.json", "true", "false", "sorted, in which sort.json does not say"),
+        ("sort.json", "true", "false", "sort.json does not say"),
         ("sort.json", "{", "[", "sort.json must be JSON"),
     ],
 )

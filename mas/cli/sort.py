@@ -19,6 +19,8 @@ def flags() -> Flags:
     )
     found.option("index", None, "Folder that mas index made.", group="files")
     found.option("output", None, "Folder to write.", group="files")
+    moved = "Where the videos are, if they were moved."
+    found.option("data", None, moved, group="files", advanced=True)
     found.add(sorting.Sorting, "sorting")
     return found
 
@@ -29,7 +31,7 @@ def run(arguments: list[str]) -> int:
     given.parse(arguments)
     given.require("index", "output")
     chosen = given.make(sorting.Sorting)
-    made = sorting.sort(given.index, given.output, **chosen.values())
+    made = sorting.sort(given.index, given.output, given.data, **chosen.values())
     count = lists.counted(len(made.clusters), "cluster")
     pairs = lists.counted(made.total, "pair")
     looked = (

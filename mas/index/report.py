@@ -60,7 +60,7 @@ def found_page(index: Index, query: Query, hits: list[Hit], data: PathLike | Non
     cards = [
         pages.card(
             loops(hit.row),
-            pages.name_text(hit.video),
+            pages.bold(pages.name_text(hit.video)),
             span_text(hit),
             f"cosine {hit.cosine:.3f}",
             title=hit.video,

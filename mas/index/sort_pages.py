@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mas import lists, pages
+from mas.index.report import described
 
 if TYPE_CHECKING:
     from mas.index.clusters import Clusters
@@ -58,28 +58,13 @@ def clusters_page(
             "Then: ",
             pages.element("code", f"mas lists from_clusters --clusters={made.path} --output=FILE"),
         ),
-        trained(index),
+        pages.element("p", described(index), class_="note"),
     ]
     if duplicates:
         words = f"Near-duplicates: {lists.counted(made.total, 'pair')} of clips."
         head.append(pages.element("p", pages.link(duplicates, words)))
     rows = (_cluster(index, found, number, shown[number], loops) for number in range(len(found)))
     return pages.page(f"Clusters of {pages.plain(index.path.name)}", *head, *rows, style=_STYLE)
-
-
-def trained(index: Index) -> pages.Markup:
-    """What the network of an index was trained on, as a paragraph."""
-    network, known = index.facts["network"], index.facts.get("trained") or {}
-    words = f"Features: {pathlib.PurePath(network['model']).name}"
-    if network.get("weights") == "random":
-        words += ", with random weights"
-    elif known:
-        words += f", trained by {known.get('task')}"
-        words += f" on {known['data']}" if known.get("data") else ""
-        words += f", {lists.counted(known['epochs'], 'epoch')}" if known.get("epochs") else ""
-    return pages.element(
-        "p", f"{words}. What it has not learned to tell apart lies in one cluster.", class_="note"
-    )
 
 
 def _cluster(index, found, number, shown, loops):

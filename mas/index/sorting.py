@@ -39,7 +39,7 @@ class Sorting(Settings):
 
     clusters: int = option(20, "How many clusters.", least=1)
     duplicates: float = option(
-        0.98,
+        0.95,
         "Cosine from which on two clips are near-duplicates; 0 looks for none.",
         least=0,
         most=1,
@@ -68,7 +68,12 @@ class Sorted:
     total: int
 
 
-def sort(index: Index | str | os.PathLike, output: str | os.PathLike, **options: Any) -> Sorted:
+def sort(
+    index: Index | str | os.PathLike,
+    output: str | os.PathLike,
+    data: str | os.PathLike | None = None,
+    **options: Any,
+) -> Sorted:
     """Sorts the clips of an index, and writes pages and csv files.
 
         mas.index.sort("index", "sorted", clusters=30)
@@ -76,6 +81,7 @@ def sort(index: Index | str | os.PathLike, output: str | os.PathLike, **options:
     Args:
         index: an open index, or its folder.
         output: folder to write: a new or empty one, or one of an earlier call without names.
+        data: folder of the videos, where they were moved.
         **options: fields of `Sorting`.
 
     Raises:
@@ -96,7 +102,7 @@ def sort(index: Index | str | os.PathLike, output: str | os.PathLike, **options:
     copies = duplicates.joined(pairs, index.clips, index.frames)
     made = Sorted(root, found, copies, pairs.total)
     files.write_json(root / STATE, {"finished": False})
-    _write(index, made, chosen)
+    _write(index, made, chosen, Loops(index, data=data))
     facts = {"index": os.path.abspath(index.path), **index.facts, "settings": chosen.values()}
     counts = {"clips": len(index), "clusters": len(found), "pairs": pairs.total}
     files.write_json(root / STATE, {"finished": True, **counts, **facts})
@@ -130,10 +136,9 @@ def _begun(output):
     return root
 
 
-def _write(index, made, chosen):
+def _write(index, made, chosen, loops):
     """All files but the last."""
     times = Times(index)
-    loops = Loops(index)
     found = made.clusters
     shown = [
         found.shown(number, index.clips["video"], chosen.typical, chosen.odd)
