@@ -7,15 +7,15 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mas import lazy
 from mas.checks import check_range
 from mas.pages.markup import Markup, element
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 else:
+    np = lazy.module("numpy")
     Image = lazy.module("PIL.Image")
 
 WIDTH = 144  # of a thumbnail, in pixels
