@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mas import records
+from mas.records import sums
 
 FRAMES = {"walk/a": 7, "walk/b c": 1, "run/ä": 12}
 
@@ -154,6 +155,22 @@ def test_folders_have_feichtenhofers_layout(tmp_path):
     assert {path.as_posix() for path in found} == expected
     first = tmp_path / "data" / "tvl1_flow" / "v" / "walk" / "a" / "frame000001.jpg"
     assert first.read_bytes() == prepared("walk/a").v[0]
+
+
+def test_folders_keep_the_frame_rate_and_earlier_ones_tell_none(tmp_path):
+    folder = tmp_path / "data"
+    data = write(folder, "folders")
+    assert [data.rate(n) for n in range(len(data.videos))] == [12.5] * len(FRAMES)
+    path = folder / "checksums" / data.videos[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-12] + sums._end(data.videos[0], whole[:-12]))  # as before the rate
+    earlier = records.open_data(folder, flow=True)
+    assert earlier.rate(0) == 0.0 and len(earlier.read(0, [0, 1], [0])[0]) == 2
+    assert records.check_data(folder).faults == ()
+    for other in (whole[:-5] + b"x" + whole[-4:], whole[:-12]):
+        path.write_bytes(other)
+        with pytest.raises(ValueError, match=f"checksums/{data.videos[0]}"):
+            records.open_data(folder).rate(0)
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -21,7 +21,7 @@ Folders, in Feichtenhofer's layout:
 
     DATA/jpegs_256/ID/frame000001.jpg          RGB
     DATA/tvl1_flow/{u,v}/ID/frame000001.jpg    flow from frame 1 to frame 2, as in `flow.encode`
-    DATA/checksums/ID                          lengths and checksums of these files: see `sums`
+    DATA/checksums/ID                          their lengths and checksums, frame rate: see `sums`
 
 Frames extracted by other tools have no checksums. They may have other names (`frames`), include
 flow, and be in DATA itself.

@@ -208,5 +208,12 @@ class Folders:
         )
 
     def rate(self, number: int) -> float:
-        """Returns 0.0, because the frame rate is unknown."""
-        return 0.0
+        """Returns the frames per second of a video; 0.0 if unknown.
+
+        Frames extracted by other tools, and those of earlier versions, do not tell it.
+
+        Raises:
+            DamagedError: If the file with the checksums is not what was written.
+        """
+        video = self.videos[number]
+        return sums.rate(self.data, video) if video in self._sums else 0.0

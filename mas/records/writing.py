@@ -216,7 +216,8 @@ def stage_folders(prepared: Prepared, folder: PathLike) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(image)
         images = {part: getattr(prepared, part) for part in ("rgb", "u", "v")}
-        pathlib.Path(folder, sums.FOLDER).write_bytes(sums.text(prepared.video, images))
+        known = sums.text(prepared.video, images, prepared.rate)
+        pathlib.Path(folder, sums.FOLDER).write_bytes(known)
 
 
 def place_folders(data: PathLike, video: str, folder: PathLike) -> None:
