@@ -179,3 +179,20 @@ def test_switches(script, sample_data, capsys):
     ]
     assert lines[1].endswith("largest 0") and len(lines) == 5 + 6
     assert all(re.search(r"clips, scale=\w+: frames \d+$", line) for line in lines[5:])
+
+
+def test_prediction(script, monkeypatch, capsys):
+    with script("benchmarks/predict.py", "--minutes=0.04") as predict:
+        measured = {"share": 0.9, "peak": 105.0}
+        assert predict.missed({"peak": 100.0}, measured) == []
+        assert predict.missed({"peak": 99.0}, measured | {"share": 0.89}) == [
+            "0.89 of the network alone, not 0.9",
+            "1.06 times the memory of the short video, not 1.05",
+        ]
+        constants(monkeypatch, predict, SHORT=0.02, SECONDS=0.01, LEAST_SHARE=0, MOST_GROWTH=9)
+        constants(monkeypatch, predict, WIDTH=0.0625, CLIP=(16, 32, (44, 32)))
+        monkeypatch.setattr(predict, "in_a_process", predict.measure)
+        assert predict.main([]) == 0
+    _, short, long, last = capsys.readouterr().out.splitlines()
+    assert short.startswith("0.02 minutes, 2 windows: ") and last == "The targets are kept."
+    assert long.startswith("0.04 minutes, 6 windows: ")

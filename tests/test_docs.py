@@ -7,7 +7,8 @@ import pytest
 from documents import ROOT
 
 # In the order in which a reader meets them: each finds what those before it left.
-PAGES = ("start", "prepare", "methods", "evaluate", "pictures", "run_folder", "own", "backends")
+PAGES = ("start", "prepare", "methods", "evaluate", "predict", "pictures", "run_folder", "own")
+PAGES += ("backends",)
 # README's Python, at little cost.
 SMALLER = (
     ("frames=16, size=56, resize=(85, 64)", "frames=8, size=32, resize=(44, 32)"),

@@ -229,13 +229,22 @@ def test_who_stops_listening_stops_the_reading(run):
         ([], {"fps": 25}, "videos must be an iterable of one frame or more.*none"),
         ([np.zeros((2, 2))], {"fps": 25}, r"frames must be uint8.*float64 \(2, 2\)"),
         (grey([1] * 9), {}, "fps must be above 0. Received: fps=0.0"),
-        (grey([1] * 9), {"fps": 25, "every": 0}, "every must be above 0.*every=0"),
+        (grey([1] * 9), {"fps": 25, "every": 0}, "every must be at least 0.001.*every=0"),
         (3, {}, "videos must be paths, or frames. Received: videos=3"),
     ],
 )
 def test_bad_input(run, videos, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         list(mas.predict(run, videos, **options))
+
+
+def test_an_open_classifier_keeps_its_settings(run):
+    opened = described(run / "model.keras", stride=3)
+    opened = dataclasses.replace(opened, scores=lambda clips: np.full((len(clips), 2), 0.5))
+    first, *_ = mas.predict(opened, grey([1] * 30), fps=10)
+    assert first.end == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="stride must be left out.*stride=2"):
+        mas.predict(opened, grey([1] * 30), fps=10, stride=2)
 
 
 def test_a_damaged_file_ends_the_windows_unless_someone_takes_it(run, tmp_path):

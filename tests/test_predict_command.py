@@ -60,7 +60,10 @@ def test_the_files(run, videos, tmp_path):
     # Of the window from frame 48 on, half is dark; it speaks for the time from 1.96 s on.
     assert [float(row["start"]) for row in parts] == [0, 1, 1.96]
     known = json.loads((out / "videos/two/long.json").read_text())
-    assert known["segments"][1]["class"] == NAMES[1] and len(known["windows"]) == len(expected)
+    assert known["segments"][1]["class"] == NAMES[1] and known["windows"] == len(expected)
+    answered = json.loads((out / "windows/two/long.json").read_text())
+    assert [part["start"] for part in answered] == [float(row["start"]) for row in table]
+    assert [part["classes"][0][1] for part in answered] == shares
     described = json.loads((out / "predict.json").read_text())
     assert described["classes"] == NAMES and described["stride"] == 1
     assert not (out / "unfinished").exists() and not (out / "failures.csv").exists()
@@ -128,6 +131,10 @@ def test_a_damaged_video_is_named_and_the_others_are_done(run, videos, tmp_path,
     assert [row["path"] for row in failed] == [str(videos / "damaged.avi"), str(cut)]
     assert "truncated" in failed[1]["reason"] and "damaged.avi" in (out / "index.html").read_text()
     assert not (out / "windows/short_cut.csv").exists()
+    (videos / "two/long.avi").write_bytes(b"damaged since")
+    assert predict(run, out, videos) == 1
+    assert [row["video"] for row in rows(out / "videos.csv")] == ["short"]
+    film(videos / "two/long.avi", [LOW] * 8)
     assert predict(run, out, videos, "--allow_failures") == 0
     film(videos / "damaged.avi", [HIGH] * 8)
     assert predict(run, out, videos / "damaged.avi") == 0
@@ -159,7 +166,7 @@ def test_a_call_that_ends_in_the_middle_of_a_video_resumes_there(run, tmp_path, 
             prediction.write(run, tmp_path / "videos", out, **settings)
         assert not (out / "videos.csv").exists()
         done = [path.stem for path in sorted((out / "videos").glob("*"))]
-        assert done == [path.stem for path in sorted((out / "windows").glob("*"))]
+        assert done == [path.stem for path in sorted((out / "windows").glob("*.csv"))]
     left[0] = -1
     prediction.write(run, tmp_path / "videos", out, **settings)
     assert tree(out) == tree(whole)
@@ -216,7 +223,7 @@ def test_a_folder_of_other_things_is_left_alone(run, videos, caplog):
         ([], "needs a video file or a folder"),
         (["a.avi", "--model=nowhere"], "model must be a finished run folder.*nowhere"),
         (["a.avi", "--model=pretext"], "model must be a classifier.*a network of the task mas"),
-        (["a.avi", "--every=0"], "every must be above 0.*every=0"),
+        (["a.avi", "--every=0"], "every must be at least 0.001.*every=0"),
         (["a.avi", "--stride=0"], "stride must be at least 1"),
         (["a.avi", "--threshold=2"], "threshold must be at least 0 and at most 1"),
     ],

@@ -16,7 +16,7 @@ from absl import logging
 from mas import checks, files, lists, networks
 from mas.checks import check_range, refuse
 from mas.prediction import page, results, sources, stream
-from mas.prediction.classifier import open_classifier
+from mas.prediction.classifier import Classifier, open_classifier
 from mas.prediction.footage import Ended, Footage, Opened
 from mas.prediction.settings import Report, Windows
 from mas.prediction.stream import Failed, Window
@@ -26,7 +26,7 @@ MOST_NAMED = 10  # videos that are shorter than a window
 
 
 def predict(
-    model: networks.Source,
+    model: networks.Source | Classifier,
     videos: Paths | Iterable[np.ndarray],
     *,
     fps: float | None = None,
@@ -49,7 +49,7 @@ def predict(
 
     Args:
         model: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras file
-            with the output "logits".
+            with the output "logits"; or what `mas.prediction.open_classifier` returned.
         videos: a video file, a folder, or several of either; or an iterable of frames, uint8
             (height, width, 3), R G B, which a thread of its own reads.
         fps: of an iterable, its frames per second. Of files, what they are brought to; 0 takes
@@ -81,7 +81,17 @@ def predict(
         named = sources.find(videos)  # type: ignore[arg-type]
         footage = [Footage(name, path) for name, path in named.items()]
     windows = Windows(every, stride, None if elsewhere else fps, allow_damaged, batch)
-    return _yielded(open_classifier(model, windows, classes), footage, windows, failed)
+    return _yielded(_opened(model, windows, classes), footage, windows, failed)
+
+
+def _opened(model, windows, classes):
+    """The classifier of a call; one that is open already keeps its settings."""
+    if not isinstance(model, Classifier):
+        return open_classifier(model, windows, classes)
+    for name, value in (("stride", windows.stride), ("fps", windows.fps), ("classes", classes)):
+        if value is not None:
+            refuse(name, "left out with a mas.prediction.Classifier, which has its own", value)
+    return model
 
 
 def _is_paths(videos):
@@ -116,7 +126,7 @@ class Written:
 
 
 def write(
-    model: networks.Source,
+    model: networks.Source | Classifier,
     videos: Paths,
     output: files.PathLike,
     *,
@@ -152,7 +162,7 @@ def write(
     folder = checks.path("output", output, "a folder")
     taken = None if restart else functools.partial(results.taken, folder)
     named = sources.find(videos, taken)
-    classifier = open_classifier(model, windows, classes)
+    classifier = _opened(model, windows, classes)
     kept = results.Results(folder, classifier, windows, report, restart)
     try:
         left = {name: path for name, path in named.items() if not kept.done(name, path)}
@@ -192,7 +202,7 @@ def _run(kept, classifier, left, windows, report, progress):
             elif isinstance(event, Ended):
                 kept.keep(writer, event)
             else:
-                kept.fail(pathlib.Path(video.source), event.reason)
+                kept.fail(video.name, pathlib.Path(video.source), event.reason)
             bar.follow(event)
             if writer and isinstance(event, Ended | Failed):
                 writer.close()

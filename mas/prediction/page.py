@@ -15,8 +15,8 @@ from mas.pages import Markup
 ROW_SECONDS, MOST_ROWS = 30, 12  # of a strip; a longer video has longer strips
 IN_ROW = 12  # thumbnails
 PICTURES = IN_ROW * MOST_ROWS  # that a page of a long video shows
-MOST_SPANS = 400  # segments of a strip that are drawn one by one
-COLUMNS = 1200  # in which more are drawn
+MOST_SPANS, COLUMNS = 400, 1200  # segments of a strip that are drawn; columns, where there are more
+MOST_SMALL, SMALL = 80, 240  # the same of the page of all videos
 POINTS = 600  # of a strip's curve
 MOST_CARDS = 24  # segments that move
 IN_LOOP = 16  # frames of one
@@ -109,7 +109,7 @@ def of_all(
     labels = {name: label for label, name in enumerate(names)}
     lines = []
     for video in found:
-        spans = _spans(video["segments"], 0.0, video["seconds"])
+        spans = _spans(video["segments"], 0.0, video["seconds"], MOST_SMALL, SMALL)
         name, share = video["classes"][0]
         lines.append(
             (
@@ -182,7 +182,7 @@ def _strip(found, pictures, labels, start, end):
     )
 
 
-def _spans(segments, start, end):
+def _spans(segments, start, end, most=MOST_SPANS, columns=COLUMNS):
     """[(class, start, end, title)] of what is seen between two times."""
     found = []
     for part in segments:
@@ -191,13 +191,13 @@ def _spans(segments, start, end):
             times = f"{pages.time_text(part['start'])} to {pages.time_text(part['end'])}"
             title = f"{part['class']}, {times}, {part['probability']:.0%}"
             found.append((part["class"], first, last, title))
-    if len(found) <= MOST_SPANS:
+    if len(found) <= most:
         return found
-    width = (end - start) / COLUMNS
+    width = (end - start) / columns
     starts = np.array([span[1] for span in found])
-    columns = np.searchsorted(starts, start + (np.arange(COLUMNS) + HALF) * width, "right") - 1
+    places = np.searchsorted(starts, start + (np.arange(columns) + HALF) * width, "right") - 1
     kept = []
-    for column, place in enumerate(columns.tolist()):
+    for column, place in enumerate(places.tolist()):
         name, first, last, _ = found[max(0, place)]
         at = start + column * width
         if not first <= at + HALF * width < last:

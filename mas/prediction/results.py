@@ -5,8 +5,8 @@
     segments.csv        a row a segment: stretches of one class
     failures.csv        videos that could not be read in full, and why; only where there are any
     index.html          the videos, each with its class track
-    windows/VIDEO.csv   a row a window: start, end, likeliest classes
-    videos/VIDEO.json   all of that of one video; written last, so that it marks the video as done
+    windows/VIDEO.csv, windows/VIDEO.json   a row a window: start, end, likeliest classes
+    videos/VIDEO.json   the classes and segments of a video; written last: it marks it as done
     pages/VIDEO.html    its thumbnails over time, and the classes below them
     unfinished/         what is being written
 
@@ -33,15 +33,17 @@ FORMAT, COMMAND = 1, "mas predict"
 DESCRIPTION, UNFINISHED, FAILURES = "predict.json", "unfinished", "failures.csv"
 VIDEOS, SEGMENTS, INDEX = "videos.csv", "segments.csv", "index.html"
 SUMMARIES = (VIDEOS, SEGMENTS, INDEX)
-KINDS = {"windows": "csv", "videos": "json", "pages": "html"}  # folders, and how files end
+FOLDERS = ("windows", "videos", "pages")
+# What a video leaves: the file that is unfinished, its folder and its ending. The last marks it.
+PARTS = (("windows.csv", "windows", "csv"), ("windows.json", "windows", "json"))
+PARTS += (("page.html", "pages", "html"), ("video.json", "videos", "json"))
 NEEDED = {"video", "file", "stamp", "windows", "seconds", "classes", "segments", "remark"}
-MOST_JSON = 2**30  # bytes of a video's
 
 
 def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
     """What the json file of a video holds; None where the video is not done."""
     try:
-        known = files.read_json(_path(folder, "videos", name), MOST_JSON)
+        known = files.read_json(_mark(folder, name))
     except (OSError, ValueError):
         return None
     return known if NEEDED <= known.keys() else None
@@ -53,9 +55,9 @@ def taken(folder: pathlib.Path, name: str, path: pathlib.Path) -> bool:
     return known is not None and known["file"] != os.path.abspath(path)
 
 
-def _path(folder, kind, name):
-    """The lasting file of one video."""
-    return folder / kind / f"{name}.{KINDS[kind]}"
+def _mark(folder, name):
+    """The file that marks a video as done."""
+    return folder / "videos" / f"{name}.json"
 
 
 class Results:
@@ -136,7 +138,7 @@ class Results:
             )
 
     def _clear(self):
-        for name in KINDS:
+        for name in FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (FAILURES, *SUMMARIES, DESCRIPTION):
             (self.folder / name).unlink(missing_ok=True)
@@ -160,8 +162,7 @@ class Results:
 
     def begin(self, name: str, path: pathlib.Path) -> Writer:
         """What takes the windows of a video; what stood for it or for all is no longer true."""
-        for earlier in (_path(self.folder, "videos", name), *(self.folder / n for n in SUMMARIES)):
-            earlier.unlink(missing_ok=True)
+        self._forget(name)
         return Writer(self.folder / UNFINISHED, name, path, self._names, self._report)
 
     def keep(self, writer: Writer, ended: Ended) -> None:
@@ -172,18 +173,21 @@ class Results:
             known = (self._names, self._described["shown"], above)
             content = page.of_video(found, ended.pictures, *known)
             files.write(writer.path("page.html"), content)
-        for part, kind in (("windows.csv", "windows"), ("page.html", "pages")):
-            self._place(writer.path(part), _path(self.folder, kind, found["video"]))
-        self._place(writer.path("video.json"), _path(self.folder, "videos", found["video"]))
+        for part, kind, ending in PARTS:
+            new, old = writer.path(part), self.folder / kind / f"{found['video']}.{ending}"
+            if new.exists():
+                with files.writing(old):
+                    old.parent.mkdir(parents=True, exist_ok=True)
+                    files.replace(new, old)
 
-    def _place(self, new, old):
-        if new.exists():
-            with files.writing(old):
-                old.parent.mkdir(parents=True, exist_ok=True)
-                files.replace(new, old)
+    def _forget(self, name):
+        """What was known of a video, and what stands for all of them."""
+        for earlier in (_mark(self.folder, name), *(self.folder / part for part in SUMMARIES)):
+            earlier.unlink(missing_ok=True)
 
-    def fail(self, path: pathlib.Path, reason: str) -> None:
+    def fail(self, name: str, path: pathlib.Path, reason: str) -> None:
         """Notes a video that cannot be read in full."""
+        self._forget(name)
         self.failures[os.path.abspath(path)] = reason
         self._write_failures()
 
@@ -220,7 +224,7 @@ class Results:
 
     def _video_row(self, found):
         classes = [part for pair in found["classes"] for part in (pages.cell(pair[0]), pair[1])]
-        facts = (found["seconds"], len(found["windows"]), *classes, found["remark"])
+        facts = (found["seconds"], found["windows"], *classes, found["remark"])
         return pages.cell(found["video"]), pages.cell(found["file"]), *facts
 
 

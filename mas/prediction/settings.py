@@ -22,7 +22,7 @@ class Windows(Settings):
         None,
         "Seconds from the start of one window to that of the next, by default half a clip.",
         form=NUMBER,
-        above=0,
+        least=0.001,
     )
     stride: int | None = option(
         None,

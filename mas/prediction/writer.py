@@ -58,13 +58,10 @@ class Writer:
         self._sum, self._again, self._track = np.zeros(len(names)), False, Track()
         with files.writing(folder):
             folder.mkdir(exist_ok=True)
-            options: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
-            self._csv = open(self.path("windows.csv"), "w", newline="", **options)
-            self._json = open(self.path("video.json"), "w", **options)
-            header = columns(min(report.top, len(names)))
+            self._csv = open(self.path("windows.csv"), "w", newline="", encoding="utf-8")
+            self._json = open(self.path("windows.json"), "w", encoding="utf-8")
             self._table = csv.writer(self._csv)
-            self._table.writerow(("start", "end", *header))
-            self._json.write(json.dumps(self._facts, indent=1)[:-2] + ',\n "windows": [')
+            self._table.writerow(("start", "end", *columns(min(report.top, len(names)))))
 
     def path(self, part: str) -> pathlib.Path:
         """An unfinished file."""
@@ -75,37 +72,41 @@ class Writer:
         classes = [(name, round(share, 4)) for name, share in window.top(self._report.top)]
         times = (round(window.start, 3), round(window.end, 3))
         flat = [part for name, share in classes for part in (pages.cell(name), share)]
-        between = "\n  " if not len(self._track) else ",\n  "
-        part = {"start": times[0], "end": times[1], "classes": classes}
+        part = json.dumps({"start": times[0], "end": times[1], "classes": classes})
         with files.writing(self._folder):
             self._table.writerow((*times, *flat))
-            self._json.write(between + json.dumps(part))
+            self._json.write(f"{',' if len(self._track) else '['}\n{part}")
         self._sum += window.scores
         self._again = self._again or window.again
         self._track.add(window.start, window.end, window.label, window.probability)
 
     def finish(self, ended: Ended) -> dict[str, Any]:
-        """Writes what is known at the end; returns what the page shows."""
-        count = max(1, len(self._track))
+        """Writes what is known at the end, and returns it with "track", that of the windows."""
         remarks = ["shorter than a window: begins again"] if self._again else []
         remarks += [ended.damage] if ended.damage else []
-        found = self._track.segments(
-            ended.seconds, self._report.threshold, self._report.min_seconds
-        )
+        limits = (self._report.threshold, self._report.min_seconds)
+        means = self._sum / max(1, len(self._track))
         facts = {
+            **self._facts,
             "frames": ended.frames,
             "rate": round(ended.rate, 4),
             "seconds": round(ended.seconds, 3),
+            "windows": len(self._track),
             "remark": "; ".join(remarks),
             "classes": [
                 (name, round(share, 4))
-                for name, share in likeliest(self._sum / count, self._names, self._report.top)
+                for name, share in likeliest(means, self._names, self._report.top)
             ],
-            "segments": [self._segment(part) for part in found if part.label != NONE],
+            "segments": [
+                self._segment(part)
+                for part in self._track.segments(ended.seconds, *limits)
+                if part.label != NONE
+            ],
         }
         with files.writing(self._folder), self._csv, self._json:
-            self._json.write("\n ],\n" + json.dumps(facts, indent=1)[2:] + "\n")
-        return {**self._facts, **facts, "track": self._track}
+            self._json.write("\n]\n" if len(self._track) else "[]\n")
+            files.write_json(self.path("video.json"), facts)
+        return {**facts, "track": self._track}
 
     def _segment(self, part: Segment):
         times = {"start": round(part.start, 3), "end": round(part.end, 3)}

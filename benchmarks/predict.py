@@ -1,0 +1,154 @@
+"""Whether prediction keeps the network busy, and its memory flat, on long video.
+
+    python benchmarks/predict.py [--minutes=10] [--model=RUN]
+
+Writes a video of one minute and one of `--minutes` (60: the hour), 160 x 120 pixels, 25 frames a
+second, and predicts each in a process of its own, tables and pages included, by a C3D with batch
+norm at a quarter of its width on 16 x 56 x 56 and random weights, or by the run of `--model`. In
+the same process, before and after, the network alone answers windows that are decoded already.
+Ends with exit status 1 if prediction has less than LEAST_SHARE of its windows a second, or if the
+long video takes more than MOST_GROWTH times the peak memory of the short one.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import av
+import numpy as np
+from absl import app, flags
+
+LEAST_SHARE = 0.9  # of the windows a second of the network alone
+MOST_GROWTH = 1.05  # of the peak memory
+SIZE, RATE = (160, 120), 25
+SHORT = 1.0  # minutes
+DECODED, BATCH = 128, 16  # windows that the network alone answers again and again, so many at once
+SECONDS = 20  # that it does so, before and after
+CLASSES, WIDTH, CLIP = 10, 0.25, (16, 56, (85, 64))
+
+_MINUTES = flags.DEFINE_float("minutes", 10, "Length of the long video, in minutes.", 0.01)
+_MODEL = flags.DEFINE_string("model", None, "Run of mas finetune; by default a random network.")
+_MEASURED = flags.DEFINE_string("measured", None, "Used by the benchmark itself: one video.")
+
+
+def write_video(path, seconds):
+    """A video of a texture that moves, in MPEG-4."""
+    width, height = SIZE
+    texture = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    texture = np.tile(texture.repeat(8, 0).repeat(8, 1), (1, 2, 1))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=RATE, bit_rate=400_000)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(round(seconds * RATE)):
+            image = np.ascontiguousarray(texture[:, number % width :][:, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def write_run(folder):
+    """A run folder of a small classifier with random weights."""
+    from mas import networks, tasks
+    from mas.settings import Clip, Network
+
+    network, clip = Network("c3d_bn", width=WIDTH, preset="standard"), Clip(*CLIP)
+    backbone = networks.build(network, clip.shape("rgb"))
+    folder.mkdir(parents=True)
+    backbone.save(folder / networks.BACKBONE)
+    task = tasks.Classify(CLASSES).bound(clip, network)
+    task.model(backbone).save(folder / networks.MODEL)
+    known = {"task": "classify", "network": network.values(), "clip": clip.values()}
+    (folder / networks.RUN).write_text(json.dumps(known))
+
+
+def measure(model, path):
+    """What one video takes, in this process: {windows, alone, predicted, share, peak}."""
+    from mas import prediction
+
+    classifier = prediction.open_classifier(model)
+    classifier.scores(_decoded(classifier, path)[:BATCH])  # so that the graph is there
+    alone = _alone(classifier, path)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        prediction.write(classifier, path, pathlib.Path(folder, "out"))
+        seconds = time.perf_counter() - start
+        (table,) = pathlib.Path(folder, "out", "windows").glob("*.csv")
+        count = table.read_bytes().count(b"\n") - 1
+    alone = (alone + _alone(classifier, path)) / 2
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rates = {"alone": alone, "predicted": count / seconds, "share": count / seconds / alone}
+    return {"windows": count, **rates, "peak": peak}
+
+
+def _decoded(classifier, path):
+    """Windows of a video as the network sees them."""
+    from mas import video
+    from mas.prediction import windows
+
+    frames = ((at, classifier.see(image)) for at, image in video.timed(path))
+    cuts = itertools.islice(windows.cut(frames, classifier.task.frames), DECODED)
+    return np.stack([cut.frames for cut in cuts])
+
+
+def _alone(classifier, path):
+    """Windows a second of the network alone."""
+    clips, answered = _decoded(classifier, path), 0
+    start = time.perf_counter()
+    while (seconds := time.perf_counter() - start) < SECONDS:
+        first = answered % max(1, len(clips) - BATCH + 1)
+        classifier.scores(clips[first : first + BATCH])
+        answered += len(clips[first : first + BATCH])
+    return answered / seconds
+
+
+def missed(short, long):
+    """What to say of each target that is missed."""
+    growth = long["peak"] / short["peak"]
+    found = []
+    if long["share"] < LEAST_SHARE:
+        found.append(f"{long['share']:.2f} of the network alone, not {LEAST_SHARE}")
+    if growth > MOST_GROWTH:
+        found.append(f"{growth:.2f} times the memory of the short video, not {MOST_GROWTH}")
+    return found
+
+
+def in_a_process(model, path):
+    """`measure` in a process of its own, so that its peak memory is that of one video."""
+    command = [sys.executable, __file__, f"--model={model}", f"--measured={path}"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return json.loads(answer.splitlines()[-1])
+
+
+def main(_):
+    """Measures both videos; returns the exit status."""
+    if _MEASURED.value:
+        print(json.dumps(measure(_MODEL.value, _MEASURED.value)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        model = _MODEL.value or pathlib.Path(folder, "run")
+        if not _MODEL.value:
+            write_run(model)
+        print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+        results = []
+        for minutes in (SHORT, _MINUTES.value):
+            path = pathlib.Path(folder, f"minutes_{minutes:g}.avi")
+            write_video(path, 60 * minutes)
+            found = in_a_process(model, path)
+            results.append(found)
+            print(
+                f"{minutes:g} minutes, {found['windows']} windows: {found['predicted']:.1f} a "
+                f"second, the network alone {found['alone']:.1f}, so {found['share']:.2f} of it; "
+                f"peak memory {found['peak']:.0f} MiB"
+            )
+    found = missed(*results)
+    print("MISSED: " + "; ".join(found) if found else "The targets are kept.")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(main))
