@@ -198,6 +198,13 @@ def test_sorting_writes_what_it_found(small, tmp_path):
     assert state["finished"] and state["settings"]["clusters"] == 6 and state["clips"] == len(small)
 
 
+def test_many_thumbnails_have_fewer_frames(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(sorting, "MOST_IMAGES", 31)
+    made = index.sort(small, tmp_path / "sorted", clusters=2, duplicates=0, typical=4, odd=1)
+    page = (made.path / "clusters.html").read_text()
+    assert page.count("steps(3,jump-none)") == page.count("<figure") == 10
+
+
 def test_names_of_files_stay_text(small, tmp_path):
     odd = ["<script>alert(1)</script>", "=cmd()", 'a"><img src=x>', "b\udce9\n\x1b"]
     for number, name in enumerate(odd):
@@ -334,7 +341,7 @@ def test_the_commands_go_from_an_index_to_a_list(small, tmp_path, monkeypatch, c
     fill(tmp_path / "sorted", {0: "up", 2: "down"})
     given = ["from_clusters", "--clusters=sorted"]
     assert cli.main("lists", *given, "--output=list.txt") == 0
-    assert "of video start label" in caplog.text
+    assert "video,start,label" in caplog.text
     assert lists.read("list.txt", "sts") == sorted(
         lists.from_clusters("sorted"), key=lambda entry: (entry.video, entry.start)
     )

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import tqdm
 
 from mas.checks import check_range
 
@@ -13,6 +14,7 @@ PAIR = np.dtype([("a", "<i8"), ("b", "<i8"), ("cosine", "<f4")])
 MOST_PAIRS = 1_000_000  # that are kept; a black screen is alike everywhere
 BLOCK = 2048  # clips that are compared with as many others at a time
 ROUNDING = 1e-6  # of a cosine in single precision
+SOON = 2  # seconds: what is done by then shows no progress
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,17 +77,27 @@ def near_duplicates(
     """
     check_range("duplicates", least, above=0, most=1)
     kept, waiting, total = [np.zeros(0, PAIR)], 0, 0
-    for first in range(0, len(unit), block):
-        left = _block(unit, first, block)
-        for second in range(first, len(unit), block):
-            right = left if second == first else _block(unit, second, block)
-            pairs = _pairs(left @ right.T, first, second, least)
-            pairs = pairs[~_overlap(clips, pairs, frames)]
-            kept.append(pairs)
-            total, waiting = total + len(pairs), waiting + len(pairs)
-            if waiting > most:
-                kept, waiting = [_best(kept, most)], 0
+    for cosines, first, second in _blocks(unit, block):
+        pairs = _pairs(cosines, first, second, least)
+        pairs = pairs[~_overlap(clips, pairs, frames)]
+        kept.append(pairs)
+        total, waiting = total + len(pairs), waiting + len(pairs)
+        if waiting > most:
+            kept, waiting = [_best(kept, most)], 0
     return Pairs(_best(kept, most), total)
+
+
+def _blocks(unit, block):
+    """Yields (cosines, first row, first row of the others) of each block with itself and later."""
+    firsts = range(0, len(unit), block)
+    total = len(firsts) * (len(firsts) + 1) // 2
+    with tqdm.tqdm(total=total, desc="compare", unit="block", delay=SOON, leave=False) as bar:
+        for first in firsts:
+            left = _block(unit, first, block)
+            for second in range(first, len(unit), block):
+                right = left if second == first else _block(unit, second, block)
+                yield left @ right.T, first, second
+                bar.update()
 
 
 def _block(unit, first, block):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tqdm
 
 from mas import lists, pages
 from mas.index.report import described
@@ -63,7 +64,10 @@ def clusters_page(
     if duplicates:
         words = f"Near-duplicates: {lists.counted(made.total, 'pair')} of clips."
         head.append(pages.element("p", pages.link(duplicates, words)))
-    rows = (_cluster(index, found, number, shown[number], loops) for number in range(len(found)))
+    numbers = range(len(found))
+    options = {"desc": "thumbnails", "unit": "cluster", "delay": 2, "leave": False}
+    with tqdm.tqdm(numbers, **options) as bar:
+        rows = [_cluster(index, found, number, shown[number], loops) for number in bar]
     return pages.page(f"Clusters of {pages.plain(index.path.name)}", *head, *rows, style=_STYLE)
 
 

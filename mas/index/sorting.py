@@ -22,10 +22,11 @@ from mas import checks, files, lists, pages
 from mas.checks import Settings, option, refuse
 from mas.index import clusters, duplicates, sort_pages
 from mas.index.index import Index
-from mas.index.loops import Loops
+from mas.index.loops import FRAMES, Loops
 from mas.lists.clusters import CLIP_FIELDS, CLIPS, NAME_FIELDS, NAMES, STATE
 
 CLUSTERS_PAGE, DUPLICATES_PAGE, DUPLICATES = "clusters.html", "duplicates.html", "duplicates.csv"
+MOST_IMAGES = 6000  # of a page, some 20 MB: many thumbnails have fewer frames
 COPY_FIELDS = ("video_a", "start_a", "end_a", "video_b", "start_b", "end_b", "clips", "cosine")
 
 
@@ -102,7 +103,9 @@ def sort(
     copies = duplicates.joined(pairs, index.clips, index.frames)
     made = Sorted(root, found, copies, pairs.total)
     files.write_json(root / STATE, {"finished": False})
-    _write(index, made, chosen, Loops(index, data=data))
+    thumbnails = len(found) * (chosen.typical + chosen.odd)
+    images = max(1, min(FRAMES, MOST_IMAGES // thumbnails))
+    _write(index, made, chosen, Loops(index, frames=images, data=data))
     facts = {"index": os.path.abspath(index.path), **index.facts, "settings": chosen.values()}
     counts = {"clips": len(index), "clusters": len(found), "pairs": pairs.total}
     files.write_json(root / STATE, {"finished": True, **counts, **facts})
