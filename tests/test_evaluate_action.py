@@ -171,7 +171,7 @@ def test_a_module_that_a_run_names_is_imported_for_the_caller_alone(tmp_path, mo
     run = mas.open_run(tmp_path)
     with pytest.raises(ValueError, match=f"{tmp_path} was .*'theirs:Own'. Received: task=None"):
         pretext.task_of(run, {})
-    with pytest.raises(ValueError, match="task must be that of the run .*task='pace'"):
+    with pytest.raises(ValueError, match="task must be theirs:Own, as in the run .*task='pace'"):
         pretext.task_of(run, {}, "pace")
     assert not (tmp_path / "theirs.ran").exists()
     assert pretext.task_of(run, {}, "theirs:Own").name == "own"

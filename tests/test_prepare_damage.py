@@ -279,7 +279,7 @@ def test_a_shard_of_another_data_set_is_named_and_prepared_again(tmp_path, caplo
     whole = video_files.tree(one)
     for path in two.glob("videos-*"):
         (one / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(ValueError, match=r"one-data/videos-00000.csv must be that of which"):
+    with pytest.raises(ValueError, match=r"one-data/videos-00000.csv must match its checksum"):
         records.open_data(one)
     assert records.check_data(one).faults
     preparing.run_noise(tmp_path / "one", one)

@@ -105,7 +105,7 @@ def test_damaged_files_are_taken_in_part_and_reported(tmp_path, form, caplog):
     ((path, reason),) = data.damaged.items()
     assert path == str(videos / "b.mkv") and reason == first.failures[path]
     assert rows(output / "damaged.csv") == [[path, reason]]
-    assert "1 video prepared in part; see" in caplog.text
+    assert "Prepared 1 video in part; see" in caplog.text
     again = run(videos, output, form=form)  # it stays
     assert again.videos == ["a", "b"] and again.damaged == data.damaged
     (videos / "b.mkv").write_bytes(whole)
@@ -136,10 +136,10 @@ def test_a_file_that_changed_is_named_and_prepared_again_if_that_is_said(tmp_pat
     assert shown(run(videos, output, form=form), "b") == list(range(50, 70))
     for name in ("b.avi", "c.avi"):
         assert f"{videos / name} has changed since it was prepared." in caplog.text
-    assert "2 changed videos stay; update=True" in caplog.text
+    assert "keeping 2 changed videos; update=True" in caplog.text
     assert video_files.tree(output) == before
     data = run(videos, output, form=form, update=True)
-    assert "2 changed videos are prepared again" in caplog.text
+    assert "preparing 2 changed videos again" in caplog.text
     assert data.videos == ["a", "b", "c"]
     for name, numbers_now in (("a", range(20)), ("b", range(80, 110)), ("c", range(100, 120))):
         assert shown(data, name) == list(numbers_now)

@@ -168,7 +168,7 @@ class _Run:
             if self.storage.update:
                 logging.warning("%s: preparing %s again.", self.root, videos)
             else:
-                logging.warning("%s: keeping %s; update=True replaces.", self.root, videos)
+                logging.warning("%s: keeping %s; update=True prepares again.", self.root, videos)
         return set(changed) if self.storage.update else set()
 
     def _staged(self, name):

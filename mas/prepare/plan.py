@@ -243,7 +243,7 @@ def _refuse_changes(root, before, now):
             ", ".join(_shown(n, values.get(n)) for n in changed) for values in (before, now)
         )
         raise ValueError(
-            f"{root} was started with {old}, and a data set keeps its settings: use another output "
+            f"{root} was started with {old}: a data set keeps its settings, so use another output "
             f"folder for others. Received: {new}."
         )
 
