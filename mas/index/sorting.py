@@ -35,12 +35,12 @@ class Sorting(Settings):
     """How clips are sorted, and how much of it the pages show.
 
     >>> Sorting(clusters=50).duplicates
-    0.95
+    0.98
     """
 
     clusters: int = option(20, "How many clusters.", least=1)
     duplicates: float = option(
-        0.95,
+        0.98,
         "Cosine from which on two clips are near-duplicates; 0 looks for none.",
         least=0,
         most=1,

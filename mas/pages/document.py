@@ -37,7 +37,8 @@ section { border-top: 1px solid var(--line); padding: 14px 0 10px; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden;
   background: #fff; }
 figure img, figure .loop { display: block; width: 100%; height: auto; background-color: #eef0f3; }
-figcaption { padding: 4px 7px 6px; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
+figcaption { padding: 4px 7px 6px; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere;
+  max-height: 11em; overflow-y: auto; }
 figcaption b { color: #1d2329; }
 figure.query { border: 3px solid #0b5cad; }
 figure.right { border: 3px solid #2a8a3a; }
