@@ -44,18 +44,10 @@ def show(app, name, text):
     if name in SHOWN:
         text[0] = (ROOT / SHOWN[name]).read_text("utf-8")
         text[0] = re.sub(r"\]\((\.\./)?docs/", "](", text[0])
-    if name == "index":  # pages that are still to be written
-        gone = [line for line in re.findall("^[a-z_]+$", text[0], re.M) if not is_page(line)]
-        text[0] = re.sub(rf"^({'|'.join(gone)})$", "", text[0], flags=re.M)
     up = "../" * name.count("/")
     for page, file in SHOWN.items():
         for there in (file, f"{up}../{file}"):
             text[0] = text[0].replace(f"]({there}", f"]({up}{page}.md")
-
-
-def is_page(name):
-    """Whether a page is there."""
-    return (ROOT / "docs" / f"{name}.md").is_file()
 
 
 def as_text(app, what, name, thing, options, lines):
