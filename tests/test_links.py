@@ -4,6 +4,7 @@ import importlib
 import math
 import re
 import shlex
+import sys
 
 import documents
 import pytest
@@ -118,3 +119,23 @@ def test_costs_follow_from_their_factors(name):
             told = recipes.read(recipes.path(recipe)).cost
             assert f"{numbers[-2]} GFLOPs" in told, f"{step}: {told}"
             assert "epochs" in step or f"{int(numbers[0])} epochs" in told, f"{step}: {told}"
+
+
+def test_docstrings_become_markup(monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    lines = [
+        "A `b_",
+        "c`, *d.",
+        "",
+        ">>> _ = f(*x)",
+        "",
+        "    x_ = 1",
+        "",
+        "Args:",
+        "    **k: `l`.",
+    ]
+    documents.load(ROOT / "docs" / "conf.py").as_text(None, "function", "", None, None, lines)
+    text = "\n".join(line for line in lines if line)
+    head, code = "A ``b_\nc``, \\*d.", ">>> _ = f(*x)\n::\n    x_ = 1"
+    assert text == f"{head}\n{code}\nArgs:\n    \\*\\*k: ``l``."
