@@ -375,3 +375,31 @@ def test_the_benchmark_finds_the_copies(script, capsys):
         sort.MOST = -1000
         assert sort.main() == 1
         assert "MiB for 400 clips" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_benchmark_of_methods_counts_the_clips_of_the_class(script, small, monkeypatch, capsys):
+    labels, classes = np.array([0, 0, 0, 1, 1, -1]), np.array([0, 0, 1, 1, 1, 0])
+    with script("benchmarks/clusters.py", "--index=x", "--clusters=6") as module:
+        assert module.purity(labels, classes) == 4 / 6
+        monkeypatch.setattr(module.Index, "open", lambda path: small)
+        module.main()
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 9 and rows[0].endswith("6     0.00         1.000")
+
+
+def test_the_benchmark_of_copies_compares_each_with_its_original(script, tmp_path):
+    frames = [np.full((32, 48, 3), 20 * number, np.uint8) for number in range(12)]
+    vectors = unit([[1, 0], [0, 1], [1, 0], [1, 1]])
+    videos = [Video("a", "", 16, 25, 2), Video("copy0_1", "", 16, 25, 2)]
+    places = [(0, 0), (0, 8), (1, 0), (1, 8)]
+    made = made_index(tmp_path, videos, vectors, places)
+    with script("benchmarks/copies.py", "--index=x", "--videos=y") as copies:
+        changed = copies.versions(frames)
+        assert [len(found) for found, _ in changed.values()] == [12, 12, 12, 12, 10, 4]
+        assert changed["two thirds of the size, crf 28"][0][0].shape == (20, 32, 3)
+        copies.write(tmp_path / "a.mp4", frames, 23)
+        (found,) = copies.cosines(made, {"copy0_1": ("a", "worse")}).values()
+        assert found == pytest.approx([1, 0.5**0.5], abs=1e-3)
+    from mas import video
+
+    assert len(list(video.frames(tmp_path / "a.mp4"))) == 12

@@ -1,0 +1,53 @@
+"""K-means beside HDBSCAN: how often the clips of a cluster are of one class.
+
+    python benchmarks/clusters.py --index=INDEX [--clusters=20]
+
+The class of a clip is the first folder of its video, which neither method sees. Printed for each
+method: how many clusters it finds, the share of clips that it leaves in none, and the share of all
+clips that lie in a cluster most of whose clips are of their class.
+"""
+
+import numpy as np
+from absl import app, flags
+from sklearn.cluster import HDBSCAN, KMeans
+
+from mas.index import Index, clusters
+
+SEEDS = (0, 1, 2)
+LEAST = (3, 5, 10)  # clips of a cluster of HDBSCAN
+
+_INDEX = flags.DEFINE_string("index", None, "Folder that mas index made.", required=True)
+_CLUSTERS = flags.DEFINE_integer("clusters", 20, "How many, of k-means.")
+
+
+def purity(labels, classes):
+    """Share of clips that are of the largest class of their cluster; -1 is in none."""
+    sizes = [np.bincount(classes[labels == n]).max() for n in np.unique(labels) if n >= 0]
+    return sum(sizes) / len(labels)
+
+
+def methods(unit, count):
+    """Yields (name, labels) of each method and seed."""
+    for seed in SEEDS:
+        yield f"mini-batch k-means, seed {seed}", clusters.cluster(unit, count, seed).labels
+    for seed in SEEDS:
+        found = KMeans(count, n_init=clusters.STARTS, random_state=seed).fit(unit)
+        yield f"k-means, seed {seed}", found.labels_
+    for least in LEAST:
+        found = HDBSCAN(min_cluster_size=least, copy=True).fit(unit)
+        yield f"HDBSCAN, at least {least} clips", found.labels_
+
+
+def main(_=None):
+    """Prints the table."""
+    index = Index.open(_INDEX.value)
+    names = [index.video(row).split("/")[0] for row in range(len(index))]
+    classes = np.unique(names, return_inverse=True)[1]
+    print(f"{'method':28} clusters  in none  of the class")
+    for name, labels in methods(index.unit[:].astype(np.float32), _CLUSTERS.value):
+        count, left = len({*labels.tolist()} - {-1}), (labels < 0).mean()
+        print(f"{name:28} {count:8} {left:8.2f} {purity(labels, classes):13.3f}")
+
+
+if __name__ == "__main__":
+    app.run(main)
