@@ -19,7 +19,8 @@ _STYLE = """figure.odd { border-style: dashed; border-color: #9a6a00; }
 figcaption em { color: #7a5400; }
 """
 _PAIRS = """.cards { grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
+.pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 2px;
+  align-items: center; }
 """
 _ODD = pages.element("em", "odd")
 
