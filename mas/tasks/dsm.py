@@ -37,8 +37,8 @@ class Disturbed(views.Views):
 
     spatial: str = option(
         "push",
-        "Spatial disturbance (SLD), the same for all frames of a clip: push (small bumps, as "
-        "released), tps (a smooth warp of the whole frame, as in the figures), affine, or none.",
+        "Spatial disturbance (SLD): push (small bumps, as released), tps (a smooth warp of the "
+        "whole frame, as in the figures), affine, or none; the same for all frames of a clip.",
         choices=tuple(SPATIAL),
     )
     disturbed: str = option(
@@ -56,7 +56,7 @@ class Disturbed(views.Views):
     )
     mixup: float = option(
         0.0,
-        "Maximum weight of a frame that is blended into all frames; 0, as released, disables it.",
+        "Maximum mixup weight; one frame is blended into all. 0, as released, disables it.",
         least=0,
         most=1,
     )

@@ -44,9 +44,9 @@ class MoCo(views.Views):
     temperature: float = option(0.07, "Temperature, by which cosines are divided.", above=0)
     queue: int = option(
         4096,
-        "Queue size in keys of earlier batches, which are the negatives. At least the batch size, "
-        "and at most the number of videos: in a longer queue, a video's own older keys are among "
-        "its negatives. 0 takes the other keys of the batch as negatives.",
+        "Queue size in keys. The queue holds keys of earlier batches, which are the negatives. Use "
+        "at least the batch size and at most the number of videos; in a longer queue, a video's "
+        "own older keys are among its negatives. 0 takes the other keys of the batch instead.",
         least=0,
     )
     key_momentum: float = option(

@@ -92,9 +92,9 @@ class Pace(Task):
     )
     loop: str = option(
         "restrict",
-        "What to do if a video is too short for the fastest clip: restrict skips it, bounce plays "
-        "it backwards from its end, wrap restarts it (the authors' code). Turns and jumps are more "
-        "frequent in fast clips and can leak the pace.",
+        "Policy for short videos: restrict skips those shorter than the fastest clip, bounce plays "
+        "them backwards from the end, wrap restarts them (the authors' code). Turns and jumps are "
+        "more frequent in fast clips and can leak the pace.",
         choices=tuple(walks.LOOPS),
     )
     jitter: bool = option(True, "Apply random colour jitter in training; ignored for flow.")

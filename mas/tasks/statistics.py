@@ -41,7 +41,7 @@ class Statistics(Task):
         (1, 2, 3), "Partition patterns of the frame (Table 1).", choices=(1, 2, 3)
     )
     global_labels: bool = option(
-        True, "Also predict the frame of largest motion and the clip's colour (Table 2)."
+        True, "Also predict global labels: frame of largest motion, and colour (Table 2)."
     )
     motion_weight: float = option(1.0, "Weight of the motion loss.", least=0)
     appearance_weight: float = option(

@@ -81,7 +81,7 @@ def negative(default):
     """Returns the setting `negative` with a method's default."""
     return option(
         default,
-        "Negative for each query: none; intra, another clip of its video; inter, the next "
+        "Negative of a query: none; intra, another clip of its video; inter, the next "
         "example's, which is another video's with sampling=anywhere; or shuffled, the query's own "
         "frames in another order.",
         choices=NEGATIVES,
@@ -102,8 +102,8 @@ class Views(Task):
     )
     loop: str = option(
         "wrap",
-        "What to do if a video is too short for a clip: wrap restarts it (the authors' code), "
-        "bounce plays it backwards from its end, restrict skips it.",
+        "Policy for short videos: wrap restarts those shorter than a clip (the authors' code), "
+        "bounce plays them backwards from the end, restrict skips them.",
         choices=tuple(walks.LOOPS),
     )
     min_offset: int = option(

@@ -38,8 +38,8 @@ class VTDL(MoCo):
     negative: str = views.negative("intra")
     mixup: float = option(
         0.1,
-        "Maximum weight of a frame that is blended into all frames of a view (TCA); 0 disables it. "
-        "The frame is drawn per example, the weight per batch unless per_sample is set.",
+        "Maximum mixup weight (TCA); one frame of a view is blended into all. 0 disables it. The "
+        "frame is drawn per example, the weight per batch unless per_sample is set.",
         least=0,
         most=1,
     )
