@@ -104,6 +104,7 @@ setup(
             "furo>=2024.8.6",  # the first for Sphinx 8
         ],
         "test": [
+            FAISS,
             RAY,  # 79 MB beside TensorFlow's 600: else nobody would see a broken engine
             "mypy",
             "pytest",

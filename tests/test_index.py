@@ -4,13 +4,23 @@ import json
 import math
 import operator
 import shutil
+import sys
 import types
 
 import numpy as np
 import pytest
 
 from mas import cli, records
-from mas.index import DamagedIndexError, Index, building, fitting, report, searching, storage
+from mas.index import (
+    DamagedIndexError,
+    Index,
+    approximate,
+    building,
+    fitting,
+    report,
+    searching,
+    storage,
+)
 
 SPAN = 4  # frames of a clip
 
@@ -158,6 +168,12 @@ def test_a_reader_sees_what_was_finished_while_another_call_adds(tmp_path, monke
     assert len(fill(index.path, Data(more), values, monkeypatch=monkeypatch)) == 16
 
 
+def put(path, content):
+    """Another file in the place of one that may be mapped into memory."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def flipped(path):
     content = bytearray(path.read_bytes())
     for place in (0, len(content) // 2, len(content) - 2):
@@ -175,7 +191,7 @@ def test_damage_of_each_file_is_named(index):
         path = index.path / name
         whole = path.read_bytes()
         for other in flipped(path):
-            path.write_bytes(other)
+            put(path, other)
             with pytest.raises(ValueError, match=name) as caught:
                 Index.open(index.path)
             assert "Remove the folder" in str(caught.value) and "\n" not in str(caught.value)
@@ -327,3 +343,35 @@ def test_the_commands_refuse_in_one_line(tmp_path, index, caplog):
     assert not (tmp_path / "new").exists()
     shutil.rmtree(index.path)
     assert str(index.path) in fails("search", f"--index={index.path}", "--query=bob:1")
+
+
+def test_an_approximate_search_that_looks_at_all_lists_is_exact(tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(approximate, "LEAST", 50)
+    lengths = {f"v{n}": 40 for n in range(10)}
+    found = fill(tmp_path / "i", Data(lengths), draw(6, lengths), 4, monkeypatch)
+    for query in ("v3:0.5", found.features([7])):
+        exact = found.search(query, 5)
+        assert found.search(query, 5, approximate=True) == exact
+    names = [f"lists-0-100{suffix}" for suffix in (".faiss", ".json")]
+    for name in names:
+        path = found.path / name
+        whole = path.read_bytes()
+        for other in flipped(path):
+            put(path, other)
+            with pytest.raises(ValueError, match=f"{name}.*\\."):
+                approximate.opened(Index.open(found.path))
+        put(path, whole)
+    more = lengths | {"new": 40}
+    grown = fill(found.path, Data(more), draw(6, more), 4, monkeypatch)
+    assert grown.search("new:0", 3, approximate=True) == grown.search("new:0", 3)
+    assert not any((found.path / name).exists() for name in names)
+
+
+def test_an_approximate_search_of_few_clips_is_refused(index, monkeypatch):
+    pytest.importorskip("faiss")
+    with pytest.raises(ValueError, match="approximate must be false for fewer than 1000 clips"):
+        index.search("bob:0", approximate=True)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r"pip install 'mas-video\[search\]'"):
+        index.search("bob:0", approximate=True)

@@ -64,7 +64,10 @@ def opened(index: Index) -> Any:
     note = path.with_suffix(".json")
     if not note.is_file():
         _make(index, library, path, note)
-    known = files.read_json(note)
+    try:
+        known = files.read_json(note)
+    except ValueError as error:
+        raise storage.DamagedIndexError(f"{error} Remove the file; it is made again.") from None
     content = {name: value for name, value in known.items() if name != "crc32"}
     if records.seal(content) != known:
         raise storage.damaged(note, "be as it was written", "other values; its checksum differs")

@@ -93,7 +93,8 @@ class Failures:
 
     def __init__(self, data: Any):
         """Begins without any."""
-        self.data, self.reasons = data, {}
+        self.data = data
+        self.reasons: dict[int, str] = {}
 
     def add(self, number: int, reason: str) -> None:
         """Names a video."""

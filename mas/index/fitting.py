@@ -77,12 +77,13 @@ def update(root: pathlib.Path, state: dict[str, Any], whiten: int) -> dict[str, 
         The state with `compared`, written.
     """
     known = state.get("compared")
-    old = [root / name for name in known["files"]] if known else []
-    again = known is None or whiten != known["whiten"] or state["clips"] >= 2 * known["fitted"]
-    if not again and known["clips"] == state["clips"]:
-        return state
     vectors, clips = arrays(root, state)
-    compared = _fit(root, vectors, clips, whiten, known) if again else dict(known)
+    if known is None or whiten != known["whiten"] or state["clips"] >= 2 * known["fitted"]:
+        compared = _fit(root, vectors, clips, whiten, known)
+    elif known["clips"] < state["clips"]:
+        compared = dict(known)
+    else:
+        return state
     whitening = read(root, compared, state["width"])
     unit = unit_name(compared)
     with storage.appended(root, {unit: compared["files"].get(unit, [0, 0])}) as file:
@@ -93,8 +94,9 @@ def update(root: pathlib.Path, state: dict[str, Any], whiten: int) -> dict[str, 
         compared["files"] = compared["files"] | file.sync()
     state = state | {"compared": compared | {"clips": state["clips"]}}
     storage.write_state(root, state)
-    for path in old if again else ():
-        path.unlink(missing_ok=True)
+    for path in (*root.glob("unit-*.f16"), *root.glob("whitening-*.f64")):
+        if path.name not in compared["files"]:
+            path.unlink(missing_ok=True)
     return state
 
 

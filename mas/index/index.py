@@ -48,7 +48,8 @@ class Index:
 
     def __init__(self, path: pathlib.Path, state: dict[str, Any], check: bool, model: Any = None):
         """See `open`."""
-        self.path, self.failures = path, {}
+        self.path = path
+        self.failures: dict[str, str] = {}
         compared = state.get("compared")
         try:
             storage.hold(path, state["files"], check)
@@ -224,15 +225,13 @@ class Index:
         made = self.query(query, start)
         near = searching.around(self, made.row, other_videos)
         if approximate:
-            found = approximation.nearest(self, self.lists, made.vector, 64 * top + int(near.sum()))
-            ordered = (
-                (r, v) for r, v in zip(*map(np.ndarray.tolist, found), strict=True) if not near[r]
-            )
-        else:
-            values = searching.cosines(self, made.vector[None])[0]
-            values[near] = -np.inf
-            ordered = searching.in_order(values, 64 * top)
-        return searching.hits(self, ordered, top)
+            count = 64 * top + int(near.sum())
+            rows, values = approximation.nearest(self, self.lists, made.vector, count)
+            rows, values = rows[~near[rows]].tolist(), values[~near[rows]].tolist()
+            return searching.hits(self, zip(rows, values, strict=True), top)
+        values = searching.cosines(self, made.vector[None])[0]
+        values[near] = -np.inf
+        return searching.hits(self, searching.in_order(values, 64 * top), top)
 
     @functools.cached_property
     def lists(self) -> Any:

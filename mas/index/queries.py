@@ -108,7 +108,10 @@ def _of_index(index, text, start):
     rows = np.flatnonzero(index.clips["video"] == found)
     middles = index.clips["first"][rows] + (index.frames - 1) / 2
     row = int(rows[np.argmin(np.abs(middles - frame))])
-    return Query(text, index.unit[row].astype(np.float32), row, None, known.rate)
+    first = int(index.clips["first"][row])
+    place = f"{first / known.rate:.1f} s" if known.rate else f"frame {first}"
+    shown = f"{known.video} from {place} on"
+    return Query(shown, index.unit[row].astype(np.float32), row, None, known.rate)
 
 
 def _of_file(index, path, start):
@@ -154,7 +157,7 @@ def _decoded(index, network, path, start):
     count = sum(map(len, values))
     if count > 1:
         logging.info("%s: the mean of its %d clips is searched; start picks one.", path, count)
-    name = path.name if start is None else f"{path.name}, from {start:g} s on"
+    name = path.name if start is None else f"{path.name} from {start:g} s on"
     return Query(name, _vector(index, np.concatenate(values)), None, shown, rate)
 
 

@@ -55,7 +55,7 @@ class Video(NamedTuple):
 FIELDS = (*Video._fields, "crc32")
 
 
-def damaged(path: os.PathLike, wanted: str, received: str) -> DamagedIndexError:
+def damaged(path: str | os.PathLike, wanted: str, received: str) -> DamagedIndexError:
     """The error of a file of an index that is not what was written."""
     return DamagedIndexError(
         f"{path} must {wanted}. Received: {received}. Remove the folder and make the index again."
