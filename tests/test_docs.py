@@ -9,12 +9,18 @@ from documents import ROOT
 # In the order in which a reader meets them: each finds what those before it left.
 PAGES = ("start", "prepare", "methods", "evaluate", "predict", "pictures", "run_folder", "own")
 PAGES += ("backends",)
+# Parts of messages that docs/troubleshooting.md quotes.
+QUOTED = (
+    *("without cv2.optflow", "needs Ray", "failed; see", "shorter than one clip", "matches none"),
+    *("a data set keeps its settings", "not an address", "hold optical flow", "must be finite"),
+    *("was started with other settings", "is at work", "Reducing batch"),
+)
 # README's Python, at little cost.
 SMALLER = (
     ("frames=16, size=56, resize=(85, 64)", "frames=8, size=32, resize=(44, 32)"),
     ("size=(85, 64)", "size=(44, 32)"),
     ("width=0.25", "width=0.125"),
-    ("epochs=5", "epochs=1"),
+    ("epochs=20", "epochs=1"),
 )
 
 
@@ -57,6 +63,13 @@ def test_the_page_of_the_api_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names = documents.run(ROOT / "docs" / "api.md")
     assert "Received: size=200" in str(names["refused"])
+
+
+@pytest.mark.parametrize("message", QUOTED)
+def test_troubleshooting_quotes_messages_as_they_are(message):
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    assert message in page
+    assert any(message in file.read_text("utf-8") for file in ROOT.glob("mas/**/*.py"))
 
 
 def test_the_page_of_the_settings_is_that_of_the_code():
