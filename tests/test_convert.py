@@ -307,7 +307,7 @@ def test_the_command_says_what_to_type_next(tensorflow, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--network=mas_c3d", "gone", "a.keras"), "gone, not there"),
+        (("--network=mas_c3d", "gone", "a.keras"), "gone: no such file"),
         (("--network=mas_c3d", "gone", "a.h5"), "output=a.h5"),
         (("--network=mas_c3d", "a"), "CHECKPOINT OUTPUT.keras. Received: a."),
         (("a", "b.keras"), "mas convert needs --network"),

@@ -282,7 +282,7 @@ def test_what_is_no_backbone_is_refused(tmp_path):
     for source in (tmp_path, tmp_path / "gone.keras"):
         with pytest.raises(FileNotFoundError, match="a finished run folder or a .keras file"):
             networks.network(source)
-    with pytest.raises(ValueError, match="cut.keras must be a .keras file, undamaged"):
+    with pytest.raises(ValueError, match="cut.keras must be a .keras file, whole"):
         networks.network(tmp_path / "cut.keras")
     assert networks.network(tmp_path / "mirror.keras").name == "mirror"
     with pytest.raises(ValueError, match="one of .* Received: .8, 16, 16, 3."):

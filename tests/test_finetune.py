@@ -74,7 +74,7 @@ def test_weights_fit_clips_of_another_size(tmp_path, name):
 @pytest.mark.parametrize(
     ("width", "preset", "words"),
     [
-        (0.25, "rgb", r"10 variables differ: .*conv1/bias: \(8,\) there, \(16,\) here"),
+        (0.25, "rgb", r"10 variables differ: .*conv1/bias: \(8,\) saved, \(16,\) here"),
         (0.125, "bgr255", "starts with rgb, but the backbone starts with Cast, Flip"),
         (0.125, "identity", "starts with rgb, but the backbone starts with nothing"),
     ],
@@ -89,14 +89,14 @@ def test_a_misfit_lists_both_sides_and_changes_nothing(saved, width, preset, wor
 
 def test_what_is_no_finished_backbone_is_refused(saved, tmp_path):
     tasks.Classify(2).bound(CLIP, NETWORK).model(network(1)).save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match=r"logits/bias: \(2,\) there, none here"):
+    with pytest.raises(ValueError, match=r"logits/bias: \(2,\) saved, none here"):
         networks.copy_weights(tmp_path / "model.keras", network(2))
     (tmp_path / "run.json").write_text("{}")
     for path in (tmp_path, tmp_path / "typo"):
         with pytest.raises(FileNotFoundError, match=f"finished run folder or a .keras.*'{path}'"):
             networks.copy_weights(path, network(1))
     (tmp_path / "cut.keras").write_bytes((saved[0] / "backbone.keras").read_bytes()[:500])
-    with pytest.raises(ValueError, match="cut.keras must be a .keras file, undamaged"):
+    with pytest.raises(ValueError, match="cut.keras must be a .keras file, whole"):
         networks.copy_weights(tmp_path / "cut.keras", network(1))
 
 
@@ -264,7 +264,7 @@ def test_a_test_video_without_a_clip_stops_the_command(settings, tmp_path):
     """Before anything is trained."""
     behind = [lists.Entry("up/up_00", 0), lists.Entry("down/down_00", 1, start=18)]
     with pytest.raises(
-        ValueError, match="test: every video .* 1 that do not, such as down/down_00"
+        ValueError, match="test: every video .* 1 video without a clip, such as down/down_00"
     ):
         mas.finetune(
             None, **settings | {"test": behind}, network=NETWORK, clip=CLIP, run=tmp_path / "run"
@@ -311,7 +311,7 @@ def test_other_weights_at_the_same_path_are_another_start(pretrained, settings, 
         ({"source": "gone"}, FileNotFoundError, "source.*finished run folder.*gone'"),
         ({"source": None, "clip": Clip(16, 56, (85, 64)), "network": 3}, ValueError, "network=3"),
         ({"network": Network(width=0.25)}, ValueError, r"conv1/bias.*\(16,\) here"),
-        ({"run": "source"}, ValueError, "run.*another folder.*run="),
+        ({"run": "source"}, ValueError, "run.*does not contain the source.*run="),
         ({"data": "gone"}, FileNotFoundError, "data.*gone"),
         ({"test_clips": -1}, ValueError, "test_clips.*at least 0.*test_clips=-1"),
     ],

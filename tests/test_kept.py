@@ -127,7 +127,7 @@ def test_it_stands_where_a_run_does(sample_data, tmp_path, monkeypatch):
     tuned = mas.finetune(middle, data, **sides, **still)
     for other in (tuned.backbone, networks.network(middle.path / "backbone.keras")):
         np.testing.assert_array_equal(values(other), values(middle.backbone))
-    with pytest.raises(ValueError, match="run must be another folder than that of the source"):
+    with pytest.raises(ValueError, match="run must be a folder that does not contain the source"):
         mas.finetune(middle, data, **sides, run=run.path)
     videos = lists.folders(data.videos)
     assert mas.evaluate.Probe("knn", groups=r"_(\d+)")(middle, data, videos).accuracy >= 0

@@ -174,7 +174,7 @@ def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, sto
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("run.json", None, "run.json must be there to resume. Received: none"),
+        ("run.json", None, "run.json must exist to resume. Received: none"),
         ("run.json", b"", "run.json must be JSON"),
         ("run.json", b"[]", "run.json must hold a JSON object"),
         ("run.json", b"\xff\xfe{}", "run.json must be text in UTF-8"),
@@ -185,7 +185,7 @@ def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, sto
         ("flags.txt", b"\x00\x01\x02", "flags.txt:1 must be a flag"),
         ("flags.txt", b"--seed=1\njunk\n", "flags.txt:2 must be a flag. Received: 'junk'"),
         ("flags.txt", b"--seed=1\n--x=\x00\n", "flags.txt:2 must be a flag"),
-        ("metrics.csv", b"\x00\xff\n", "metrics.csv must .*Move it away, to resume"),
+        ("metrics.csv", b"\x00\xff\n", "metrics.csv must .*Move it away to resume"),
         ("metrics.csv", b"epoch,loss\n1\n", "metrics.csv must hold a number for each name"),
         ("metrics.csv", b"epoch,loss\none,2\n", "metrics.csv must hold .*'one'"),
         ("metrics.csv", b'epoch,"loss\n' + b"9" * 200_000, "metrics.csv.*must .*field larger"),
@@ -338,5 +338,5 @@ def test_a_folder_that_is_gone_ends_the_training(tmp_path):
     run = opened(tmp_path / "run")
     run.add_metrics({"epoch": 1, "loss": 0.5})
     (tmp_path / "run" / "flags.txt").unlink()
-    with pytest.raises(RuntimeError, match="run must stay where it is .*no flags.txt"):
+    with pytest.raises(RuntimeError, match="run must not be moved .*no flags.txt"):
         run.add_metrics({"epoch": 2, "loss": 0.5})

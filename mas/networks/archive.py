@@ -77,8 +77,7 @@ def _named(path):
         words = str(error).strip() or type(error).__name__
         words = words.splitlines()[0][:200].rstrip(".")
         raise ValueError(
-            f"{os.fspath(path)} must be a .keras file, undamaged and without code. "
-            f"Received: {words}."
+            f"{os.fspath(path)} must be a .keras file, whole and without code. Received: {words}."
         ) from error
 
 
