@@ -201,7 +201,7 @@ class Views(Task):
             ValueError: If the video is too short.
         """
         if length < self.least:
-            raise ValueError(f"length must be at least {self.least}. Received: length={length}.")
+            raise ValueError(f"a video must have at least {self.least} frames. Received: {length}.")
         length -= self._unused
         clip = (self.frames - 1) * self.stride + 1
         places, window = length, self.window or self.frames * self.stride
