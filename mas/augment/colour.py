@@ -1,4 +1,4 @@
-"""Colour jitter."""
+"""Random colour jitter."""
 
 import math
 

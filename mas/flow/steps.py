@@ -86,7 +86,7 @@ def primal(state, data, here, above, source):
 
 @helper
 def first_primal(state, data, here, above, source):
-    """`primal` of the first column, where OpenCV adds in another order."""
+    """Does `primal` for the first column, where OpenCV adds in a different order."""
     u, v = _data_step(
         state[U, here], state[V, here], data[DX, source], data[DY, source], data[REST, source]
     )
