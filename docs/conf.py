@@ -1,5 +1,6 @@
 """Settings of Sphinx: `sphinx-build -W --keep-going -b html docs BUILD`."""
 
+import json
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ author = "the authors of mas"
 release = version = mas.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}  # `show` makes a notebook Markdown
 html_theme = "furo"
 html_title = f"mas {release}"
 smartquotes_action = "D"  # dashes alone: quotes belong to values
@@ -44,10 +46,25 @@ def show(app, name, text):
     if name in SHOWN:
         text[0] = (ROOT / SHOWN[name]).read_text("utf-8")
         text[0] = re.sub(r"\]\((\.\./)?docs/", "](", text[0])
+    if str(app.env.doc2path(name)).endswith(".ipynb"):
+        text[0] = "\n\n".join(parts_of_notebook(json.loads(text[0])))
     up = "../" * name.count("/")
     for page, file in SHOWN.items():
         for there in (file, f"{up}../{file}"):
             text[0] = text[0].replace(f"]({there}", f"]({up}{page}.md")
+
+
+def parts_of_notebook(notebook):
+    """The cells of a notebook and what they show, as parts of a Markdown page."""
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        yield source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```"
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {"text/plain": output.get("text")})
+            if "image/png" in data:
+                yield f"![What the cell shows](data:image/png;base64,{data['image/png']})"
+            else:
+                yield f"```text\n{''.join(data['text/plain']).rstrip()}\n```"
 
 
 def as_text(app, what, name, thing, options, lines):

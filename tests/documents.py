@@ -6,6 +6,7 @@ never taken away, except that added flags count more than a recipe's.
 """
 
 import importlib.util
+import json
 import pathlib
 import re
 import shlex
@@ -18,7 +19,7 @@ ACTORS = ("daria", "denis", "eli", "ido")
 FRAMES, SIZE = 20, (44, 32)
 
 # What installs, serves or needs a cluster is not run.
-ELSEWHERE = ("git", "pip", "pytest", "python", "source", "tensorboard")
+ELSEWHERE = ("git", "pip", "pytest", "python", "python3", "source", "tensorboard")
 
 _CLIP = ("--frames=8", "--size=32", "--resize=44x32")
 _TRAINING = ("--epochs=1", "--batch=4", "--tensorboard_clips=0")
@@ -75,6 +76,21 @@ def run(path, replaced=()):
         for old, new in replaced:
             text = text.replace(old, new)
         exec(compile(text, place, "exec"), names)
+    return names
+
+
+def code_cells(path):
+    """The code cells of a notebook, as the notebook format has them."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def run_notebook(path):
+    """Runs the code cells of a notebook in order; returns the names that they defined."""
+    names = {"__name__": path.stem}
+    for number, cell in enumerate(code_cells(path), 1):
+        source = "".join(line for line in cell["source"] if not line.startswith("%"))
+        exec(compile(source, f"{path.name}, cell {number}", "exec"), names)
     return names
 
 

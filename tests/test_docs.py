@@ -1,5 +1,6 @@
 """What the documents show runs as it stands, tables are those of the code."""
 
+import json
 import re
 
 import documents
@@ -15,6 +16,7 @@ QUOTED = (
     *("a data set keeps its settings", "not an address", "hold optical flow", "must be finite"),
     *("was started with other settings", "is at work", "Reducing batch"),
 )
+NOTEBOOK = ROOT / "docs" / "walkthrough.ipynb"
 # README's Python, at little cost.
 SMALLER = (
     ("frames=16, size=56, resize=(85, 64)", "frames=8, size=32, resize=(44, 32)"),
@@ -70,6 +72,30 @@ def test_troubleshooting_quotes_messages_as_they_are(message):
     page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     assert message in page
     assert any(message in file.read_text("utf-8") for file in ROOT.glob("mas/**/*.py"))
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = documents.run_notebook(NOTEBOOK)
+    losses = names["run"].metrics["loss"]
+    assert losses[-1] < losses[0] / 2
+    assert names["page"].is_file() and len(names["hits"]) == 6
+
+
+def test_the_notebook_has_what_its_cells_show_and_nothing_of_a_machine():
+    cells = documents.code_cells(NOTEBOOK)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    pictures = [output for output in outputs if "image/png" in output.get("data", ())]
+    assert len(pictures) == 3, "python docs/notebook.py stores them"
+    assert all(output.get("name", "stdout") == "stdout" for output in outputs)
+    assert not any(output.get("metadata") for output in outputs + cells)
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    assert notebook["metadata"] == documents.load(ROOT / "docs" / "notebook.py").METADATA
+    text = re.sub("[A-Za-z0-9+/]{200,}", "", json.dumps(notebook))  # without the pictures
+    assert not re.search(r"/(home|root|tmp|usr|Users)\b|\\u001b|Traceback", text)
 
 
 def test_the_page_of_the_settings_is_that_of_the_code():
