@@ -196,3 +196,23 @@ def test_prediction(script, monkeypatch, capsys):
     _, short, long, last = capsys.readouterr().out.splitlines()
     assert short.startswith("0.02 minutes, 2 windows: ") and last == "The targets are kept."
     assert long.startswith("0.04 minutes, 6 windows: ")
+
+
+def test_search(script, monkeypatch, capsys, tmp_path):
+    pytest.importorskip("faiss")
+    with script("benchmarks/search.py") as search:
+        assert search.missed(10**6, 512, 0.99, 1.5 * 10**6 * 1024) == []
+        assert search.missed(10**5, 512, 9, 0) == []
+        slow, large = search.missed(10**6, 512, 1.0, 1.6 * 10**6 * 1024)
+        assert slow == "1000000 clips take 1.00 s a query, not below 1.0"
+        assert large == "1000000 clips take 1.60 times the vectors, not 1.5"
+        constants(monkeypatch, search, QUERIES=2, PER_VIDEO=600)
+        constants(monkeypatch, search, elsewhere=lambda function, *given: function(*given))
+        arguments = ["--clips=2100", "--width=8", f"--folder={tmp_path}"]
+        assert search.main(arguments) == 0
+        assert not list(tmp_path.iterdir())
+        constants(monkeypatch, search, MILLION=1000, MOST_SECONDS=0)
+        assert search.main(arguments) == 1
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[-1].startswith("MISSED: 2100 clips take") and "The targets are kept." in rows
+    assert [row.split()[1] for row in rows].count("exact") == 2

@@ -370,8 +370,26 @@ def test_an_approximate_search_that_looks_at_all_lists_is_exact(tmp_path, monkey
 
 def test_an_approximate_search_of_few_clips_is_refused(index, monkeypatch):
     pytest.importorskip("faiss")
-    with pytest.raises(ValueError, match="approximate must be false for fewer than 1000 clips"):
+    with pytest.raises(ValueError, match="approximate must be false for fewer than 2000 clips"):
         index.search("bob:0", approximate=True)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r"pip install 'mas-video\[search\]'"):
         index.search("bob:0", approximate=True)
+
+
+def test_the_share_of_neighbours_that_show_the_same_class(script, tmp_path, monkeypatch, capsys):
+    """Two classes of two people; one clip of `b` looks like `a`."""
+    a, b = [1.0, 0.1], [0.1, 1.0]
+    values = {"a/ann_1": [a, a], "a/bob_1": [a], "b/ann_1": [b, a], "b/bob_1": [b]}
+    lengths = {video: SPAN * len(rows) for video, rows in values.items()}
+    found = fill(tmp_path / "i", Data(lengths), values, monkeypatch=monkeypatch)
+    with script("benchmarks/neighbours.py") as neighbours:
+        classes = np.array([found.video(row)[0] for row in range(len(found))])
+        groups = neighbours.groups_of(found, r"/(\w+?)_")
+        assert groups.tolist() == ["ann"] * 2 + ["bob"] + ["ann"] * 2 + ["bob"]
+        near, first, chance = neighbours.shares(found.unit, classes, groups, 2)
+        # Nearest of the other person: ann's find [a, b], bob's a two of a, bob's b one of each.
+        assert near == pytest.approx((0.5 * 4 + 1 + 0.5) / 6) and first == pytest.approx(5 / 6)
+        assert chance == pytest.approx(0.5)
+        assert neighbours.main([f"--index={found.path}", "--whiten=0", "--top=2"]) == 0
+    assert "nearest 2: 58.3 %, nearest: 83.3 %, by chance: 50.0 %" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from evaluating import SIDE, mirror
 
-from mas import Index, cli, features, records, video
+from mas import Index, cli, features, locks, records, video
 
 FRAMES = 4  # of a clip
 LENGTHS = {"a/x": 13, "a/y": 3, "b/z": 8}
@@ -121,3 +121,6 @@ def test_queries_and_networks_that_do_not_fit(tmp_path, model, videos, caplog):
     with pytest.raises((ValueError, FileNotFoundError), match="empty"):
         Index.build(tmp_path / "new", model, empty, SAMPLING)
     assert not (tmp_path / "new").exists()
+    held = locks.lock(index.path, "mas index")
+    with held, pytest.raises(RuntimeError, match="Another mas index is at work in"):
+        index.add(videos)

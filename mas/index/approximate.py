@@ -23,7 +23,7 @@ from mas.index import storage
 if TYPE_CHECKING:
     from mas.index.index import Index
 
-LEAST = 1000  # clips; of fewer an exact search is as quick
+LEAST = 2000  # clips; of fewer an exact search is as quick
 SAMPLES = 40  # clips for each list that its centre is found with
 PROBES = 32  # lists that a search looks at
 ROUNDS = 10  # of k-means
