@@ -189,7 +189,9 @@ def test_prediction(script, monkeypatch, capsys):
             "0.89 of the network alone, not 0.9",
             "1.06 times the memory of the short video, not 1.05",
         ]
-        constants(monkeypatch, predict, SHORT=0.02, SECONDS=0.01, LEAST_SHARE=0, MOST_GROWTH=9)
+        constants(
+            monkeypatch, predict, SHORT=0.02, SECONDS=0.01, BATCH=1, LEAST_SHARE=0, MOST_GROWTH=9
+        )
         constants(monkeypatch, predict, WIDTH=0.0625, CLIP=(16, 32, (44, 32)))
         monkeypatch.setattr(predict, "in_a_process", predict.measure)
         assert predict.main([]) == 0

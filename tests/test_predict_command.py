@@ -178,25 +178,16 @@ def test_a_call_that_ends_in_the_middle_of_a_video_resumes_there(run, tmp_path, 
 def test_a_killed_process_resumes(run, tmp_path):
     for name in "abcdef":
         film(tmp_path / f"videos/{name}.avi", [LOW, HIGH] * 200)
-    command = [
-        sys.executable,
-        "-m",
-        "mas",
-        "predict",
-        f"--model={run}",
-        "--nopages",
-        "--every=0.04",
-    ]
+    command = [sys.executable, "-m", "mas", "predict", f"--model={run}", "--nopages"]
+    command += ["--every=0.04", str(tmp_path / "videos")]
     for output, kill in ((tmp_path / "out", True), (tmp_path / "whole", False)):
         process = subprocess.Popen([*command, f"--output={output}"])
-        while kill and not list(output.glob("videos/b.json")):
+        while kill and process.poll() is None and not (output / "videos/b.json").exists():
             time.sleep(0.01)
         if kill:
             process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert (
-        subprocess.call([*command, f"--output={tmp_path / 'out'}", str(tmp_path / "videos")]) == 0
-    )
+        assert process.wait() == (-signal.SIGKILL if kill else 0)
+    assert subprocess.call([*command, f"--output={tmp_path / 'out'}"]) == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
