@@ -11,6 +11,8 @@ import pathlib
 import re
 import shlex
 
+import video_files
+
 from mas import cli, sample, video
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -49,7 +51,10 @@ def commands(text):
 
 
 def write_videos(folder):
-    """videos/CLASS/ACTOR_CLASS.avi: what the pages take for one's own videos."""
+    """What the pages take for one's own: videos/CLASS/ACTOR_CLASS.avi, new_videos/, clip.mp4."""
+    others = {"new_videos/lena_run.avi": "FFV1", "clip.mp4": "mp4v"}
+    for seed, (name, codec) in enumerate(others.items(), len(ACTORS)):
+        video_files.write(folder / name, sample.clip(CLASSES["run"], seed, FRAMES, SIZE), codec)
     for name, motion in CLASSES.items():
         (folder / "videos" / name).mkdir(parents=True)
         for seed, actor in enumerate(ACTORS):

@@ -9,7 +9,7 @@ from documents import ROOT
 
 # In the order in which a reader meets them: each finds what those before it left.
 PAGES = ("start", "prepare", "methods", "evaluate", "predict", "pictures", "run_folder", "own")
-PAGES += ("backends",)
+PAGES += ("backends", "search")
 # Parts of messages that docs/troubleshooting.md quotes.
 QUOTED = (
     *("without cv2.optflow", "needs Ray", "failed; see", "shorter than one clip", "matches none"),
