@@ -228,7 +228,9 @@ def test_who_stops_listening_stops_the_reading(run):
         ("nowhere", {}, "videos must be a video file or a folder.*'nowhere': no such file"),
         ([], {"fps": 25}, "videos must be an iterable of one frame or more.*none"),
         ([np.zeros((2, 2))], {"fps": 25}, r"frames must be uint8.*float64 \(2, 2\)"),
-        (grey([1] * 9), {}, "fps must be above 0. Received: fps=0.0"),
+        (grey([1] * 9), {}, "fps must be the rate of the frames.*fps=None"),
+        (grey([1] * 9), {"fps": -1}, "fps must be above 0. Received: fps=-1"),
+        (iter(["a.avi"]), {}, "fps must be the rate.*or videos a list, where they are paths"),
         (grey([1] * 9), {"fps": 25, "every": 0}, "every must be at least 0.001.*every=0"),
         (3, {}, "videos must be paths, or frames. Received: videos=3"),
     ],
@@ -236,6 +238,11 @@ def test_who_stops_listening_stops_the_reading(run):
 def test_bad_input(run, videos, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         list(mas.predict(run, videos, **options))
+
+
+def test_a_file_of_a_run_is_its_classifier(run):
+    for name in ("model.keras", "backbone.keras"):
+        classifier.check(run / name)
 
 
 def test_an_open_classifier_keeps_its_settings(run):

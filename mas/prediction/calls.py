@@ -75,8 +75,10 @@ def predict(
     if elsewhere:
         if not isinstance(videos, Iterable):
             refuse("videos", "paths, or frames", videos)
-        check_range("fps", fps or 0.0, above=0)
-        footage = [Footage("frames", videos, float(fps or 0.0))]
+        if fps is None:
+            refuse("fps", "the rate of the frames; or videos a list, where they are paths", fps)
+        check_range("fps", fps, above=0)
+        footage = [Footage("frames", videos, float(fps or 0))]
     else:
         named = sources.find(videos)  # type: ignore[arg-type]
         footage = [Footage(name, path) for name, path in named.items()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -161,10 +160,8 @@ def open_classifier(
 
 
 def _file(model):
-    path = networks.file(model, "model")
-    if not pathlib.Path(os.fspath(model)).is_dir():
-        return path
-    return networks.file(path.with_name(networks.MODEL), "model")
+    networks.file(model, "model")
+    return networks.with_heads(model)
 
 
 def _names(classes, path, count):

@@ -35,8 +35,12 @@ VIDEOS, SEGMENTS, INDEX = "videos.csv", "segments.csv", "index.html"
 SUMMARIES = (VIDEOS, SEGMENTS, INDEX)
 FOLDERS = ("windows", "videos", "pages")
 # What a video leaves: the file that is unfinished, its folder and its ending. The last marks it.
-PARTS = (("windows.csv", "windows", "csv"), ("windows.json", "windows", "json"))
-PARTS += (("page.html", "pages", "html"), ("video.json", "videos", "json"))
+PARTS = (
+    ("windows.csv", "windows", "csv"),
+    ("windows.json", "windows", "json"),
+    ("page.html", "pages", "html"),
+    ("video.json", "videos", "json"),
+)
 NEEDED = {"video", "file", "stamp", "windows", "seconds", "classes", "segments", "remark"}
 
 
