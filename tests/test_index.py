@@ -145,7 +145,7 @@ def test_a_killed_call_resumes_and_nothing_is_there_twice(tmp_path, monkeypatch,
     root, values = tmp_path / "k", draw(0, LENGTHS)
     with pytest.raises(KeyboardInterrupt):
         fill(root, Data(LENGTHS), values, monkeypatch=monkeypatch, stop=2)
-    with pytest.raises(ValueError, match="the same command resumes"):
+    with pytest.raises(ValueError, match="an unfinished one; the same mas index command resumes"):
         Index.open(root)
     for name in storage.GROWING:  # what was on its way when it was killed
         with open(root / name, "ab") as file:

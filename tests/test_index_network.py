@@ -65,7 +65,7 @@ def test_videos_that_come_later_are_added_by_the_same_command(tmp_path, model, v
     film(videos, "c/new", 9)
     (videos / "c" / "broken.mp4").write_bytes(b"no video")
     assert build(tmp_path / "i") == 1
-    assert "c/broken: it has no frames" in caplog.text
+    assert "c/broken: no readable frames" in caplog.text
     added = Index.open(tmp_path / "i")
     assert [v.video for v in added.videos] == [*LENGTHS, "c/new"] and len(added) == 8
     np.testing.assert_array_equal(added.unit[:6], before)
@@ -90,7 +90,7 @@ def test_a_file_finds_itself(tmp_path, model, videos, caplog):
     lines = (tmp_path / "out" / "found.csv").read_text().splitlines()
     assert lines[0].startswith("rank,video,start,end") and len(lines) > 1
     page = (tmp_path / "out" / "found.html").read_text()
-    assert page.count('class="loop"') == len(lines) and "of which no run tells" in page
+    assert page.count('class="loop"') == len(lines) and "whose training is unknown" in page
     assert "No thumbnails" not in caplog.text
 
 
@@ -110,7 +110,7 @@ def test_queries_and_networks_that_do_not_fit(tmp_path, model, videos, caplog):
     clips = keras.Input((FRAMES, SIDE, SIDE, 3), dtype="uint8")
     keras.Model(clips, keras.layers.Rescaling(2.0)(clips), name="mirror").save(other)
     moved = Index.open(tmp_path / "i", model=other)
-    with pytest.raises(ValueError, match="model must be the network that made the index"):
+    with pytest.raises(ValueError, match="model must be the network that the index was made with"):
         moved.search(videos / "a" / "x.mp4")
     with pytest.raises(ValueError, match="same network, with digest="):
         Index.build(tmp_path / "i", other, videos, SAMPLING)

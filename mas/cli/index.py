@@ -11,8 +11,8 @@ from mas.forms import NUMBER
 from mas.index import Index, storage
 
 SUMMARY = (
-    "Features of clips with their times, to search and to sort. The same command resumes, and adds "
-    "the videos that have come since."
+    "Stores features of clips and their times, for mas search and mas sort. The same command resumes, "
+    "and adds new videos."
 )
 _SKIPPED = ("clips", "static")  # of the sampling: an index holds the clips of whole videos
 MOST_NAMED = 10  # failures
@@ -28,7 +28,7 @@ def flags() -> Flags:
     found.option(
         "fps",
         None,
-        "Frames per second of videos that do not tell it; by default their times are frames.",
+        "Frames per second of videos of unknown rate; by default their times are frame numbers.",
         group="network and data",
         form=NUMBER,
         above=0,
@@ -37,11 +37,11 @@ def flags() -> Flags:
     found.option(
         "whiten",
         storage.WHITEN,
-        "Numbers that are kept of a whitened feature; 0 leaves features as they are.",
+        "Size of whitened features; 0 compares features as they are.",
         group="clips",
         least=0,
     )
-    found.option("random", False, "The same network with random weights.", group="run")
+    found.option("random", False, "Give the network random weights.", group="run")
     found.option("seed", 0, "Of random weights.", group="run", least=0, advanced=True)
     return found
 
@@ -76,6 +76,8 @@ def run(arguments: list[str]) -> int:
     unknown = sum(not video.rate for video in index.videos)
     if unknown:
         videos = lists.counted(unknown, "video")
-        logging.info("Of %s the frame rate is not known: times are frames. --fps says it.", videos)
+        logging.info(
+            "The rate of %s is unknown: their times are frame numbers. --fps sets it.", videos
+        )
     logging.info("Next: mas search --index=%s --query=CLIP.mp4", root)
     return 1 if index.failures and not given.allow_failures else 0

@@ -13,7 +13,7 @@ from mas.cli.flags import Flags, UsageError
 from mas.forms import NUMBER
 from mas.index import report
 
-SUMMARY = "The clips of an index that are nearest to one, as a table and a page of moving pictures."
+SUMMARY = "Finds the clips of an index nearest to a query: a table, and a page on which they play."
 
 
 def flags() -> Flags:
@@ -25,20 +25,17 @@ def flags() -> Flags:
     found.option(
         "start",
         None,
-        "Second of the file where the clip begins; by default the mean of all its clips is "
-        "searched.",
+        "Second at which the clip begins; by default, the mean over all clips of the file is used.",
         group="search",
         form=NUMBER,
         least=0,
     )
-    found.option("top", 20, "Hits.", group="search", least=1)
-    found.option(
-        "other_videos", False, "Leave out the whole video of VIDEO:SECOND.", group="search"
-    )
+    found.option("top", 20, "Number of hits.", group="search", least=1)
+    found.option("other_videos", False, "Exclude the whole video of VIDEO:SECOND.", group="search")
     found.option(
         "approximate",
         False,
-        "Look at a part of the clips, with faiss: for many millions of them.",
+        "Search part of the clips, with faiss: for many millions.",
         group="search",
     )
     found.option(
@@ -47,12 +44,12 @@ def flags() -> Flags:
     found.option(
         "model",
         None,
-        "Where the network is, if it was moved.",
+        "New place of the network, if it was moved.",
         group="run",
         advanced=True,
     )
     found.option(
-        "data", None, "Where the videos are, if they were moved.", group="run",
+        "data", None, "New place of the videos, if they were moved.", group="run",
         advanced=True,
     )  # fmt: skip
     return found

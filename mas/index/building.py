@@ -116,7 +116,7 @@ def made(
     """
     for number in numbers:
         if not data.lengths[number]:
-            failed.add(number, "it has no frames that can be read")
+            failed.add(number, "no readable frames")
     entries = [lists.Entry(data.videos[n]) for n in numbers if n not in failed.reasons]
     if not entries:
         return

@@ -55,8 +55,8 @@ class Index:
             storage.hold(path, state["files"], check)
             if compared is None:
                 raise ValueError(
-                    f"{path} must be a finished index. Received: one that mas index was stopped in "
-                    "before its first end; the same command resumes."
+                    f"{path} must be a finished index. Received: an unfinished one; the same "
+                    "mas index command resumes."
                 )
             storage.hold(path, compared["files"], check)
             self._load(path, state, compared, model)

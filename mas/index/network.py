@@ -90,8 +90,8 @@ class Network:
         found = files.digest(features.file_of(source, self.sampling))
         if found != known["digest"]:
             raise ValueError(
-                f"model must be the network that made the index, {known['model']} as it was then. "
-                f"Received: model={os.fspath(source)!r}, which has other weights."
+                f"model must be the network that the index was made with, {known['model']}. "
+                f"Received: model={os.fspath(source)!r}, which is another."
             )
         modality, clip = features.modality_of(source)
         self.task, self.batch = self.sampling.task(clip, modality), self.sampling.batch

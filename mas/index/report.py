@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FIELDS = ("rank", "video", "start", "end", "first_frame", "last_frame", "cosine", "clips")
 _MEANING = (
-    "The nearest first. A hit is a stretch of one video: clips that overlap or touch are one. It "
-    "shows its nearest clip, whose cosine stands there: 1 is the same clip."
+    "The nearest comes first. Clips of one video that overlap or touch are one hit. Each hit plays its "
+    "nearest clip, and shows that clip's cosine: 1 is the query itself."
 )
 
 
@@ -81,18 +81,18 @@ def described(index: Index) -> str:
     """What made the vectors, in a sentence or two."""
     network, trained = index.facts["network"], index.facts["trained"]
     if network["weights"] == "random":
-        words = f"a network with random weights (seed {network['seed']}), as it was before training"
+        words = f"a network with random weights (seed {network['seed']})"
     elif trained:
         data = f" on {trained['data']}" if trained.get("data") else ""
         many = f", {trained['clips']} clips" if trained.get("clips") else ""
         words = f"a network trained by {trained['task']}{data}{many}, {trained['epochs']} epochs"
     else:
-        words = "a network of which no run tells how it was trained"
+        words = "a network whose training is unknown"
     width, kept = index.vectors.shape[1], index.unit.shape[1]
     white = f"whitened to {kept}" if index.whitens else "not whitened"
     return (
-        f"Features of {words}: {width} numbers, {white}. Near is what this network finds alike, "
-        "which need not be what you would."
+        f"Features of {words}: {width} numbers, {white}. Clips are near if this network finds them "
+        "alike; you may not."
     )
 
 
