@@ -11,8 +11,8 @@ from mas.forms import NUMBER
 from mas.index import Index, storage
 
 SUMMARY = (
-    "Stores features of clips and their times, for mas search and mas sort. The same command resumes, "
-    "and adds new videos."
+    "Stores features of clips and their times, for mas search and mas sort. The same command "
+    "resumes, and adds new videos."
 )
 _SKIPPED = ("clips", "static")  # of the sampling: an index holds the clips of whole videos
 MOST_NAMED = 10  # failures

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FIELDS = ("rank", "video", "start", "end", "first_frame", "last_frame", "cosine", "clips")
 _MEANING = (
-    "The nearest comes first. Clips of one video that overlap or touch are one hit. Each hit plays its "
-    "nearest clip, and shows that clip's cosine: 1 is the query itself."
+    "The nearest comes first. Clips of one video that overlap or touch are one hit. Each hit plays "
+    "its nearest clip, and shows that clip's cosine: 1 is the query itself."
 )
 
 
