@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import sys
 
 from absl import logging
@@ -60,14 +61,18 @@ def run(arguments: list[str]) -> int:
     if given.sample:
         data, videos = _make_sample(given, task)
     data = training.open_data(data, task.inputs, given.allow_missing)
-    return _train(given, task, data, videos)
+    trained = _train(given, task, data, videos)
+    if given.sample:
+        _say_learned(trained, data)
+    _say_next(given, trained, data, videos, arguments)
+    return 0
 
 
 def _train(given, task, data, videos):
     cli.load_frameworks()
     from mas.training import pretrain
 
-    run = pretrain(
+    return pretrain(
         data,
         task,
         network=task.network,
@@ -82,10 +87,6 @@ def _train(given, task, data, videos):
         restart=given.restart,
         callbacks=training.callbacks(given),
     )
-    if given.sample:
-        _say_learned(run, data)
-    _say_next(given, run, data, videos)
-    return 0
 
 
 def _with_recipe(arguments):
@@ -132,7 +133,7 @@ def _say_learned(run, data):
     )
 
 
-def _say_next(given, run, data, videos):
+def _say_next(given, run, data, videos, arguments):
     logging.info("Wrote %s: backbone.keras, model.keras, export/, metrics.csv.", run.path)
     logging.info("Curves:  tensorboard --logdir=%s", run.path)
     lists = "--train_list=LIST --test_list=LIST"
@@ -140,5 +141,7 @@ def _say_next(given, run, data, videos):
         folder = pathlib.Path(videos).parent
         lists = f"--train_list={folder}/train.txt --test_list={folder}/test.txt"
         lists = f"--recipe=sample_finetune {lists}"
+    elif re.search(r"-recipe[= ]\w+_small(?!\S)", " ".join(arguments)):
+        lists = f"--recipe=finetune_small {lists}"
     path = os.fspath(data.data)
     logging.info("Next:    mas finetune --init=%s --data=%s %s", run.path, path, lists)
