@@ -123,6 +123,16 @@ def test_fewer_directions_than_asked_for_are_kept_where_features_vary_in_fewer()
     assert fitting.fit(np.ones((5, 4)), 3)(np.ones((1, 4))).tolist() == [[0.5] * 4]
 
 
+def test_few_clips_are_not_whitened_until_all_are_equally_far_apart():
+    """Two groups of three clips: as many directions as clips would hide them."""
+    rng = np.random.default_rng(0)
+    values = np.repeat([[9.0] * 8, [-9.0] * 8], 3, axis=0) + rng.normal(size=(6, 8))
+    found = fitting.fit(values, 32)
+    assert found.directions.shape == (2, 8)
+    cosines = found(values) @ found(values).T
+    assert cosines[:3, :3].min() > cosines[:3, 3:].max()
+
+
 def test_whitening_is_fitted_again_when_the_index_has_doubled(tmp_path, monkeypatch):
     root, lengths = tmp_path / "i", {f"v{n}": 40 for n in range(4)}
     known = draw(2, lengths)

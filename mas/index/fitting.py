@@ -18,6 +18,8 @@ from mas.index import storage
 
 MOST_FITTED = 20_000  # clips
 LEAST_SHARE = 1e-6  # of the first direction's variance; a smaller one is rounding to float16
+# Clips for each number that is kept: n clips whitened to n - 1 numbers are all equally far apart.
+LEAST_CLIPS = 3
 BLOCK = 4096  # clips at a time
 
 
@@ -51,13 +53,13 @@ def fit(values: np.ndarray, count: int) -> Whitening:
 
     Args:
         values: float (n, D).
-        count: numbers to keep, fewer where the features vary in fewer directions; 0 leaves them as
-            they are.
+        count: numbers to keep, at most n / 3, and fewer where the features vary in fewer
+            directions; 0 leaves them as they are.
     """
     values = np.asarray(values, np.float64)
     variances = np.linalg.eigvalsh(np.cov(values.T)) if count and len(values) > 1 else np.zeros(1)
     varying = int((variances > LEAST_SHARE * variances.max()).sum())
-    count = min(count, varying, len(values) - 1)
+    count = min(count, varying, len(values) // LEAST_CLIPS)
     if count < 1:
         return Whitening(np.zeros(values.shape[1]), np.eye(values.shape[1]))
     found = features.whitening(values, count)
