@@ -168,6 +168,22 @@ def test_a_killed_call_resumes_and_nothing_is_there_twice(tmp_path, monkeypatch,
     assert len(again) == len(index)
 
 
+@pytest.mark.parametrize("name", ["videos.csv", "clips.bin", "notes.txt"])
+def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"index must be a folder that is new.*holds {name}"):
+        fill(tmp_path, Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "mine"}
+
+
+def test_a_call_that_left_no_clip_binds_no_network(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path, Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch, stop=0)
+    known = facts("b" * 64)
+    found = fill(tmp_path, Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch, known=known)
+    assert found.facts == known
+
+
 def test_a_reader_sees_what_was_finished_while_another_call_adds(tmp_path, monkeypatch, index):
     more = LENGTHS | {"x": 16, "y": 8}
     values = draw(5, more)
@@ -301,6 +317,9 @@ def test_a_clip_of_the_index_does_not_find_itself(index):
         ("bob:soon", "SECOND is a number from 0"),
         ("bob:nan", "SECOND is a number from 0"),
         ("bob:0.8", "a time below 0.8 seconds in run/bob. Received: query='bob:0.8'"),
+        ("bob:1e308", "a time below 0.8 seconds in run/bob. Received: query='bob:1e308'"),
+        (np.full(6, np.nan), "features that are finite numbers. Received: query=array.*nan"),
+        (np.full(6, "a"), "features that are finite numbers. Received: query=array.*'a'"),
         ("nothing.mp4", "nothing.mp4, which is no file"),
         (np.zeros(5), "features of 6 numbers"),
         (7, "query must be a video file"),

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from mas import cli, index, lists
+from mas import cli, index, lists, locks
 from mas.index import clusters, duplicates, sort_pages, sorting
 from mas.index.storage import CLIP, Video
 from mas.lists import Entry
@@ -240,6 +240,14 @@ def test_names_and_other_files_are_not_written_over(small, tmp_path):
     with pytest.raises(ValueError, match=r"names.csv away.*Received: names of 1 cluster\."):
         index.sort(small, folder, clusters=4)
     assert lists.cluster_names(folder) == {1: "run"}
+    fill(folder, {1: "run"}, lambda text: text.replace("cluster,", "number,"))
+    with pytest.raises(ValueError, match=r"names.csv:1: expected the columns .*move it away"):
+        index.sort(small, folder, clusters=4)
+    assert ",run," in (folder / "names.csv").read_text()
+    (tmp_path / "other").mkdir()
+    with locks.lock(tmp_path / "other", "mas sort"):
+        with pytest.raises(RuntimeError, match="Another mas sort is at work"):
+            index.sort(small, tmp_path / "other", clusters=3)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "clips.csv").touch()
     with pytest.raises(ValueError, match="output must be a new or empty folder"):

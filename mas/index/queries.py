@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,8 @@ def query(index: Index, source: Any, start: float | None = None) -> Query:
     values = np.atleast_2d(source)
     if values.ndim != 2 or values.shape[1] != index.vectors.shape[1] or not len(values):
         refuse("query", f"features of {index.vectors.shape[1]} numbers", source.shape)
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        refuse("query", "features that are finite numbers", source)
     return Query("features", _vector(index, values))
 
 
@@ -100,7 +103,7 @@ def _of_index(index, text, start):
     ids = [known.video for known in index.videos]
     found = ids.index(lists.find_video(name, ids))
     known = index.videos[found]
-    frame = round(second * (known.rate or 1))
+    frame = round(min(second * (known.rate or 1), known.frames))
     if frame >= known.frames:
         length = known.frames / (known.rate or 1)
         unit = "seconds" if known.rate else "frames"
@@ -135,8 +138,9 @@ def _decoded(index, network, path, start):
         refuse("start", f"None for {path}, which does not tell its frame rate", start)
     task, shown, short = network.task, None, 0
     values, batch, size = [], [], 1 if start is not None else network.batch
+    first = round(min((start or 0) * rate, sys.maxsize >> 1))
     with contextlib.closing(video.frames(path, task.clip.resize, fps=fps)) as frames:
-        begun = itertools.islice(frames, round((start or 0) * rate), None)
+        begun = itertools.islice(frames, first, None)
         for stretch in _stretches(begun, task.span):
             short = len(stretch)
             if short == task.span:

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from mas import checks, files, lists, pages
+from mas import checks, files, lists, locks, pages
 from mas.checks import Settings, option, refuse
 from mas.index import clusters, duplicates, sort_pages
 from mas.index.index import Index
 from mas.index.loops import FRAMES, Loops
-from mas.lists.clusters import CLIP_FIELDS, CLIPS, NAME_FIELDS, NAMES, STATE
+from mas.lists.clusters import CLIP_FIELDS, CLIPS, NAME_FIELDS, NAMES, STATE, all_names
 
 CLUSTERS_PAGE, DUPLICATES_PAGE, DUPLICATES = "clusters.html", "duplicates.html", "duplicates.csv"
 MOST_IMAGES = 6000  # of a page, some 20 MB: many thumbnails have fewer frames
@@ -48,7 +48,7 @@ class Sorting(Settings):
     typical: int = option(6, "Clips of each cluster that the page shows from its centre.", least=1)
     odd: int = option(2, "Clips of each cluster that the page shows from its edge.", least=0)
     pairs: int = option(60, "Near-duplicates that the page shows; the csv file has all.", least=0)
-    seed: int = option(0, "Of the clusters.", least=0)
+    seed: int = option(0, "Of the clusters.", least=0, most=2**32 - 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,6 +94,12 @@ def sort(
     chosen = Sorting(**options)
     index = index if isinstance(index, Index) else Index.open(index)
     root = _begun(output)
+    with locks.lock(root, "mas sort"):
+        return _sorted(index, root, chosen, data)
+
+
+def _sorted(index, root, chosen, data):
+    """Sorts, and writes all files."""
     found = clusters.cluster(index.unit, chosen.clusters, chosen.seed)
     pairs = duplicates.Pairs(np.zeros(0, duplicates.PAIR), 0)
     if chosen.duplicates:
@@ -121,13 +127,16 @@ def _begun(output):
     root = checks.path("output", output)
     if root.exists() and not root.is_dir():
         refuse("output", "a folder", str(root))
-    if root.is_dir() and any(root.iterdir()) and not (root / STATE).is_file():
+    others = root.is_dir() and any(path.name[0] != "." for path in root.iterdir())
+    if others and not (root / STATE).is_file():
         refuse("output", "a new or empty folder, or one of an earlier mas sort", str(root))
-    if (root / NAMES).is_file():
+    if (root / NAMES).exists():
         try:
-            named = len(lists.cluster_names(root))
-        except ValueError:
-            named = 0
+            named = sum(map(bool, all_names(root).values()))
+        except ValueError as error:  # it may hold names all the same
+            raise ValueError(
+                f"{error} Correct {NAMES}, move it away, or give another folder."
+            ) from None
         if named:
             count = lists.counted(named, "cluster")
             raise ValueError(

@@ -95,18 +95,22 @@ def write_state(root: pathlib.Path, state: dict[str, Any]) -> None:
 
 
 def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """What index.json of a locked folder holds, or that of a new index.
+    """What index.json of a locked folder holds; a new index gets one, before its other files.
 
     Raises:
-        ValueError: the index was made by another network, or of other clips.
+        ValueError: the index was made by another network, or of other clips; or the folder holds
+            something else.
     """
     if not (root / STATE).is_file():
+        _check_empty(root)
         empty = {name: [0, 0] for name in GROWING}
         counts = {"clips": 0, "videos": 0, "width": 0}
         more = {"whiten": WHITEN, "files": empty, "compared": None}
-        return {"version": VERSION, "facts": facts, **counts, **more}
+        state = {"version": VERSION, "facts": facts, **counts, **more}
+        write_state(root, state)
+        return state
     state = read_state(root)
-    for part in ("network", "sampling"):
+    for part in ("network", "sampling") if state["clips"] else ():
         before, now = state["facts"][part], facts[part]
         for name in [name for name in now if name != "model"]:
             if before.get(name) != now[name]:
@@ -115,6 +119,17 @@ def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
                     f"Received: {name}={now[name]}."
                 )
     return state | {"facts": facts}
+
+
+def _check_empty(root):
+    """Refuses a folder of other things: a videos.csv there may be someone's only one."""
+    names = [path.name for path in root.iterdir()]
+    others = [name for name in names if name[0] != "." and not name.endswith(".tmp")]
+    if others:
+        raise ValueError(
+            "index must be a folder that is new, empty or of an earlier mas index. "
+            f"Received: {root}, which holds {min(others)} and no {STATE}."
+        )
 
 
 def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
@@ -136,6 +151,8 @@ def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
             there = path.stat().st_size
         except OSError as error:
             raise damaged(path, "be there", str(error.strerror)) from None
+        if not path.is_file():
+            raise damaged(path, "be a file", "something else")
         if there < size:
             raise damaged(path, f"hold {size} bytes", str(there))
         if read and _checksum(path, size) != checksum:

@@ -39,6 +39,24 @@ def cluster_names(folder: PathLike) -> dict[int, str]:
         OSError: If there is no such file.
         ValueError: If no cluster has a name, or a line is invalid; names the file and the line.
     """
+    found = all_names(folder)
+    named = {cluster: name for cluster, name in found.items() if name}
+    if not named:
+        count = counted(len(found), "cluster")
+        raise ValueError(
+            f"{pathlib.Path(folder, NAMES)} must name a cluster: fill in its column name. "
+            f"Received: {count}, all without."
+        )
+    return named
+
+
+def all_names(folder: PathLike) -> dict[int, str]:
+    """Reads names.csv as it is: {cluster number: name}, "" where there is none yet.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If a line is invalid; names the file and the line.
+    """
     path = pathlib.Path(folder, NAMES)
     numbered = text.lines(text.read(path))
     header = numbered[0][1] if numbered else ""
@@ -57,13 +75,7 @@ def cluster_names(folder: PathLike) -> dict[int, str]:
             allowed = "a different cluster number on each line"
             raise ValueError(f"{path}:{number}: expected {allowed}. Received: {text.shown(line)}")
         found[int(cluster)] = pages.cell_text(name)
-    named = {cluster: name for cluster, name in found.items() if name}
-    if not named:
-        count = counted(len(found), "cluster")
-        raise ValueError(
-            f"{path} must name a cluster: fill in its column name. Received: {count}, all without."
-        )
-    return named
+    return found
 
 
 def cluster_classes(folder: PathLike) -> list[str]:
