@@ -134,6 +134,9 @@ def test_a_damaged_video_is_named_and_the_others_are_done(run, videos, tmp_path,
     (videos / "two/long.avi").write_bytes(b"damaged since")
     assert predict(run, out, videos) == 1
     assert [row["video"] for row in rows(out / "videos.csv")] == ["short"]
+    assert (
+        not (out / "windows/two/long.csv").exists() and not (out / "pages/two/long.html").exists()
+    )
     film(videos / "two/long.avi", [LOW] * 8)
     assert predict(run, out, videos, "--allow_failures") == 0
     film(videos / "damaged.avi", [HIGH] * 8)

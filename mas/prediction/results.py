@@ -192,6 +192,8 @@ class Results:
     def fail(self, name: str, path: pathlib.Path, reason: str) -> None:
         """Notes a video that cannot be read in full."""
         self._forget(name)
+        for _, kind, ending in PARTS:  # of an earlier file of this name
+            (self.folder / kind / f"{name}.{ending}").unlink(missing_ok=True)
         self.failures[os.path.abspath(path)] = reason
         self._write_failures()
 
