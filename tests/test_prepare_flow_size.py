@@ -131,11 +131,11 @@ def test_a_data_set_keeps_the_size_of_its_flow(tmp_path, monkeypatch):
     assert "flow_size" not in plans[0] and plans[1]["flow_size"] == [*LARGE]
     for path, other in ((old, LARGE), (new, "stored")):
         known = "stored" if path == old else r"\(97, 71\)"
-        with pytest.raises(ValueError, match=f"begun with flow_size={known}: .*Received: flow_s"):
+        with pytest.raises(ValueError, match=f"started with flow_size={known}: .*Received: flow_s"):
             run(videos, path, flow_size=other, **options)
-        with pytest.raises(ValueError, match=r"begun with size=\(48, 40\): .*size=\(400, 400\)\.$"):
+        with pytest.raises(ValueError, match=r"started with size=\(48, 40\): .*size=\(400, 400\)\.$"):
             run(videos, path, **{**options, "size": (400, 400)})
-        with pytest.raises(ValueError, match=r"begun with flow=tvl1: .*Received: flow=none\.$"):
+        with pytest.raises(ValueError, match=r"started with flow=tvl1: .*Received: flow=none\.$"):
             run(videos, path, **{**options, "flow": "none"})
         run(videos, path, list=lists[1], **options)  # resumes as it was begun
         data = records.open_data(path)
