@@ -45,7 +45,7 @@ def test_another_opencv_is_named_beside_the_first(tmp_path, caplog, monkeypatch,
     other = {**NOW, "opencv": "3.4.20", "instructions": "x86_64 SSE2"}
     monkeypatch.setattr(environment, "current", lambda method: other)
     run(videos, output, "a", form=form)  # nothing is prepared
-    assert recorded(output) == [NOW] and "begun with" not in caplog.text
+    assert recorded(output) == [NOW] and "started with" not in caplog.text
     for names in ("ab", "abc"):
         caplog.clear()
         run(videos, output, names, form=form)
@@ -68,7 +68,7 @@ def test_what_earlier_versions_prepared_says_nothing(tmp_path, caplog):
     run(videos, output, "a")
     assert "made_with" not in json.loads((output / "dataset.json").read_text())
     run(videos, output, "ab")
-    assert recorded(output) == [NOW] and "begun with" not in caplog.text
+    assert recorded(output) == [NOW] and "started with" not in caplog.text
 
 
 def test_the_instruction_sets_are_those_that_the_processor_has(monkeypatch):
