@@ -322,7 +322,7 @@ def test_pool5_is_the_flattened_pool_and_fc6_the_layers_behind_it(tuned, data):
     assert digests["fc6"] == files.digest(tuned / "model.keras") != digests["pool5"]
     said = {name: report.describe(found[name].facts) for name in ("pool5", "fc6")}
     assert "after 2 x 2 x 2 max pooling (pool5), flattened" in said["pool5"]
-    assert "the first fully connected layer of its heads (fc6)" in said["fc6"]
+    assert "the first fully connected layer of the heads (fc6)" in said["fc6"]
     other = features.extract(
         tuned, data, video, features.Sampling(pooling="fc6", **one), random=True, seed=3
     )
