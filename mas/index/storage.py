@@ -106,7 +106,7 @@ def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
         empty = {name: [0, 0] for name in GROWING}
         counts = {"clips": 0, "videos": 0, "width": 0}
         more = {"whiten": WHITEN, "files": empty, "compared": None}
-        state = {"version": VERSION, "facts": facts, **counts, **more}
+        state: dict[str, Any] = {"version": VERSION, "facts": facts, **counts, **more}
         write_state(root, state)
         return state
     state = read_state(root)
