@@ -133,7 +133,9 @@ def test_a_data_set_keeps_the_size_of_its_flow(tmp_path, monkeypatch):
         known = "stored" if path == old else r"\(97, 71\)"
         with pytest.raises(ValueError, match=f"started with flow_size={known}: .*Received: flow_s"):
             run(videos, path, flow_size=other, **options)
-        with pytest.raises(ValueError, match=r"started with size=\(48, 40\): .*size=\(400, 400\)\.$"):
+        with pytest.raises(
+            ValueError, match=r"started with size=\(48, 40\): .*size=\(400, 400\)\.$"
+        ):
             run(videos, path, **{**options, "size": (400, 400)})
         with pytest.raises(ValueError, match=r"started with flow=tvl1: .*Received: flow=none\.$"):
             run(videos, path, **{**options, "flow": "none"})

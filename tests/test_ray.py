@@ -199,7 +199,9 @@ def test_what_nodes_compute_with_is_recorded(tmp_path, monkeypatch, caplog):
     (tmp_path / "mark").write_text("")
     engine.Ray(None, None, tmp_path / "mark", [], "dis")._note(None)
     assert plan.made_with(tmp_path) == [known, answers[1][1]]
-    assert "started with instructions=x86_64 AVX2. This call has instructions=x86_64:" in caplog.text
+    assert (
+        "started with instructions=x86_64 AVX2. This call has instructions=x86_64:" in caplog.text
+    )
 
 
 COMMAND = """
