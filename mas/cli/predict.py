@@ -1,4 +1,4 @@
-"""`mas predict`: a fine-tuned network on videos without labels, of any length."""
+"""`mas predict`: classifies videos without labels with a fine-tuned network."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from mas.cli.flags import Flags, UsageError
 from mas.prediction import results, sources
 
 SUMMARY = (
-    "A fine-tuned network on videos without labels, of any length: the likeliest classes of each "
-    "window of time, segments of one class, and a page of each video. Stop it whenever you like: "
-    "the same command resumes."
+    "Classifies videos without labels, of any length, with a fine-tuned network. Writes the "
+    "likeliest classes of each time window, segments of one class, and a page for each video. You "
+    "can stop it at any time: the same command resumes."
 )
-MOST_NAMED = 10  # failures; the csv file names all
+MOST_NAMED = 10  # failures to log; the csv file has all
 
 
 def flags() -> Flags:
     """The flags of the command."""
     found = Flags("mas predict", SUMMARY, "--model=RUN --output=DIR VIDEO_OR_FOLDER ...")
     found.option("model", None, "Run folder of mas finetune, or its model.keras.", group="network")
-    found.option("classes", None, "Class names, one a line, by default the run's.", group="network")
-    found.option("output", None, "Folder of the results.", group="results")
+    names = "File of class names, one per line, by default the run's."
+    found.option("classes", None, names, group="network")
+    found.option("output", None, "Folder for the results.", group="results")
     found.add(prediction.Windows, "windows")
     found.add(prediction.Report, "results")
-    found.option("restart", False, "Throw away earlier predictions in --output.", group="results")
-    found.option("allow_failures", False, "Exit with 0 although videos failed.", group="results")
+    found.option("restart", False, "Discard earlier predictions in --output.", group="results")
+    found.option(
+        "allow_failures", False, "Exit with status 0 even if videos failed.", group="results"
+    )
     return found
 
 
 def run(arguments: list[str]) -> int:
-    """Predicts what the arguments say.
+    """Classifies videos.
 
     Returns:
         The exit status: 1 if videos failed.
@@ -43,7 +46,7 @@ def run(arguments: list[str]) -> int:
     given.require("model", "output")
     if not videos:
         raise UsageError("mas predict needs a video file or a folder of them: see --help.")
-    sources.find(videos)  # refuses wrong paths while nothing heavy is loaded
+    sources.find(videos)  # raises for wrong paths before anything heavy is loaded
     prediction.check(given.model)
     locks.check(path("output", given.output), results.COMMAND)
     cli.load_frameworks()
@@ -64,5 +67,5 @@ def run(arguments: list[str]) -> int:
         logging.error("%s failed; see %s.", lists.counted(len(written.failures), "video"), named)
     page = results.INDEX if given.pages else results.VIDEOS
     count = lists.counted(len(written.videos), "video")
-    logging.info("%s holds %s; look at %s.", given.output, count, os.path.join(given.output, page))
+    logging.info("%s holds %s: see %s.", given.output, count, os.path.join(given.output, page))
     return 1 if written.failures and not given.allow_failures else 0

@@ -1,4 +1,4 @@
-"""`mas sort`: what is in an index, as clusters and near-duplicates."""
+"""`mas sort`: sorts the clips of an index into clusters, and finds near-duplicates."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def flags() -> Flags:
         "Sorts the clips of an index into clusters, and finds near-duplicates.",
         "--index=INDEX --output=DIR ...",
     )
-    found.option("index", None, "Folder that mas index made.", group="files")
+    found.option("index", None, "Folder written by mas index.", group="files")
     found.option("output", None, "Folder to write.", group="files")
-    moved = "Where the videos are, if they were moved."
+    moved = "Folder of the videos, if they were moved."
     found.option("data", None, moved, group="files", advanced=True)
     found.add(sorting.Sorting, "sorting")
     return found
 
 
 def run(arguments: list[str]) -> int:
-    """Sorts what the arguments say; returns the exit status."""
+    """Sorts an index; returns the exit status."""
     given = flags()
     given.parse(arguments)
     given.require("index", "output")
@@ -34,9 +34,7 @@ def run(arguments: list[str]) -> int:
     made = sorting.sort(given.index, given.output, given.data, **chosen.values())
     count = lists.counted(len(made.clusters), "cluster")
     pairs = lists.counted(made.total, "pair")
-    looked = (
-        f"{pairs} of near-duplicates" if chosen.duplicates else "near-duplicates not looked for"
-    )
+    looked = f"{pairs} of near-duplicates" if chosen.duplicates else "no search for near-duplicates"
     logging.info("%s, %s.", count, looked)
     logging.info("Wrote %s: open %s in a browser.", made.path, sorting.CLUSTERS_PAGE)
     return 0
