@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import threading
 import time
 
@@ -277,6 +278,15 @@ def test_names_of_videos(tmp_path):
     assert list(sources.find([two / "y.avi", two, two / "y.avi"])) == ["y", "walk/x"]
     taken = sources.find(two / "y.avi", lambda name, path: name == "y")
     assert list(taken) == ["two/y"]
+
+
+def test_long_names_leave_space_for_an_ending(tmp_path):
+    for end in "ab":
+        (tmp_path / f"{124 * 'ü'}{end}.mp4").touch()
+    found = list(sources.find(tmp_path))
+    assert len(set(found)) == 2 and max(len(os.fsencode(name)) for name in found) <= 230
+    assert all(name.startswith(110 * "ü") for name in found)
+    assert found == list(sources.find(tmp_path))
 
 
 def described(path, **windows):

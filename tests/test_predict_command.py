@@ -209,6 +209,20 @@ def test_a_folder_of_other_things_is_left_alone(run, videos, caplog):
     assert (videos / "short.avi").is_file()
 
 
+def test_a_file_that_was_lost_is_made_again(run, videos, tmp_path):
+    assert predict(run, tmp_path / "out", videos) == 0
+    whole = tree(tmp_path / "out")
+    for part in ("pages/short.html", "windows/short.csv", "windows/short.json"):
+        (tmp_path / "out" / part).unlink()
+        assert predict(run, tmp_path / "out", videos) == 0
+        assert tree(tmp_path / "out") == whole
+
+
+def test_a_rate_that_leaves_no_frame_is_a_failure(run, videos, tmp_path):
+    assert predict(run, tmp_path / "out", videos / "short.avi", "--fps=0.00001") == 1
+    assert rows(tmp_path / "out/failures.csv")[0]["reason"] == "no frames at 1e-05 per second"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -217,6 +231,7 @@ def test_a_folder_of_other_things_is_left_alone(run, videos, caplog):
         ([], "needs a video file or a folder"),
         (["a.avi", "--model=nowhere"], "model must be a finished run folder.*nowhere"),
         (["a.avi", "--model=pretext"], "model must be a classifier.*a network of the task mas"),
+        (["a.avi", "--output=a.avi"], "output must be a folder. Received: output='a.avi'"),
         (["a.avi", "--every=0"], "every must be at least 0.001.*every=0"),
         (["a.avi", "--stride=0"], "stride must be at least 1"),
         (["a.avi", "--threshold=2"], "threshold must be at least 0 and at most 1"),

@@ -127,6 +127,8 @@ class Footage:
 
         task = classifier.task
         yield from cutting.cut(seen(), task.frames, task.stride, windows.every, rate)
+        if not count and not self.live:
+            raise video.VideoError(f"no frames at {rate:g} per second")
         yield Ended(count, rate, last + 1 / rate if count else 0, "".join(damage), kept.kept)
 
     def _declared(self, fps):

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mas import files, locks, pages
+from mas.checks import refuse
 from mas.prediction import page
 from mas.prediction.classifier import Classifier
 from mas.prediction.footage import Ended
@@ -91,6 +92,8 @@ class Results:
         """See the class."""
         self.folder, self._report = pathlib.Path(folder), report
         self._names = classifier.names
+        if self.folder.exists() and not self.folder.is_dir():
+            refuse("output", "a folder", os.fspath(folder))
         with files.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = locks.lock(self.folder, COMMAND)
@@ -162,7 +165,13 @@ class Results:
         """Whether a video is done, and its file the same since."""
         known = read(self.folder, name) or {}
         file, when = known.get("file"), known.get("stamp")
-        return file == os.path.abspath(path) and when == stamp(path)
+        whole = all(path.is_file() for path in self._parts(name))
+        return whole and file == os.path.abspath(path) and when == stamp(path)
+
+    def _parts(self, name):
+        """The files that a video leaves."""
+        kinds = [part[1:] for part in PARTS if self._report.pages or part[1] != "pages"]
+        return [self.folder / kind / f"{name}.{ending}" for kind, ending in kinds]
 
     def begin(self, name: str, path: pathlib.Path) -> Writer:
         """What takes the windows of a video; what stood for it or for all is no longer true."""
@@ -192,8 +201,8 @@ class Results:
     def fail(self, name: str, path: pathlib.Path, reason: str) -> None:
         """Notes a video that cannot be read in full."""
         self._forget(name)
-        for _, kind, ending in PARTS:  # of an earlier file of this name
-            (self.folder / kind / f"{name}.{ending}").unlink(missing_ok=True)
+        for part in self._parts(name):  # of an earlier file of this name
+            part.unlink(missing_ok=True)
         self.failures[os.path.abspath(path)] = reason
         self._write_failures()
 

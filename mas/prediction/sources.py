@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Sequence
 
 from absl import logging
 
 from mas import checks, files, lists
 from mas.checks import refuse
+
+LONGEST = 230  # bytes of a name; file systems allow 255, endings included
 
 
 def find(
@@ -74,7 +77,18 @@ def _free(name, path, found, taken):
     for folder in above:
         if folder.name:
             candidates.append(f"{folder.name}/{candidates[-1]}")
-    for candidate in candidates:
+    for candidate in map(_short, candidates):
         if candidate not in found and not (taken and taken(candidate, path)):
             return candidate
     raise ValueError(f"videos must have names of their own. Received: {path}, {name} twice.")
+
+
+def _short(name):
+    """A name so short that files can have it and an ending; a checksum keeps it apart."""
+    parts = []
+    for part in name.split("/"):
+        known = os.fsencode(part)
+        end = f"-{zlib.crc32(known):08x}"
+        short = known[: LONGEST - len(end)].decode("utf-8", "ignore") + end
+        parts.append(part if len(known) <= LONGEST else short)
+    return "/".join(parts)
