@@ -237,14 +237,42 @@ def test_other_versions_networks_and_clips_are_refused(index, monkeypatch):
     other = facts()
     other["sampling"]["how"] = "overlapping"
     fails(other, "how=consecutive. Received: how=overlapping")
-    with pytest.raises(ValueError, match="run/ann as .* with 8 frames. Received: 12"):
-        fill(index.path, Data(LENGTHS | {"run/ann": 12}), {}, monkeypatch=monkeypatch)
     path = index.path / "index.json"
     state = json.loads(path.read_text())
     del state["crc32"]
     path.write_text(json.dumps(records.seal(state | {"version": 2})))
     with pytest.raises(ValueError, match="version 1.*Received: version=2"):
         Index.open(index.path)
+
+
+@pytest.mark.parametrize("now", [12, 0])
+def test_a_video_that_changed_is_named_and_the_others_are_added(index, monkeypatch, now):
+    data, values = Data(LENGTHS | {"run/ann": now, "new": 8}), {"new": np.ones((2, 6))}
+    state, root = storage.begun(index.path, facts()), index.path
+
+    def made(load, data, facts, numbers, failed):
+        assert [data.videos[number] for number in numbers] == ["new"]
+        yield building.Made(numbers[0], np.array([0, SPAN]), values["new"])
+
+    monkeypatch.setattr(building, "made", made)
+    failures = building.extend(root, state, None, data)
+    assert list(failures) == ["run/ann"]
+    assert f"it has {now} frames, and had 8 when it was indexed" in failures["run/ann"]
+    assert [video.video for video in Index.open(root).videos] == [*LENGTHS, "new"]
+
+
+def test_names_are_no_formulas_in_the_table_of_videos(tmp_path, monkeypatch):
+    names = ["=1+1", "'=1", "a,b", "-x\ny"]
+    lengths = dict.fromkeys(names, 8)
+    found = fill(tmp_path, Data(lengths), draw(0, lengths), monkeypatch=monkeypatch)
+    assert [video.video for video in found.videos] == names
+    assert (tmp_path / "videos.csv").read_text().splitlines()[1].startswith("'=1+1,")
+
+
+def test_an_index_of_one_clip_is_not_whitened(tmp_path, monkeypatch):
+    one = fill(tmp_path, Data({"a": 4}), draw(0, {"a": 4}), whiten=32, monkeypatch=monkeypatch)
+    assert not one.whitens and "6 numbers, not whitened" in report.described(one)
+    assert one.search("a:0") == [] and one.search(np.ones(6))[0].video == "a"
 
 
 def test_exact_search_is_a_plain_loop(tmp_path, monkeypatch):

@@ -45,15 +45,15 @@ def extend(
         {id: why} of the videos that leave nothing.
 
     Raises:
-        ValueError: the index is damaged, a video is another than it was, or none leaves a clip.
+        ValueError: the index is damaged, or no video leaves a clip.
     """
     compared = state["compared"] or {"files": {}}
     storage.hold(root, state["files"] | compared["files"], read=True)
     held = {v.video: v for v in storage.read_videos(root, state["files"][storage.VIDEOS][0])}
-    left = _left(root, data, held)
+    failed = Failures(data)
+    left = _left(data, held, failed)
     counts = lists.counted(len(data.videos), "video"), len(left)
     logging.info("%s: %s, %d to do.", data.data, *counts)
-    failed = Failures(data)
     with storage.appended(root, state["files"]) as file:
         writer = Writer(root, state, file)
         for found in made(load, data, state["facts"], left, failed):
@@ -65,18 +65,16 @@ def extend(
     return {data.videos[number]: reason for number, reason in failed.reasons.items()}
 
 
-def _left(root, data, held):
-    """Numbers of the videos that the index does not hold."""
+def _left(data, held, failed):
+    """Numbers of the videos that the index does not hold; those that changed since fail."""
     left = []
     for number, video in enumerate(data.videos):
         before, now = held.get(video), int(data.lengths[number])
         if before is None:
             left.append(number)
         elif before.frames != now:
-            raise ValueError(
-                f"{data.data} must hold {video} as {root} knows it, with {before.frames} frames. "
-                f"Received: {now}. Make another index, or give the video another name."
-            )
+            counts = f"{now} frames, and had {before.frames} when it was indexed"
+            failed.add(number, f"it has {counts}; give it another name, or make another index")
     return left
 
 

@@ -71,11 +71,11 @@ class Index:
         vectors, clips = fitting.arrays(path, state)
         self.vectors, self.clips = vectors[:count], clips[:count]
         self.videos = storage.read_videos(path, state["files"][storage.VIDEOS][0])
-        self.whitens = bool(compared["whiten"])
         shape = (count, compared["width"])
         self.unit_file = fitting.unit_name(compared)
         self.unit = storage.mapped(path / self.unit_file, storage.HALF, shape)
         self.whitening = fitting.read(path, compared, state["width"])
+        self.whitens = not self.whitening.plain
         rates = np.array([video.rate for video in self.videos])[self.clips["video"]]
         with np.errstate(divide="ignore", invalid="ignore"):
             self.seconds = np.where(rates > 0, self.clips["first"] / rates, np.nan)
@@ -134,8 +134,8 @@ class Index:
 
         Raises:
             FileNotFoundError: there are no such network and data.
-            ValueError: the index is of another network or other clips, or damaged; a video is
-                another than it was; or none leaves a clip.
+            ValueError: the index is of another network or other clips, or damaged; or no
+                video leaves a clip.
             RuntimeError: another process is at work in the folder.
         """
         root = storage.root_of(path)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mas import checks, files, records
+from mas import checks, files, pages, records
 
 VERSION = 1
 STATE, VIDEOS, CLIPS, VECTORS = "index.json", "videos.csv", "clips.bin", "vectors.f16"
@@ -202,14 +202,14 @@ def read_videos(root: pathlib.Path, size: int) -> list[Video]:
         if len(row) != len(FIELDS) or row[-1] != records.row_checksum(row[:-1]):
             raise damaged(f"{path}:{line}", "be as it was written", repr(",".join(row)[:100]))
         video, data, frames, rate, clips, _ = row
-        found.append(Video(video, data, int(frames), float(rate), int(clips)))
+        found.append(Video(pages.cell_text(video), data, int(frames), float(rate), int(clips)))
     return found
 
 
 def lines(videos: Iterable[Video], header: bool) -> bytes:
     """Lines of videos.csv; names of files in it need not be UTF-8."""
     text = io.StringIO(newline="")
-    rows = [(*map(str, video),) for video in videos]
+    rows = [(pages.cell(name), *map(str, facts)) for name, *facts in videos]
     writer = csv.writer(text)
     writer.writerows([FIELDS] if header else [])
     writer.writerows((*row, records.row_checksum(row)) for row in rows)
