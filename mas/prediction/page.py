@@ -17,6 +17,7 @@ IN_ROW = 12  # thumbnails
 PICTURES = IN_ROW * MOST_ROWS  # that a page of a long video shows
 MOST_SPANS, COLUMNS = 400, 1200  # segments of a strip that are drawn; columns, where there are more
 MOST_SMALL, SMALL = 80, 240  # the same of the page of all videos
+NAMED = 0.015  # of a strip's length: a bar that is shorter has no room for its name
 POINTS = 600  # of a strip's curve
 MOST_CARDS = 24  # segments that move
 IN_LOOP = 16  # frames of one
@@ -215,7 +216,7 @@ def _track(spans, start, end, labels):
     bars = [
         pages.element(
             "i",
-            name,
+            name if last - first > NAMED * length else "",
             title=title,
             style=(
                 f"left:{100 * (first - start) / length:.3f}%;"
