@@ -1,10 +1,10 @@
 """Whether prediction keeps the network busy, and its memory flat, on long video.
 
-    python benchmarks/predict.py [--minutes=10] [--model=RUN]
+    python benchmarks/predict.py [--minutes=10] [--size=112] [--model=RUN]
 
 Writes a video of one minute and one of `--minutes` (60: the hour), 160 x 120 pixels, 25 frames a
 second, and predicts each in a process of its own, tables and pages included, by a C3D with batch
-norm at a quarter of its width on 16 x 56 x 56 and random weights, or by the run of `--model`. Now
+norm at a quarter of its width on 16 x 112 x 112 and random weights, or by the run of `--model`. Now
 and then prediction pauses, and the network alone answers windows that are decoded already. Ends
 with exit status 1 if prediction has less than LEAST_SHARE of its windows a second, or if the long
 video takes more than MOST_GROWTH times the peak memory of the short one.
@@ -31,9 +31,10 @@ SIZE, RATE = (160, 120), 25
 SHORT = 1.0  # minutes
 DECODED, BATCH = 128, 16  # windows that the network alone answers again and again, so many at once
 SECONDS, EVERY = 10, 1000  # that it does so each time; windows of the video between two times
-CLASSES, WIDTH, CLIP = 10, 0.25, (16, 56, (85, 64))
+CLASSES, WIDTH, FRAMES = 10, 0.25, 16
 
 _MINUTES = flags.DEFINE_float("minutes", 10, "Length of the long video, in minutes.", 0.01)
+_SIZE = flags.DEFINE_integer("size", 112, "Side of the windows in pixels.", 16)
 _MODEL = flags.DEFINE_string("model", None, "Run of mas finetune; by default a random network.")
 _MEASURED = flags.DEFINE_string("measured", None, "Used by the benchmark itself: one video.")
 
@@ -52,12 +53,15 @@ def write_video(path, seconds):
         container.mux(stream.encode(None))
 
 
-def write_run(folder):
+def write_run(folder, size):
     """A run folder of a small classifier with random weights."""
     from mas import networks, tasks
     from mas.settings import Clip, Network
 
-    network, clip = Network("c3d_bn", width=WIDTH, preset="standard"), Clip(*CLIP)
+    network, clip = (
+        Network("c3d_bn", width=WIDTH, preset="standard"),
+        Clip(FRAMES, size, networks.resize_for(size)),
+    )
     backbone = networks.build(network, clip.shape("rgb"))
     folder.mkdir(parents=True)
     backbone.save(folder / networks.BACKBONE)
@@ -159,7 +163,7 @@ def main(_):
     with tempfile.TemporaryDirectory() as folder:
         model = _MODEL.value or pathlib.Path(folder, "run")
         if not _MODEL.value:
-            write_run(model)
+            write_run(model, _SIZE.value)
         print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
         results = []
         for minutes in (SHORT, _MINUTES.value):

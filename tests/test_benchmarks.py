@@ -182,7 +182,7 @@ def test_switches(script, sample_data, capsys):
 
 
 def test_prediction(script, monkeypatch, capsys):
-    with script("benchmarks/predict.py", "--minutes=0.04") as predict:
+    with script("benchmarks/predict.py", "--minutes=0.04", "--size=32") as predict:
         measured = {"share": 0.9, "peak": 105.0}
         assert predict.missed({"peak": 100.0}, measured) == []
         assert predict.missed({"peak": 99.0}, measured | {"share": 0.89}) == [
