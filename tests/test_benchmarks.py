@@ -192,7 +192,7 @@ def test_prediction(script, monkeypatch, capsys):
         constants(
             monkeypatch, predict, SHORT=0.02, SECONDS=0.01, BATCH=1, LEAST_SHARE=0, MOST_GROWTH=9
         )
-        constants(monkeypatch, predict, WIDTH=0.0625, CLIP=(16, 32, (44, 32)))
+        constants(monkeypatch, predict, WIDTH=0.0625)
         monkeypatch.setattr(predict, "in_a_process", predict.measure)
         assert predict.main([]) == 0
     _, short, long, last = capsys.readouterr().out.splitlines()
