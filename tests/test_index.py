@@ -257,7 +257,7 @@ def test_a_video_that_changed_is_named_and_the_others_are_added(index, monkeypat
     monkeypatch.setattr(building, "made", made)
     failures = building.extend(root, state, None, data)
     assert list(failures) == ["run/ann"]
-    assert f"it has {now} frames, and had 8 when it was indexed" in failures["run/ann"]
+    assert f"it has {now} frames, but had 8 when it was indexed" in failures["run/ann"]
     assert [video.video for video in Index.open(root).videos] == [*LENGTHS, "new"]
 
 
@@ -348,7 +348,7 @@ def test_a_clip_of_the_index_does_not_find_itself(index):
         ("bob:1e308", "a time below 0.8 seconds in run/bob. Received: query='bob:1e308'"),
         (np.full(6, np.nan), "features that are finite numbers. Received: query=array.*nan"),
         (np.full(6, "a"), "features that are finite numbers. Received: query=array.*'a'"),
-        ("nothing.mp4", "nothing.mp4, which is no file"),
+        ("nothing.mp4", "nothing.mp4, which is not a file"),
         (np.zeros(5), "features of 6 numbers"),
         (7, "query must be a video file"),
     ],

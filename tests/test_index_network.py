@@ -97,9 +97,9 @@ def test_a_file_finds_itself(tmp_path, model, videos, caplog):
 def test_queries_and_networks_that_do_not_fit(tmp_path, model, videos, caplog):
     index = Index.build(tmp_path / "i", model, videos, SAMPLING, whiten=0)
     short = film(tmp_path, "short", 3)
-    with pytest.raises(ValueError, match="at least 4 frames, as a clip.*short.mp4, which has 3"):
+    with pytest.raises(ValueError, match="at least 4 frames, like a clip.*short.mp4, which has 3"):
         index.search(short)
-    with pytest.raises(ValueError, match="at least 4 frames from 1 s on.*which has 3"):
+    with pytest.raises(ValueError, match="at least 4 frames from 1 s,.*which has 3"):
         index.search(videos / "a" / "x.mp4", start=1.0)
     with pytest.raises(ValueError, match="which has 0"):
         index.search(videos / "a" / "x.mp4", start=9.0)

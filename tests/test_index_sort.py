@@ -229,7 +229,7 @@ def test_an_unfinished_folder_is_no_list_and_is_written_over(small, tmp_path, mo
     with pytest.raises(ValueError, match="clusters must be a folder that mas sort finished"):
         lists.from_clusters(folder)
     assert index.sort(small, folder, clusters=3, duplicates=0).copies == []
-    assert "not looked for" in (folder / "duplicates.html").read_text()
+    assert "search for near-duplicates was skipped" in (folder / "duplicates.html").read_text()
     with pytest.raises(ValueError, match="fill in its column name. Received: 3 clusters"):
         lists.from_clusters(folder)
 
@@ -357,7 +357,7 @@ def test_the_commands_go_from_an_index_to_a_list(small, tmp_path, monkeypatch, c
     assert cli.main("lists", *given, "--line=video", "--output=videos.txt") == 0
     assert lists.read("videos.txt") == lists.from_clusters("sorted", "video")
     assert cli.main("sort", "--index=index", "--output=sorted") == 2
-    assert "must hold no names that were filled in" in caplog.text
+    assert "must not hold filled-in names" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,7 @@ def test_what_it_is_shown_is_said(tmp_path):
     assert said(plain, fps=10) == "10 (in training: each video's own)."
     assert said(fixed) == "12.5 (as in training)."
     assert said(fixed, fps=0) == "each video's own (in training: 12.5)."
-    assert said(others) == "each video's own (in training: not known)."
+    assert said(others) == "each video's own (in training: unknown)."
     assert "Windows of 4 frames, stride 2 (in training: 1)" in described(plain, stride=2).text()
 
 

@@ -205,7 +205,7 @@ def test_other_settings_need_another_folder(run, videos, tmp_path, caplog):
 
 def test_a_folder_of_other_things_is_left_alone(run, videos, caplog):
     assert predict(run, videos.parent, videos, "--restart") == 2
-    assert "must be a folder that is new, empty or of earlier predictions" in caplog.text
+    assert "must be a new or empty folder, or one with earlier predictions" in caplog.text
     assert (videos / "short.avi").is_file()
 
 
@@ -255,7 +255,7 @@ def test_a_network_of_flow_is_refused(tmp_path, run):
     path.with_name("run.json").write_text(json.dumps(known))
     for name in ("model.keras", "backbone.keras"):
         os.link(run / name, path.with_name(name))
-    with pytest.raises(ValueError, match="model must be a network of RGB frames.*optical flow"):
+    with pytest.raises(ValueError, match="model must take RGB frames.*optical flow"):
         prediction.check(path.parent)
 
 

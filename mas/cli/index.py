@@ -14,8 +14,8 @@ SUMMARY = (
     "Stores features of clips and their times, for mas search and mas sort. The same command "
     "resumes, and adds new videos."
 )
-_SKIPPED = ("clips", "static")  # of the sampling: an index holds the clips of whole videos
-MOST_NAMED = 10  # failures
+_SKIPPED = ("clips", "static")  # sampling flags left out: an index holds clips of whole videos
+MOST_NAMED = 10  # failures to log
 
 
 def flags() -> Flags:
@@ -47,10 +47,10 @@ def flags() -> Flags:
 
 
 def run(arguments: list[str]) -> int:
-    """Makes the index that the arguments say.
+    """Makes or extends an index.
 
     Returns:
-        The exit status: 1 if videos were left out.
+        The exit status: 1 if videos were left out and --allow_failures is not set.
     """
     given = flags()
     given.parse(arguments)

@@ -1,4 +1,4 @@
-"""`mas search`: the clips of an index that are nearest to one."""
+"""`mas search`: finds the clips of an index that are nearest to a query."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def flags() -> Flags:
 
 
 def run(arguments: list[str]) -> int:
-    """Searches what the arguments say; returns the exit status."""
+    """Searches an index and writes the results; returns the exit status."""
     given = flags()
     given.parse(arguments)
     given.require("index", "query")

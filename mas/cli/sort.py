@@ -1,4 +1,4 @@
-"""`mas sort`: sorts the clips of an index into clusters, and finds near-duplicates."""
+"""`mas sort`: finds clusters and near-duplicates in an index."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def flags() -> Flags:
 
 
 def run(arguments: list[str]) -> int:
-    """Sorts an index; returns the exit status."""
+    """Sorts the clips of an index; returns the exit status."""
     given = flags()
     given.parse(arguments)
     given.require("index", "output")

@@ -1,4 +1,4 @@
-"""`mas study`: what each task teaches a small network, measured on videos in class folders."""
+"""`mas study`: compares pre-training tasks on a small network and videos in class folders."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mas.forms import INTEGER, several
 from mas.networks import BACKBONE
 
 SUMMARY = (
-    "Pre-trains a small network by each task, and reports what its frozen features and fine-tuned "
-    "classifiers reach on groups that they were not fitted on, beside random weights. The same "
-    "command resumes."
+    "Pre-trains a small network with each task, and compares the accuracy of its frozen features "
+    "and fine-tuned classifiers on held-out groups with that of random weights. The same command "
+    "resumes."
 )
 TASKS = (
     "mas",
@@ -31,7 +31,7 @@ TASKS = (
     "dsm",
     "dsm_triplet",
 )
-# What the papers claim of parts of their methods: name: (task, other flags).
+# Ablations that the papers report, as name: (task, flags to change).
 VARIANTS = {
     "mas_pattern_1": ("mas_motion", "--patterns=1", "--noglobal_labels"),
     "mas_pattern_2": ("mas_motion", "--patterns=2", "--noglobal_labels"),
@@ -47,39 +47,40 @@ FINETUNE = ("--recipe=finetune_small",)
 def flags() -> Flags:
     """The flags of the command."""
     found = Flags("mas study", SUMMARY, "--videos=DIR --groups=EXPRESSION --output=FOLDER ...")
-    found.option("videos", None, "Videos in a folder for each class.", group="data")
+    found.option("videos", None, "Folder with a subfolder of videos for each class.", group="data")
     found.option(
         "groups",
         None,
-        "Groups that are left out in turn, told by what the first group of this expression matches "
-        r"in an id, as '/(\w+?)_'.",
+        "Regular expression whose parenthesis matches a video's group in its id, such as "
+        r"'/(\w+?)_'; each group is held out in turn.",
         group="data",
     )
     found.option("output", None, "Folder of the study.", group="data")
     found.option(
         "tasks",
         TASKS,
-        "Tasks to compare, each by its small recipe; mas_pattern_1 and the like change one setting "
-        "of it.",
+        "Tasks to compare, each with its small recipe; others, such as mas_pattern_1, change one "
+        "setting of a recipe.",
         group="study",
         choices=(*TASKS, *VARIANTS),
     )
-    found.option("seeds", (0, 1, 2), "Of weights, order and augmentation.", group="study", least=0)
+    words = "Random seeds of weights, order and augmentation."
+    found.option("seeds", (0, 1, 2), words, group="study", least=0)
     found.option(
         "few",
         (),
-        "Fine-tune on so many labelled groups, too, as in 1,2,4.",
+        "Also fine-tune on these numbers of labelled groups, such as 1,2,4.",
         group="study",
         form=several(INTEGER),
         least=1,
     )
-    found.option("whiten", 32, "Numbers that features are whitened to.", group="study", least=1)
-    found.option("flow", "dis", "Flow of the prepared videos.", group="study")
+    found.option("whiten", 32, "Size of whitened features.", group="study", least=1)
+    found.option("flow", "dis", "Optical flow method, as in mas prepare.", group="study")
     return found
 
 
 def run(arguments: list[str]) -> int:
-    """Carries out a study; returns the exit status."""
+    """Runs a study; returns the exit status."""
     given = flags()
     given.parse(arguments)
     given.require("videos", "groups", "output")
@@ -92,7 +93,7 @@ def run(arguments: list[str]) -> int:
     }
     folder.mkdir(parents=True, exist_ok=True)
     _write_lists(folder, entries, names, few)
-    each = 5 + 2 * len(given.few)  # of a task and seed: training, four features, classifiers
+    each = 5 + 2 * len(given.few)  # steps per task and seed: training, four features, classifiers
     total = 1 + len(given.seeds) * len(given.tasks) * each
     study.run(_steps(given, folder), folder, total)
     rows, seconds = list(_rows(given, folder)), _seconds(given, folder)
@@ -103,7 +104,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _write_lists(folder, entries, names, few):
-    """all.txt and its classes, and the two lists of each choice of few groups."""
+    """Writes all.txt, its classes, and the training and test lists of each choice of groups."""
     lists.write(folder / "all.txt", entries)
     for (count, seed), sides in few.items():
         for part, side in zip(("train", "test"), sides, strict=True):
@@ -119,7 +120,7 @@ def _recipe(task):
 
 
 def _steps(given, folder):
-    """Yields the steps in order: a task of one seed is measured before the next begins."""
+    """Yields the steps in order: each task and seed is measured before the next is trained."""
     data = folder / "data"
     prepare = ("prepare", f"--videos={given.videos}", f"--output={data}", f"--flow={given.flow}")
     yield study.Step("prepare", prepare, data / records.DESCRIPTION)
@@ -143,23 +144,23 @@ def _run_folder(folder, task, seed):
 
 
 def _features(folder, task, seed, weights, static):
-    """The file of a network's features, of clips or of their middle frames alone.
+    """File of a network's features, of clips or of their middle frames only.
 
-    Random networks that see the same clips share it.
+    Random networks with the same architecture and clips share a file.
     """
     name = f"{task}_{seed}" if weights == "trained" else _form(folder, task, seed)
     return folder / "features" / f"{name}_{weights}{'_static' * static}.npz"
 
 
 def _classifier(folder, key):
-    """The run of a classifier; those from scratch are shared likewise."""
+    """Run folder of a classifier; those from scratch are shared in the same way."""
     task, seed, start, count = key
     name = f"{task}_{seed}" if start == "trained" else _form(folder, task, seed)
     return folder / "runs" / f"{name}_{start}_few{count}"
 
 
 def _form(folder, task, seed):
-    """Network, clip and seed as a part of a file's name."""
+    """Part of a file name that identifies architecture, clip and seed."""
     texts = sorted(_texts(_run_folder(folder, task, seed)).items())
     return f"{hashlib.sha256(repr(texts).encode()).hexdigest()[:8]}_{seed}"
 
@@ -171,7 +172,7 @@ def _texts(run):
 
 
 def _finetuned(folder, key):
-    """A classifier on few groups: from a pre-trained network, or from one of the same form."""
+    """Step that trains a classifier on few groups, from a pre-trained network or from scratch."""
     task, seed, start, count = key
     named = folder / "lists" / f"few_{count}_{seed}"
     run, pretrained = _classifier(folder, key), _run_folder(folder, task, seed)
@@ -188,7 +189,7 @@ def _finetuned(folder, key):
 
 
 def _rows(given, folder):
-    """Yields what each network reaches."""
+    """Yields the results of each network."""
     for seed, task in itertools.product(given.seeds, given.tasks):
         for weights in ("trained", "random"):
             both = [features.load(_features(folder, task, seed, weights, s)) for s in (False, True)]
@@ -200,7 +201,7 @@ def _rows(given, folder):
 
 
 def _seconds(given, folder):
-    """{task: mean CPU seconds of its training}."""
+    """{task: mean CPU seconds of training}."""
     known, found = study.cpu_seconds(folder), {}
     for task in given.tasks:
         names = [f"{task} {seed}" for seed in given.seeds]

@@ -1,4 +1,4 @@
-"""Clips of many videos, found again by what a network makes of them.
+"""Search, clusters and near-duplicates of clips by the features of a network.
 
 index = mas.Index.build("index", "runs/mas_c3d", "videos")
 index = mas.Index.open("index")

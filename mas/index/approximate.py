@@ -1,11 +1,11 @@
-"""Nearest clips without looking at all of them: for many millions, with faiss (extra [search]).
+"""Approximate search of many millions of clips, with faiss (extra [search]).
 
-    INDEX/lists-N-CLIPS.faiss    the vectors of unit-N.f16 in some lists, by their nearest centre
-          lists-N-CLIPS.json     length and checksum of that
+    INDEX/lists-N-CLIPS.faiss    the vectors of unit-N.f16 in lists, one list per centre
+          lists-N-CLIPS.json     size and checksum of that file
 
-A search looks at the lists whose centres are nearest to the query, and finds most of what an exact
-one finds: docs/search.md has the share. The file is made when it is first needed, and read from the
-disk as it is used. What was found is compared exactly, with the index's own vectors.
+A search reads the lists whose centres are nearest to the query. It finds most of the clips that an
+exact search finds: docs/search.md has the share. The file is made when it is first needed, and
+mapped into memory. The cosines of the clips found are exact: they use the index's own vectors.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from mas.index import storage
 if TYPE_CHECKING:
     from mas.index.index import Index
 
-LEAST = 2000  # clips; of fewer an exact search is as quick
-SAMPLES = 40  # clips for each list that its centre is found with
-PROBES = 32  # lists that a search looks at
-ROUNDS = 10  # of k-means
+LEAST = 2000  # clips; with fewer an exact search is as fast
+SAMPLES = 40  # training clips per list
+PROBES = 32  # lists that a search reads
+ROUNDS = 10  # iterations of k-means
 BLOCK = 65536  # clips at a time
 
 
 def faiss() -> Any:
-    """The library.
+    """Imports faiss.
 
     Raises:
-        ImportError: it is not installed; says how to.
+        ImportError: If it is not installed. The message says how to install it.
     """
     try:
         import faiss as found
@@ -46,12 +46,12 @@ def faiss() -> Any:
 
 
 def opened(index: Index) -> Any:
-    """The lists of an index as faiss opens them; made first where they are not there.
+    """Opens the lists of an index, and makes them first if there are none.
 
     Raises:
-        ImportError: faiss is not installed.
-        ValueError: the index has too few clips, or the file is damaged.
-        WriteError: the file cannot be written.
+        ImportError: If faiss is not installed.
+        ValueError: If the index has too few clips, or the file is damaged.
+        WriteError: If the file cannot be written.
     """
     library = faiss()
     if len(index) < LEAST:
@@ -67,7 +67,9 @@ def opened(index: Index) -> Any:
     try:
         known = files.read_json(note)
     except ValueError as error:
-        raise storage.DamagedIndexError(f"{error} Remove the file; it is made again.") from None
+        raise storage.DamagedIndexError(
+            f"{error} Remove the file; the next search makes it again."
+        ) from None
     content = {name: value for name, value in known.items() if name != "crc32"}
     if records.seal(content) != known:
         raise storage.damaged(note, "be as it was written", "other values; its checksum differs")
@@ -104,17 +106,17 @@ def _make(index, library, path, note):
 def nearest(
     index: Index, lists: Any, query: np.ndarray, count: int, probes: int = PROBES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Most of the nearest clips.
+    """Finds most of the nearest clips.
 
     Args:
         index: an open index.
-        lists: its, of `opened`.
+        lists: what `opened` returned.
         query: float32 (K,) of length 1.
-        count: how many.
-        probes: lists that are looked at.
+        count: number of clips to find.
+        probes: number of lists to read.
 
     Returns:
-        (rows, cosines) by falling cosine; fewer where the lists hold fewer.
+        (rows, cosines), largest cosine first; fewer than `count` if the lists hold fewer clips.
     """
     lists.nprobe = probes
     rows = np.sort(lists.search(query[None], min(count, len(index)))[1][0])

@@ -1,4 +1,4 @@
-"""Clips of videos through a network, into an index."""
+"""Runs clips of videos through a network and stores their features in an index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     clips = lazy.module("mas.clips")
 
-SAVE_EVERY = 10.0  # seconds; what a killed call has made since is made again
+SAVE_EVERY = 10.0  # seconds of work that a killed call may lose
 
 
 def extend(
@@ -32,20 +32,20 @@ def extend(
     data: Any,
     fps: float | None = None,
 ) -> dict[str, str]:
-    """Adds the videos of a data set that are not there yet; whole videos count as they are done.
+    """Adds the videos of a data set that are not in the index yet, one whole video at a time.
 
     Args:
         root: folder of the index, locked.
-        state: of its index.json.
-        load: makes its network.
+        state: content of index.json.
+        load: function that loads the network.
         data: an opened data set.
-        fps: frames per second of videos whose rate is not known; None leaves them without times.
+        fps: frames per second of videos whose rate is unknown; None leaves them without times.
 
     Returns:
-        {id: why} of the videos that leave nothing.
+        {id: reason} of the videos that have no clip.
 
     Raises:
-        ValueError: the index is damaged, or no video leaves a clip.
+        ValueError: If the index is damaged, or if no video has a clip.
     """
     compared = state["compared"] or {"files": {}}
     storage.hold(root, state["files"] | compared["files"], read=True)
@@ -60,21 +60,21 @@ def extend(
             writer.add(data, found, float(data.rate(found.number) or fps or 0))
         writer.save()
     if not writer.state["clips"]:
-        raise ValueError(f"{data.data} must hold a video that leaves a clip. Received: none.")
+        raise ValueError(f"{data.data} must hold a video with at least one clip. Received: none.")
     fitting.update(root, writer.state, state["whiten"])
     return {data.videos[number]: reason for number, reason in failed.reasons.items()}
 
 
 def _left(data, held, failed):
-    """Numbers of the videos that the index does not hold; those that changed since fail."""
+    """Numbers of the videos that are not in the index; videos that have changed fail."""
     left = []
     for number, video in enumerate(data.videos):
         before, now = held.get(video), int(data.lengths[number])
         if before is None:
             left.append(number)
         elif before.frames != now:
-            counts = f"{now} frames, and had {before.frames} when it was indexed"
-            failed.add(number, f"it has {counts}; give it another name, or make another index")
+            counts = f"{now} frames, but had {before.frames} when it was indexed"
+            failed.add(number, f"it has {counts}; rename it, or make another index")
     return left
 
 
@@ -87,15 +87,15 @@ class Made(NamedTuple):
 
 
 class Failures:
-    """Videos that leave nothing: {number: why}. They are named, and tried again next time."""
+    """Videos without a clip and the reasons. The next call tries them again."""
 
     def __init__(self, data: Any):
-        """Begins without any."""
+        """Begins with no failures."""
         self.data = data
         self.reasons: dict[int, str] = {}
 
     def add(self, number: int, reason: str) -> None:
-        """Names a video."""
+        """Adds a video and logs it."""
         logging.warning("Left out %s: %s.", self.data.videos[number], reason.rstrip("."))
         self.reasons[number] = reason
 
@@ -103,14 +103,14 @@ class Failures:
 def made(
     load: Callable[[], Network], data: Any, facts: dict[str, Any], numbers: list[int], failed: Any
 ) -> Iterator[Made]:
-    """Yields the clips of videos, in their order, whole videos at a time.
+    """Yields the clips of videos in order, one whole video at a time.
 
     Args:
-        load: makes the network, where there is a clip for it.
+        load: function that loads the network; called if there is at least one clip.
         data: an opened data set.
-        facts: of the index.
-        numbers: of the videos.
-        failed: takes those that leave nothing.
+        facts: the index's facts.
+        numbers: numbers of the videos.
+        failed: collects the videos without a clip.
     """
     for number in numbers:
         if not data.lengths[number]:
@@ -123,7 +123,9 @@ def made(
     options = {"how": sampling.how, "count": sampling.clips, "least": task.least}
     examples = clips.examples(data, entries, task.span, **options, again=True)
     for number in sorted(set(numbers) - set(failed.reasons) - set(examples.videos.tolist())):
-        failed.add(number, f"{lists.counted(int(data.lengths[number]), 'frame')} leave no clip")
+        failed.add(
+            number, f"{lists.counted(int(data.lengths[number]), 'frame')}, too few for a clip"
+        )
     values = means.numbered(
         means.values_here(network.function, data, sampling, task), examples, failed
     )
@@ -132,7 +134,7 @@ def made(
 
 
 def _whole(values, examples, failed, bar):
-    """Rows that come in batches -> whole videos; without those that fail on the way."""
+    """Regroups batches of rows into whole videos, without videos that fail on the way."""
     borders = np.flatnonzero(np.diff(examples.videos)) + 1
     numbers = examples.videos[[0, *borders]].tolist()
     firsts = dict(zip(numbers, np.split(examples.starts, borders), strict=True))
@@ -148,24 +150,29 @@ def _whole(values, examples, failed, bar):
 
 
 class Writer:
-    """Puts clips into the growing files; `save` makes them count.
+    """Appends clips to the growing files; `save` makes them valid.
 
     Args:
         root: folder of the index.
-        state: of index.json.
+        state: content of index.json.
         file: the growing files, open.
     """
 
     def __init__(self, root: pathlib.Path, state: dict[str, Any], file: storage.Appended):
-        """Begins behind what counts."""
+        """Starts at the end of the valid data."""
         self.root, self.state, self.file = root, dict(state), file
         self._saved = time.monotonic()
 
     def add(self, data: Any, found: Made, rate: float) -> None:
-        """Appends the clips of one video, of so many frames per second.
+        """Appends the clips of one video.
+
+        Args:
+            data: an opened data set.
+            found: the clips.
+            rate: frames per second of the video.
 
         Raises:
-            ValueError: a feature is not finite; names the video.
+            ValueError: If a feature is not finite. The message names the video.
         """
         video, number = data.videos[found.number], self.state["videos"]
         if not np.isfinite(found.values).all():
@@ -189,7 +196,7 @@ class Writer:
             self.save()
 
     def save(self) -> None:
-        """What was added counts from now on."""
+        """Writes the state, which makes the appended clips valid."""
         self.state["files"] = self.file.sync()
         storage.write_state(self.root, self.state)
         self._saved = time.monotonic()

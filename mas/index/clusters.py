@@ -1,4 +1,4 @@
-"""Clusters of clips: k-means on vectors of length 1, compared by their cosine."""
+"""Clusters of clips: k-means on vectors of length 1, with cosine similarity."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ else:
 
 threadpoolctl = lazy.module("threadpoolctl")  # comes with scikit-learn
 
-MOST_FITTED = 100_000  # clips that the centres are fitted on; all are assigned to one
-BATCH = 4096  # clips that move the centres at a time
-STARTS = 10  # of which the best is kept
-BLOCK = 8192  # clips that are assigned at a time
+MOST_FITTED = 100_000  # the most clips to fit centres on; every clip is assigned to a centre
+BATCH = 4096  # clips per k-means update
+STARTS = 10  # initializations, of which the best is kept
+BLOCK = 8192  # clips assigned at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Clusters:
 
     Attributes:
         labels: int (n,), the cluster of each clip, from 0.
-        cosines: float32 (n,), of each clip and the centre of its cluster.
+        cosines: float32 (n,), the cosine of each clip and the centre of its cluster.
         centres: float32 (K, D) of length 1.
     """
 
@@ -41,29 +41,29 @@ class Clusters:
     centres: np.ndarray
 
     def __len__(self) -> int:
-        """How many clusters; each has a clip."""
+        """Number of clusters; each has at least one clip."""
         return len(self.centres)
 
     def rows(self, number: int) -> np.ndarray:
-        """The clips of a cluster, the nearest to its centre first."""
+        """Rows of the clips of a cluster, nearest to its centre first."""
         rows = np.flatnonzero(self.labels == number)
         return rows[np.argsort(-self.cosines[rows], kind="stable")]
 
     def shown(
         self, number: int, videos: np.ndarray, typical: int, odd: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The most typical clips of a cluster, and its oddest.
+        """Picks the most typical and the oddest clips of a cluster.
 
-        Of one video there is one, unless the others do not suffice.
+        It picks at most one clip per video, unless there are too few videos.
 
         Args:
-            number: of the cluster.
+            number: the cluster.
             videos: int (n,), the video of each clip.
-            typical: how many of the nearest to the centre.
-            odd: how many of the farthest, fewer where there are not so many others.
+            typical: number of clips nearest to the centre.
+            odd: number of clips farthest from the centre; fewer if the cluster is too small.
 
         Returns:
-            Their rows, the nearest and the farthest first.
+            Rows of the typical clips, nearest first, and of the odd clips, farthest first.
         """
         rows = self.rows(number)
         near = _of_many_videos(rows, videos)[:typical]
@@ -72,28 +72,29 @@ class Clusters:
 
 
 def _of_many_videos(rows, videos):
-    """The first of each video before all others; else in the same order."""
+    """Moves the first clip of each video to the front and keeps the order otherwise."""
     first = np.zeros(len(rows), bool)
     first[np.unique(videos[rows], return_index=True)[1]] = True
     return np.concatenate([rows[first], rows[~first]])
 
 
 def cluster(unit: Any, count: int, seed: int = 0) -> Clusters:
-    """Clusters by mini-batch k-means (Sculley, 2010) of scikit-learn.
+    """Clusters clips with scikit-learn's mini-batch k-means (Sculley, 2010).
 
-    A clip belongs to the centre that has the largest cosine with it, once the centres have length 1
-    again. The same vectors and seed give the same clusters.
+    The centres are scaled to length 1, and each clip is assigned to the centre with the largest
+    cosine. The same vectors and seed give the same clusters.
 
     Args:
-        unit: float (n, D) of length 1, an array or one on the disk, which is read in blocks.
-        count: how many, at most n; fewer are left where clips are equal.
-        seed: of the draw of `MOST_FITTED` clips, and of the first centres.
+        unit: float (n, D), vectors of length 1, in memory or mapped from a file, which is read in
+            blocks.
+        count: number of clusters, at most n; fewer remain if clips are identical.
+        seed: random seed of the choice of `MOST_FITTED` clips and of the initial centres.
 
     Raises:
-        ValueError: `count` is below 1 or above the number of clips.
+        ValueError: If `count` is below 1 or above the number of clips.
     """
     if not 1 <= count <= len(unit):
-        refuse("clusters", f"in 1..{len(unit)}, the clips", count)
+        refuse("clusters", f"in 1..{len(unit)}, the number of clips", count)
     centres = _fitted(unit, count, seed)
     labels, cosines = np.zeros(len(unit), np.int64), np.zeros(len(unit), np.float32)
     for first in range(0, len(unit), BLOCK):
@@ -117,9 +118,9 @@ def _fitted(unit, count, seed):
     method = methods.MiniBatchKMeans(
         count, batch_size=BATCH, n_init=STARTS, max_iter=300, random_state=seed
     )
-    # Several threads add up in another order each time.
+    # With several threads the order of additions, and so the result, would vary.
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # of equal clips
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # identical clips
         centres = method.fit(values).cluster_centers_
     lengths = np.linalg.norm(centres, axis=1, keepdims=True)
     return (centres / np.where(lengths > 0, lengths, 1)).astype(np.float32)

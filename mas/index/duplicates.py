@@ -1,4 +1,4 @@
-"""Near-duplicates: pairs of clips that are almost alike, found block by block."""
+"""Near-duplicates: pairs of nearly identical clips, found block by block."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import tqdm
 from mas.checks import check_range
 
 PAIR = np.dtype([("a", "<i8"), ("b", "<i8"), ("cosine", "<f4")])
-MOST_PAIRS = 1_000_000  # that are kept; a black screen is alike everywhere
-BLOCK = 2048  # clips that are compared with as many others at a time
-ROUNDING = 1e-6  # of a cosine in single precision
-SOON = 2  # seconds: what is done by then shows no progress
+MOST_PAIRS = 1_000_000  # pairs to keep; black screens alone can make millions
+BLOCK = 2048  # a block of this many clips is compared with another one
+ROUNDING = 1e-6  # rounding error of a cosine in single precision
+SOON = 2  # seconds before a progress bar appears
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,8 +22,9 @@ class Pairs:
     """Pairs of near-duplicates.
 
     Attributes:
-        found: (m,) of `PAIR`: rows of two clips, a < b, and their cosine; the most alike first.
-        total: how many there are; `found` has the `MOST_PAIRS` most alike of them.
+        found: (m,) array of `PAIR`: rows of two clips, a < b, and their cosine; the most similar
+            pair comes first.
+        total: number of pairs in the index; `found` has the `MOST_PAIRS` most similar ones.
     """
 
     found: np.ndarray
@@ -32,15 +33,15 @@ class Pairs:
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-    """A stretch of one video that is almost alike in another, or elsewhere in the same.
+    """A stretch of video that appears again in another video, or later in the same one.
 
     Attributes:
-        a: row of a clip in it, that which is most like its partner.
-        b: its partner.
-        firsts: frame at which each of the two stretches begins.
-        ends: frame behind each.
-        clips: how many pairs it is joined from.
-        cosine: the mean of those pairs.
+        a: row of the clip in the first stretch that is most similar to its partner.
+        b: row of that partner in the second stretch.
+        firsts: first frame of each stretch.
+        ends: frame after the last frame of each stretch.
+        clips: number of pairs that were joined.
+        cosine: mean cosine of these pairs.
     """
 
     a: int
@@ -59,21 +60,22 @@ def near_duplicates(
     most: int = MOST_PAIRS,
     block: int = BLOCK,
 ) -> Pairs:
-    """Finds the pairs of clips whose cosine is large.
+    """Finds the pairs of clips whose cosine is at least `least`.
 
-    Memory does not grow with the number of clips, but for the pairs; time grows with its square.
+    Memory grows with the number of pairs but not with the number of clips. Time grows with the
+    square of the number of clips.
 
     Args:
-        unit: float (n, D) of length 1, an array or one on the disk.
-        clips: (n,) with the fields video and first, the clip's first frame. Two clips of one video
-            that share a frame are no pair.
-        frames: from a clip's first to its last.
-        least: cosine of a pair, above 0.
-        most: pairs that are kept.
-        block: clips at a time.
+        unit: float (n, D), vectors of length 1, in memory or mapped from a file.
+        clips: (n,) with the fields video and first (first frame). Two clips of one video that
+            share a frame do not count as a pair.
+        frames: number of video frames that a clip spans.
+        least: smallest cosine of a pair, in (0, 1].
+        most: number of pairs to keep.
+        block: number of clips per block.
 
     Raises:
-        ValueError: `least` is not in (0, 1].
+        ValueError: If `least` is not in (0, 1].
     """
     check_range("duplicates", least, above=0, most=1)
     kept, waiting, total = [np.zeros(0, PAIR)], 0, 0
@@ -88,7 +90,7 @@ def near_duplicates(
 
 
 def _blocks(unit, block):
-    """Yields (cosines, first row, first row of the others) of each block with itself and later."""
+    """Yields (cosines, row offset, column offset) of each block with itself and later blocks."""
     firsts = range(0, len(unit), block)
     total = len(firsts) * (len(firsts) + 1) // 2
     with tqdm.tqdm(total=total, desc="compare", unit="block", delay=SOON, leave=False) as bar:
@@ -101,7 +103,7 @@ def _blocks(unit, block):
 
 
 def _block(unit, first, block):
-    """Some rows in single precision, of length 1 again: float16 has rounded them."""
+    """A block of rows in single precision, normalized again because float16 rounds them."""
     rows = np.asarray(unit[first : first + block], np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, 1)
@@ -128,18 +130,18 @@ def _best(parts, most):
 
 
 def joined(pairs: Pairs, clips: np.ndarray, frames: int) -> list[Copy]:
-    """Pairs of two videos that follow each other at one distance in time become one stretch.
+    """Joins consecutive pairs of two videos into stretches.
 
-    A video and its copy so make one `Copy`, not one for each clip. Pairs within a video stay alone:
-    a stretch of them could overlap itself.
+    Pairs are joined if they have the same offset in time, so a video and its copy make one `Copy`
+    instead of one per clip. Pairs within a video are not joined: the stretch could overlap itself.
 
     Args:
-        pairs: of `near_duplicates`.
-        clips: as there.
-        frames: as there.
+        pairs: what `near_duplicates` returned.
+        clips: as for `near_duplicates`.
+        frames: as for `near_duplicates`.
 
     Returns:
-        The longest first, then the most alike.
+        The stretches, longest first, then most similar first.
     """
     found = pairs.found
     a, b = clips[found["a"]], clips[found["b"]]

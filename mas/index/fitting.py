@@ -1,8 +1,8 @@
-"""The whitening of an index, and the vectors that are compared.
+"""The whitening of an index, and the whitened vectors that a search compares.
 
-A PCA is fitted on the clips that are there when an index is first finished, and again when it has
-at least twice as many. In between it stays as it is, so that cosines stay comparable while the
-index grows. It is fitted on all clips, of more than `MOST_FITTED` on that many, evenly spaced.
+A PCA is fitted when an index is first finished, and again each time the number of clips has at
+least doubled. In between it stays fixed, so cosines stay comparable while the index grows. It is
+fitted on all clips, or on `MOST_FITTED` evenly spaced ones if there are more.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from mas import features, lists
 from mas.index import storage
 
 MOST_FITTED = 20_000  # clips
-LEAST_SHARE = 1e-6  # of the first direction's variance; a smaller one is rounding to float16
-# Clips for each number that is kept: n clips whitened to n - 1 numbers are all equally far apart.
+LEAST_SHARE = 1e-6  # of the first direction's variance; anything smaller is float16 rounding
+# Clips for each direction: n clips whitened to n - 1 directions are all equally far apart.
 LEAST_CLIPS = 3
 BLOCK = 4096  # clips at a time
 
 
 class Whitening:
-    """From features to what is compared: minus a mean, times directions, then of length 1.
+    """Whitens features: subtracts the mean, projects on directions, scales to length 1.
 
     Attributes:
         mean: float64 (D,).
         directions: float64 (K, D), each divided by the standard deviation along it; the identity
-            where nothing is whitened.
-        plain: whether nothing is.
+            without whitening.
+        plain: whether features are only scaled to length 1.
     """
 
     def __init__(self, mean: np.ndarray, directions: np.ndarray):
-        """Takes both."""
+        """Takes the mean and the directions."""
         self.mean, self.directions = mean, directions
         self.plain = not mean.any() and np.array_equal(directions, np.eye(len(mean)))
         self._offset = (mean @ directions.T).astype(np.float32)
         self._weights = directions.T.astype(np.float32)
 
     def __call__(self, values: Any) -> np.ndarray:
-        """float32 (n, K) of length 1 from features (n, D); 0 where nothing is left of one."""
+        """Features (n, D) to float32 (n, K) of length 1; a zero vector stays zero."""
         found = np.asarray(values, np.float32)
         found = found if self.plain else found @ self._weights - self._offset
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
@@ -49,12 +49,12 @@ class Whitening:
 
 
 def fit(values: np.ndarray, count: int) -> Whitening:
-    """A whitening fitted on features.
+    """Fits a whitening.
 
     Args:
-        values: float (n, D).
-        count: numbers to keep, at most n / 3, and fewer where the features vary in fewer
-            directions; 0 leaves them as they are.
+        values: features, float (n, D).
+        count: size of whitened features, at most n / 3; smaller if the features vary in fewer
+            directions. 0 turns whitening off.
     """
     values = np.asarray(values, np.float64)
     variances = np.linalg.eigvalsh(np.cov(values.T)) if count and len(values) > 1 else np.zeros(1)
@@ -68,15 +68,15 @@ def fit(values: np.ndarray, count: int) -> Whitening:
 
 
 def update(root: pathlib.Path, state: dict[str, Any], whiten: int) -> dict[str, Any]:
-    """Makes the vectors of the clips that have none yet, and of all where the whitening changes.
+    """Whitens new clips, or all clips if the whitening is fitted again.
 
     Args:
         root: folder of the index.
-        state: of index.json; its clips are on the disk.
-        whiten: numbers to keep.
+        state: content of index.json; its clips are on the disk.
+        whiten: size of whitened features.
 
     Returns:
-        The state with `compared`, written.
+        The state with `compared`, as written to index.json.
     """
     known = state.get("compared")
     vectors, clips = arrays(root, state)
@@ -103,7 +103,7 @@ def update(root: pathlib.Path, state: dict[str, Any], whiten: int) -> dict[str, 
 
 
 def _fit(root, vectors, clips, whiten, known):
-    """A new whitening on the disk, and what the state says of it."""
+    """Fits and writes a new whitening; returns its entry for the state."""
     rows = np.linspace(0, len(clips) - 1, min(len(clips), MOST_FITTED)).round().astype(int)
     found = fit(features_of(vectors, clips, rows).astype(np.float64), whiten)
     compared = {"number": known["number"] + 1 if known else 0, "whiten": whiten, "clips": 0}
@@ -118,28 +118,28 @@ def _fit(root, vectors, clips, whiten, known):
 
 
 def arrays(root: pathlib.Path, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """(vectors.f16, clips.bin) as far as they count."""
+    """The valid parts of vectors.f16 and clips.bin."""
     vectors = storage.mapped(root / storage.VECTORS, storage.HALF, (state["clips"], state["width"]))
     return vectors, storage.mapped(root / storage.CLIPS, storage.CLIP, (state["clips"],))
 
 
 def features_of(vectors: np.ndarray, clips: np.ndarray, rows: Any) -> np.ndarray:
-    """float32 features of some clips, as the network gave them, but for rounding."""
+    """float32 features of some clips, the network's output up to float16 rounding."""
     return vectors[rows].astype(np.float32) * clips["scale"][rows][:, None]
 
 
 def whitening_name(compared: dict[str, Any]) -> str:
-    """The file of the whitening that the state names."""
+    """File name of the whitening in the state."""
     return f"whitening-{compared['number']}.f64"
 
 
 def unit_name(compared: dict[str, Any]) -> str:
-    """The file of its vectors."""
+    """File name of the whitened vectors in the state."""
     return f"unit-{compared['number']}.f16"
 
 
 def read(root: pathlib.Path, compared: dict[str, Any], width: int) -> Whitening:
-    """The whitening that the state names."""
+    """Reads the whitening in the state."""
     name = whitening_name(compared)
     shape = (1 + compared["width"], width)
     found = np.fromfile(root / name, storage.DOUBLE, count=shape[0] * shape[1])

@@ -1,4 +1,4 @@
-"""An index, open: its clips and their vectors."""
+"""An open index: its clips and their vectors."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ BLOCK = 8192  # clips at a time
 
 
 class Index:
-    """Clips of videos with their features, on the disk: `mas index` makes it.
+    """Clips of videos and their features, stored on disk.
 
         index = mas.Index.open("index")
         for first, block in index.blocks():    # float32 (n, K), of length 1
             ...
-        index.video(7), index.seconds[7]       # of the clip in row 7
+        index.video(7), index.seconds[7]       # video id and start time of the clip in row 7
 
-    Clips have rows, counted from 0; those of one video lie together, in order of time. A row stays
-    the same while the index grows.
+    Each clip has a row, counted from 0. Clips of one video are in consecutive rows, in order of
+    time. Rows do not change when the index grows.
 
     Attributes:
         path: the folder.
-        facts: what made it, as JSON can hold it: network, sampling, frames (of a video, from a
-            clip's first to its last), trained.
+        facts: how the index was made, as JSON values: network, sampling, frames (number of video
+            frames that a clip spans), trained.
         videos: list of `Video`: id, folder, frames, rate per second (0.0: unknown) and clips.
         clips: (n,) with the fields video (number in `videos`), first (frame) and scale.
-        vectors: float16 (n, D), read from the disk as they are used: features divided by the clip's
-            scale. `features` gives them as they were.
-        unit: float16 (n, K), likewise: whitened features of length 1. Their inner products are the
-            cosines that a search compares.
-        whitens: whether they are whitened.
-        failures: {id: why} of the videos that the call that made this object left out.
-        whitening: from features (n, D) to float32 (n, K), of length 1.
+        vectors: float16 (n, D), memory-mapped: features divided by the clip's scale. `features`
+            returns the features themselves.
+        unit: float16 (n, K), memory-mapped: whitened features of length 1. Their inner products
+            are the cosines that a search compares.
+        whitens: whether the features are whitened.
+        failures: {id: reason} of the videos left out by the `build` or `add` that returned this
+            object.
+        whitening: function from features (n, D) to float32 (n, K) of length 1.
     """
 
     def __init__(self, path: pathlib.Path, state: dict[str, Any], check: bool, model: Any = None):
@@ -67,7 +68,7 @@ class Index:
     def _load(self, path, state, compared, model):
         self.facts = state["facts"]
         self.model = self.facts["network"]["model"] if model is None else model
-        count = compared["clips"]  # more may be there, of a call that is still at work
+        count = compared["clips"]  # a running `build` may have added more
         vectors, clips = fitting.arrays(path, state)
         self.vectors, self.clips = vectors[:count], clips[:count]
         self.videos = storage.read_videos(path, state["files"][storage.VIDEOS][0])
@@ -88,14 +89,15 @@ class Index:
 
         Args:
             path: the folder.
-            check: whether all that is there is read and held against its checksums, about half a
-                second a GB; else only the sizes of the files.
-            model: where its network is, by default where it was. It is looked at when a query or
-                an addition needs it.
+            check: whether to read all files and check their checksums, which takes about half a
+                second per GB; otherwise only file sizes are checked.
+            model: path of the network if it was moved. It is loaded when a query or `add` needs
+                it.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: it is damaged, unfinished or of another version; names the file.
+            FileNotFoundError: If there is no index.
+            ValueError: If the index is damaged, unfinished or has another version. The message
+                names the file.
         """
         root = checks.path("index", path, "the folder of an index")
         return cls(root, storage.read_state(root), check, model)
@@ -113,30 +115,31 @@ class Index:
         random: bool = False,
         seed: int = 0,
     ) -> Index:
-        """Makes an index; where it is there, adds the videos that it does not hold yet.
+        """Makes an index, or adds new videos to an existing one.
 
-        A call that was stopped resumes.
+        If the call is stopped, the same call resumes.
 
         Args:
             path: the folder.
             model: `mas.Run`, run folder or .keras file of a backbone.
             data: what `mas.prepare_videos` or `mas.open_data` returned, or the folder.
-            sampling: which clips; by default all that do not overlap, as in the network's run.
-            whiten: numbers to keep of a whitened feature, 0 leaves them as they are; by default
-                those of the index, of a new one 32.
-            fps: frames per second of videos whose rate is not known; by default their times are
-                frames.
-            random: the same network with new random weights.
-            seed: of those.
+            sampling: which clips to index; by default all non-overlapping clips, with length,
+                stride and size of the network's run.
+            whiten: size of whitened features; 0 turns whitening off. By default that of the index,
+                or 32 for a new one.
+            fps: frames per second of videos whose rate is unknown; by default their times are
+                frame numbers.
+            random: whether to give the network new random weights.
+            seed: random seed of these weights.
 
         Returns:
-            The index; `failures` names the videos of this call that leave no clip.
+            The index; `failures` names the videos of this call that have no clip.
 
         Raises:
-            FileNotFoundError: there are no such network and data.
-            ValueError: the index is of another network or other clips, or damaged; or no
-                video leaves a clip.
-            RuntimeError: another process is at work in the folder.
+            FileNotFoundError: If there is no such network or data.
+            ValueError: If the index was made with another network or other clips, or is damaged;
+                or if no video has a clip.
+            RuntimeError: If another process is writing to the folder.
         """
         root = storage.root_of(path)
         sampling = sampling or features.Sampling(clips=0)
@@ -157,17 +160,17 @@ class Index:
         return found
 
     def add(self, data: Any, fps: float | None = None) -> Index:
-        """Adds the videos of a data set that the index does not hold yet.
+        """Adds the videos of a data set that are not in the index yet.
 
         Args:
             data: as for `build`.
             fps: as for `build`.
 
         Returns:
-            The index as it is then; this object stays as it is.
+            The larger index; this object does not change.
 
         Raises:
-            FileNotFoundError, ValueError, RuntimeError: as `build`.
+            FileNotFoundError, ValueError, RuntimeError: As in `build`.
         """
         known = self.facts["network"]
         options = {"random": known["weights"] == "random", "seed": known["seed"] or 0}
@@ -176,16 +179,16 @@ class Index:
 
     @functools.cached_property
     def network(self) -> Network:
-        """The network that made it, from clips to features; loaded when it is first needed.
+        """The network of the index, from clips to features; loaded on first use.
 
         Raises:
-            FileNotFoundError: it is no longer where it was.
-            ValueError: it is another one by now.
+            FileNotFoundError: If the network is no longer there.
+            ValueError: If the network has changed.
         """
         return Network(self.model, self.facts)
 
     def query(self, source: Any, start: float | None = None) -> queries.Query:
-        """What `search` makes of what it is given: see there."""
+        """Makes a query that `search` accepts; see `search` for `source` and `start`."""
         return queries.query(self, source, start)
 
     def search(
@@ -197,29 +200,29 @@ class Index:
         other_videos: bool = False,
         approximate: bool = False,
     ) -> list[searching.Hit]:
-        """The clips that are nearest to one, overlapping and adjacent ones of a video as one hit.
+        """Finds the nearest clips; overlapping or adjacent clips of a video form one hit.
 
             for hit in index.search("clip.mp4", top=5):
                 print(hit.video, hit.start_seconds, hit.cosine)
 
         Args:
             query: path of a video file; "VIDEO:SECOND", a video of the index and a time in it (a
-                frame where its rate is not known); a clip as the network takes it, uint8
-                (T, H, W, 3); features, float (D,), or (n, D), of which the mean is taken; or what
-                `query` returned.
-            top: hits.
-            start: second of the file at which the clip begins; by default the mean of the features
-                of all its clips is searched.
-            other_videos: whether the video of "VIDEO:SECOND" is left out; else only the clips are
-                that overlap the query or touch it.
-            approximate: whether only a part of the clips is looked at, by faiss: for many millions.
+                frame if its rate is unknown); a clip of the network's size, uint8 (T, H, W, 3);
+                features, float (D,) or (n, D), which are averaged; or what `query` returned.
+            top: number of hits.
+            start: second of the file at which the clip begins; by default the features of all its
+                clips are averaged.
+            other_videos: whether to exclude the whole video of "VIDEO:SECOND"; otherwise only
+                clips that overlap or adjoin the query are excluded.
+            approximate: whether to search only part of the clips, with faiss: for many millions.
 
         Returns:
-            At most `top` hits, by falling cosine.
+            At most `top` hits, largest cosine first.
 
         Raises:
-            FileNotFoundError: there is no such file, or no network to see it with.
-            ValueError: the query is shorter than a clip, does not decode, or is not in the index.
+            FileNotFoundError: If there is no such file, or the network is missing.
+            ValueError: If the query is shorter than a clip, does not decode or is not in the
+                index.
         """
         check_range("top", top, least=1)
         made = self.query(query, start)
@@ -235,32 +238,32 @@ class Index:
 
     @functools.cached_property
     def lists(self) -> Any:
-        """What an approximate search looks at: see `mas.index.approximate`."""
+        """Lists for the approximate search: see `mas.index.approximate`."""
         return approximation.opened(self)
 
     def __len__(self) -> int:
-        """How many clips."""
+        """Number of clips."""
         return len(self.clips)
 
     def __repr__(self) -> str:
-        """The folder, and how much it holds."""
+        """The folder, and the number of clips and videos."""
         counts = lists.counted(len(self), "clip"), lists.counted(len(self.videos), "video")
         return f"Index({str(self.path)!r}: {counts[0]} of {counts[1]})"
 
     @property
     def frames(self) -> int:
-        """Frames of a video from a clip's first to its last."""
+        """Number of video frames that a clip spans."""
         return self.facts["frames"]
 
     def video(self, row: int) -> str:
-        """The id of a clip's video."""
+        """Id of a clip's video."""
         return self.videos[self.clips["video"][row]].video
 
     def features(self, rows: Sequence[int] | slice | np.ndarray) -> np.ndarray:
-        """float32 (n, D): the features of some clips, as the network gave them up to rounding."""
+        """float32 (n, D): features of some clips, the network's output up to rounding."""
         return fitting.features_of(self.vectors, self.clips, rows)
 
     def blocks(self, count: int = BLOCK) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields (first row, float32 (up to count, K) of length 1): all that is compared."""
+        """Yields (first row, float32 (up to count, K) of length 1): all vectors, in blocks."""
         for first in range(0, len(self), count):
             yield first, self.unit[first : first + count].astype(np.float32)

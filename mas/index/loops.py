@@ -1,4 +1,4 @@
-"""Moving thumbnails of an index's clips, from the data that they were made of."""
+"""Moving thumbnails of an index's clips, read from the videos."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mas.pages.pictures import WIDTH
 if TYPE_CHECKING:
     from mas.index.index import Index
 
-UNKNOWN_RATE = 25.0  # frames per second where the data do not tell
-FRAMES = 10  # of a loop: a page has hundreds
+UNKNOWN_RATE = 25.0  # frames per second of a loop if the video's rate is unknown
+FRAMES = 10  # per loop: a page has hundreds of loops
 
 
 class Loops:
-    """The moving thumbnail of each clip of an index, and its caption.
+    """Makes the moving thumbnail of a clip of an index, and its caption.
 
-    A video that can no longer be read leaves a blank; the first one is named.
+    A video that can no longer be read gets a blank; a warning names the first one.
 
         loops = Loops(index)
         pages.card(loops(7), *loops.caption(7))
@@ -39,18 +39,19 @@ class Loops:
 
         Args:
             index: an open index.
-            width: the most pixels of a thumbnail's longer side.
-            frames: of a loop, evenly spaced over the clip; it takes as long as the clip.
-            data: folder of the videos, where they were moved.
+            width: longer side of a thumbnail, in pixels.
+            frames: number of frames in a loop, evenly spaced over the clip. The loop lasts as long
+                as the clip.
+            data: folder of the videos, if they were moved.
         """
         self._moved = data
         self.index, self.width, self.frames = index, width, frames
-        self.lost: set[str] = set()  # videos that left a blank
+        self.lost: set[str] = set()  # videos shown as blanks
         self._data: dict[str, Any] = {}
         self._numbers: dict[str, dict[str, int]] = {}
 
     def __call__(self, row: int) -> pages.Markup:
-        """The thumbnail of the clip in a row."""
+        """Makes the thumbnail of the clip in a row."""
         video = self._video(row)
         span = self.index.frames
         count = min(span, self.frames)
@@ -67,11 +68,11 @@ class Loops:
         return pages.moving(found, rate, f"{video.video}, {self.time(row)}", self.width)
 
     def caption(self, row: int) -> tuple[pages.Markup, str]:
-        """Its video and its time, as lines of a card."""
+        """A clip's video and time, as lines of a card."""
         return pages.bold(pages.name_text(self._video(row).video)), self.time(row)
 
     def time(self, row: int) -> str:
-        """When a clip begins: in the video's time, or its frame where the rate is unknown."""
+        """Start of a clip as a time, or as a frame if the rate is unknown."""
         first, rate = int(self.index.clips["first"][row]), self._video(row).rate
         return pages.time_text(first / rate) if rate else f"frame {first + 1}"
 

@@ -1,4 +1,4 @@
-"""The network of an index: what the index says of it, and from clips to features."""
+"""The network of an index: its description, and its features of clips."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mas import features, files, networks, records
 def facts_of(
     source: networks.Source, sampling: features.Sampling, data: Any, random: bool, seed: int
 ) -> dict[str, Any]:
-    """What an index says of the network and its clips.
+    """Describes the network and the clips of an index.
 
     Raises:
-        FileNotFoundError: there is no such network.
-        ValueError: it takes no clips of known size.
+        FileNotFoundError: If there is no such network.
+        ValueError: If the network's clip size is unknown.
     """
     modality, known = features.modality_of(source)
     task = sampling.task(known, modality, features.stride_of(source))
     path = features.file_of(source, sampling)
     chosen = sampling.values() | task.clip.values() | {"stride": task.stride}
     names = ("how", "clips", "pooling", "static", "frames", "stride", "size", "resize", "crops")
-    # Prepared at one rate: the file of a query is brought to it, too.
+    # If the videos were prepared at one rate, query files are resampled to it, too.
     more = {"modality": modality, "fps": records.settings(data).get("fps")}
     found = {
         "network": {
@@ -39,11 +39,11 @@ def facts_of(
         "frames": task.span,
         "trained": _trained(path),
     }
-    return json.loads(json.dumps(found))  # as it is read again
+    return json.loads(json.dumps(found))  # as it is after reading
 
 
 def _trained(path: pathlib.Path) -> dict[str, Any]:
-    """What run.json and flags.txt beside a network say of its training; {} without."""
+    """Describes a network's training from its run.json and flags.txt; {} without them."""
     run = path.with_name(networks.RUN)
     if not run.is_file():
         return {}
@@ -63,9 +63,9 @@ class Network:
     """The network of an index, from clips to features.
 
     Attributes:
-        task: what it sees: a `features.PlainClips`.
-        sampling: which clips of a video, and what is kept of each.
-        batch: clips that go through it together.
+        task: `features.PlainClips`, the clips it takes.
+        sampling: which clips of a video, and which features.
+        batch: clips per batch.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class Network:
         facts: dict[str, Any],
         sampling: features.Sampling | None = None,
     ):
-        """Loads it.
+        """Loads the network.
 
         Args:
             source: run folder or .keras file.
-            facts: of the index.
-            sampling: says how it runs; by default as usual.
+            facts: the index's facts.
+            sampling: sampling with batch size and threads; by default that of the index.
 
         Raises:
-            FileNotFoundError: there is no such network.
-            ValueError: it is another one than that of the index.
+            FileNotFoundError: If there is no such network.
+            ValueError: If it is not the network of the index.
         """
         known = facts["network"]
         self.sampling = sampling or sampling_of(facts)
@@ -100,11 +100,11 @@ class Network:
         self.function = features.function_of(network, self.sampling, self.task)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """float32 (n, D) of clips as the network takes them."""
+        """float32 (n, D): features of a batch of clips, uint8 (n, T, H, W, 3)."""
         return self.function(batch).numpy()
 
     def clip(self, frames: np.ndarray) -> np.ndarray:
-        """The clip of a stretch of resized frames, uint8 (span, H, W, 3)."""
+        """Takes a clip from a stretch of resized frames, uint8 (span, H, W, 3)."""
         chosen = frames[self.task.sample(len(frames), 0)[0]]
         if self.task.crops > 1:
             return chosen
@@ -113,7 +113,7 @@ class Network:
 
 
 def sampling_of(facts: dict[str, Any]) -> features.Sampling:
-    """The sampling that an index says."""
+    """The sampling of an index."""
     chosen = dict(facts["sampling"])
     del chosen["modality"], chosen["fps"]
     return features.Sampling(**chosen | {"resize": tuple(chosen["resize"])})

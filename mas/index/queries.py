@@ -1,4 +1,4 @@
-"""What is searched for: a clip of a video file, a clip of the index, or features."""
+"""Queries: a clip of a video file, a clip of the index, or features."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ALLOWED = "a video file, VIDEO:SECOND of a video of the index, a uint8 clip or f
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Query:
-    """A query that is ready to be compared.
+    """A query, ready to compare with an index.
 
     Attributes:
-        name: of it, for people.
-        vector: float32 (K,), of length 1.
-        row: of the clip of the index that it is; None for one from elsewhere.
-        frames: uint8 (T, H, W, 3) of its first clip; None where they are not at hand.
-        rate: frames per second of those.
+        name: name to show.
+        vector: float32 (K,) of length 1.
+        row: row of the query in the index; None if it is not a clip of the index.
+        frames: uint8 (T, H, W, 3) of its first clip; None if not available.
+        rate: frames per second of `frames`.
     """
 
     name: str
@@ -44,19 +44,20 @@ class Query:
 
 
 def query(index: Index, source: Any, start: float | None = None) -> Query:
-    """Makes a query of what a user gives.
+    """Makes a query.
 
     Args:
         index: an open index.
         source: path of a video file; "VIDEO:SECOND", a video of the index and a time in it (a frame
-            where its rate is not known); uint8 (T, H, W, 3) as the network takes it; or float (D,)
-            or (n, D), of which the mean is taken.
-        start: second of the file at which the clip begins; None takes the mean over the whole file,
-            cut into clips.
+            if its rate is unknown); a clip of the network's size, uint8 (T, H, W, 3); or features,
+            float (D,) or (n, D), which are averaged.
+        start: second of the file at which the clip begins; None averages over all clips of the
+            file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is shorter than a clip, does not decode, or is no video of the index.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is shorter than a clip or does not decode, or if the video is not
+            in the index.
     """
     if isinstance(source, Query):
         return source
@@ -90,7 +91,7 @@ def _vector(index, values):
 
 
 def _of_index(index, text, start):
-    """A clip of the index: the one whose middle is nearest to a time."""
+    """Makes a query of the clip in the index whose middle is nearest to a time."""
     name, _, time = text.rpartition(":")
     if start is not None:
         refuse("start", "None with VIDEO:SECOND", start)
@@ -113,13 +114,13 @@ def _of_index(index, text, start):
     row = int(rows[np.argmin(np.abs(middles - frame))])
     first = int(index.clips["first"][row])
     place = f"{first / known.rate:.1f} s" if known.rate else f"frame {first}"
-    shown = f"{known.video} from {place} on"
+    shown = f"{known.video} from {place}"
     return Query(shown, index.unit[row].astype(np.float32), row, None, known.rate)
 
 
 def _of_file(index, path, start):
     if not path.is_file():
-        raise FileNotFoundError(f"query must be {ALLOWED}. Received: {path}, which is no file.")
+        raise FileNotFoundError(f"query must be {ALLOWED}. Received: {path}, which is not a file.")
     network = index.network
     if network.task.network.modality != "rgb":
         refuse("query", "VIDEO:SECOND for a network of flow", os.fspath(path))
@@ -135,7 +136,7 @@ def _decoded(index, network, path, start):
     fps = index.facts["sampling"]["fps"]
     rate = fps or video.frame_rate(path)
     if start is not None and not rate:
-        refuse("start", f"None for {path}, which does not tell its frame rate", start)
+        refuse("start", f"None for {path}, whose frame rate is unknown", start)
     task, shown, short = network.task, None, 0
     values, batch, size = [], [], 1 if start is not None else network.batch
     first = round(min((start or 0) * rate, sys.maxsize >> 1))
@@ -153,19 +154,19 @@ def _decoded(index, network, path, start):
                     break
     values += [network(np.stack(batch))] if batch else []
     if not values:
-        where = "" if start is None else f" from {start:g} s on"
+        where = "" if start is None else f" from {start:g} s"
         raise ValueError(
-            f"query must have at least {task.span} frames{where}, as a clip of the index. "
+            f"query must have at least {task.span} frames{where}, like a clip of the index. "
             f"Received: {path}, which has {short}."
         )
     count = sum(map(len, values))
     if count > 1:
-        logging.info("%s: the mean of its %d clips is searched; start picks one.", path, count)
-    name = path.name if start is None else f"{path.name} from {start:g} s on"
+        logging.info("%s: using the mean of its %d clips; start picks one.", path, count)
+    name = path.name if start is None else f"{path.name} from {start:g} s"
     return Query(name, _vector(index, np.concatenate(values)), None, shown, rate)
 
 
 def _stretches(frames: Iterator[np.ndarray], span: int) -> Iterator[np.ndarray]:
-    """Yields frames in stretches (span, H, W, 3); what is left is a shorter one."""
+    """Yields stretches of frames (span, H, W, 3); the last one may be shorter."""
     while held := list(itertools.islice(frames, span)):
         yield np.stack(held)

@@ -1,4 +1,4 @@
-"""What a search found, as a csv file and as a page."""
+"""Results of a search as a csv file and as a page."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 FIELDS = ("rank", "video", "start", "end", "first_frame", "last_frame", "cosine", "clips")
 _MEANING = (
-    "The nearest comes first. Clips of one video that overlap or touch are one hit. Each hit plays "
-    "its nearest clip, and shows that clip's cosine: 1 is the query itself."
+    "The nearest hit comes first. Overlapping or adjacent clips of one video form one hit. Each "
+    "hit plays its nearest clip and shows that clip's cosine: 1 is the query itself."
 )
 
 
 def write(
     index: Index, query: Query, hits: list[Hit], folder: PathLike, data: PathLike | None = None
 ) -> list[pathlib.Path]:
-    """Writes found.csv, times in seconds and frames from 0, and found.html.
+    """Writes found.csv, with times in seconds and frames counted from 0, and found.html.
 
     Args:
         index: an open index.
-        query: what was searched for.
-        hits: what was found.
-        folder: where to write.
-        data: folder of the videos, where it is no longer the one that they were read from.
+        query: the query.
+        hits: the results of the search.
+        folder: folder to write.
+        data: folder of the videos, if they were moved.
 
     Returns:
-        Both paths.
+        The paths of both files.
     """
     table, page = pathlib.Path(folder, "found.csv"), pathlib.Path(folder, "found.html")
     files.write(page, found_page(index, query, hits, data))
@@ -49,7 +49,7 @@ def write(
 
 
 def found_page(index: Index, query: Query, hits: list[Hit], data: PathLike | None = None) -> str:
-    """The page: the query, then its hits, each a loop; it needs no other file."""
+    """Makes a self-contained page: the query, then its hits, each as a loop."""
     loops = Loops(index, data=data)
     if query.row is not None:
         shown = loops(query.row)
@@ -78,7 +78,7 @@ def found_page(index: Index, query: Query, hits: list[Hit], data: PathLike | Non
 
 
 def described(index: Index) -> str:
-    """What made the vectors, in a sentence or two."""
+    """Describes the network and its features in one or two sentences."""
     network, trained = index.facts["network"], index.facts["trained"]
     if network["weights"] == "random":
         words = f"a network with random weights (seed {network['seed']})"
@@ -92,12 +92,12 @@ def described(index: Index) -> str:
     white = f"whitened to {kept}" if index.whitens else "not whitened"
     return (
         f"Features of {words}: {width} numbers, {white}. Clips are near if this network finds them "
-        "alike; you may not."
+        "similar, which may not match your view."
     )
 
 
 def span_text(hit: Hit) -> str:
-    """Where a hit lies, in time or, where the rate is not known, in frames."""
+    """Formats the span of a hit as times, or as frames if the rate is unknown."""
     if math.isnan(hit.start_seconds):
         return f"frames {hit.first} to {hit.end - 1}"
     return f"{pages.time_text(hit.start_seconds)} to {pages.time_text(hit.end_seconds)}"

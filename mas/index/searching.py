@@ -1,7 +1,6 @@
-"""The clips that are nearest to one, and what a search tells of them.
+"""Exact search for the clips nearest to a query.
 
-Exact: every clip is compared, by blocks. Rows in equal distance come in their order, so a search
-repeats.
+Every clip is compared, block by block. Ties are ordered by row, so results are reproducible.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from mas.prepare import workers
 if TYPE_CHECKING:
     from mas.index.index import Index
 
-BLOCK = 1024  # clips that a thread compares at a time: they stay in its cache
-GROUP = 16  # queries that are compared together
+BLOCK = 1024  # clips that a thread compares at a time: they fit its cache
+GROUP = 16  # queries compared at a time
 
 
 class Hit(NamedTuple):
-    """Clips of one video that a search found, one behind the other or overlapping.
+    """A result of a search: overlapping or adjacent clips of one video.
 
     Attributes:
-        video: id.
+        video: id of the video.
         first: first frame.
-        end: behind the last frame.
-        start_seconds: of the first; NaN where the frame rate is not known.
-        end_seconds: likewise.
-        cosine: of the clip that is nearest.
-        row: of that clip.
-        clips: how many.
+        end: frame after the last one.
+        start_seconds: time of `first`; NaN if the frame rate is unknown.
+        end_seconds: time of `end`; NaN if the frame rate is unknown.
+        cosine: cosine of the nearest clip.
+        row: row of the nearest clip.
+        clips: number of clips.
     """
 
     video: str
@@ -48,7 +47,7 @@ class Hit(NamedTuple):
 
 
 def cosines(index: Index, queries: np.ndarray) -> np.ndarray:
-    """Cosines of queries to every clip.
+    """Computes the cosines of queries and all clips.
 
     Args:
         index: an open index.
@@ -71,14 +70,14 @@ def cosines(index: Index, queries: np.ndarray) -> np.ndarray:
 
 
 def _one_thread():
-    """Keeps NumPy's own threads out of those that compare blocks."""
+    """Limits NumPy to one thread inside each of our threads."""
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     return threadpool_limits(1, "blas")
 
 
 def ranked(values: np.ndarray, top: int) -> np.ndarray:
-    """Places of the largest values, by falling value; of equal ones the first comes first.
+    """Indices of the largest values, largest first; ties are in order of index.
 
     >>> ranked(np.array([0.1, 0.9, 0.9, 0.5]), 3)
     array([1, 2, 3])
@@ -94,16 +93,17 @@ def ranked(values: np.ndarray, top: int) -> np.ndarray:
 def nearest(
     index: Index, queries: np.ndarray, top: int, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest clips of each query.
+    """Finds the nearest clips of each query.
 
     Args:
         index: an open index.
         queries: float32 (q, K) of length 1.
-        top: how many.
-        allowed: bool (n,) or (q, n): the clips that may be found; None: all.
+        top: number of clips per query.
+        allowed: bool (n,) or (q, n), the clips to search; None searches all.
 
     Returns:
-        (rows int (q, top), cosines float32 (q, top)); row -1 and NaN where fewer are allowed.
+        (rows int (q, top), cosines float32 (q, top)), padded with row -1 and NaN if fewer than
+        `top` clips are allowed.
     """
     rows = np.full((len(queries), top), -1)
     values = np.full((len(queries), top), np.nan, np.float32)
@@ -118,12 +118,12 @@ def nearest(
 
 
 def around(index: Index, row: int | None, whole: bool) -> np.ndarray:
-    """Bool (n,): the clips that a query of the index leaves out.
+    """Bool (n,): the clips to exclude for a query of the index.
 
     Args:
         index: an open index.
-        row: of the query; None leaves nothing out.
-        whole: whether its whole video is left out; else the clips that overlap it or touch it.
+        row: row of the query; None excludes nothing.
+        whole: whether to exclude the query's whole video, or only clips that overlap or adjoin it.
     """
     if row is None:
         return np.zeros(len(index), bool)
@@ -134,11 +134,11 @@ def around(index: Index, row: int | None, whole: bool) -> np.ndarray:
 
 
 def in_order(values: np.ndarray, first: int) -> Iterator[tuple[int, float]]:
-    """Yields (row, cosine) by falling cosine; equal ones in their order.
+    """Yields (row, cosine), largest cosine first; ties are in order of row.
 
     Args:
-        values: (n,) cosines; -inf leaves a clip out.
-        first: how many are put in order at first; then as many again, and so on.
+        values: (n,) cosines; -inf excludes a clip.
+        first: number of clips to sort at first; the number doubles when more are needed.
     """
     done, top = 0, first
     while done < len(values):
@@ -151,19 +151,18 @@ def in_order(values: np.ndarray, first: int) -> Iterator[tuple[int, float]]:
 
 
 def hits(index: Index, found: Iterable[tuple[int, float]], top: int) -> list[Hit]:
-    """The nearest stretches of videos.
+    """Joins clips into the nearest stretches of video.
 
-    A clip that overlaps a stretch that is there, or begins where it ends, or ends where it begins,
-    makes it longer; another one is a new stretch. The first clip that would be stretch number
-    `top` + 1 ends the search.
+    A clip that overlaps or adjoins a stretch extends it; any other clip starts a new stretch. The
+    search ends at the first clip that would start stretch `top` + 1.
 
     Args:
         index: an open index.
-        found: (row, cosine) of clips, by falling cosine.
-        top: how many.
+        found: (row, cosine) of clips, largest cosine first.
+        top: number of stretches.
 
     Returns:
-        By falling cosine.
+        The stretches, largest cosine first.
     """
     stretches: list[_Stretch] = []
     of: dict[int, list[_Stretch]] = {}  # by the number of the video
@@ -182,7 +181,7 @@ def hits(index: Index, found: Iterable[tuple[int, float]], top: int) -> list[Hit
         best.first = min(first, *(s.first for s in touched))
         best.end = max(end, *(s.end for s in touched))
         best.clips = 1 + sum(s.clips for s in touched)
-        for other in others:  # the clip joins two
+        for other in others:  # the clip joins several stretches
             stretches.remove(other)
             known.remove(other)
     return [_hit(index, stretch) for stretch in stretches]
@@ -190,7 +189,7 @@ def hits(index: Index, found: Iterable[tuple[int, float]], top: int) -> list[Hit
 
 @dataclasses.dataclass(eq=False)
 class _Stretch:
-    """Clips of a video; `row` and `cosine` are of the nearest."""
+    """Clips of a video; `row` and `cosine` belong to the nearest one."""
 
     row: int
     cosine: float

@@ -1,4 +1,4 @@
-"""The pages of sorted clips: clusters as rows of clips that play, near-duplicates side by side."""
+"""Pages of sorted clips: clusters as rows of playing clips, near-duplicates side by side."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def clusters_page(
     names: str,
     duplicates: str | None,
 ) -> str:
-    """Each cluster as a row: its size, its most typical clips and its oddest.
+    """Makes the page of clusters: a row for each with its size, typical clips and odd clips.
 
     Args:
-        index: of the clips.
+        index: the index of the clips.
         found: the clusters.
         shown: for each cluster, the rows of its typical and of its odd clips.
         loops: makes the thumbnails.
         made: `Sorted`.
-        names: the file of the clusters' names.
-        duplicates: the page of near-duplicates; None without.
+        names: name of the csv file for the clusters' names.
+        duplicates: name of the page of near-duplicates; None if there is none.
     """
     head = [
         f"{lists.counted(len(index), 'clip')} of {lists.counted(len(index.videos), 'video')} in "
@@ -52,12 +52,11 @@ def clusters_page(
         "below a clip is its cosine with the cluster's centre.",
         pages.element(
             "p",
-            "To make labels of clusters, write names into the column ",
+            "To turn clusters into labels, write names into the column ",
             pages.element("b", "name"),
             " of ",
             pages.link(names, names),
-            "; one name may stand for several clusters, and a cluster without a name is left out. "
-            "Then: ",
+            "; several clusters may share a name, and clusters without a name are left out. Then: ",
             pages.element("code", f"mas lists from_clusters --clusters={made.path} --output=FILE"),
         ),
         pages.element("p", described(index), class_="note"),
@@ -89,28 +88,28 @@ def _card(loops, row, cosine, kind=None):
 
 
 def duplicates_page(index: Index, made: Any, loops: Loops, chosen: Any, back: str) -> str:
-    """The longest and most alike near-duplicates, two clips side by side.
+    """Makes the page of the longest and most similar near-duplicates, in pairs side by side.
 
     Args:
-        index: of the clips.
+        index: the index of the clips.
         made: `Sorted`.
         loops: makes the thumbnails.
         chosen: `Sorting`.
-        back: the page of clusters.
+        back: name of the page of clusters.
     """
     copies, total = made.copies, lists.counted(made.total, "pair")
     shown = copies[: chosen.pairs]
     title = f"Near-duplicates of {pages.plain(index.path.name)}"
     home = pages.element("p", pages.link(back, "Clusters"))
     if not chosen.duplicates:
-        return pages.page(title, "They were not looked for.", home)
+        return pages.page(title, "The search for near-duplicates was skipped.", home)
     words = (
-        f"{total} of clips with a cosine of at least {chosen.duplicates:g}; clips of one video "
-        "that share a frame do not count."
+        f"{total} of clips with a cosine of at least {chosen.duplicates:g}; pairs that share "
+        "frames of one video do not count."
     )
     if len(copies) < made.total:
         stretches = lists.counted(len(copies), "stretch", "stretches")
-        words += f" Joined where they follow each other in two videos, they are {stretches}."
+        words += f" Consecutive pairs of two videos are joined, which leaves {stretches}."
     if len(shown) < len(copies):
         words += f" The page shows {len(shown)} of them, the longest first."
     cards = [_pair(index, copy, loops) for copy in shown]
@@ -131,7 +130,7 @@ def _sides(copy):
 
 
 def _stretch(index, row, first, end):
-    """A video in bold, and from when to when."""
+    """A video's name in bold and the span of the stretch."""
     video = index.videos[int(index.clips["video"][row])]
     end = min(end, video.frames)
     times = f"frames {first + 1} to {end}"

@@ -1,11 +1,11 @@
-"""What is in an archive: clusters and near-duplicates of an index, as pages and csv files.
+"""Clusters and near-duplicates of an index, written as pages and csv files.
 
-OUTPUT/clusters.html    each cluster as a row of clips that play
+OUTPUT/clusters.html    each cluster as a row of playing clips
        clips.csv        the cluster of each clip
-       names.csv        a line for each cluster: names that are filled in become labels
-       duplicates.html  the first pairs of near-duplicates, side by side
-       duplicates.csv   all of them, with times
-       sort.json        how they were made; last, it says that all is there
+       names.csv        a line for each cluster: names you fill in become labels
+       duplicates.html  the top pairs of near-duplicates, side by side
+       duplicates.csv   all near-duplicates, with times
+       sort.json        settings and counts; written last, it marks the folder as complete
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from mas.index.loops import FRAMES, Loops
 from mas.lists.clusters import CLIP_FIELDS, CLIPS, NAME_FIELDS, NAMES, STATE, all_names
 
 CLUSTERS_PAGE, DUPLICATES_PAGE, DUPLICATES = "clusters.html", "duplicates.html", "duplicates.csv"
-MOST_IMAGES = 6000  # of a page, some 20 MB: many thumbnails have fewer frames
+MOST_IMAGES = 6000  # frames on a page, about 20 MB: with many thumbnails each has fewer frames
 COPY_FIELDS = ("video_a", "start_a", "end_a", "video_b", "start_b", "end_b", "clips", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
 class Sorting(Settings):
-    """How clips are sorted, and how much of it the pages show.
+    """How to sort clips, and how much the pages show.
 
     >>> Sorting(clusters=50).duplicates
     0.98
     """
 
-    clusters: int = option(20, "How many clusters.", least=1)
+    clusters: int = option(20, "Number of clusters.", least=1)
     duplicates: float = option(
         0.98,
-        "Cosine from which on two clips are near-duplicates; 0 looks for none.",
+        "Smallest cosine of near-duplicates; 0 skips the search for them.",
         least=0,
         most=1,
     )
-    typical: int = option(6, "Clips of each cluster that the page shows from its centre.", least=1)
-    odd: int = option(2, "Clips of each cluster that the page shows from its edge.", least=0)
-    pairs: int = option(60, "Near-duplicates that the page shows; the csv file has all.", least=0)
-    seed: int = option(0, "Of the clusters.", least=0, most=2**32 - 1)
+    typical: int = option(6, "Clips shown per cluster from those nearest to its centre.", least=1)
+    odd: int = option(2, "Clips shown per cluster from those farthest from its centre.", least=0)
+    pairs: int = option(60, "Near-duplicates shown on the page; the csv file has all.", least=0)
+    seed: int = option(0, "Random seed of the clusters.", least=0, most=2**32 - 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,11 +56,11 @@ class Sorted:
     """What `sort` found.
 
     Attributes:
-        path: the folder that it wrote.
+        path: the folder it wrote.
         clusters: `Clusters` of the index's rows.
-        copies: list of `Copy`, near-duplicates; [] without a search for them.
-        total: how many pairs of clips they were joined from, or would have been: of more than a
-            million pairs the most alike are kept.
+        copies: list of `Copy`, near-duplicates; empty if the search was skipped.
+        total: number of near-duplicate pairs of clips. If there are more than a million, `copies`
+            is made from the most similar ones.
     """
 
     path: pathlib.Path
@@ -75,21 +75,22 @@ def sort(
     data: str | os.PathLike | None = None,
     **options: Any,
 ) -> Sorted:
-    """Sorts the clips of an index, and writes pages and csv files.
+    """Sorts the clips of an index into clusters, and writes pages and csv files.
 
         mas.index.sort("index", "sorted", clusters=30)
 
     Args:
         index: an open index, or its folder.
-        output: folder to write: a new or empty one, or one of an earlier call without names.
-        data: folder of the videos, where they were moved.
+        output: folder to write: new, empty, or written by an earlier call and without filled-in
+            names.
+        data: folder of the videos, if they were moved.
         **options: fields of `Sorting`.
 
     Raises:
-        FileNotFoundError: there is no index.
-        ValueError: it is damaged or has fewer clips than clusters; an option is not allowed; or
-            the folder holds something else, or names that were filled in.
-        WriteError: the system does not let it write.
+        FileNotFoundError: If there is no index.
+        ValueError: If the index is damaged or has fewer clips than clusters, if an option is not
+            allowed, or if the folder holds other files or filled-in names.
+        WriteError: If a file cannot be written.
     """
     chosen = Sorting(**options)
     index = index if isinstance(index, Index) else Index.open(index)
@@ -119,10 +120,10 @@ def _sorted(index, root, chosen, data):
 
 
 def _begun(output):
-    """The folder, which is there and holds nothing that would be lost.
+    """Makes the output folder, unless that could overwrite the user's files.
 
     Raises:
-        ValueError: it holds something else, or names.
+        ValueError: If it holds other files or filled-in names.
     """
     root = checks.path("output", output)
     if root.exists() and not root.is_dir():
@@ -140,7 +141,7 @@ def _begun(output):
         if named:
             count = lists.counted(named, "cluster")
             raise ValueError(
-                f"output must hold no names that were filled in: move {root / NAMES} away, or give "
+                f"output must not hold filled-in names: move {root / NAMES} away, or give "
                 f"another folder. Received: names of {count}."
             )
     with files.writing(root):
@@ -149,7 +150,7 @@ def _begun(output):
 
 
 def _write(index, made, chosen, loops):
-    """All files but the last."""
+    """Writes all files except sort.json."""
     times = Times(index)
     found = made.clusters
     shown = [
@@ -167,14 +168,14 @@ def _write(index, made, chosen, loops):
 
 
 class Times:
-    """Frames of an index's videos in seconds, as csv files hold them: "" of an unknown rate."""
+    """Converts frames of an index's videos to seconds for csv files; "" if the rate is unknown."""
 
     def __init__(self, index: Index):
-        """Takes the rates of the index."""
+        """Takes the frame rates from the index."""
         self.videos = index.videos
 
     def __call__(self, number: int, frame: int) -> str:
-        """The time of a frame of the video `number`; none is behind the video's end."""
+        """Time of a frame of the video `number`, at most the video's length."""
         video = self.videos[number]
         return f"{min(frame, video.frames) / video.rate:.3f}" if video.rate else ""
 

@@ -1,16 +1,16 @@
-"""What an index holds on the disk, and what vouches for it.
+"""Files of an index and their checksums.
 
-    INDEX/index.json     what made it, and how much of each file below counts; the only file that is
-                         replaced, and the last that is written
+    INDEX/index.json     network, settings, and the valid length and checksum of each file below;
+                         the only file that is replaced, and always written last
         videos.csv       video, data (folder), frames, rate (per second, 0: unknown), clips; `crc32`
         clips.bin        a `CLIP` for each clip: number of its video, first frame, scale
         vectors.f16      float16 (clips, D), little endian: features divided by their clip's scale
-        unit-N.f16       float16 (clips, K): whitened features of length 1, which are compared
-        whitening-N.f64  float64 (1 + K, D): the mean, and the K directions that whiten
+        unit-N.f16       float16 (clips, K): whitened features of length 1, which a search compares
+        whitening-N.f64  float64 (1 + K, D): the mean and the K whitening directions
 
-Files only grow. What lies behind the length that index.json names is of a call that was killed: no
-reader looks at it, and the next call writes over it. N is another number whenever the whitening is
-fitted again, so a reader keeps the files that it opened.
+Files only grow. Bytes past the length in index.json come from a call that was killed: readers
+ignore them, and the next call overwrites them. N changes each time the whitening is fitted again,
+so a reader can keep using the files it opened.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ STATE, VIDEOS, CLIPS, VECTORS = "index.json", "videos.csv", "clips.bin", "vector
 GROWING = (VIDEOS, CLIPS, VECTORS)
 CLIP = np.dtype([("video", "<i4"), ("first", "<i4"), ("scale", "<f4")])
 HALF, DOUBLE = np.dtype("<f2"), np.dtype("<f8")
-WHITEN = 32  # numbers that are kept of a feature, by default
+WHITEN = 32  # default size of whitened features
 MOST_STATE = 16 * 2**20  # bytes of index.json
 _READ = 2**24  # bytes at a time
 
 
 class DamagedIndexError(ValueError):
-    """A file of an index is not what was written; the message names it."""
+    """Raised for a damaged file of an index; the message names the file."""
 
 
 class Video(NamedTuple):
     """A line of videos.csv."""
 
     video: str
-    data: str  # folder that it was read from
+    data: str  # folder of the data set
     frames: int
     rate: float  # frames per second, 0 if unknown
     clips: int
@@ -56,18 +56,18 @@ FIELDS = (*Video._fields, "crc32")
 
 
 def damaged(path: str | os.PathLike, wanted: str, received: str) -> DamagedIndexError:
-    """The error of a file of an index that is not what was written."""
+    """Makes the error for a damaged file of an index."""
     return DamagedIndexError(
         f"{path} must {wanted}. Received: {received}. Remove the folder and make the index again."
     )
 
 
 def read_state(root: pathlib.Path) -> dict[str, Any]:
-    """What index.json holds.
+    """Reads index.json.
 
     Raises:
-        FileNotFoundError: there is no index.
-        ValueError: it is damaged, or of another version; names the file.
+        FileNotFoundError: If there is no index.
+        ValueError: If the file is damaged or has another version. The message names the file.
     """
     path = root / STATE
     if not path.is_file():
@@ -90,16 +90,16 @@ def read_state(root: pathlib.Path) -> dict[str, Any]:
 
 
 def write_state(root: pathlib.Path, state: dict[str, Any]) -> None:
-    """Writes index.json: from now on, what it names counts."""
+    """Writes index.json, which makes the data written so far valid."""
     files.write_json(root / STATE, records.seal(state))
 
 
 def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """What index.json of a locked folder holds; a new index gets one, before its other files.
+    """Reads index.json of a locked folder, or writes that of a new index before its other files.
 
     Raises:
-        ValueError: the index was made by another network, or of other clips; or the folder holds
-            something else.
+        ValueError: If the index was made with another network or another choice of clips, or if
+            the folder holds other files.
     """
     if not (root / STATE).is_file():
         _check_empty(root)
@@ -133,15 +133,15 @@ def _check_empty(root):
 
 
 def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
-    """Holds files against what index.json says of them.
+    """Checks files against the sizes and checksums in index.json.
 
     Args:
         root: folder of the index.
         known: {name: [bytes, checksum]}.
-        read: whether all bytes are read; else the sizes alone are looked at.
+        read: whether to read the files and check their checksums, or check only their sizes.
 
     Raises:
-        DamagedIndexError: names the file.
+        DamagedIndexError: If a file is damaged. The message names the file.
     """
     for name, (size, checksum) in known.items():
         path = root / name
@@ -160,7 +160,7 @@ def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
 
 
 def measured(path: pathlib.Path) -> list[int | None]:
-    """[bytes, checksum] of a file, as `hold` takes them."""
+    """Returns [bytes, checksum] of a file, as `hold` expects them."""
     size = path.stat().st_size
     return [size, _checksum(path, size)]
 
@@ -178,17 +178,17 @@ def _checksum(path, size):
 
 
 def mapped(path: pathlib.Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """An array in a file, which is read as it is used."""
+    """Maps an array from a file, which is read on access."""
     if not np.prod(shape):
         return np.zeros(shape, kind)
     return np.memmap(path, kind, "r", shape=shape)
 
 
 def read_videos(root: pathlib.Path, size: int) -> list[Video]:
-    """The lines of videos.csv that count: those of its first bytes.
+    """Reads the first `size` bytes of videos.csv, the valid part.
 
     Raises:
-        DamagedIndexError: a line is not what was written.
+        DamagedIndexError: If a line is damaged.
     """
     path = root / VIDEOS
     if not size:
@@ -207,7 +207,7 @@ def read_videos(root: pathlib.Path, size: int) -> list[Video]:
 
 
 def lines(videos: Iterable[Video], header: bool) -> bytes:
-    """Lines of videos.csv; names of files in it need not be UTF-8."""
+    """Formats lines of videos.csv; file names need not be valid UTF-8."""
     text = io.StringIO(newline="")
     rows = [(pages.cell(name), *map(str, facts)) for name, *facts in videos]
     writer = csv.writer(text)
@@ -217,15 +217,17 @@ def lines(videos: Iterable[Video], header: bool) -> bytes:
 
 
 class Appended:
-    """The growing files of an index, open for more: bytes first, then their names in index.json.
+    """The growing files of an index, open to append.
+
+    Appended data become valid when index.json is written with the new sizes.
 
     Args:
         root: folder of the index.
-        known: {name: [bytes, checksum]} of the files, as index.json says; 0 bytes of a new one.
+        known: {name: [bytes, checksum]} of the files from index.json; 0 bytes for a new file.
     """
 
     def __init__(self, root: pathlib.Path, known: dict[str, Any]):
-        """Opens the files, and drops what a killed call left behind what counts."""
+        """Opens the files and truncates them to their valid length."""
         self.known = {name: list(found) for name, found in known.items()}
         self._root = root
         with contextlib.ExitStack() as stack:
@@ -239,14 +241,14 @@ class Appended:
             self._stack = stack.pop_all()
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        """Appends to a file; it does not count until its state is written."""
+        """Appends to a file; the data become valid when the state is written."""
         with files.writing(self._root / name, len(content)):
             self._files[name].write(content)
         size, checksum = self.known[name]
         self.known[name] = [size + len(content), zlib.crc32(content, checksum)]
 
     def sync(self) -> dict[str, Any]:
-        """Waits until all is on the disk; {name: [bytes, checksum]} for the state."""
+        """Flushes the files to the disk; returns {name: [bytes, checksum]} for the state."""
         for name, file in self._files.items():
             with files.writing(self._root / name):
                 file.flush()
@@ -261,7 +263,7 @@ class Appended:
 
 @contextlib.contextmanager
 def appended(root: pathlib.Path, known: dict[str, Any]) -> Iterator[Appended]:
-    """An `Appended` that is closed at the end."""
+    """Opens an `Appended` and closes it at the end."""
     made = Appended(root, known)
     try:
         yield made
@@ -270,12 +272,12 @@ def appended(root: pathlib.Path, known: dict[str, Any]) -> Iterator[Appended]:
 
 
 def root_of(path: Any) -> pathlib.Path:
-    """The folder of an index, which need not be there.
+    """Returns the path of an index, which need not exist yet.
 
     Raises:
-        ValueError: it is no path, or no folder.
+        ValueError: If it is not a path, or exists and is not a folder.
     """
     root = checks.path("index", path, "the folder of an index")
     if root.exists() and not root.is_dir():
-        raise ValueError(f"index must be a folder. Received: {root}, which is none.")
+        raise ValueError(f"index must be a folder. Received: {root}, which is not a folder.")
     return root

@@ -1,14 +1,14 @@
-"""Pages of html that need no other file: what all pages of this project share.
+"""Self-contained HTML pages: the parts that all pages of this project share.
 
-    markup.py      text into html and csv: whatever a name holds, it stays text
-    pictures.py    frames into still and moving thumbnails
-    document.py    the page, its rows and cards, its tables
+    markup.py      safe text for HTML and csv
+    pictures.py    still and moving thumbnails
+    document.py    pages, rows of cards, tables
 
     loop = pages.moving(frames, rate=25)
     cards = [pages.card(loop, pages.name_text("walk/daria_walk"), "at 0:01.5")]
     files.write("found.html", pages.page("Found", pages.row("Query", cards)))
 
-A page works without a network connection and without script; it forbids both to itself.
+A page needs neither a network connection nor a script, and its security policy forbids both.
 """
 
 from mas.pages.document import card, page, row, table

@@ -1,4 +1,4 @@
-"""The page, its rows of cards, its tables; one style for all."""
+"""Pages, rows of cards and tables, in one style."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mas.pages.markup import Markup, element, escape, join
 
-# Nothing is loaded and nothing runs: pictures stand in the page, styles too.
+# The page loads no other file and runs no script: pictures and styles are embedded.
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'"
@@ -68,15 +68,15 @@ $body
 
 
 def page(title: str, *body: object, style: str = "") -> str:
-    """A whole page.
+    """Makes a whole page.
 
     Args:
-        title: of the page: at its top, and in the browser's.
+        title: heading of the page and title of the browser window.
         *body: `Markup`; other text becomes a paragraph.
-        style: more rules of CSS, from the program and never from a name.
+        style: more CSS rules; must be trusted text.
 
     Returns:
-        Text in HTML that needs no other file and forbids script.
+        A self-contained HTML page that forbids scripts.
     """
     parts = (part if isinstance(part, Markup) else element("p", part) for part in body)
     return _PAGE.substitute(
@@ -88,14 +88,14 @@ def page(title: str, *body: object, style: str = "") -> str:
 
 
 def card(picture: Markup, *caption: object, kind: str | None = None, title: str = "") -> Markup:
-    """A picture and what stands below it.
+    """Makes a card: a picture with a caption.
 
     Args:
-        picture: of `still` or `moving`.
-        *caption: a line each; text is escaped.
-        kind: "query", "right" or "wrong", which frame it in blue, green and red; or a kind that
-            the page's own style knows.
-        title: shown while the mouse is over it.
+        picture: what `still` or `moving` returned.
+        *caption: lines of the caption; text is escaped.
+        kind: "query", "right" or "wrong" for a blue, green or red frame; or a class of the page's
+            own style.
+        title: tooltip.
     """
     lines = join(caption, Markup("<br>"))
     below = element("figcaption", lines) if lines else ""
@@ -103,22 +103,22 @@ def card(picture: Markup, *caption: object, kind: str | None = None, title: str 
 
 
 def row(title: object, cards: Iterable[Markup], note: object = "", small: object = "") -> Markup:
-    """Cards side by side, in as many lines as the page's width needs.
+    """Puts cards side by side, wrapped to the width of the page.
 
     Args:
-        title: above them; "" for none.
-        cards: of `card`.
-        note: a paragraph between the two.
-        small: behind the title, in smaller letters.
+        title: heading; "" for none.
+        cards: what `card` returned.
+        note: paragraph below the heading.
+        small: text in smaller letters after the heading.
     """
-    behind = element("small", small) if small else ""
-    head = element("h2", title, behind) if title else ""
+    after = element("small", small) if small else ""
+    head = element("h2", title, after) if title else ""
     said = element("p", note, class_="note") if note else ""
     return element("section", head, said, element("div", join(cards, "\n"), class_="cards"))
 
 
 def table(header: Sequence[object], lines: Iterable[Sequence[object]]) -> Markup:
-    """A table; each cell is text, which is escaped, or `Markup`."""
+    """Makes a table; each cell is `Markup`, or text, which is escaped."""
     head = element("tr", *(element("th", name) for name in header))
     body = (element("tr", *(element("td", part) for part in line)) for line in lines)
     return element("div", element("table", head, join(body, "\n")), class_="scroll")

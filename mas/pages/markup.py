@@ -1,4 +1,4 @@
-"""Text into html and csv: whatever the name of a file or a class holds, it stays text."""
+"""Safe text for HTML and csv: names of files and classes are escaped."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
-# Control characters, bytes that were no UTF-8 (surrogates), and marks that turn the direction of
-# the text after them: a name with one could look like another.
+# Control characters, bytes that are not UTF-8 (surrogates), and marks that change the direction of
+# text: with them, one name could look like another.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
 )
-_EMPTY = ("br", "img", "meta", "wbr")  # elements without an end
-_FORMULA = re.compile("'*[=+@\t\r-]")  # what a spreadsheet takes for a formula, quoted or not
+_EMPTY = ("br", "img", "meta", "wbr")  # elements without an end tag
+_FORMULA = re.compile("'*[=+@\t\r-]")  # a spreadsheet reads such text as a formula, quoted or not
 
 
 class Markup(str):
-    """Text that is html already; other text is escaped wherever html is built."""
+    """HTML text; any other text is escaped when it becomes part of a page."""
 
     __slots__ = ()
 
 
 def escape(text: object) -> Markup:
-    """Html that shows a text as it is; html stays as it is.
+    """Escapes text for HTML; `Markup` is returned unchanged.
 
     >>> escape("<b> & co"), escape(Markup("<b>bold</b>"))
     ('&lt;b&gt; &amp; co', '<b>bold</b>')
@@ -35,26 +35,26 @@ def escape(text: object) -> Markup:
 
 
 def plain(name: str) -> str:
-    """A name in one line of UTF-8, what cannot be seen replaced by U+FFFD."""
+    """Makes a name one line of UTF-8, with U+FFFD for invisible characters."""
     return re.sub("[\t\n]", "\ufffd", _UNSEEN.sub("\ufffd", name))
 
 
 def join(parts: Iterable[object], between: str = "") -> Markup:
-    """Parts in a row, each escaped unless it is html; so is what stands between them."""
+    """Joins parts with a separator; each is escaped unless it is `Markup`."""
     return Markup(escape(between).join(map(escape, parts)))
 
 
 def element(tag: str, *content: object, **attributes: object) -> Markup:
-    """An element of html.
+    """Makes an HTML element.
 
     >>> element("p", "1 < 2", element("br"), class_="note")
     '<p class="note">1 &lt; 2<br></p>'
 
     Args:
-        tag: its name.
-        *content: text, which is escaped, or `Markup`.
-        **attributes: values are escaped; None leaves one out. `class_` is class, `aria_label` is
-            aria-label. Names come from the program.
+        tag: name of the element.
+        *content: `Markup`, or text, which is escaped.
+        **attributes: attributes; values are escaped, and None leaves an attribute out. `class_`
+            is class, `aria_label` is aria-label. Names must be trusted.
     """
     given = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
@@ -66,12 +66,12 @@ def element(tag: str, *content: object, **attributes: object) -> Markup:
 
 
 def bold(text: object) -> Markup:
-    """A text in bold."""
+    """Makes text bold."""
     return element("b", text)
 
 
 def name_text(name: str) -> Markup:
-    """A name that breaks behind / _ and -, where a line is too short for it.
+    """Lets a long name break after / _ and -.
 
     >>> name_text("walk/ann_1")
     'walk/<wbr>ann_<wbr>1'
@@ -80,7 +80,7 @@ def name_text(name: str) -> Markup:
 
 
 def link(path: str, text: object) -> Markup:
-    """A link to a file beside the page, or below its folder.
+    """Links to a file in the page's folder or below it.
 
     >>> link("javascript:alert(1)", "here")
     '<a href="./javascript%3Aalert%281%29">here</a>'
@@ -90,7 +90,7 @@ def link(path: str, text: object) -> Markup:
 
 
 def cell(name: str) -> str:
-    """A name as a csv file holds it, so that no spreadsheet takes it for a formula.
+    """Quotes a name for a csv file, so that no spreadsheet reads it as a formula.
 
     >>> cell("=1+1"), cell("walk/daria")
     ("'=1+1", 'walk/daria')
@@ -99,7 +99,7 @@ def cell(name: str) -> str:
 
 
 def cell_text(text: str) -> str:
-    """The name that `cell` wrote.
+    """Undoes `cell`.
 
     >>> cell_text(cell("=1+1")), cell_text("'tis")
     ('=1+1', "'tis")
@@ -108,7 +108,7 @@ def cell_text(text: str) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """A time in a video, to the tenth of a second.
+    """Formats a time in a video, to a tenth of a second.
 
     >>> time_text(9.96), time_text(75), time_text(3661.5)
     ('0:10.0', '1:15.0', '1:01:01.5')

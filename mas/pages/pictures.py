@@ -1,4 +1,4 @@
-"""Frames into thumbnails that stand in the page itself: still ones, and loops that play."""
+"""Thumbnails embedded in a page: still images and loops."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ else:
     Image = lazy.module("PIL.Image")
 
 WIDTH = 144  # of a thumbnail, in pixels
-MOST_FRAMES = 16  # of a loop: a page of hundreds stays below some 10 MB
+MOST_FRAMES = 16  # per loop: a page with hundreds of loops stays below about 10 MB
 QUALITY = 75  # of JPEG
 
 
 def jpeg(frame: np.ndarray, width: int = WIDTH) -> str:
-    """A small JPEG file in base64.
+    """Encodes a frame as a small JPEG file in base64.
 
     Args:
         frame: uint8 (H, W, 3), R G B.
-        width: the most pixels of the longer side.
+        width: longer side in pixels, at most.
     """
     return _encoded(_small(frame, width))
 
 
 def data_uri(data: str) -> str:
-    """The address of a JPEG file that stands in the page: `data` in base64."""
+    """Makes the data URI of a JPEG file; `data` is base64."""
     return f"data:image/jpeg;base64,{data}"
 
 
 def still(frame: np.ndarray, name: str = "", width: int = WIDTH) -> Markup:
-    """A frame as an image in the page.
+    """Embeds a frame as an image.
 
     Args:
         frame: uint8 (H, W, 3), R G B.
-        name: what it shows, for those who do not see it.
-        width: the most pixels of the longer side.
+        name: alternative text.
+        width: longer side in pixels, at most.
     """
     picture = _small(frame, width)
     size = {"width": picture.width, "height": picture.height}
@@ -58,20 +58,20 @@ def moving(
     width: int = WIDTH,
     most: int = MOST_FRAMES,
 ) -> Markup:
-    """A clip that plays as a loop, at its own pace and without script.
+    """Embeds a clip that plays as a loop at its own speed, without a script.
 
-    Its frames stand side by side in one JPEG file; the style of the page moves it step by step.
-    It stands still where the reader asked for less motion.
+    Its frames are side by side in one JPEG file, which a CSS animation moves step by step. The
+    loop does not play if the reader's system asks for reduced motion.
 
     Args:
         frames: uint8 (T, H, W, 3), R G B; or T arrays of one size.
         rate: frames per second; above 0.
-        name: what it shows, for those who do not see it.
-        width: the most pixels of a frame's longer side.
-        most: frames that are kept, evenly spaced; the loop takes T / rate seconds all the same.
+        name: alternative text.
+        width: longer side of a frame in pixels, at most.
+        most: most frames to keep, evenly spaced; the loop still takes T / rate seconds.
 
     Raises:
-        ValueError: there is no frame, or a rate that is not above 0.
+        ValueError: If there is no frame, or the rate is not above 0.
     """
     check_range("rate", rate, above=0)
     check_range("frames", len(frames), least=1)
@@ -88,7 +88,7 @@ def moving(
 
 
 def blank(name: str = "") -> Markup:
-    """What stands in the place of a thumbnail that cannot be made."""
+    """Makes the placeholder of a missing thumbnail."""
     return element("i", "no picture", class_="blank", role="img", aria_label=name)
 
 

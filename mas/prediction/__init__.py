@@ -1,18 +1,18 @@
-"""A fine-tuned network on videos without labels, of any length.
+"""Predictions of a fine-tuned network on unlabelled videos of any length.
 
 for window in mas.predict("runs/actions", "videos"):
     print(window.video, window.start, window.end, window.name, window.probability)
 
-    classifier.py  the network: its classes, its clips, the frame rate of its training
-    sources.py     paths -> videos with names
-    footage.py     a file, or frames from elsewhere, read by a thread of its own
-    windows.py     frames -> windows, each frame decoded and held once
-    stream.py      windows -> batches -> the network's answers, in order
-    segments.py    windows of one class, joined
-    writer.py      the files of one video, written as its windows come
-    results.py     the folder of all videos, whole or not there; what resumes
-    page.py        thumbnails over time, the classes below
-    calls.py       the two calls: windows as they come, and a folder of results
+    classifier.py  the network: its classes, clips and training frame rate
+    sources.py     finds videos and names them
+    footage.py     reads a file or an iterable of frames in a separate thread
+    windows.py     cuts frames into windows; each frame is decoded and stored once
+    stream.py      runs windows through the network in batches, in order
+    segments.py    joins windows of one class
+    writer.py      writes the files of one video, window by window
+    results.py     the output folder; resumes after a stop
+    page.py        pages with thumbnails and classes over time
+    calls.py       `predict` yields windows; `write` writes a folder
 """
 
 from mas.prediction.calls import predict, write

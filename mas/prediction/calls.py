@@ -1,4 +1,4 @@
-"""The two calls: windows as they come, and a folder of results."""
+"""The functions `predict`, which yields windows, and `write`, which writes a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mas.prediction.settings import Report, Windows
 from mas.prediction.stream import Failed, Window
 
 Paths: TypeAlias = str | os.PathLike | Sequence[str | os.PathLike]
-MOST_NAMED = 10  # videos that are shorter than a window
+MOST_NAMED = 10  # short videos to name in the log
 
 
 def predict(
@@ -37,12 +37,12 @@ def predict(
     allow_damaged: bool = False,
     failed: Callable[[str, str], None] | None = None,
 ) -> Generator[Window, None, None]:
-    """Yields what a fine-tuned network says of each window of videos, as it comes.
+    """Yields the predictions of a fine-tuned network, window by window.
 
         for window in mas.predict("runs/actions", "match.mp4"):
             print(window.start, window.end, window.top(3))
 
-    Frames may come from elsewhere, such as a camera; then a window does not wait for others:
+    Frames may come from an iterable, such as a camera; then windows do not wait for a full batch:
 
         for window in mas.predict("runs/actions", camera_frames(), fps=25):
             print(window.name)
@@ -51,25 +51,25 @@ def predict(
         model: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras file
             with the output "logits"; or what `mas.prediction.open_classifier` returned.
         videos: a video file, a folder, or several of either; or an iterable of frames, uint8
-            (height, width, 3), R G B, which a thread of its own reads.
-        fps: of an iterable, its frames per second. Of files, what they are brought to; 0 takes
-            each one's own; by default as in training, where the run knows it.
-        every: seconds from one window's start to that of the next; by default half a clip.
-        stride: frames from one of a window to the next; by default the training's.
-        batch: windows that go through the network together, at most.
-        classes: names in the labels' order, or a file of them; by default the run's, else numbers.
-        allow_damaged: take the frames that decode of a file that is cut or damaged.
-        failed: function that is called with the path and the reason of a file that cannot be read
-            in full, after the windows before the fault; then the next one comes. Without, that is
-            an error.
+            (height, width, 3), R G B, which a separate thread reads.
+        fps: for an iterable, its frames per second. For files, the rate to resample them to; 0
+            keeps each video's own rate; by default as in training, if the run knows the rate.
+        every: seconds between the starts of windows; by default half a clip.
+        stride: frame step within a window; by default as in training.
+        batch: most windows per batch.
+        classes: class names in the order of the labels, or a file of them; by default the run's,
+            or numbers if it has none.
+        allow_damaged: whether to use the frames that decode from a truncated or damaged file.
+        failed: function called with the path and the reason for each file that cannot be read in
+            full, after the windows before the error. Without it, such a file raises an error.
 
     Returns:
         A generator of `mas.prediction.Window`, in the order of the videos.
 
     Raises:
-        FileNotFoundError: there is no such network or video.
-        ValueError: the network is no classifier, a setting is not allowed, a folder holds no video,
-            or a file cannot be read in full.
+        FileNotFoundError: If there is no such network or video.
+        ValueError: If the network is not a classifier, a setting is not allowed, a folder has no
+            video, or a file cannot be read in full.
     """
     elsewhere = not _is_paths(videos)
     if elsewhere:
@@ -87,7 +87,7 @@ def predict(
 
 
 def _opened(model, windows, classes):
-    """The classifier of a call; one that is open already keeps its settings."""
+    """Opens the classifier; one that is already open keeps its settings."""
     if not isinstance(model, Classifier):
         return open_classifier(model, windows, classes)
     for name, value in (("stride", windows.stride), ("fps", windows.fps), ("classes", classes)):
@@ -116,11 +116,11 @@ def _yielded(classifier, footage, windows, failed):
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What a call left in a folder.
+    """The result of `write`.
 
     Attributes:
-        videos: names of those that are done.
-        failures: {path: reason} of the others.
+        videos: names of the videos that are done.
+        failures: {path: reason} of the videos that failed.
     """
 
     videos: list[str]
@@ -138,26 +138,29 @@ def write(
     restart: bool = False,
     progress: bool = False,
 ) -> Written:
-    """Predicts videos and writes tables and pages, those that `mas.prediction.results` describes.
+    """Predicts videos and writes tables and pages; `mas.prediction.results` lists the files.
 
-    A call that was stopped resumes at the video it was at; another one adds videos.
+    A stopped call resumes at the video where it stopped. Later calls can add videos.
 
     Args:
         model: as for `predict`.
         videos: a video file, a folder, or several of either.
         output: folder to write.
-        windows: settings.
-        report: settings.
+        windows: settings of the windows.
+        report: settings of the results.
         classes: as for `predict`.
-        restart: throw away earlier predictions in the folder.
-        progress: show a bar.
+        restart: whether to delete earlier predictions in the folder.
+        progress: whether to show a progress bar.
+
+    Returns:
+        Names of the predicted videos, and the files that cannot be read.
 
     Raises:
-        FileNotFoundError: as for `predict`.
-        ValueError: as for `predict`, but for files that cannot be read: they are in the answer.
-            Or the folder holds predictions of another network or of other settings.
-        RuntimeError: another process is at work in the folder.
-        files.WriteError: it cannot be written to.
+        FileNotFoundError: As in `predict`.
+        ValueError: As in `predict`, except for unreadable files; or if the folder holds
+            predictions of another network or other settings.
+        RuntimeError: If another process is writing to the folder.
+        files.WriteError: If the folder cannot be written.
     """
     windows = checks.instance("windows", windows, Windows)
     report = checks.instance("report", report, Report)
@@ -188,7 +191,7 @@ def _say(classifier, named, left):
 
 
 def _run(kept, classifier, left, windows, report, progress):
-    """Predicts the videos that are left, and writes each as it ends."""
+    """Predicts the remaining videos and writes each when it ends."""
     footage = [Footage(name, path) for name, path in left.items()]
     pictures = page.PICTURES if report.pages else 0
     again: list[str] = []
@@ -214,13 +217,13 @@ def _run(kept, classifier, left, windows, report, progress):
         if writer:
             writer.close()
     for name in again[:MOST_NAMED]:
-        logging.info("%s is shorter than a window, and begins again in it.", name)
+        logging.info("%s is shorter than a window and was repeated.", name)
     if len(again) > MOST_NAMED:
-        logging.info("And so are %d more; videos.csv names all.", len(again) - MOST_NAMED)
+        logging.info("So were %d more; videos.csv names all.", len(again) - MOST_NAMED)
 
 
 class _Bar:
-    """How many videos are done, a part of the one at work counted as such."""
+    """A progress bar that counts videos, including fractions of the current one."""
 
     def __init__(self, total, shown):
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total} videos [{elapsed}<{remaining}]"
@@ -229,7 +232,7 @@ class _Bar:
         self._seconds, self._done = 0.0, 0
 
     def follow(self, event):
-        """Moves by what an event tells."""
+        """Updates the bar after an event."""
         part = self._bar.n - self._done
         if isinstance(event, Opened):
             self._seconds = event.seconds

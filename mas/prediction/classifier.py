@@ -1,4 +1,4 @@
-"""A fine-tuned network, and what it knows: its classes, its clips, the data of its training."""
+"""A fine-tuned network with its classes, its clips and the storage of its training data."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OUTPUT = "logits"
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """How the frames of a training were stored, as far as its run.json knows.
+    """How the training frames were stored, according to run.json.
 
     Attributes:
-        known: whether it knows their rate: not that of frames which others extracted.
-        sizes: (width, height) to which frames were resized one after another, before a clip's own.
-        fps: frames per second to which videos were brought; None: each video's own.
-        deinterlace: whether interlaced frames became progressive ones.
+        known: whether the frame rate is known; it is not for frames extracted by other tools.
+        sizes: (width, height) of the resizing steps before that of the clip.
+        fps: frames per second that videos were resampled to; None: each video's own.
+        deinterlace: whether interlaced video was deinterlaced.
     """
 
     known: bool = False
@@ -39,20 +39,20 @@ class Stored:
     deinterlace: bool = False
 
     def rate(self, windows: Windows) -> float | None:
-        """Frames per second to which videos are brought; None: each video's own."""
+        """Frames per second to resample videos to; None: each video's own."""
         return self.fps if windows.fps is None else windows.fps or None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
-    """A network, ready for windows of video.
+    """A fine-tuned network, ready to classify windows of video.
 
     Attributes:
         path: its .keras file.
-        names: of its classes.
-        task: what it sees: `mas.features.PlainClips`.
-        stored: how its training's frames were stored.
-        fps: to which videos are brought; None: each video's own.
+        names: class names.
+        task: `mas.features.PlainClips`, the clips it takes.
+        stored: how its training frames were stored.
+        fps: frames per second to resample videos to; None: each video's own.
         scores: function from uint8 (batch, T, S, S, 3) to probabilities, float32 (batch, classes).
     """
 
@@ -64,7 +64,7 @@ class Classifier:
     scores: Callable[[np.ndarray], np.ndarray]
 
     def see(self, frame: np.ndarray) -> np.ndarray:
-        """A frame as the network sees it: resized as in training, then cut at the centre.
+        """Resizes a frame as in training and crops its centre.
 
         Args:
             frame: uint8 (height, width, 3), R G B.
@@ -80,11 +80,11 @@ class Classifier:
         return frame[top : top + size, left : left + size].copy()
 
     def text(self) -> str:
-        """What it is shown, and whether that is as in training, in sentences."""
+        """Describes the network's input and compares it with training, in sentences."""
         clip, stride = self.task.clip, self.task.stride
         width, height = clip.resize
         trained = networks.stride_of(self.path)
-        same = "as in training" if trained == stride else f"in training: {trained or 'not known'}"
+        same = "as in training" if trained == stride else f"in training: {trained or 'unknown'}"
         return (
             f"{len(self.names)} classes{_training(self.path)}. "
             f"Windows of {clip.frames} frames, stride {stride} ({same}), "
@@ -93,18 +93,18 @@ class Classifier:
 
     def _rate(self):
         of_stored = "each video's own" if self.stored.fps is None else f"{self.stored.fps:g}"
-        trained = of_stored if self.stored.known else "not known"
+        trained = of_stored if self.stored.known else "unknown"
         taken = "each video's own" if self.fps is None else f"{self.fps:g}"
         same = "as in training" if taken == trained else f"in training: {trained}"
         return f"Frames per second: {taken} ({same})."
 
 
 def check(model: networks.Source) -> None:
-    """Refuses what is no classifier, without loading it.
+    """Checks that a network is a classifier of RGB frames, without loading it.
 
     Raises:
-        FileNotFoundError: there is no such network, or its run is unfinished.
-        ValueError: it is no classifier, or one of optical flow; or the file is damaged.
+        FileNotFoundError: If there is no such network, or its run is unfinished.
+        ValueError: If it is not a classifier, if it takes optical flow, or if the file is damaged.
     """
     path = _file(model)
     outputs = archive.config(path).get("config", {}).get("output_layers")
@@ -115,7 +115,7 @@ def check(model: networks.Source) -> None:
         raise ValueError(f"model must be {allowed}. Received: model={str(model)!r}, {what}.")
     if networks.described(path).modality != "rgb":
         raise ValueError(
-            "model must be a network of RGB frames: optical flow is not computed here. "
+            "model must take RGB frames: prediction does not compute optical flow. "
             f"Received: model={str(model)!r}, a network of optical flow."
         )
 
@@ -130,12 +130,13 @@ def open_classifier(
     Args:
         model: `mas.Run` or run folder of `mas.finetune`; or its model.keras, or another .keras file
             with the output "logits".
-        windows: stride and frame rate; by default those of the training.
-        classes: names in the labels' order, or a file of them; by default the run's, else numbers.
+        windows: stride and frame rate; by default as in training.
+        classes: class names in the order of the labels, or a file of them; by default the run's,
+            or numbers if it has none.
 
     Raises:
-        FileNotFoundError: as `check`, or there is no such file of names.
-        ValueError: as `check`, or there are not as many names as classes.
+        FileNotFoundError: As in `check`, or if there is no such file of names.
+        ValueError: As in `check`, or if the numbers of names and classes differ.
     """
     check(model)
     path, windows = _file(model), windows or Windows()
@@ -172,19 +173,19 @@ def _names(classes, path, count):
             return found
     names = accuracy.class_names(classes, count - 1)
     if len(names) != count:
-        refuse("classes", f"{count} names, as many as {path} has outputs", names)
+        refuse("classes", f"{count} names, one for each output of {path}", names)
     return names
 
 
 def _run(path):
-    """What the run.json beside a network holds; {} without one."""
+    """Reads the run.json beside a network; {} without one."""
     file = path.with_name(networks.RUN)
     beside = path.name in (networks.BACKBONE, networks.MODEL) and file.is_file()
     return files.read_json(file, networks.MOST_RUN) if beside else {}
 
 
 def _training(path):
-    """How many clips a network was trained on, and the list that names them, where known."""
+    """Number of training clips and the training list, if known."""
     known = _run(path)
     identity, file = known.get("identity"), known.get("train_list")
     count = identity.get("clips") if isinstance(identity, dict) else None
@@ -193,9 +194,9 @@ def _training(path):
 
 
 def stored_of(path: pathlib.Path) -> Stored:
-    """How the frames of a network's training were stored, by the run.json beside it.
+    """Reads from run.json how the training frames were stored.
 
-    What it says may come from anywhere: what cannot be is as good as unknown.
+    The file may come from an untrusted source, so invalid values count as unknown.
     """
     identity = _run(path).get("identity")
     data = identity.get("data") if isinstance(identity, dict) else None
@@ -213,7 +214,7 @@ def stored_of(path: pathlib.Path) -> Stored:
 
 
 def _size(value):
-    """(width, height) in pixels; None for what is none."""
+    """(width, height) in pixels; None if the value is not a valid size."""
     try:
         size = SIZE.convert(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Frames from a file or from whatever yields them, cut into windows in a thread of its own."""
+"""Frames of a file or an iterable, read and cut into windows in a separate thread."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from mas.video.film import USUAL_RATE, Shot
 from mas.video.reading import FINEST_RATE, resampled
 
 WIDTH = 160  # of a thumbnail, in pixels
-MOST_BYTES = 2**28  # of windows that wait for the network, of all videos together
-PATIENCE = 0.1  # seconds between two looks at whether anyone still wants frames
+MOST_BYTES = 2**28  # of windows waiting for the network, all videos together
+PATIENCE = 0.1  # seconds between checks whether frames are still wanted
 
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A video that has been opened.
+    """The event of opening a video.
 
     Attributes:
-        seconds: how long it is by its container, often an estimate; 0 where that does not tell.
+        seconds: length declared by the container, often an estimate; 0 if unknown.
     """
 
     seconds: float
@@ -41,14 +41,14 @@ class Opened:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ended:
-    """A video that has been read to its end.
+    """The event of reaching the end of a video.
 
     Attributes:
-        frames: that were read, at the rate that they were brought to.
-        rate: frames per second, as declared or as they were brought to.
-        seconds: how long it is.
-        damage: what is missing of it; "" for a whole one.
-        pictures: [(seconds, uint8 (h, w, 3))], thumbnails spread over it.
+        frames: number of frames read, after resampling.
+        rate: frames per second, as declared or after resampling.
+        seconds: length of the video.
+        damage: description of missing frames; "" for an intact video.
+        pictures: [(seconds, uint8 (h, w, 3))], thumbnails spread over the video.
     """
 
     frames: int
@@ -59,10 +59,11 @@ class Ended:
 
 
 class Pictures:
-    """Some frames of a video whose length is not known, evenly spaced, made small.
+    """Evenly spaced thumbnails of a video of unknown length.
 
     Args:
-        most: so many are wanted; at least so many are kept of a longer video, below twice as many.
+        most: number of thumbnails wanted. A longer video keeps at least this many, and fewer than
+            twice as many.
     """
 
     def __init__(self, most: int):
@@ -71,7 +72,7 @@ class Pictures:
         self._most, self._step, self._seen = most, 1, 0
 
     def add(self, time: float, frame: np.ndarray) -> None:
-        """Looks at the next frame: uint8 (height, width, 3)."""
+        """Takes the next frame, uint8 (height, width, 3), and keeps it if it is due."""
         if self._seen % self._step == 0 and self._most:
             size = WIDTH, max(1, round(frame.shape[0] * WIDTH / frame.shape[1]))
             self.kept.append((time, cv2.resize(frame, size, interpolation=cv2.INTER_AREA)))
@@ -81,11 +82,11 @@ class Pictures:
 
 
 class Footage:
-    """One video: a file, or frames that come from elsewhere.
+    """A video: a file or an iterable of frames.
 
     Args:
-        name: of the video.
-        source: path of the file; or an iterable of uint8 (height, width, 3), R G B.
+        name: name of the video.
+        source: path of a file; or an iterable of uint8 (height, width, 3), R G B.
         fps: frames per second of an iterable.
     """
 
@@ -95,22 +96,22 @@ class Footage:
 
     @property
     def live(self) -> bool:
-        """Whether the frames come from elsewhere, perhaps as they are made."""
+        """Whether the frames come from an iterable, such as a camera."""
         return not isinstance(self.source, str | os.PathLike)
 
     def parts(
         self, classifier: Classifier, windows: Windows, pictures: int = 0
     ) -> Iterator[Opened | Cut | Ended]:
-        """Reads the video once: `Opened`, its windows, `Ended`.
+        """Reads the video once and yields `Opened`, its windows and `Ended`.
 
         Args:
-            classifier: says what a frame is made.
-            windows: says where they begin.
-            pictures: thumbnails that are wanted.
+            classifier: preprocesses the frames.
+            windows: settings of the windows.
+            pictures: number of thumbnails.
 
         Raises:
-            video.VideoError: the file cannot be read in full.
-            OSError: it is not there.
+            video.VideoError: If the file cannot be read in full.
+            OSError: If there is no such file.
         """
         damage: list[str] = []
         declared, seconds = self._declared(classifier.fps)
@@ -132,7 +133,7 @@ class Footage:
         yield Ended(count, rate, last + 1 / rate if count else 0, "".join(damage), kept.kept)
 
     def _declared(self, fps):
-        """(frames per second, seconds) that are known beforehand."""
+        """(frames per second, seconds) as declared, before reading."""
         if self.live:
             return self.fps, 0.0
         rate = video.frame_rate(self.source) or float(USUAL_RATE)
@@ -157,7 +158,7 @@ class Footage:
 
 
 def _checked(image):
-    """A frame that an iterable gives, as an array."""
+    """Checks a frame from an iterable and returns it as an array."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         refuse("frames", "uint8 (height, width, 3), R G B", f"{image.dtype} {image.shape}")
@@ -165,15 +166,15 @@ def _checked(image):
 
 
 class Ahead:
-    """An iterable that a thread reads ahead of the one who takes from it.
+    """Reads an iterable ahead in a thread.
 
     Args:
-        source: what is read; its error is raised where it occurred.
-        most: how many wait to be taken.
+        source: the iterable; its error is raised at the place where it occurred.
+        most: largest number of items that wait in the queue.
     """
 
     def __init__(self, source: Iterable, most: int):
-        """Begins to read."""
+        """Starts reading."""
         self._queue: queue.Queue = queue.Queue(most)
         self._unwanted = threading.Event()
         self._thread = threading.Thread(target=self._read, args=(source,), daemon=True)
@@ -185,7 +186,7 @@ class Ahead:
                 if not self._put((part, None)):
                     return
             self._put((None, StopIteration()))
-        except BaseException as error:  # whatever it is, it is raised where it is waited for
+        except BaseException as error:  # any error is raised in the consumer's thread
             self._put((None, error))
         finally:
             close = getattr(source, "close", None)
@@ -203,11 +204,11 @@ class Ahead:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits at the moment."""
+        """Whether the queue is empty at the moment."""
         return self._queue.empty()
 
     def __iter__(self) -> Iterator:
-        """What the source yields, in its order."""
+        """Yields the items of the source in order."""
         while True:
             part, error = self._queue.get()
             if isinstance(error, StopIteration):
@@ -217,5 +218,5 @@ class Ahead:
             yield part
 
     def stop(self) -> None:
-        """Lets the thread end after what it is reading at the moment."""
+        """Lets the thread end after the current item."""
         self._unwanted.set()

@@ -1,4 +1,4 @@
-"""Pages of predictions: a video's thumbnails over time with its classes below, and all videos."""
+"""Pages of predictions: one per video with thumbnails and classes over time, and an overview."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from mas import pages
 from mas.pages import Markup
 
-ROW_SECONDS, MOST_ROWS = 30, 12  # of a strip; a longer video has longer strips
-IN_ROW = 12  # thumbnails
-PICTURES = IN_ROW * MOST_ROWS  # that a page of a long video shows
-MOST_SPANS, COLUMNS = 400, 1200  # segments of a strip that are drawn; columns, where there are more
-MOST_SMALL, SMALL = 80, 240  # the same of the page of all videos
-NAMED = 0.015  # of a strip's length: a bar that is shorter has no room for its name
+ROW_SECONDS, MOST_ROWS = 30, 12  # length and number of strips; a longer video has longer strips
+IN_ROW = 12  # thumbnails per strip
+PICTURES = IN_ROW * MOST_ROWS  # thumbnails on a page, at most
+MOST_SPANS, COLUMNS = 400, 1200  # most segments drawn per strip; columns to draw if there are more
+MOST_SMALL, SMALL = 80, 240  # the same for the overview page
+NAMED = 0.015  # share of a strip's length below which a bar has no room for its name
 POINTS = 600  # of a strip's curve
-MOST_CARDS = 24  # segments that move
-IN_LOOP = 16  # frames of one
-LOOP_SECONDS = 2.0  # that a loop of a long segment takes
-STILL, HALF = 128, 0.5  # width of a thumbnail in pixels; a place in the middle
-# Hues by the golden angle: classes with close numbers are far apart, whatever their number.
+MOST_CARDS = 24  # segments shown as loops
+IN_LOOP = 16  # frames per loop
+LOOP_SECONDS = 2.0  # longest duration of a loop
+STILL, HALF = 128, 0.5  # width of a thumbnail in pixels; centre of a cell
+# Hues are multiples of the golden angle, so consecutive classes have distant hues.
 GOLDEN, LIGHT = 137.508, (40, 52, 31)
 
 STYLE = """
@@ -44,7 +44,7 @@ STYLE = """
 
 
 def colour(label: int) -> str:
-    """The colour of a class in CSS: the same on every page.
+    """CSS colour of a class, the same on every page.
 
     >>> colour(0), colour(1)
     ('hsl(0 62% 40%)', 'hsl(138 62% 52%)')
@@ -59,17 +59,17 @@ def of_video(
     shown: str,
     above: str,
 ) -> str:
-    """The page of a video.
+    """Makes the page of a video.
 
     Args:
-        found: what its json file holds, without the windows, and "track", a `segments.Track`.
-        pictures: [(seconds, uint8 (h, w, 3))], thumbnails spread over it.
-        names: of the classes.
-        shown: what the network was shown, in sentences.
-        above: path from the page to that of all videos.
+        found: content of its json file, and "track", a `segments.Track`.
+        pictures: [(seconds, uint8 (h, w, 3))], thumbnails spread over the video.
+        names: class names.
+        shown: description of the network's input, in sentences.
+        above: relative path of the overview page.
 
     Returns:
-        Text in HTML that needs no other file.
+        A self-contained HTML page.
     """
     labels = {name: label for label, name in enumerate(names)}
     seconds, segments = found["seconds"], found["segments"]
@@ -99,12 +99,12 @@ def of_all(
     described: dict[str, Any],
     failures: dict[str, str],
 ) -> str:
-    """The page that lists all videos.
+    """Makes the overview page, which lists all videos.
 
     Args:
-        found: what the json file of each video holds.
-        names: of the classes.
-        described: what predict.json holds.
+        found: content of the json file of each video.
+        names: class names.
+        described: content of predict.json.
         failures: {path: reason} of the videos that failed.
     """
     labels = {name: label for label, name in enumerate(names)}
@@ -121,7 +121,7 @@ def of_all(
                 video["remark"],
             )
         )
-    header = ("video", "length", "likeliest class", "over time", "")
+    header = ("video", "length", "most likely class", "over time", "")
     table = pages.element("div", pages.table(header, lines), class_="wide")
     failed = [pages.table(("failed", "why"), sorted(failures.items()))] if failures else []
     title = f"Predictions of {described['model']}"
@@ -131,9 +131,9 @@ def of_all(
 
 def _caution(shown):
     return (
-        f"{shown} The network knows no other classes than those that it was trained on, and gives "
-        "one of them to whatever it sees. A probability is its own estimate: high ones can be "
-        "wrong where the videos are unlike those of its training."
+        f"{shown} The network knows only the classes it was trained on, and assigns one of them to "
+        "anything it sees. Probabilities are its own estimates: even high ones can be wrong on "
+        "videos unlike the training videos."
     )
 
 
@@ -142,14 +142,14 @@ def _class(name, labels):
 
 
 def _likeliest(found):
-    """The classes of the whole video, and how long it is."""
+    """The most likely classes of the whole video, and its length."""
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found["classes"])
     length = pages.time_text(found["seconds"])
     return pages.element("p", pages.bold(shares), f" of the whole video, {length}.")
 
 
 def _key(segments, labels):
-    """Each class that a segment has, and for how long."""
+    """Each class of the segments and its total time."""
     total: collections.Counter = collections.Counter()
     for part in segments:
         total[part["class"]] += part["end"] - part["start"]
@@ -161,7 +161,7 @@ def _key(segments, labels):
 
 
 def _strip(found, pictures, labels, start, end):
-    """One strip of thumbnails, the classes below it, and how probable they are."""
+    """A strip of thumbnails with its classes and their probability below."""
     times = np.array([time for time, _ in pictures])
     stills = []
     for place in range(IN_ROW if len(times) else 0):
@@ -184,7 +184,7 @@ def _strip(found, pictures, labels, start, end):
 
 
 def _spans(segments, start, end, most=MOST_SPANS, columns=COLUMNS):
-    """[(class, start, end, title)] of what is seen between two times."""
+    """[(class, start, end, title)] of the segments between two times."""
     found = []
     for part in segments:
         first, last = max(start, part["start"]), min(end, part["end"])
@@ -229,7 +229,7 @@ def _track(spans, start, end, labels):
 
 
 def _curve(track, seconds, start, end):
-    """The probability of each window's likeliest class, from 0 at the bottom to 1 at the top."""
+    """The probability of each window's most likely class, from 0 (bottom) to 1 (top)."""
     bounds, values = track.bounds(seconds), track.probabilities
     centres = (bounds[:-1] + bounds[1:]) / 2
     length = max(end - start, 1e-9)
@@ -247,7 +247,7 @@ def _curve(track, seconds, start, end):
     line = {"fill": "none", "stroke": "#39424e", "stroke_width": "1.5"}
     drawn = pages.element("polyline", points=text, vector_effect="non-scaling-stroke", **line)
     box = {"viewBox": "0 -6 1000 112", "preserveAspectRatio": "none", "role": "img"}
-    title = pages.element("title", "Probability of the likeliest class: 0 below, 1 above")
+    title = pages.element("title", "Probability of the most likely class, from 0 (bottom) to 1")
     return pages.element("svg", title, drawn, class_="curve", **box)
 
 

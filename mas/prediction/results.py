@@ -1,16 +1,16 @@
-"""The folder of predictions: each file whole or not there, so that a call that was stopped resumes.
+"""The folder of predictions. Files are written whole, so a stopped call can resume.
 
-    predict.json        the network and the settings; another call must have the same
-    videos.csv          a row a video: its likeliest classes, the mean over its windows
-    segments.csv        a row a segment: stretches of one class
-    failures.csv        videos that could not be read in full, and why; only where there are any
-    index.html          the videos, each with its class track
-    windows/VIDEO.csv, windows/VIDEO.json   a row a window: start, end, likeliest classes
-    videos/VIDEO.json   the classes and segments of a video; written last: it marks it as done
-    pages/VIDEO.html    its thumbnails over time, and the classes below them
-    unfinished/         what is being written
+    predict.json        the network and the settings, which all calls must share
+    videos.csv          a row per video: its most likely classes, averaged over its windows
+    segments.csv        a row per segment of one class
+    failures.csv        videos that could not be read in full, and why; only if there are any
+    index.html          overview of the videos and their classes over time
+    windows/VIDEO.csv, windows/VIDEO.json   a row per window: start, end, most likely classes
+    videos/VIDEO.json   classes and segments of a video; written last, it marks the video as done
+    pages/VIDEO.html    thumbnails over time with the classes below
+    unfinished/         files being written
 
-The tables of all videos are written at the end of a call.
+The tables and the overview are written at the end of a call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DESCRIPTION, UNFINISHED, FAILURES = "predict.json", "unfinished", "failures.csv"
 VIDEOS, SEGMENTS, INDEX = "videos.csv", "segments.csv", "index.html"
 SUMMARIES = (VIDEOS, SEGMENTS, INDEX)
 FOLDERS = ("windows", "videos", "pages")
-# What a video leaves: the file that is unfinished, its folder and its ending. The last marks it.
+# Files of a video: unfinished file, final folder, extension. The last one marks the video as done.
 PARTS = (
     ("windows.csv", "windows", "csv"),
     ("windows.json", "windows", "json"),
@@ -46,7 +46,7 @@ NEEDED = {"video", "file", "stamp", "windows", "seconds", "classes", "segments",
 
 
 def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
-    """What the json file of a video holds; None where the video is not done."""
+    """Reads the json file of a video; None if the video is not done."""
     try:
         known = files.read_json(_mark(folder, name))
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
 
 
 def taken(folder: pathlib.Path, name: str, path: pathlib.Path) -> bool:
-    """Whether a video of this name is another file."""
+    """Whether a name belongs to the video of another file."""
     known = read(folder, name)
     return known is not None and known["file"] != os.path.abspath(path)
 
@@ -66,19 +66,20 @@ def _mark(folder, name):
 
 
 class Results:
-    """A folder of predictions, opened for writing by one process at a time.
+    """A folder of predictions, open for writing by one process at a time.
 
     Args:
-        folder: where to; made if it is not there.
-        classifier: whose predictions they are.
+        folder: the folder; made if it does not exist.
+        classifier: the network.
         windows: settings of the windows.
-        report: settings of what is written.
-        restart: throw away earlier predictions in the folder.
+        report: settings of the results.
+        restart: whether to delete earlier predictions in the folder.
 
     Raises:
-        ValueError: it holds predictions of another network or of other settings, or other things.
-        RuntimeError: another process is at work there.
-        files.WriteError: it cannot be written to.
+        ValueError: If the folder holds predictions with another network or other settings, or
+            other files.
+        RuntimeError: If another process is writing to the folder.
+        files.WriteError: If the folder cannot be written.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Results:
             files.write_json(described, self._described)
 
     def _failed(self):
-        """{path: reason} of earlier calls."""
+        """{path: reason} from earlier calls."""
         try:
             rows = files.read_csv(self.folder / FAILURES, errors="surrogateescape")[1:]
         except (OSError, ValueError):
@@ -126,21 +127,21 @@ class Results:
         return {row[0]: row[1] for row in rows if len(row) == 2}
 
     def retry(self, paths: Iterable[pathlib.Path]) -> None:
-        """Forgets the failures of earlier calls on these files."""
+        """Forgets earlier failures of these files."""
         for path in paths:
             self.failures.pop(os.path.abspath(path), None)
 
     def close(self) -> None:
-        """Lets another process work in the folder."""
+        """Releases the lock on the folder."""
         self._lock.close()
 
     def _check_empty(self):
-        """Refuses a folder of other things: what is called videos/ there is no one's to delete."""
+        """Refuses a folder with other files, which a restart could delete."""
         names = [path.name for path in self.folder.iterdir()]
         others = [name for name in names if name[0] != "." and not name.endswith(".tmp")]
         if others:
             raise ValueError(
-                "output must be a folder that is new, empty or of earlier predictions. "
+                "output must be a new or empty folder, or one with earlier predictions. "
                 f"Received: output={str(self.folder)!r}, which holds {min(others)}."
             )
 
@@ -156,13 +157,13 @@ class Results:
             if name not in ("model", "shown") and earlier.get(name) != value:
                 shown = [json.dumps(part)[:200] for part in (earlier.get(name), value)]
                 raise ValueError(
-                    "output must be a folder without predictions of another network or of other "
+                    "output must be a folder without predictions of another network or other "
                     f"settings, or restart must be true. Received: {str(self.folder)!r}, made "
                     f"with {name}={shown[0]}, where this call has {shown[1]}."
                 )
 
     def done(self, name: str, path: pathlib.Path) -> bool:
-        """Whether a video is done, and its file the same since."""
+        """Whether a video is done and its file unchanged."""
         known = read(self.folder, name) or {}
         file, when = known.get("file"), known.get("stamp")
         whole = all(path.is_file() for path in self._parts(name))
@@ -174,12 +175,12 @@ class Results:
         return [self.folder / kind / f"{name}.{ending}" for kind, ending in kinds]
 
     def begin(self, name: str, path: pathlib.Path) -> Writer:
-        """What takes the windows of a video; what stood for it or for all is no longer true."""
+        """Returns a writer for a video, and deletes results that are no longer valid."""
         self._forget(name)
         return Writer(self.folder / UNFINISHED, name, path, self._names, self._report)
 
     def keep(self, writer: Writer, ended: Ended) -> None:
-        """Finishes a video: its files get their lasting names, the one that marks it last."""
+        """Finishes a video: moves its files to their final names, the marker last."""
         found = writer.finish(ended)
         if self._report.pages:
             above = "../" * len(pathlib.PurePosixPath(found["video"]).parts) + INDEX
@@ -194,12 +195,12 @@ class Results:
                     files.replace(new, old)
 
     def _forget(self, name):
-        """What was known of a video, and what stands for all of them."""
+        """Deletes the marker of a video, and the tables of all videos."""
         for earlier in (_mark(self.folder, name), *(self.folder / part for part in SUMMARIES)):
             earlier.unlink(missing_ok=True)
 
     def fail(self, name: str, path: pathlib.Path, reason: str) -> None:
-        """Notes a video that cannot be read in full."""
+        """Records a video that cannot be read in full."""
         self._forget(name)
         for part in self._parts(name):  # of an earlier file of this name
             part.unlink(missing_ok=True)
@@ -214,7 +215,7 @@ class Results:
             path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Writes what stands for all videos in the folder."""
+        """Writes the tables and the overview of all videos in the folder."""
         self._write_failures()
         header = ("video", "file", "seconds", "windows", *columns(self._top), "remark")
         files.write_csv(self.folder / VIDEOS, header, map(self._video_row, self._found()))
@@ -231,7 +232,7 @@ class Results:
         return min(self._report.top, len(self._names))
 
     def _found(self) -> Iterator[dict[str, Any]]:
-        """What is known of each video in the folder, by name."""
+        """Yields the content of each video's json file, sorted by name."""
         root = self.folder / "videos"
         paths = (path.relative_to(root).as_posix() for path in root.rglob("*.json"))
         found = (read(self.folder, path.removesuffix(".json")) for path in sorted(paths))

@@ -1,4 +1,4 @@
-"""Windows of one class that follow each other -> segments of time."""
+"""Joins consecutive windows of one class into segments of time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import heapq
 
 import numpy as np
 
-NONE = -1  # the class of a window whose likeliest one is too unlikely
+NONE = -1  # label of a window without a likely enough class
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of a video that is of one class.
+    """A stretch of video with one class.
 
     Attributes:
-        label: of the class, from 0; NONE where none is likely enough.
+        label: number of the class, from 0; NONE if no class is likely enough.
         start: in seconds.
         end: in seconds.
-        probability: of the class, the mean over those of its windows that are of it.
-        windows: how many begin and end it, those of other classes that joined it among them.
+        probability: mean probability of the class over the segment's windows of that class.
+        windows: number of windows, including short segments of other classes that joined it.
     """
 
     label: int
@@ -31,20 +31,20 @@ class Segment:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Length in seconds."""
         return self.end - self.start
 
 
 class Track:
-    """The likeliest class of each window of a video: 28 bytes a window."""
+    """The most likely class of each window of a video, in 28 bytes per window."""
 
     def __init__(self) -> None:
-        """Begins without any."""
+        """Begins without windows."""
         self._centres, self._probabilities = array.array("d"), array.array("d")
         self._labels = array.array("i")
 
     def __len__(self) -> int:
-        """How many windows there are."""
+        """Number of windows."""
         return len(self._labels)
 
     def add(self, start: float, end: float, label: int, probability: float) -> None:
@@ -55,19 +55,19 @@ class Track:
 
     @property
     def labels(self) -> np.ndarray:
-        """Int (windows,)."""
+        """Int (windows,), most likely classes."""
         return np.array(self._labels, np.int64)
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Float (windows,), of those classes."""
+        """Float (windows,), probabilities of `labels`."""
         return np.array(self._probabilities)
 
     def bounds(self, seconds: float) -> np.ndarray:
-        """Where the time that a window speaks for begins and ends: half way to its neighbours.
+        """Bounds of the time that each window covers: halfway between centres of neighbours.
 
         Args:
-            seconds: of the video.
+            seconds: length of the video.
 
         Returns:
             float (windows + 1,), from 0 to `seconds`.
@@ -78,16 +78,16 @@ class Track:
     def segments(
         self, seconds: float, threshold: float = 0.0, min_seconds: float = 0.0
     ) -> list[Segment]:
-        """The video in segments, one behind another, each of another class than the one before.
+        """Splits the video into consecutive segments; neighbours differ in class.
 
         Args:
-            seconds: of the video.
-            threshold: probability below which a window is of no class.
-            min_seconds: the shortest segment; the shortest of those below joins the longer of its
-                neighbours first, of two as long the earlier, until no segment is too short.
+            seconds: length of the video.
+            threshold: probability below which a window has no class.
+            min_seconds: length of the shortest segment. While a segment is shorter, the shortest
+                one joins its longer neighbour (the earlier one if they are equally long).
 
         Returns:
-            They cover the video, those of no class among them.
+            Segments that cover the video, including those without a class.
         """
         if not len(self):
             return []
@@ -107,14 +107,14 @@ class Track:
 
 
 def _joined(labels, bounds, least):
-    """[(its first run, its label)] of segments that are long enough.
+    """Joins short segments; returns [(first run, label)] of the segments that remain.
 
     Args:
-        labels: of runs of windows, each other than the one before.
-        bounds: where the runs begin, and where the last one ends.
-        least: shortest segment.
+        labels: labels of runs of windows; neighbours differ.
+        bounds: start of each run, and end of the last one, in seconds.
+        least: length of the shortest segment, in seconds.
     """
-    label = dict(enumerate(labels))  # of segments, each by its first run
+    label = dict(enumerate(labels))  # {first run: label} of each segment
     before = {run: run - 1 for run in label}
     after = {run: run + 1 for run in label}
 
@@ -137,7 +137,7 @@ def _joined(labels, bounds, least):
     while short and len(label) > 1:
         known, run = heapq.heappop(short)
         if run not in label or length(run) != known:
-            continue  # it has joined another, or grown
+            continue  # it has been joined or has grown
         longer = max(beside(run), key=lambda side: (length(side), -side))
         run = join(run, longer, label[longer])
         for side in beside(run):

@@ -1,4 +1,4 @@
-"""What a video is cut into, and what is written about it."""
+"""Settings of windows and of the results."""
 
 from __future__ import annotations
 
@@ -20,35 +20,32 @@ class Windows(Settings):
 
     every: float | None = option(
         None,
-        "Seconds from the start of one window to that of the next, by default half a clip.",
+        "Seconds between the starts of windows, by default half a clip.",
         form=NUMBER,
         least=0.001,
     )
     stride: int | None = option(
         None,
-        "Frames of the video from one of a window to the next, by default the training's.",
+        "Frame step within a window, by default as in training.",
         form=INTEGER,
         least=1,
         most=MOST_STRIDE,
     )
     fps: float | None = option(
         None,
-        "Frames per second that each video is brought to by its times; 0 takes each video's own. "
-        "By default as in training: the rate of mas prepare --fps, where the run knows of one, "
-        "else each video's own.",
+        "Frames per second to resample videos to; 0 keeps each video's own rate. By default as in "
+        "training: the rate of mas prepare --fps if the run knows it, otherwise each video's own.",
         form=NUMBER,
         least=0,
         most=1000,
     )
     allow_damaged: bool = option(
-        False, "Take the frames that decode of a file that is cut or damaged.", advanced=True
+        False, "Use the frames that decode from a truncated or damaged file.", advanced=True
     )
-    batch: int = option(
-        16, "Windows that go through the network together.", least=1, free=True, advanced=True
-    )
+    batch: int = option(16, "Windows per batch.", least=1, free=True, advanced=True)
     decoders: int = option(
         0,
-        "Videos that are decoded at a time; 0: half the cores, 8 at most.",
+        "Videos to decode at a time; 0: half the cores, 8 at most.",
         least=0,
         free=True,
         advanced=True,
@@ -57,20 +54,20 @@ class Windows(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Report(Settings):
-    """What is written about a video.
+    """What to write about a video.
 
     >>> Report(min_seconds=2).min_seconds
     2.0
     """
 
-    top: int = option(5, "Likeliest classes that are named.", least=1)
+    top: int = option(5, "Number of most likely classes to write.", least=1)
     threshold: float = option(
         0.0,
-        "Probability below which a window's likeliest class counts as none: segments leave it out.",
+        "Smallest probability of a window's class; segments leave out windows below it.",
         least=0,
         most=1,
     )
     min_seconds: float = option(
-        0.0, "Shortest segment: a shorter one joins the longer of its neighbours.", least=0
+        0.0, "Shortest segment in seconds; a shorter one joins its longer neighbour.", least=0
     )
-    pages: bool = option(True, "Write an html page for each video, and one that lists them.")
+    pages: bool = option(True, "Write an HTML page for each video and an overview.")

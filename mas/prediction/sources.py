@@ -1,4 +1,4 @@
-"""Paths that a user names -> videos with names of their own."""
+"""Finds the videos at given paths and gives each a unique name."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def find(
     videos: str | os.PathLike | Sequence[str | os.PathLike],
     taken: Callable[[str, pathlib.Path], bool] | None = None,
 ) -> dict[str, pathlib.Path]:
-    """The video files that paths lead to.
+    """Finds video files and names them.
 
-    A file is called by its name without extension, one of a folder by its path below that folder.
-    Where two would have one name, the later has the folders above it in its name, too.
+    A file is named by its name without extension, or by its path below the given folder. If two
+    would have the same name, the later one also gets the names of the folders above it.
 
     Args:
-        videos: a file, a folder whose files at any depth are taken, or several of either. A file
-            that is named itself need not have a video extension.
-        taken: whether a name belongs to another file than this one already.
+        videos: a file, a folder (searched at any depth), or several of either. A file given by its
+            own path need not have a video extension.
+        taken: function that says whether a name already belongs to another file.
 
     Returns:
         {name: file}, each file once, in the order of the paths, and within a folder by name.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: a folder holds no video, or a path leads to a FIFO, socket or device.
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If a folder has no video, or a path is a FIFO, socket or device.
     """
     given = [videos] if isinstance(videos, str | os.PathLike) else list(videos)
     if not given:
@@ -51,7 +51,7 @@ def find(
 
 
 def _at(path):
-    """(name, file) of all that one path leads to."""
+    """(name, file) of each video at a path."""
     if path.is_dir():
         videos, ignored = lists.find_videos(path)
         if ignored:
@@ -71,7 +71,7 @@ def _at(path):
 
 
 def _free(name, path, found, taken):
-    """The name, or as much of the path before it as tells it from others."""
+    """The name, with as many parent folders as it needs to be unique."""
     above = list(path.absolute().parents)[len(pathlib.PurePath(name).parts) - 1 :]
     candidates = [name]
     for folder in above:
@@ -80,11 +80,11 @@ def _free(name, path, found, taken):
     for candidate in map(_short, candidates):
         if candidate not in found and not (taken and taken(candidate, path)):
             return candidate
-    raise ValueError(f"videos must have names of their own. Received: {path}, {name} twice.")
+    raise ValueError(f"videos must have unique names. Received: {path}, {name} twice.")
 
 
 def _short(name):
-    """A name so short that files can have it and an ending; a checksum keeps it apart."""
+    """Shortens a name to fit a file name with an extension; a checksum keeps it unique."""
     parts = []
     for part in name.split("/"):
         known = os.fsencode(part)

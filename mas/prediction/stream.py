@@ -1,8 +1,8 @@
-"""Videos -> the network's answer to each of their windows, as it comes.
+"""Streams the network's predictions for the windows of videos.
 
-A thread a video decodes and cuts, some videos ahead; the network runs in the caller's thread on
-full batches, which may hold windows of several videos. What comes out is in the order of the
-videos, and memory does not depend on how long they are.
+One thread per video decodes and cuts windows, a few videos ahead. The network runs in the caller's
+thread on full batches, which may mix windows of several videos. Results come in the order of the
+videos, and memory does not grow with their length.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from mas.prediction.windows import Cut
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Window:
-    """What a classifier says of a stretch of a video.
+    """The prediction for a window of a video.
 
     Attributes:
-        video: its id.
-        number: of the window in the video, from 0.
-        start: of its first frame, in seconds since the video's first.
-        end: of its last frame, likewise, with the time that this one is shown.
-        scores: float32 (classes,), their probabilities.
-        names: of the classes.
-        again: whether the video is shorter than the window, and begins again in it.
+        video: name of the video.
+        number: number of the window in the video, from 0.
+        start: time of its first frame, in seconds from the video's first frame.
+        end: end of its last frame, in seconds from the video's first frame.
+        scores: float32 (classes,), probabilities of the classes.
+        names: class names.
+        again: whether the video is shorter than the window, so that it is repeated.
     """
 
     video: str
@@ -46,35 +46,35 @@ class Window:
 
     @property
     def label(self) -> int:
-        """The likeliest class, from 0."""
+        """Number of the most likely class, from 0."""
         return int(self.scores.argmax())
 
     @property
     def name(self) -> str:
-        """That of the likeliest class."""
+        """Name of the most likely class."""
         return self.names[self.label]
 
     @property
     def probability(self) -> float:
-        """That of the likeliest class."""
+        """Probability of the most likely class."""
         return float(self.scores.max())
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes, each with its probability, the likeliest first."""
+        """The most likely classes with their probabilities, the most likely first."""
         return likeliest(self.scores, self.names, count)
 
     def __repr__(self) -> str:
-        """The times, and the likeliest class."""
+        """The times and the most likely class."""
         times = f"{self.start:.2f} to {self.end:.2f} s"
         return f"Window({self.video!r}, {times}: {self.name} {self.probability:.2f})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """A video that cannot be read in full; its windows before the fault have been yielded.
+    """The event of a read error; windows before the error have been yielded.
 
     Attributes:
-        reason: in words.
+        reason: description of the error.
     """
 
     reason: str
@@ -84,9 +84,9 @@ Event: TypeAlias = "Opened | Window | Ended | Failed"
 
 
 def likeliest(scores: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """The likeliest classes, each with its probability.
+    """The most likely classes with their probabilities.
 
-    >>> likeliest(np.array([0.2, 0.5, 0.3]), ["run", "walk", "jump"], 2)
+     likeliest(np.array([0.2, 0.5, 0.3]), ["run", "walk", "jump"], 2)
     [('walk', 0.5), ('jump', 0.3)]
     """
     order = np.argsort(-scores, kind="stable")[:count]
@@ -96,17 +96,17 @@ def likeliest(scores: np.ndarray, names: Sequence[str], count: int) -> list[tupl
 def events(
     classifier: Classifier, videos: Iterable[Footage], windows: Windows, pictures: int = 0
 ) -> Iterator[tuple[Footage, Event]]:
-    """Yields what happens: of each video `Opened`, its windows, and `Ended` or `Failed`.
+    """Yields the events of each video: `Opened`, its windows, and `Ended` or `Failed`.
 
     Args:
         classifier: the network.
-        videos: in order; they are opened as they are needed.
-        windows: where windows begin, and what goes through the network together. Those of frames
-            that come from elsewhere do not wait for a batch to fill.
-        pictures: thumbnails of each video that are wanted.
+        videos: videos in order; each is opened when it is needed.
+        windows: settings of the windows and the batch size. Windows of an iterable do not wait
+            for a full batch.
+        pictures: number of thumbnails per video.
 
     Raises:
-        FloatingPointError: the network gives what is no number.
+        FloatingPointError: If the network returns NaN or infinity.
     """
     waiting: list[tuple[Footage, Event | Cut]] = []
     count = 0
@@ -123,7 +123,7 @@ def events(
 
 
 def _answered(classifier, waiting):
-    """The same with the network's answers in the place of the windows' frames."""
+    """Yields the waiting events, with predictions in place of the windows' frames."""
     cuts = [part.frames for _, part in waiting if isinstance(part, Cut)]
     scores = iter(classifier.scores(np.stack(cuts)) if cuts else ())
     for footage, part in waiting:
@@ -134,7 +134,7 @@ def _answered(classifier, waiting):
 
 
 def _parts(classifier, videos, windows, pictures):
-    """Yields (video, part, whether nothing else of it waits), some videos being read ahead."""
+    """Yields (video, part, whether its queue is empty), and reads a few videos ahead."""
     decoders = windows.decoders or max(1, min(8, (os.cpu_count() or 1) // 2))
     size = int(np.prod(classifier.task.shape))
     most = max(2, min(2 * windows.batch, MOST_BYTES // decoders // size))
@@ -155,7 +155,7 @@ def _parts(classifier, videos, windows, pictures):
             try:
                 for part in ahead:
                     yield footage, part, ahead.empty
-            except Exception as error:  # of the source: what came before it is answered first
+            except Exception as error:  # of the source: parts before the error come first
                 known = isinstance(error, video.VideoError | OSError) and not footage.live
                 yield footage, Failed(_reason(error)) if known else error, True
             reading.popleft()

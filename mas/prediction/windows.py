@@ -1,4 +1,4 @@
-"""The frames of a video in order -> windows: every frame is held once, however windows overlap."""
+"""Cuts a stream of frames into windows; each frame is stored once even if windows overlap."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mas.tasks import walks
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cut:
-    """What a network sees of a stretch of a video.
+    """The frames of a window.
 
     Attributes:
-        number: of the window in its video, from 0.
-        start: of its first frame, in seconds since the video's first.
-        end: of its last frame, likewise, with the time that this one is shown.
+        number: number of the window in its video, from 0.
+        start: time of its first frame, in seconds from the video's first frame.
+        end: end of its last frame, in seconds from the video's first frame.
         frames: uint8 (T, S, S, 3), R G B.
-        again: whether the video is shorter than the window, and begins again in it.
+        again: whether the video is shorter than the window, so that it is repeated.
     """
 
     number: int
@@ -37,18 +37,17 @@ def cut(
     every: float | None = None,
     rate: float = 25.0,
 ) -> Iterator[Cut]:
-    """Yields the windows of a video, of which no more frames are held than one window spans.
+    """Yields the windows of a video; memory holds only the frames that one window spans.
 
-    A window begins at every frame whose time is nearest to a multiple of `every`. One that would
-    pass the last frame is left out, unless it would be the only one: then the video begins again,
-    as in training and test.
+    A window begins at each frame nearest to a multiple of `every`. A window that would pass the
+    last frame is left out. If no window fits, the video is repeated, as in training and test.
 
     Args:
         frames: (time in seconds, image) in order.
-        length: frames of a window.
-        stride: frames of the video from one of a window to the next.
-        every: seconds from one start to the next; None: half of what a window spans, in frames.
-        rate: frames per second, for how long a frame is shown.
+        length: number of frames in a window.
+        stride: step between the frames of a window, in video frames.
+        every: seconds between starts of windows; None: half the frames that a window spans.
+        rate: frames per second, which gives the duration of a frame.
     """
     span = (length - 1) * stride + 1
     begins = _by_count(max(1, span // 2)) if every is None else _by_time(every, rate)
@@ -65,20 +64,20 @@ def cut(
 
 
 def _again(held, length, stride, rate):
-    """The only window of a video that is shorter than one."""
+    """The only window of a video shorter than a window."""
     places = walks.indices(length, stride, 0, len(held), "wrap")
     images = np.stack([held[place][1] for place in places])
     return Cut(0, held[0][0], held[-1][0] + 1 / rate, images, again=True)
 
 
 def _by_count(step):
-    """Whether a window begins at a frame: every `step` frames."""
+    """Returns a function that says whether a window begins at a frame: every `step` frames."""
     counted = iter(range(2**62))
     return lambda time: next(counted) % step == 0
 
 
 def _by_time(every, rate):
-    """Whether a window begins at a frame: the first that is not half a frame before its turn."""
+    """Returns a function that says whether a window begins at a frame: every `every` seconds."""
     turn, early = 0, 0.5 / rate - 1e-6
 
     def begins(time):

@@ -1,4 +1,4 @@
-"""The files of one video, written as its windows come: memory does not grow with its length."""
+"""Writes the files of one video window by window: memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mas.prediction.stream import Window, likeliest
 
 
 def columns(count: int) -> list[str]:
-    """Header of the likeliest classes: class, probability, class_2, probability_2, ..."""
+    """Header of the most likely classes: class, probability, class_2, probability_2, ..."""
     ends = ["", *(f"_{number}" for number in range(2, count + 1))]
     return [f"{name}{end}" for end in ends for name in ("class", "probability")]
 
 
 def stamp(path: files.PathLike) -> list[int] | None:
-    """What tells whether a file has changed; None where the system does not tell."""
+    """Size and modification time of a file, to detect changes; None if they are unavailable."""
     try:
         status = os.stat(path)
     except OSError:
@@ -34,14 +34,14 @@ def stamp(path: files.PathLike) -> list[int] | None:
 
 
 class Writer:
-    """Takes the windows of one video as they come, and writes them at once.
+    """Writes the windows of one video as they come.
 
     Args:
-        folder: for files that are unfinished.
-        name: of the video.
-        path: its file.
-        names: of the classes.
-        report: settings.
+        folder: folder of unfinished files.
+        name: name of the video.
+        path: file of the video.
+        names: class names.
+        report: settings of the results.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Writer:
             self._table.writerow(("start", "end", *columns(min(report.top, len(names)))))
 
     def path(self, part: str) -> pathlib.Path:
-        """An unfinished file."""
+        """Path of an unfinished file."""
         return self._folder / part
 
     def add(self, window: Window) -> None:
@@ -81,7 +81,7 @@ class Writer:
         self._track.add(window.start, window.end, window.label, window.probability)
 
     def finish(self, ended: Ended) -> dict[str, Any]:
-        """Writes what is known at the end, and returns it with "track", that of the windows."""
+        """Writes the summary of the video; returns it with "track", the windows' `Track`."""
         remarks = ["shorter than a window: begins again"] if self._again else []
         remarks += [ended.damage] if ended.damage else []
         limits = (self._report.threshold, self._report.min_seconds)
@@ -114,6 +114,6 @@ class Writer:
         return {"class": self._names[part.label], **times, **probability}
 
     def close(self) -> None:
-        """Closes the files; what is unfinished of a video that fails is written over."""
+        """Closes the files; unfinished files of a failed video are overwritten later."""
         self._csv.close()
         self._json.close()

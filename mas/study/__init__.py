@@ -1,16 +1,16 @@
-"""What pre-training teaches a network, task by task, beside random weights.
+"""Compares pre-training tasks with each other and with random weights.
 
-steps.py      commands that run once, in their order, with the CPU time that each takes
-groups.py     which videos of few labelled groups a classifier is trained on
-results.py    what the frozen features and the classifiers reach: csv, Markdown and a figure
+steps.py      runs commands once, in order, and records their CPU time
+groups.py     picks the training videos of a classifier from a few labelled groups
+results.py    accuracies of frozen features and classifiers: csv, Markdown and a figure
 
 FOLDER/data               the prepared videos
 FOLDER/runs/TASK_SEED     pre-trained networks; TASK_SEED_trained_fewN: classifiers
-FOLDER/runs/FORM_SEED_scratch_fewN  classifiers from scratch, shared by networks of one form
-FOLDER/features           of each network, and random ones of each form
+FOLDER/runs/FORM_SEED_scratch_fewN  classifiers trained from scratch, one per architecture
+FOLDER/features           features of each network, and of random weights per architecture
 FOLDER/steps.csv          seconds and CPU seconds of each command
-FOLDER/results.csv        a row a task, seed, weights and measure
-FOLDER/results.md, .png   mean and spread over the seeds
+FOLDER/results.csv        a row for each task, seed, weights and measure
+FOLDER/results.md, .png   mean and standard deviation over the seeds
 """
 
 from mas.study.groups import few

@@ -1,4 +1,4 @@
-"""Few labelled groups to train on, all others to test on."""
+"""Splits labelled videos into a few groups for training and the others for testing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mas.lists import Entry
 def few(
     entries: Sequence[Entry], groups: Sequence[str], count: int, most: int, seed: int = 0
 ) -> tuple[list[Entry], list[Entry]]:
-    """The videos of some groups to train on, and those of the groups that are never trained on.
+    """Picks the videos of a few groups for training and of unused groups for testing.
 
     >>> videos = [Entry(f"run/{name}", 0) for name in ("ann", "bob", "cy")]
     >>> train, test = few(videos, ["ann", "bob", "cy"], count=1, most=2, seed=1)
@@ -20,16 +20,17 @@ def few(
 
     Args:
         entries: labelled videos.
-        groups: the group of each.
-        count: groups to train on.
-        most: groups to train on in the largest of several comparisons: the test is the same in all.
-        seed: of the choice: groups are taken in the order of their names, beginning with this one.
+        groups: the group of each video.
+        count: number of training groups.
+        most: largest `count` of a comparison; groups beyond it form the test set for every
+            `count`.
+        seed: index of the first training group; groups are taken in alphabetical order from there.
 
     Returns:
         (train, test), in the order of `entries`.
 
     Raises:
-        ValueError: there are not more groups than `most`.
+        ValueError: If there are not more than `most` groups.
     """
     names = sorted(set(groups))
     if most >= len(names):

@@ -1,4 +1,4 @@
-"""What a study found: a row a measure, a table and a figure of means over seeds."""
+"""Results of a study: a row per measure, and a table and a figure of means over seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mas import evaluate, files
 from mas.features import Features
 
 FIELDS = ("task", "seed", "weights", "measure", "accuracy")
-# name: (heading, classifier); those of few groups are named "few N".
+# name: (heading, classifier); a classifier fine-tuned on N groups has the measure "few N".
 PROBES = {
     "nearest": ("nearest neighbour", "knn"),
     "whitened": ("nearest neighbour, whitened", "knn"),
@@ -31,10 +31,10 @@ class Row:
     """One measure of one network.
 
     Attributes:
-        task: that it was trained by.
-        seed: of training, and of the random weights.
-        weights: "trained", "random", or "scratch" of a classifier that began with random ones.
-        measure: of `PROBES`, or "few N": a classifier trained on N groups.
+        task: pre-training task.
+        seed: seed of training and of random weights.
+        weights: "trained", "random", or "scratch" for a classifier trained from scratch.
+        measure: a key of `PROBES`, or "few N": a classifier trained on N groups.
         accuracy: in [0, 1].
     """
 
@@ -46,13 +46,16 @@ class Row:
 
 
 def measure(found: Features, static: Features, groups: str, whiten: int) -> dict[str, float]:
-    """{measure: accuracy} of frozen features, leaving one group out.
+    """Measures frozen features by leave-one-group-out classification.
 
     Args:
-        found: with labels.
-        static: the same of clips that repeat their middle frame.
-        groups: expression whose first group tells that of an id.
-        whiten: numbers that the features are whitened to.
+        found: features with labels.
+        static: features of the same clips with the middle frame repeated.
+        groups: regular expression; its first group matches the group in a video's id.
+        whiten: size of whitened features.
+
+    Returns:
+        {measure: accuracy in [0, 1]}.
     """
     accuracies = {}
     for name, (_, classifier) in PROBES.items():
@@ -66,9 +69,9 @@ def write(folder: files.PathLike, rows: Sequence[Row], seconds: dict[str, float]
     """Writes results.csv, results.md and results.png.
 
     Args:
-        folder: where to.
-        rows: of all tasks and seeds.
-        seconds: {task: mean CPU seconds of its training}.
+        folder: folder to write.
+        rows: results of all tasks and seeds.
+        seconds: {task: mean CPU seconds of training}.
     """
     folder = pathlib.Path(folder)
     content = [(*dataclasses.astuple(row)[:-1], f"{row.accuracy:.6f}") for row in rows]
@@ -78,13 +81,13 @@ def write(folder: files.PathLike, rows: Sequence[Row], seconds: dict[str, float]
 
 
 def table(rows: Sequence[Row], seconds: dict[str, float]) -> str:
-    """A Markdown table: a row a task, two columns a measure, in percent.
+    """Makes a Markdown table with a row per task and two columns per measure, in percent.
 
-    `71.1 ± 2.0` are the mean and the standard deviation over the seeds.
+    `71.1 ± 2.0` is the mean and the standard deviation over the seeds.
 
     Args:
-        rows: of all tasks and seeds.
-        seconds: {task: mean CPU seconds of its training}.
+        rows: results of all tasks and seeds.
+        seconds: {task: mean CPU seconds of training}.
     """
     shares = _shares(rows)
     measures = [name for name in PROBES if any(key[2] == name for key in shares)]
@@ -105,7 +108,7 @@ def table(rows: Sequence[Row], seconds: dict[str, float]) -> str:
 
 
 def _shares(rows):
-    """{(task, weights, measure): accuracies of its seeds}."""
+    """{(task, weights, measure): accuracies of all seeds}."""
     found = collections.defaultdict(list)
     for row in rows:
         found[row.task, row.weights, row.measure].append(row.accuracy)
@@ -124,7 +127,7 @@ def _heading(name):
 
 
 def _spread(shares):
-    """Mean and standard deviation, in percent; the mean alone of one seed."""
+    """Mean and standard deviation in percent; only the value for a single seed."""
     if not shares:
         return ""
     mean = f"{100 * np.mean(shares):.1f}"
@@ -132,7 +135,7 @@ def _spread(shares):
 
 
 def _figure(rows):
-    """Bars of each task beside its random twin, a dot a seed: a PNG file."""
+    """Draws bars of pre-trained and random weights per task, with a dot per seed; a PNG file."""
     from matplotlib import figure
 
     shares, tasks = _shares(rows), list(dict.fromkeys(row.task for row in rows))

@@ -1,4 +1,4 @@
-"""Commands that run once: a study that was stopped takes up where it was."""
+"""Runs each command of a study once, so that a stopped study resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Step:
     """A `mas` command.
 
     Attributes:
-        name: of the step, in steps.csv.
-        arguments: that are typed after `mas`.
-        product: file that is there when, and only when, the command has succeeded.
-        shared: another step, of other arguments, may have made the product.
+        name: name of the step in steps.csv.
+        arguments: arguments after `mas`.
+        product: file that exists if and only if the command has succeeded.
+        shared: whether a step with other arguments may have made the product.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Step:
 
     @property
     def command(self) -> str:
-        """As it is typed."""
+        """The command line."""
         return shlex.join(("mas", *self.arguments))
 
 
 def run(steps: Iterable[Step], folder: files.PathLike, total: int) -> None:
-    """Runs the steps that have not been done, each in a process of its own.
+    """Runs the steps that are not done yet, each in its own process.
 
     Args:
-        steps: in order; each is asked for when those before it are done.
-        folder: of steps.csv, to which a row is added for each command that has run.
-        total: how many steps there are.
+        steps: steps in order; the iterable is advanced when the steps before are done.
+        folder: folder of steps.csv, which gets a row for each command.
+        total: number of steps.
 
     Raises:
-        RuntimeError: a command failed; the rows of those before it stay.
-        ValueError: the folder holds what another command has made; or steps.csv is damaged.
+        RuntimeError: If a command fails. Rows of earlier commands are kept.
+        ValueError: If the folder holds a study with other settings, or steps.csv is damaged.
     """
     path = pathlib.Path(folder) / FILE
     before = {row["step"]: row["command"] for row in _rows(path)}
@@ -74,13 +74,13 @@ def run(steps: Iterable[Step], folder: files.PathLike, total: int) -> None:
 
 
 def _run(step, path):
-    """Runs a step and notes what it took; the exit status."""
+    """Runs a step, records its time and returns its exit status."""
     status, begun, before = "stopped", time.monotonic(), _children()
     process = subprocess.Popen([sys.executable, "-m", "mas", *step.arguments])
     try:
         status = process.wait()
     finally:
-        if process.poll() is None:  # this process is to end; after Ctrl-C that one does by itself
+        if process.poll() is None:  # we are being stopped; after Ctrl-C the child stops by itself
             process.terminate()
             process.wait()
         took = time.monotonic() - begun, _children() - before
@@ -98,10 +98,10 @@ def _note(path, row):
 
 
 def _rows(path):
-    """The rows of a steps.csv, as dicts; none without one.
+    """Reads the rows of steps.csv as dicts; [] if there is no file.
 
     Raises:
-        ValueError: the file holds something else.
+        ValueError: If the file has other columns.
     """
     if not path.exists():
         return []
@@ -112,10 +112,10 @@ def _rows(path):
 
 
 def cpu_seconds(folder: files.PathLike) -> dict[str, float]:
-    """{step: CPU seconds that it took}, those of stopped attempts included.
+    """{step: its CPU seconds}, including stopped attempts.
 
     Raises:
-        ValueError: steps.csv is damaged.
+        ValueError: If steps.csv is damaged.
     """
     path = pathlib.Path(folder) / FILE
     taken: dict[str, float] = collections.defaultdict(float)
