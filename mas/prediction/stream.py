@@ -86,7 +86,7 @@ Event: TypeAlias = "Opened | Window | Ended | Failed"
 def likeliest(scores: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str, float]]:
     """The most likely classes with their probabilities.
 
-     likeliest(np.array([0.2, 0.5, 0.3]), ["run", "walk", "jump"], 2)
+    >>> likeliest(np.array([0.2, 0.5, 0.3]), ["run", "walk", "jump"], 2)
     [('walk', 0.5), ('jump', 0.3)]
     """
     order = np.argsort(-scores, kind="stable")[:count]
