@@ -210,6 +210,18 @@ def flipped(path):
     yield b""
 
 
+def test_a_whitening_that_is_fitted_while_an_index_is_opened(index, monkeypatch):
+    read = fitting.read
+
+    def late(*arguments):
+        monkeypatch.setattr(fitting, "read", read)
+        fitting.update(index.path, storage.read_state(index.path), 2)  # removes the earlier one
+        return read(*arguments)
+
+    monkeypatch.setattr(fitting, "read", late)
+    assert Index.open(index.path).unit.shape == (10, 2)
+
+
 def test_damage_of_each_file_is_named(index):
     names = [p.name for p in index.path.iterdir() if p.name != ".lock"]
     assert len(names) == 6

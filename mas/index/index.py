@@ -100,7 +100,14 @@ class Index:
                 names the file.
         """
         root = checks.path("index", path, "the folder of an index")
-        return cls(root, storage.read_state(root), check, model)
+        state = storage.read_state(root)
+        try:
+            return cls(root, state, check, model)
+        except (OSError, ValueError):  # another process may have fitted a whitening just now
+            now = storage.read_state(root)
+            if now == state:
+                raise
+        return cls(root, now, check, model)
 
     @classmethod
     def build(
