@@ -23,7 +23,7 @@ def flags() -> Flags:
     """The flags of the command."""
     found = Flags("mas predict", SUMMARY, "--model=RUN --output=DIR VIDEO_OR_FOLDER ...")
     found.option("model", None, "Run folder of mas finetune, or its model.keras.", group="network")
-    names = "File of class names, one per line; by default the run's."
+    names = "File of class names, one per line, by default the run's."
     found.option("classes", None, names, group="network")
     found.option("output", None, "Folder for the results.", group="results")
     found.add(prediction.Windows, "windows")
