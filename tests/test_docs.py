@@ -42,19 +42,14 @@ def reader(workspace, monkeypatch):
     return workspace
 
 
-def test_the_commands_for_ones_own_videos_fit_each_other(reader, caplog):
+@pytest.mark.slow
+def test_all_of_the_readme_runs(reader, caplog):
+    """Its commands for one's own videos fit each other."""
     caplog.set_level("INFO")
-    shown = [text for kind, text in documents.blocks(ROOT / "README.md") if kind == "bash"]
-    (text,) = (text for text in shown if "mas finetune" in text)
-    documents.run_commands(text, "README.md")
+    documents.run(ROOT / "README.md", SMALLER)
     assert (reader / "runs" / "actions" / "confusion.png").is_file()
     said = "mas finetune --init=runs/mine --data=data/mine --recipe=finetune_small --train_list"
     assert said in caplog.text  # the recipe that README shows
-
-
-@pytest.mark.slow
-def test_all_of_the_readme_runs(reader):
-    documents.run(ROOT / "README.md", SMALLER)
 
 
 @pytest.mark.slow
