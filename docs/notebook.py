@@ -52,7 +52,7 @@ def kept(output, count):
 
 
 def joined(outputs):
-    """Outputs, those that were printed one after another as one."""
+    """Merges consecutive printed outputs into one."""
     found = []
     for output in outputs:
         if found and output["output_type"] == found[-1]["output_type"] == "stream":
