@@ -74,6 +74,9 @@ def flags() -> Flags:
         form=several(INTEGER),
         least=1,
     )
+    found.option(
+        "stride", 2, "Frame step within the clips that are tested.", group="study", least=1
+    )
     found.option("whiten", 32, "Size of whitened features.", group="study", least=1)
     found.option("flow", "dis", "Optical flow method, as in mas prepare.", group="study")
     return found
@@ -129,61 +132,61 @@ def _steps(given, folder):
         known = (f"--data={data}", f"--seed={seed}", f"--run={run}")
         yield study.Step(f"{task} {seed}", ("train", *_recipe(task), *known), run / BACKBONE)
         for weights, static in itertools.product(("trained", "random"), (False, True)):
-            path = _features(folder, task, seed, weights, static)
+            path = _features(given, folder, task, seed, weights, static)
             flags = [f"--model={run}", f"--data={data}", f"--list={folder / 'all.txt'}"]
+            flags += [f"--stride={given.stride}"]
             flags += ["--static"] * static + ["--random"] * (weights == "random")
             flags += [f"--seed={seed}", f"--output={path}"]
             arguments = ("evaluate", "features", *flags)
             yield study.Step(path.stem, arguments, path, shared=weights == "random")
         for count, start in itertools.product(given.few, ("trained", "scratch")):
-            yield _finetuned(folder, (task, seed, start, count))
+            yield _finetuned(given, folder, (task, seed, start, count))
 
 
 def _run_folder(folder, task, seed):
     return folder / "runs" / f"{task}_{seed}"
 
 
-def _features(folder, task, seed, weights, static):
+def _features(given, folder, task, seed, weights, static):
     """File of a network's features, of clips or of their middle frames only.
 
     Random networks with the same architecture and clips share a file.
     """
-    name = f"{task}_{seed}" if weights == "trained" else _form(folder, task, seed)
+    name = f"{task}_{seed}" if weights == "trained" else _form(given, folder, task, seed)
     return folder / "features" / f"{name}_{weights}{'_static' * static}.npz"
 
 
-def _classifier(folder, key):
+def _classifier(given, folder, key):
     """Run folder of a classifier; those from scratch are shared in the same way."""
     task, seed, start, count = key
-    name = f"{task}_{seed}" if start == "trained" else _form(folder, task, seed)
+    name = f"{task}_{seed}" if start == "trained" else _form(given, folder, task, seed)
     return folder / "runs" / f"{name}_{start}_few{count}"
 
 
-def _form(folder, task, seed):
+def _form(given, folder, task, seed):
     """Part of a file name that identifies architecture, clip and seed."""
-    texts = sorted(_texts(_run_folder(folder, task, seed)).items())
+    texts = sorted(_texts(given, _run_folder(folder, task, seed)).items())
     return f"{hashlib.sha256(repr(texts).encode()).hexdigest()[:8]}_{seed}"
 
 
-def _texts(run):
-    """The flags of a pre-trained network and of its clips, as text."""
+def _texts(given, run):
+    """The flags of a pre-trained network and of the clips that are tested, as text."""
     known = networks.described(run)
-    return known.network.texts() | known.clip.texts() | {"stride": str(networks.stride_of(run))}
+    return known.network.texts() | known.clip.texts() | {"stride": str(given.stride)}
 
 
-def _finetuned(folder, key):
+def _finetuned(given, folder, key):
     """Step that trains a classifier on few groups, from a pre-trained network or from scratch."""
     task, seed, start, count = key
     named = folder / "lists" / f"few_{count}_{seed}"
-    run, pretrained = _classifier(folder, key), _run_folder(folder, task, seed)
+    run, pretrained = _classifier(given, folder, key), _run_folder(folder, task, seed)
     lists_of = (f"--train_list={named}_train.txt", f"--test_list={named}_test.txt")
     arguments = ("finetune", *FINETUNE, f"--data={folder / 'data'}", *lists_of)
     arguments += (f"--classes={folder / 'all_classes.txt'}", f"--seed={seed}", f"--run={run}")
-    texts = _texts(pretrained)
     if start == "trained":
-        arguments += (f"--init={pretrained}", f"--stride={texts['stride']}")
+        arguments += (f"--init={pretrained}", f"--stride={given.stride}")
     else:
-        texts |= {"head": "auto"}
+        texts = _texts(given, pretrained) | {"head": "auto"}
         arguments += tuple(f"--{name}={text}" for name, text in texts.items())
     return study.Step(run.name, arguments, run / "confusion.csv", shared=start == "scratch")
 
@@ -192,11 +195,12 @@ def _rows(given, folder):
     """Yields the results of each network."""
     for seed, task in itertools.product(given.seeds, given.tasks):
         for weights in ("trained", "random"):
-            both = [features.load(_features(folder, task, seed, weights, s)) for s in (False, True)]
+            paths = [_features(given, folder, task, seed, weights, s) for s in (False, True)]
+            both = [features.load(path) for path in paths]
             for name, share in study.measure(*both, given.groups, given.whiten).items():
                 yield study.Row(task, seed, weights, name, share)
         for count, start in itertools.product(given.few, ("trained", "scratch")):
-            found = accuracy.read(_classifier(folder, (task, seed, start, count)))
+            found = accuracy.read(_classifier(given, folder, (task, seed, start, count)))
             yield study.Row(task, seed, start, f"few {count}", found.top1)
 
 
