@@ -1,10 +1,10 @@
-"""Runs docs/walkthrough.ipynb with Jupyter and stores what its cells show.
+"""Runs docs/walkthrough.ipynb with Jupyter and stores its outputs.
 
     pip install nbclient ipykernel
     python docs/notebook.py
 
-It runs in a temporary folder. Text that was printed, values and pictures are kept; progress,
-warnings and times are not, so the file says nothing about the machine.
+It runs in a temporary folder. It stores printed text, values and pictures, but no progress lines,
+warnings or times, so that the file does not depend on the machine.
 """
 
 import base64
@@ -36,7 +36,7 @@ def execute(cells):
 
 
 def kept(output, count):
-    """What is stored of an output of the notebook format; None for nothing."""
+    """Returns the part of an output to store, or None."""
     kind = output["output_type"]
     if kind == "stream" and output["name"] == "stdout":
         return {"name": "stdout", "output_type": kind, "text": lines(output["text"])}

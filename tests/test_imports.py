@@ -1,4 +1,4 @@
-"""Who may import whom: one order of the rooms, without exceptions; flags in `mas/cli` alone."""
+"""What each package may import: one order, without exceptions; flags only in `mas/cli`."""
 
 import ast
 import pathlib
@@ -11,9 +11,10 @@ SCRIPTS = ("train", "finetune")  # and every `__main__.py`
 FRAMEWORKS = ("tensorflow", "keras", "sklearn", "torch", "safetensors")
 MOST_LINES = 300
 
-# The rooms of `mas`, bottom to top: a module imports its own room and those before it. Behind each:
-# the frameworks that it may import. "alone": those, what is named beside, and nothing of `mas`.
-ROOMS = {
+# The packages (and single modules) of `mas`, bottom to top: each imports only itself and earlier
+# ones. The value lists the frameworks that it may import; with "alone", it may import only these
+# and nothing of `mas`.
+PACKAGES = {
     "lazy": "",
     "forms": "",
     "checks": "",
@@ -46,19 +47,19 @@ ROOMS = {
     "evaluate": "keras tensorflow sklearn",
     "prediction": "tensorflow",
     "study": "",
-    "front door": "",  # mas/__init__.py
+    "mas": "",  # mas/__init__.py
     "cli": "keras tensorflow",
     "scripts": "",
 }
-ORDER = list(ROOMS)
+ORDER = list(PACKAGES)
 
 
-def room_of(path):
-    """The room of a source file, given below the root."""
+def package_of(path):
+    """The package of a source file, given below the root."""
     first, *rest = pathlib.PurePosixPath(path).with_suffix("").parts
     if first != "mas" or rest[-1] == "__main__":
         return "scripts"
-    return "front door" if rest == ["__init__"] else rest[0]
+    return "mas" if rest == ["__init__"] else rest[0]
 
 
 def imported(source):
@@ -76,9 +77,9 @@ def imported(source):
                 yield node.lineno, node.args[0].value
 
 
-def wrong(room, name):
-    """Why a module of a room must not import a name, or None."""
-    allowed = ROOMS[room].split()
+def wrong(package, name):
+    """Why a module of a package must not import a name, or None."""
+    allowed = PACKAGES[package].split()
     alone = "alone" in allowed
     top, _, rest = name.partition(".")
     if not top:
@@ -86,24 +87,24 @@ def wrong(room, name):
     if top in SCRIPTS:
         return "a script"
     if name.startswith("absl.") and rest.split(".")[0] in ("app", "flags"):
-        return None if room == "cli" else "flags"
+        return None if package == "cli" else "flags"
     if top == "mas":
-        below = rest.split(".")[0] or "front door"
-        if below not in ROOMS or below == "scripts":
-            return "no room of the table"
-        if ORDER.index(below) > ORDER.index(room):
+        below = rest.split(".")[0] or "mas"
+        if below not in PACKAGES or below == "scripts":
+            return "not in the table"
+        if ORDER.index(below) > ORDER.index(package):
             return "upward"
-        return "not alone" if alone and below != room else None
+        return "not alone" if alone and below != package else None
     if top in FRAMEWORKS and top not in allowed:
         return "not its framework"
     return "not alone" if alone and top not in (*allowed, *sys.stdlib_module_names) else None
 
 
 def problems(path, source):
-    room = room_of(path)
-    if room not in ROOMS:
-        return [f"{path}: {room} is no room of the table"]
-    reasons = [(line, name, wrong(room, name)) for line, name in imported(source)]
+    package = package_of(path)
+    if package not in PACKAGES:
+        return [f"{path}: {package} is not in the table"]
+    reasons = [(line, name, wrong(package, name)) for line, name in imported(source)]
     return [f"{path}:{line}: {name}: {reason}" for line, name, reason in reasons if reason]
 
 
@@ -116,7 +117,7 @@ def sources():
 def test_no_module_imports_upward():
     found = [problem for path, source in sources() for problem in problems(path, source)]
     assert not found, "\n" + "\n".join(found)
-    assert {room_of(path) for path, _ in sources()} == set(ROOMS)
+    assert {package_of(path) for path, _ in sources()} == set(PACKAGES)
 
 
 def test_files_are_short():
@@ -138,8 +139,8 @@ def test_files_are_short():
         ("mas/tasks/task.py", "from . import classify", "a relative import"),
         ("mas/tasks/task.py", "import train", "a script"),
         ("mas/evaluate/probe.py", "from absl import flags, logging", "flags"),
-        ("mas/prepare/__main__.py", "import mas.sticks", "no room of the table"),
-        ("mas/sticks.py", "", "sticks is no room of the table"),
+        ("mas/prepare/__main__.py", "import mas.sticks", "not in the table"),
+        ("mas/sticks.py", "", "sticks is not in the table"),
         ("mas/cli/flags.py", "from absl import flags\nimport mas", None),
         ("mas/tasks/mas.py", "keras = lazy.module('keras')\nimport mas.heads", None),
         ("mas/backbones/plain3d.py", "import math\nfrom mas.backbones import initial", None),
