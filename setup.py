@@ -79,8 +79,8 @@ setup(
         # for NumPy 2; 4 and 5 are tested.
         "opencv-contrib-python-headless>=4.10,<6",
         # The decoder. Since 17 it converts colours by what each frame says of itself; 17.1 is the
-        # last with wheels for Python 3.10.
-        "av>=17.1",
+        # last with wheels for Python 3.10. New major versions change the API: 17 to 19 are tested.
+        "av>=17.1,<20",
         "numpy>=1.26",  # TensorFlow 2.20's own floor
         "numba>=0.61",  # label loops without the interpreter lock; 0.61 is the first for 3.13
         "absl-py>=2.1",  # the lowest that is tested

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import keras
 import numpy as np
@@ -151,6 +152,15 @@ def test_what_is_wrong_is_named_before_work_starts(
     status, said = command(name, *typed, f"--run={tmp_path / 'run'}", *rest)
     assert status == 2 and re.search(words, said), said
     assert not (tmp_path / "run").exists()
+
+
+def test_the_quick_start_stops_if_its_videos_cannot_be_prepared(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mas.sample.write", lambda folder: "0")
+    nothing = types.SimpleNamespace(failures={"up_00.avi": "no such codec"})
+    monkeypatch.setattr("mas.prepare.prepare_videos", lambda *_, **__: nothing)
+    status, said = command("train")
+    assert status == 2 and "up_00.avi, a generated video, cannot be prepared: no such codec" in said
 
 
 # ---- whole commands ------------------------------------------------------------------------------

@@ -108,6 +108,14 @@ def test_special_files_are_not_opened(tmp_path):
     server.close()
 
 
+def test_metadata_that_are_not_utf8_do_not_matter(tmp_path):
+    path = encode(tmp_path / "x.avi", film(coded(3)))
+    content = path.read_bytes()
+    assert b"Lavf" in content  # the name of the program that wrote it
+    path.write_bytes(content.replace(b"Lavf", b"Lav\xe9"))
+    assert numbers(decode(path)) == [0, 1, 2]
+
+
 def test_a_file_that_names_others_is_no_video(tmp_path):
     video_files.write(tmp_path / "other.avi", video_files.noise(5))
     lists = {"a.mp4": "ffconcat version 1.0\nfile other.avi\n", "b.ts": "#EXTM3U\nother.avi\n"}

@@ -114,7 +114,10 @@ def _make_sample(given, task):
     width, height = task.clip.resize
     data = SAMPLE / f"prepared_{width}x{height}_{digest}"  # one folder per size and set of videos
     logging.info("[2/3] Preparing them in %s: decoding, TV-L1 flow, shards.", data)
-    prepare.prepare_videos(SAMPLE / "videos", data, size=task.clip.resize, flow_size="stored")
+    options = {"size": task.clip.resize, "flow_size": "stored"}
+    prepared = prepare.prepare_videos(SAMPLE / "videos", data, **options)
+    for path, reason in prepared.failures.items():
+        raise RuntimeError(f"{path}, a generated video, cannot be prepared: {reason}")
     logging.info("[3/3] Training on them.")
     return str(data), str(SAMPLE / "train.txt")
 

@@ -63,10 +63,10 @@ def measure(path: PathLike) -> Facts:
             times.append(shot.frame.pts)
             prints.append(_fingerprint(shot.frame))
         keys = [number for number, time in enumerate(times) if time in film.keys]
-        step = 1 / (film.rate * film.stream.time_base) if film.rate else Fraction(1)
+        step = 1 / (film.rate * film.unit) if film.rate else Fraction(1)
         # MPEG streams are searched by decoding time, so seeking must aim at that.
         delay = max((shown - decoded for shown, decoded in film.keys.items()), default=0)
-        leads = sorted({0, delay, delay + round(1 / film.stream.time_base)})
+        leads = sorted({0, delay, delay + round(1 / film.unit)})
     facts = Facts(len(prints), height, width)
     if None in times or any(b <= a for a, b in itertools.pairwise(times)) or not keys:
         return facts

@@ -39,6 +39,7 @@ class Film:
 
     Attributes:
         stream: stream to decode: the default one, else the largest.
+        unit: time base of the stream, in seconds.
         rate: declared frames per second, or 0 if unknown.
         step: time between frames at that rate, in the stream's time base.
         keys: {presentation time: decoding time} of the key frames read so far, in the stream's time
@@ -64,8 +65,10 @@ class Film:
         # Decoding several files in parallel is faster than several threads per file.
         context.thread_count, context.thread_type = 1, "NONE"
         context.options = {"max_pixels": str(opening.MOST_PIXELS), "err_detect": "crccheck"}
+        # PyAV 19 has rational numbers of its own, whose arithmetic may round.
+        self.unit = Fraction(self.stream.time_base)
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 0)
-        self.step = max(1, round(1 / (self.rate or USUAL_RATE) / self.stream.time_base))
+        self.step = max(1, round(1 / (self.rate or USUAL_RATE) / self.unit))
         self.keys: dict[int, int] = {}
         self._indexed = len(self.stream.index_entries)  # before reading adds entries
         self._shown, self._lost, self._first_lost = 0, 0, 0  # frames
@@ -89,7 +92,7 @@ class Film:
         """Returns the declared number of frames, often an estimate; 0 if unknown."""
         if self.stream.frames:
             return self.stream.frames
-        length = self.stream.duration and self.stream.duration * self.stream.time_base
+        length = self.stream.duration and self.stream.duration * self.unit
         return max(0, round((length or (self._container.duration or 0) / 10**6) * self.rate))
 
     def whole(self, damaged: Callable[[str], None] | None = None) -> Iterator[Shot]:

@@ -48,11 +48,12 @@ def open_container(path: PathLike) -> Any:
     with open(path, "rb") as file:  # raises PermissionError for unreadable files
         if not file.read(1):
             raise VideoError("the file is empty")
-    options = {
+    options: dict[str, Any] = {
         "container_options": {"format_whitelist": FORMATS, "protocol_whitelist": "file"},
         "options": {"max_pixels": str(MOST_PIXELS)},  # opening may decode a frame
-        "metadata_errors": "replace",
     }
+    if int(av.__version__.split(".")[0]) < 19:  # later versions keep metadata that is not UTF-8
+        options["metadata_errors"] = "replace"
     try:
         # Absolute, because FFmpeg takes text before a colon at the start as a protocol.
         return av.open(os.path.abspath(path), **options)

@@ -82,14 +82,14 @@ def timed(
             shots = _deinterlaced(shots)
         counted: Iterable[tuple[Shot, int]] = ((shot, 1) for shot in shots)
         if fps is not None:
-            counted = resampled(shots, fps, film.stream.time_base, film.step)
+            counted = resampled(shots, fps, film.unit, film.step)
         pictures, first, place = Pictures(size), None, 0
         for shot, count in counted:
             first = shot.time if first is None else first
             if not count:
                 continue
             image = pictures.rgb(shot.frame)
-            since = float((shot.time - first) * film.stream.time_base)
+            since = float((shot.time - first) * film.unit)
             for _ in range(count):
                 yield since if fps is None else place / fps, image
                 place += 1
