@@ -16,7 +16,7 @@ from mas.index import Index, clusters
 SEEDS = (0, 1, 2)
 LEAST = (3, 5, 10)  # clips of a cluster of HDBSCAN
 
-_INDEX = flags.DEFINE_string("index", None, "Folder that mas index made.", required=True)
+_INDEX = flags.DEFINE_string("index", None, "Folder written by mas index.", required=True)
 _CLUSTERS = flags.DEFINE_integer("clusters", 20, "How many, of k-means.")
 
 

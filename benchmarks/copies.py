@@ -22,7 +22,7 @@ from mas.index import Index, near_duplicates
 
 LEAST = (0.98, 0.95, 0.9)
 
-_INDEX = flags.DEFINE_string("index", None, "Folder that mas index made.", required=True)
+_INDEX = flags.DEFINE_string("index", None, "Folder written by mas index.", required=True)
 _VIDEOS = flags.DEFINE_string("videos", None, "Folder of the video files.", required=True)
 _COUNT = flags.DEFINE_integer("count", 5, "How many videos are encoded again.")
 

@@ -1,4 +1,4 @@
-"""Writes docs/settings.md, every setting with its default, from the dataclasses themselves."""
+"""Writes docs/settings.md, which lists every setting with its default."""
 
 import pathlib
 import sys
@@ -8,10 +8,10 @@ from mas import evaluate, features, index, prediction, prepare, settings, tasks
 PAGE = pathlib.Path(__file__).with_suffix(".md")
 HEAD = """# Settings
 
-Written by `python docs/settings.py`, from the fields of the dataclasses. Each is an argument in
-Python and a flag of the commands, under one name: `mas.Clip(size=56, resize=(85, 64))` and
-`--size=56 --resize=85x64`. A boolean flag is switched off by `--noflag` or `--flag=false`. Flag
-files and `run.json` hold the same names.
+`python docs/settings.py` writes this page from the settings dataclasses. Each setting is an
+argument in Python and a flag of the commands, with the same name:
+`mas.Clip(size=56, resize=(85, 64))` and `--size=56 --resize=85x64`. To switch off a boolean flag,
+write `--noNAME` or `--NAME=false`. Flag files and `run.json` use the same names.
 """
 GROUPS = {
     "Network: `mas.Network`": {"": settings.Network},
@@ -31,7 +31,7 @@ GROUPS = {
 
 
 def table(kinds):
-    """Lines of a table of the settings of some classes; what several share stands there once."""
+    """Returns the lines of a table of some classes' settings; shared settings are listed once."""
     rows = {}
     for name, kind in kinds.items():
         defaults = {field.name: field.default for field in kind.__dataclass_fields__.values()}
@@ -40,7 +40,7 @@ def table(kinds):
             text = f"{known.help} Must be {known.allowed()}."
             rows.setdefault((f"`{setting}`", f"`{default}`" * bool(default), text), []).append(name)
     several = len(kinds) > 1
-    head = ["setting", "default", *["of"] * several, "what"]
+    head = ["setting", "default", *["used by"] * several, "meaning"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for (setting, default, text), names in rows.items():
         cells = [setting, default, *[", ".join(f"`{name}`" for name in names)] * several, text]

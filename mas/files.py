@@ -30,7 +30,7 @@ _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # from some network f
 
 
 class WriteError(OSError):
-    """Raised when the system refuses a write; holds the path, the reason and the space needed."""
+    """Raised when the system refuses a write; has the path, the reason and the space needed."""
 
     def __init__(self, number, reason, path, need=None):
         """Takes the arguments of OSError, and the space needed in bytes, if known."""
@@ -52,7 +52,7 @@ def _free(error):
         free = shutil.disk_usage(next(path for path in above if path.is_dir())).free
     except (OSError, StopIteration):
         return ""
-    return f" {size_text(free)} are free: make room, and call again."
+    return f" {size_text(free)} are available: free some space and try again."
 
 
 def size_text(count):
@@ -271,7 +271,7 @@ def read_json(path, most=MOST_TEXT):
         raise ValueError(f"{os.fspath(path)} must be JSON. Received: {error}.") from None
     if not isinstance(known, dict):
         kind = type(known).__name__
-        raise ValueError(f"{os.fspath(path)} must hold a JSON object. Received: a {kind}.")
+        raise ValueError(f"{os.fspath(path)} must contain a JSON object. Received: a {kind}.")
     return known
 
 

@@ -38,7 +38,7 @@ def lock(folder, what) -> IO[str]:
         who = file.read(200).strip()
         file.close()
         whose = f": {who}" if who.startswith("process ") else ""
-        raise RuntimeError(f"Another {what} is at work in {folder}{whose}.") from None
+        raise RuntimeError(f"Another {what} is running in {folder}{whose}.") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             file.close()

@@ -146,6 +146,6 @@ def _refuse_others(folder, names):
     if found - names:
         others = lists.counted(len(found - names), "other file")
         raise ValueError(
-            f"{folder} must hold only the generated videos. Received: {others}, such as "
+            f"{folder} must contain only the generated videos. Received: {others}, such as "
             f"{min(found - names)}; if an earlier version wrote them, delete them."
         )

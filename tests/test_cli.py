@@ -323,4 +323,4 @@ def test_a_host_that_dies_or_never_comes_is_one_line(typed, tmp_path):
     status, words = ended(alone)
     assert status == 3 and "Traceback" not in words, words
     assert "Waiting for worker 1 at" in words
-    assert "within peer_timeout=12 s. Received: no word from worker 1 at 127.0.0.1:" in words
+    assert "within peer_timeout=12 s. Received: no answer from worker 1 at 127.0.0.1:" in words

@@ -277,7 +277,7 @@ def test_folders_give_the_same_clips(data, tmp_path):
 
 def test_a_task_that_needs_flow_says_so(tmp_path):
     plain = store(tmp_path, flow=False)
-    with pytest.raises(ValueError, match="must hold optical flow"):
+    with pytest.raises(ValueError, match="must contain optical flow"):
         reader(plain)
     assert "flow" not in reader(plain, task=Watch(inputs=("rgb",))).clip(0, 0)
 
@@ -297,4 +297,4 @@ def test_a_damaged_image_is_named_and_another_clip_takes_its_place(tmp_path, for
         found.load(0, 3, substitute=False)
     for _ in range(2):
         assert found.load(0, 3)[6] in (b"class/v0", b"class/v1", b"class/v2")
-    assert caplog.text.count("other clips take the place of") == 1 and words in caplog.text
+    assert caplog.text.count("other clips replace") == 1 and words in caplog.text

@@ -144,17 +144,17 @@ def test_a_data_set_keeps_to_its_description(tmp_path):
     write(folder, "shards")
     known = {"form": "shards", "method": "tvl1", "shards": {"videos-00000": 2}, "checksums": True}
     records.write_description(folder, known | {"videos": 2, "frames": 8})
-    with pytest.raises(ValueError, match=r"videos-00001.tfrecord must not be there: dataset.json"):
+    with pytest.raises(ValueError, match=r"videos-00001.tfrecord must not exist: dataset.json"):
         records.open_data(folder)
     for path in folder.glob("videos-00000.*"):
         path.unlink()
-    with pytest.raises(ValueError, match=r"videos-00000.tfrecord must be there.*And 1 more"):
+    with pytest.raises(ValueError, match=r"videos-00000.tfrecord must exist.*And 1 more"):
         records.open_data(folder)
     folder = tmp_path / "folders"
     write(folder, "folders")
     records.write_description(folder, {"form": "folders", "method": "tvl1", "checksums": True})
     (folder / "jpegs_256" / "empty").mkdir()
-    with pytest.raises(ValueError, match="jpegs_256/empty must hold frames named .*no file"):
+    with pytest.raises(ValueError, match="jpegs_256/empty must contain frames named .*no file"):
         records.open_data(folder)
     shutil.copytree(folder / "jpegs_256" / "run" / "ä", folder / "jpegs_256" / "empty" / "x")
     with pytest.raises(ValueError, match="empty/x must have checksums in .*checksums/empty/x"):
@@ -235,7 +235,7 @@ def command(monkeypatch, caplog):
 
 def test_the_command_checks(stored, tmp_path, command):
     status, said = command(f"--output={stored}")
-    assert status == 0 and "data holds 3 videos, 54 images, all intact." in said
+    assert status == 0 and "data contains 3 videos, 54 images, all intact." in said
     folder = shutil.copytree(stored, tmp_path / "data")
     victim = next(p for p in files_of(folder) if p.suffix in (".jpg", ".tfrecord"))
     data = victim.read_bytes()

@@ -13,8 +13,8 @@ PAGES += ("backends", "search")
 # Parts of messages that docs/troubleshooting.md quotes.
 QUOTED = (
     *("without cv2.optflow", "needs Ray", "failed; see", "shorter than one clip", "matches none"),
-    *("a data set keeps its settings", "not an address", "hold optical flow", "must be finite"),
-    *("was started with other settings", "is at work", "Reducing batch"),
+    *("a data set keeps its settings", "not an address", "contain optical flow", "must be finite"),
+    *("was started with other settings", "is running", "Reducing batch"),
 )
 NOTEBOOK = ROOT / "docs" / "walkthrough.ipynb"
 # README's Python, at little cost.

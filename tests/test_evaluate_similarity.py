@@ -66,7 +66,7 @@ def test_refuses_other_files(tmp_path, rows):
         wrong[place] = value
         with pytest.raises(ValueError, match=words):
             pairs.read(write(tmp_path, wrong))
-    with pytest.raises(ValueError, match="must hold action_splits_pairs.*Received: none"):
+    with pytest.raises(ValueError, match="must contain action_splits_pairs.*Received: none"):
         pairs.read(write(tmp_path, rows, name="train_pairs"))
     with pytest.raises(ValueError, match=r"\(600, 5, 10\). Received: uint16 \(600, 5, 9\)"):
         pairs.read(write(tmp_path, rows[..., :9]))

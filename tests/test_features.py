@@ -349,7 +349,7 @@ def test_another_file_is_refused_by_name(tmp_path):
         try:
             features.load(tmp_path / "g.npz")
         except ValueError as error:
-            assert str(error).startswith(f"{tmp_path / 'g.npz'} must hold the arrays")
+            assert str(error).startswith(f"{tmp_path / 'g.npz'} must contain the arrays")
             refused += 1
     assert refused > len(content) / 14
 

@@ -73,13 +73,15 @@ def test_arrays_are_held_against_their_headers(tmp_path, held, how):
     with zipfile.ZipFile(tmp_path / "f.npz", "w", how) as archive:
         for name, content in held.items():
             archive.writestr(name, content)
-    one_line(features.load, tmp_path / "f.npz", match="f.npz must hold the arrays values, videos")
+    one_line(
+        features.load, tmp_path / "f.npz", match="f.npz must contain the arrays values, videos"
+    )
 
 
 def test_what_is_no_archive_is_not_loaded(tmp_path):
     path = tmp_path / "f.npz"
     path.write_bytes(declared((10**6, 10**6)))
-    one_line(features.load, path, match="f.npz must hold the arrays")
+    one_line(features.load, path, match="f.npz must contain the arrays")
     path.unlink()
     os.mkfifo(path)
     one_line(features.load, path, match="f.npz must be a file. Received: a FIFO")

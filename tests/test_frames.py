@@ -77,19 +77,19 @@ def test_flow_beside_the_frames(tmp_path, first, flows):
     assert u == (folder / f"flow_x_{3 + first:05d}.jpg").read_bytes()
     assert v == (folder / f"flow_y_{3 + first:05d}.jpg").read_bytes()
     (folder / f"flow_y_{first + 3:05d}.jpg").unlink()
-    wrong = f"flow_y_{first + 3:05d}.jpg must be there" if flows == COUNT else "must hold flow of 4"
+    wrong = f"flow_y_{first + 3:05d}.jpg must exist" if flows == COUNT else "must contain flow of 4"
     with pytest.raises(ValueError, match=wrong):
         records.open_data(tmp_path, flow=True)
 
 
 def break_gap(folder):
     (folder / "img_00003.png").unlink()
-    return "img_00003.png must be there: the numbers imply 5 frames"
+    return "img_00003.png must exist: the numbers imply 5 frames"
 
 
 def break_first(folder):
     (folder / "img_00001.png").unlink()
-    return "img_00001.png must be there: .* 5 frames"
+    return "img_00001.png must exist: .* 5 frames"
 
 
 def break_unknown(folder):
@@ -115,14 +115,14 @@ def break_size(folder):
 def break_fifo(folder):
     (folder / "img_00003.png").unlink()
     os.mkfifo(folder / "img_00003.png")
-    return "img_00003.png must be there: the numbers imply 5 frames"
+    return "img_00003.png must exist: the numbers imply 5 frames"
 
 
 def break_all(folder):
     for path in folder.iterdir():
         path.unlink()
     (folder / "notes.txt").write_text("")
-    return "v must hold frames named frame000001.*Received: notes.txt"
+    return "v must contain frames named frame000001.*Received: notes.txt"
 
 
 def break_twice(folder):
@@ -154,7 +154,9 @@ def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
 
 def test_no_frames_at_all(tmp_path):
     (tmp_path / "jpegs_256").mkdir()
-    with pytest.raises(ValueError, match="jpegs_256 must hold folders of frames. Received: none"):
+    with pytest.raises(
+        ValueError, match="jpegs_256 must contain folders of frames. Received: none"
+    ):
         records.open_data(tmp_path)
 
 
@@ -191,7 +193,7 @@ def test_a_frame_that_does_not_decode(tmp_path, damage, caplog):
     reader = clips.Reader(data, examples, Watch(), clips.Geometry((16, 12), 8), shuffle=False)
     assert next(iter(reader.batches(4, last_step=1)))["rgb"].shape == (4, 2, 8, 8, 3)
     words = f"{path}: frame 0 of v must be a whole JPEG file"
-    assert words in caplog.text and "other clips take the place" in caplog.text
+    assert words in caplog.text and "other clips replace" in caplog.text
     with pytest.raises(ValueError, match=re.escape(words)):
         reader.load(0, 0, substitute=False)
 

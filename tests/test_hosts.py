@@ -81,7 +81,9 @@ def pair(monkeypatch):
 
 def test_a_host_that_never_comes_is_named(pair, monkeypatch, caplog):
     monkeypatch.setattr(hosts, "PATIENCE", 0.1)
-    words = f"within peer_timeout=0.5 s. Received: no word from worker 1 at {pair}. Start the same"
+    words = (
+        f"within peer_timeout=0.5 s. Received: no answer from worker 1 at {pair}. Start the same"
+    )
     with pytest.raises(hosts.PeerLost, match=words):
         hosts.gather(hosts.read(), 0.5)
     assert caplog.text.count(f"Waiting for worker 1 at {pair}.") == 1

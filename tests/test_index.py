@@ -171,7 +171,7 @@ def test_a_killed_call_resumes_and_nothing_is_there_twice(tmp_path, monkeypatch,
 @pytest.mark.parametrize("name", ["videos.csv", "clips.bin", "notes.txt"])
 def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(ValueError, match=f"index must be a folder that is new.*holds {name}"):
+    with pytest.raises(ValueError, match=f"index must be a folder that is new.*contains {name}"):
         fill(tmp_path, Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "mine"}
 
@@ -399,7 +399,7 @@ def test_the_commands_refuse_in_one_line(tmp_path, index, caplog):
         assert cli.main(*arguments) == 2
         return caplog.records[-1].getMessage()
 
-    assert "index must be a folder that mas index made" in fails(
+    assert "index must be a folder written by mas index" in fails(
         "search", f"--index={tmp_path}", "--query=a:1"
     )
     assert "--start belongs to a video file" in fails(

@@ -122,5 +122,5 @@ def test_queries_and_networks_that_do_not_fit(tmp_path, model, videos, caplog):
         Index.build(tmp_path / "new", model, empty, SAMPLING)
     assert not (tmp_path / "new").exists()
     held = locks.lock(index.path, "mas index")
-    with held, pytest.raises(RuntimeError, match="Another mas index is at work in"):
+    with held, pytest.raises(RuntimeError, match="Another mas index is running in"):
         index.add(videos)

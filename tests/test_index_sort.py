@@ -246,7 +246,7 @@ def test_names_and_other_files_are_not_written_over(small, tmp_path):
     assert ",run," in (folder / "names.csv").read_text()
     (tmp_path / "other").mkdir()
     with locks.lock(tmp_path / "other", "mas sort"):
-        with pytest.raises(RuntimeError, match="Another mas sort is at work"):
+        with pytest.raises(RuntimeError, match="Another mas sort is running"):
             index.sort(small, tmp_path / "other", clusters=3)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "clips.csv").touch()
@@ -357,7 +357,7 @@ def test_the_commands_go_from_an_index_to_a_list(small, tmp_path, monkeypatch, c
     assert cli.main("lists", *given, "--line=video", "--output=videos.txt") == 0
     assert lists.read("videos.txt") == lists.from_clusters("sorted", "video")
     assert cli.main("sort", "--index=index", "--output=sorted") == 2
-    assert "must not hold filled-in names" in caplog.text
+    assert "must not contain filled-in names" in caplog.text
 
 
 @pytest.mark.parametrize(

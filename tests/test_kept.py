@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_none_by_half(whole, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(keras.Model, "save", full)
-    words = f"{tmp_path}/epochs/002 cannot be written: No space left.*It needs .* are free"
+    words = f"{tmp_path}/epochs/002 cannot be written: No space left.*It needs .* are available"
     with pytest.raises(OSError, match=words):
         train(tmp_path, epochs=5, **keeping(2))
     assert not found(tmp_path) and not [*tmp_path.glob("unfinished*")]

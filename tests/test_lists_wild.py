@@ -212,7 +212,7 @@ def test_a_folder_one_level_too_high_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "names.txt", "UCF/run/a.avi\nUCF/walk/b.avi\n")
     assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0
-    assert "in a single class, 'UCF', which has 2 folders" in caplog.text
+    assert "in one class, 'UCF', with 2 subfolders" in caplog.text
 
 
 def test_other_files_among_names_are_ignored_and_said(tmp_path, monkeypatch, caplog):

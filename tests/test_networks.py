@@ -238,7 +238,9 @@ def test_a_file_that_says_too_little_is_named(tmp_path, saved):
         config["config"]["layers"][0]["config"].pop("batch_shape")
 
     with_config(change)(tmp_path / "theirs.keras", members(saved))
-    with pytest.raises(ValueError, match="theirs.keras must hold a network of clips.*batch_shape"):
+    with pytest.raises(
+        ValueError, match="theirs.keras must contain a network of clips.*batch_shape"
+    ):
         networks.described(tmp_path / "theirs.keras")
 
 

@@ -95,7 +95,9 @@ def test_without_flow(videos, tmp_path, inline, form):
     data = records.open_data(tmp_path / "data")
     assert not data.has_flow and len(data.read(0, range(FRAMES))[0]) == FRAMES
     assert not (tmp_path / "data" / records.FLOW_FOLDER).exists()
-    with pytest.raises(ValueError, match="data must hold optical flow.*data, which was prepared"):
+    with pytest.raises(
+        ValueError, match="data must contain optical flow.*data, which was prepared"
+    ):
         records.open_data(tmp_path / "data", flow=True)
 
 
@@ -183,7 +185,7 @@ REASONS = {
     "dangling.avi": "No such file or directory",
     "empty.avi": "the file is empty",
     "forbidden.avi": "Permission denied",
-    "no_frames.avi": "holds no frame that can be decoded",
+    "no_frames.avi": "contains no frame that can be decoded",
     "short.avi": "shorter than one clip: 4 frames, at least 5 needed",
     "text.avi": "not a video that the decoder can open",
     "unforeseen.avi": "MemoryError: too large",
@@ -279,7 +281,7 @@ def test_the_command_and_its_exit_status(videos, tmp_path, inline, caplog):
     for name in CLIPS:
         assert f"{videos / name}: shorter than one clip: 6 frames, at least 16" in caplog.text
     assert f"3 videos failed; see {tmp_path / 'data' / 'failures.csv'}." in caplog.text
-    assert "holds 0 videos, 0 frames." in caplog.text and "Next:" not in caplog.text
+    assert "contains 0 videos, 0 frames." in caplog.text and "Next:" not in caplog.text
     assert command(*base, "--allow_failures") == 0
     assert command(*base, "--min_frames=6") == cli.FAILED
     assert "data was started with min_frames=16: " in caplog.text
@@ -289,7 +291,7 @@ def test_the_command_prepares_a_list(videos, tmp_path, inline, caplog):
     (tmp_path / "list.txt").write_text("b 0\nright/a 0\n")
     base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--min_frames=6", "--flow=none")
     assert command(*base, f"--list={tmp_path / 'list.txt'}") == 0
-    assert f"{tmp_path / 'data'} holds 2 videos, 12 frames." in caplog.text
+    assert f"{tmp_path / 'data'} contains 2 videos, 12 frames." in caplog.text
     next_line = rf"Next: mas train --recipe=pace_small --data={tmp_path / 'data'}$"
     assert re.search(next_line, caplog.text, re.MULTILINE)
     assert records.open_data(tmp_path / "data").videos == ["right/b", "right/a"]

@@ -54,7 +54,7 @@ def test_another_opencv_is_named_beside_the_first(tmp_path, caplog, monkeypatch,
         old = f"{NOW['opencv']}, instructions={NOW['instructions']}."
         old = f"{output} was started with opencv={old}"
         new = "This call has opencv=3.4.20, instructions=x86_64 SSE2: "
-        assert line == f"{old} {new}the same video may give other bytes."
+        assert line == f"{old} {new}the same video may give different bytes."
 
 
 def test_what_earlier_versions_prepared_says_nothing(tmp_path, caplog):

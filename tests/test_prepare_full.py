@@ -90,7 +90,7 @@ def test_the_line_names_path_and_need(tmp_path, monkeypatch, caplog):
         assert cli.main("prepare", *words) == 2
     (line,) = [text for text in caplog.messages if "cannot be written" in text]
     assert line.startswith(f"{output}/staging/0000000.npz.") and " It needs " in line
-    assert " are free: make room, and call again." in line
+    assert " are available: free some space and try again." in line
 
 
 def test_a_line_that_a_full_disk_cut(tmp_path):
@@ -126,7 +126,7 @@ def test_the_second_of_two_says_so_before_it_looks_at_anything(tmp_path, monkeyp
     monkeypatch.setattr(cli, "load_frameworks", lambda: pytest.fail("nothing is loaded"))
     with locks.lock(output, "mas.prepare"):
         assert cli.main("prepare", f"--videos={videos}", f"--output={output}") == 2
-    assert f"Another mas.prepare is at work in {output}: process {os.getpid()} on " in caplog.text
+    assert f"Another mas.prepare is running in {output}: process {os.getpid()} on " in caplog.text
 
 
 COMMAND = """

@@ -164,7 +164,7 @@ def test_two_runs_at_once_are_refused(tmp_path, extracted):
     (tmp_path / "data").mkdir()
     with open(tmp_path / "data" / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match="at work in .*data"):
+        with pytest.raises(RuntimeError, match="running in .*data"):
             run(tmp_path / "videos", tmp_path / "data")
     assert extracted == []
     assert run(tmp_path / "videos", tmp_path / "data") == {}

@@ -98,7 +98,7 @@ def test_data_without_flow(tmp_path, form):
     assert data.read(number, [6, 0])[0] == [prepared("walk/a").rgb[6], prepared("walk/a").rgb[0]]
     with pytest.raises(IndexError, match="flow_frames"):
         data.read(number, [0], [0])
-    with pytest.raises(ValueError, match="data must hold optical flow"):
+    with pytest.raises(ValueError, match="data must contain optical flow"):
         records.open_data(tmp_path / "data", flow=True)
 
 
@@ -137,7 +137,9 @@ def test_a_shard_that_ends_early(tmp_path, part):
     ]
     shard = tmp_path / "data" / "videos-00001.tfrecord"
     shard.write_bytes(shard.read_bytes()[: start + 7])
-    with pytest.raises(ValueError, match=r"00001.tfrecord must hold \d+ bytes .*Received: \d+\."):
+    with pytest.raises(
+        ValueError, match=r"00001.tfrecord must contain \d+ bytes .*Received: \d+\."
+    ):
         data.read(data.videos.index("run/ä"), range(12))
 
 

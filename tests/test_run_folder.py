@@ -54,7 +54,7 @@ def test_a_second_training_in_a_folder_is_refused_also_with_restart(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
     process = subprocess.Popen([sys.executable, "-c", HOLDS, run], **pipes)
     assert process.stdout.readline() == "held\n"
-    words = f"Another training is at work in {run}: process {process.pid} on "
+    words = f"Another training is running in {run}: process {process.pid} on "
     before = sorted(path.name for path in run.iterdir())
     for restart in (False, True):
         with pytest.raises(RuntimeError, match=re.escape(words)):
@@ -70,7 +70,7 @@ def test_a_folder_stays_locked_over_a_restart_and_until_it_is_closed(tmp_path):
     run = held(tmp_path / "run", "--seed=1\n")
     with opened(run, restart=True):
         assert (tmp_path / "run.earlier").is_dir()
-        with pytest.raises(RuntimeError, match=f"at work in {run}: process {os.getpid()}"):
+        with pytest.raises(RuntimeError, match=f"running in {run}: process {os.getpid()}"):
             opened(run)
     opened(run)
 
@@ -125,7 +125,7 @@ def test_after_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, caplog, da
     found, variable = of_value(tmp_path)
     assert found.restore() and np.all(variable.numpy() == 7)
     named = re.search(
-        f"{tmp_path}/ckpt-8 is damaged .+ the one before, {tmp_path}/ckpt-7", caplog.text
+        f"{tmp_path}/ckpt-8 is damaged .+ the previous one, {tmp_path}/ckpt-7", caplog.text
     )
     assert named or (damage, part) == ("gone", "index"), "which was never there"
     found.save(9)
@@ -176,7 +176,7 @@ def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, sto
     [
         ("run.json", None, "run.json must exist to resume. Received: none"),
         ("run.json", b"", "run.json must be JSON"),
-        ("run.json", b"[]", "run.json must hold a JSON object"),
+        ("run.json", b"[]", "run.json must contain a JSON object"),
         ("run.json", b"\xff\xfe{}", "run.json must be text in UTF-8"),
         ("run.json", b'{"resumed": 5}', "run.json must be that of a run. Received: resumed=5"),
         ("run.json", b'{"identity": []}', r"run.json must be .*identity=\[\]"),
@@ -186,8 +186,8 @@ def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, sto
         ("flags.txt", b"--seed=1\njunk\n", "flags.txt:2 must be a flag. Received: 'junk'"),
         ("flags.txt", b"--seed=1\n--x=\x00\n", "flags.txt:2 must be a flag"),
         ("metrics.csv", b"\x00\xff\n", "metrics.csv must .*Move it away to resume"),
-        ("metrics.csv", b"epoch,loss\n1\n", "metrics.csv must hold a number for each name"),
-        ("metrics.csv", b"epoch,loss\none,2\n", "metrics.csv must hold .*'one'"),
+        ("metrics.csv", b"epoch,loss\n1\n", "metrics.csv must contain a number for each name"),
+        ("metrics.csv", b"epoch,loss\none,2\n", "metrics.csv must contain .*'one'"),
         ("metrics.csv", b'epoch,"loss\n' + b"9" * 200_000, "metrics.csv.*must .*field larger"),
     ],
 )
@@ -209,7 +209,7 @@ def test_lines_without_numbers_are_no_rows(trained, stopped):
 # ---- a disk that is full, a folder that is read-only ---------------------------------------------
 
 SENTENCE = {
-    errno.ENOSPC: "No space left on device.*It needs about .* are free: make room",
+    errno.ENOSPC: "No space left on device.*It needs about .* are available: free some space",
     errno.EROFS: "Read-only file system",
     errno.EACCES: "Permission denied",
 }
@@ -254,7 +254,9 @@ def test_a_full_disk_ends_in_one_line_and_resumes_bit_for_bit(trained, tmp_path,
                     filler.write(b"x" * 4096)
             except OSError:
                 pass
-        with pytest.raises(OSError, match=f"{disk}.*cannot be written: No space left.*are free"):
+        with pytest.raises(
+            OSError, match=f"{disk}.*cannot be written: No space left.*are available"
+        ):
             train(disk / "run", every=1)
         (disk / "filler").unlink()
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)

@@ -225,7 +225,7 @@ def test_a_finished_run_without_checkpoints_does_not_begin_again(tmp_path):
     file = tmp_path / "run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"finished_epochs": 1}))
     shutil.rmtree(tmp_path / "resume")
-    with pytest.raises(ValueError, match="resume must hold the checkpoints of the finished run"):
+    with pytest.raises(ValueError, match="resume must contain the checkpoints of the finished run"):
         train(tmp_path, epochs=2)
 
 

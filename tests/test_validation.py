@@ -126,7 +126,7 @@ def test_a_best_network_that_is_gone_or_damaged_is_named(tmp_path):
         chosen(tmp_path)
     for folder in (tmp_path / "best").iterdir():
         folder.rename(tmp_path / f"elsewhere_{folder.name}")
-    with pytest.raises(ValueError, match="best must hold the best network.*Received: none"):
+    with pytest.raises(ValueError, match="best must contain the best network.*Received: none"):
         chosen(tmp_path)
 
 

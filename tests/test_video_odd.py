@@ -66,8 +66,8 @@ def test_the_default_stream_else_the_largest(tmp_path):
 def test_what_holds_no_video(tmp_path):
     cover = film(coded(1), "mjpeg", "yuvj420p", disposition=opening.ATTACHED)
     path = encode(tmp_path / "cover.m4v", cover, muxer="mp4", sound=2)
-    assert refused(path) == "holds a cover picture but no video"
-    assert refused(encode(tmp_path / "sound.mp4", sound=1)) == "holds sound but no video"
+    assert refused(path) == "contains a cover picture but no video"
+    assert refused(encode(tmp_path / "sound.mp4", sound=1)) == "contains sound but no video"
     text, empty, none = (tmp_path / name for name in ("text.avi", "empty.avi", "none.avi"))
     text.write_text("no video\n" * 100)
     empty.touch()
@@ -75,7 +75,7 @@ def test_what_holds_no_video(tmp_path):
     assert none.stat().st_size > 0
     assert refused(text) == "not a video that the decoder can open"
     assert refused(empty) == "the file is empty"
-    assert refused(none) == "holds no frame that can be decoded"
+    assert refused(none) == "contains no frame that can be decoded"
     for function in (video.frame_rate, video.measure, lambda path: video.pick(path, [0])):
         with pytest.raises(video.VideoError, match="the file is empty"):
             function(empty)

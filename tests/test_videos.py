@@ -100,7 +100,7 @@ def test_a_cache_that_cannot_be_written(folder, caplog, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert len(records.open_data(folder).videos) == 4
-    assert "cannot be written, so nothing is kept" in caplog.text
+    assert "cannot be written, so nothing is cached" in caplog.text
 
 
 # Files that cannot be read.
@@ -169,7 +169,9 @@ def test_what_is_no_data_set(tmp_path):
     with pytest.raises(ValueError, match="decoded. Received: 2 undecodable, such as a.mp4: not a"):
         records.open_data(tmp_path / "videos")
     video_files.write(tmp_path / "v.avi", video_files.noise(20))
-    with pytest.raises(ValueError, match="data must hold optical flow: .* which holds video files"):
+    with pytest.raises(
+        ValueError, match="data must contain optical flow: .* which contains video files"
+    ):
         records.open_data(tmp_path, flow=True)
     assert not records.index_path(tmp_path).exists(), "refused before files are measured"
     for text in ('{"name": "x"}', "[1]", "no json"):
@@ -252,7 +254,7 @@ def test_other_clips_take_the_place_of_what_fails(folder, caplog):
     intact = run()
     video_files.cut(folder / "walk/a.avi", 0.1)
     found = run(threads=4)
-    assert caplog.text.count("other clips take the place of walk/a: ") == 1
+    assert caplog.text.count("other clips replace walk/a: ") == 1
     assert run(threads=1) == found
     substitutes = [row for row, before in zip(found, intact, strict=True) if row != before]
     assert len(substitutes) == 6  # one in each of the six epochs of four examples
@@ -269,9 +271,11 @@ def test_substitutes_that_fail_are_replaced_as_well(folder, caplog):
             (folder / name).unlink()
     found = shown(reader(data, seed=3).batches(4, last_step=3))
     assert [row[0] for row in found] == ["walk/b"] * 12
-    assert caplog.text.count("other clips take the place") == 3
+    assert caplog.text.count("other clips replace") == 3
     (folder / "walk/b.mkv").unlink()
-    with pytest.raises(ValueError, match="must hold videos that decode. Received: .*: No such fil"):
+    with pytest.raises(
+        ValueError, match="must contain videos that decode. Received: .*: No such fil"
+    ):
         reader(data).load(0, 0)
 
 
@@ -279,7 +283,9 @@ def test_a_test_takes_no_substitutes(folder):
     data = records.open_data(folder)
     (folder / "walk/a.avi").unlink()
     found = reader(data, shuffle=False)
-    with pytest.raises(ValueError, match="must hold videos that decode. Received: walk/a: No such"):
+    with pytest.raises(
+        ValueError, match="must contain videos that decode. Received: walk/a: No such"
+    ):
         found.load(0, 2, substitute=False)
     with pytest.raises(tf.errors.OpError, match="Received: walk/a: No such file"):
         list(found.once(4))

@@ -182,7 +182,7 @@ def test_training_is_watched_on_a_few_clips(data, network):
         ("statistics --frames=1", "frames=1"),
         ("statistics --output=gone/a.png", "output=gone/a.png"),
         ("statistics --output=a.gif", "output.*png.*output=a.gif"),
-        ("statistics --data=VIDEOS", "data must hold optical flow"),
+        ("statistics --data=VIDEOS", "data must contain optical flow"),
         ("statistics --model=x", "--model belongs to mas visualize attention"),
         ("statistics --queue=3", "--queue belongs to mas visualize views"),
         ("statistics more", "flags only. Received: more"),

@@ -204,4 +204,4 @@ def test_the_command_draws_features(draw, tmp_path):
     page = (tmp_path / "e.html").read_text()
     assert page.count("<circle ") == 10 and " (jack)</title>" in page
     status, said = draw("embedding", "--features=embedding.png")
-    assert status == 2 and "must hold the arrays" in said
+    assert status == 2 and "must contain the arrays" in said

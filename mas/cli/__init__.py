@@ -21,16 +21,16 @@ from mas.cli.flags import HelpWanted, UsageError
 COMMANDS = {
     "train": "pre-train a network on unlabelled videos",
     "finetune": "train a classifier from a pre-trained network and test it",
-    "prepare": "decode videos, compute optical flow, store both",
+    "prepare": "decode videos, and store their frames and optical flow",
     "lists": "build lists of videos and labels",
     "evaluate": "evaluate a network (action, retrieval, probe, ...) or write its features",
-    "predict": "classify videos without labels, of any length, with a fine-tuned network",
+    "predict": "classify unlabelled videos of any length with a fine-tuned network",
     "visualize": "draw clips, labels, attention, views, retrieval and embeddings",
-    "index": "extract the features of the clips of many videos, to search and sort them",
-    "search": "find the clips nearest to a given one",
+    "index": "extract features of all clips of many videos, for search and sort",
+    "search": "find the clips of an index that are nearest to a query",
     "sort": "sort the clips of an index into clusters, and find near-duplicates",
     "convert": "convert a published checkpoint to a .keras file",
-    "study": "compare what the tasks teach a small network",
+    "study": "compare the pretext tasks on your videos, with a small network",
     "recipes": "list the recipes, or print one",
 }
 RESUMED = ("train", "finetune", "prepare", "predict", "index", "study")  # by repeating the command

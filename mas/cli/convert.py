@@ -26,7 +26,7 @@ def flags() -> Flags:
     found.option(
         "key",
         None,
-        "Nested dict that holds the weights, levels separated by /, by default the likeliest.",
+        "Nested dict with the weights, its levels separated by /; by default the most likely one.",
         group="checkpoint",
     )
     found.option(
@@ -39,7 +39,11 @@ def flags() -> Flags:
         "partial", False, "Write the file even if not everything fits.", group="checkpoint"
     )
     found.option(
-        "preset", None, "Input preset, by default the authors'.", group="input", choices=PRESETS
+        "preset",
+        None,
+        "Colour preprocessing, by default the authors'.",
+        group="input",
+        choices=PRESETS,
     )
     found.option(
         "frames",
@@ -87,7 +91,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _say_next(given, output):
-    """Logs the next command. The file holds all settings except the size frames are resized to."""
+    """Logs the next command. The file has all settings except the size frames are resized to."""
     row, more = convert.published(given.network), ""
     if not given.size and row.resize != "x".join(map(str, networks.resize_for(row.size))):
         more = f" --resize={row.resize}"

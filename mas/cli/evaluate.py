@@ -111,7 +111,7 @@ _OTHER: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "Where to run: process, this process; ray, the cores of a Ray cluster (docs/scale.md).",
         {"choices": features.ENGINES},
     ),
-    "address": (None, "Ray cluster, auto or HOST:PORT, by default one is started here.", {}),
+    "address": (None, "Ray cluster, auto or HOST:PORT; by default, started here.", {}),
     "cache": (True, "Cache features in the user's cache folder.", {}),
 }
 

@@ -14,7 +14,7 @@ SUMMARY = (
     "Stores features of clips and their times, for mas search and mas sort. The same command "
     "resumes, and adds new videos."
 )
-_SKIPPED = ("clips", "static")  # sampling flags left out: an index holds clips of whole videos
+_SKIPPED = ("clips", "static")  # sampling flags left out: an index contains clips of whole videos
 MOST_NAMED = 10  # failures to log
 
 
@@ -22,7 +22,7 @@ def flags() -> Flags:
     """The flags of the command."""
     found = Flags("mas index", SUMMARY, "--model=RUN --data=DATA --output=INDEX ...")
     found.option("model", None, "Run folder, or .keras file.", group="network and data")
-    found.option("data", None, "What mas prepare wrote, or video files.", group="network and data")
+    found.option("data", None, "Prepared data set, or folder of videos.", group="network and data")
     training.define_missing(found, "network and data")
     found.option("output", None, "Folder of the index.", group="network and data")
     found.option(
@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
     for video, reason in sorted(index.failures.items())[:MOST_NAMED]:
         logging.error("%s: %s", video, reason)
     counts = lists.counted(len(index), "clip"), lists.counted(len(index.videos), "video")
-    logging.info("%s holds %s of %s.", root, *counts)
+    logging.info("%s contains %s of %s.", root, *counts)
     unknown = sum(not video.rate for video in index.videos)
     if unknown:
         videos = lists.counted(unknown, "video")

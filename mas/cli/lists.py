@@ -68,7 +68,7 @@ _FLAGS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "fraction": (None, "Share of each class.", {"form": forms.NUMBER, "above": 0, "most": 1}),
     "seed": (0, "Seed of the random choice.", {}),
     "clusters": (None, "Folder written by mas sort, with names.csv filled in.", {}),
-    "line": ("clip", "List clips, or videos by most of their clips.", {"choices": lists.LINES}),
+    "line": ("clip", "List clips, or videos with their main label.", {"choices": lists.LINES}),
     "columns": ("video,label", "Columns of the list, or a preset: mas, sts, pace, vtdl.", {}),
 }
 
@@ -82,7 +82,7 @@ def flags(name: str) -> Flags:
     found = Flags(f"mas lists {name}", kind.summary, " ".join(usage))
     if kind.videos != "no":
         found.option("videos", None, "Folder of video files, at any depth.", group="videos")
-        found.option("names", None, "Or a file of their names, one per line.", group="videos")
+        found.option("names", None, "File of names, instead of --videos.", group="videos")
     for flag in (*kind.needed, *kind.optional):
         default, help, known = _FLAGS[flag]
         if (name, flag) == ("something", "csv"):
@@ -173,11 +173,8 @@ def _warn_of_height(name, given, classes, names):
     if name == "folders" and len(classes) == 1 and not given.classes:
         below = {video.split("/")[1] for video in names if video.count("/") > 1}
         if len(below) > 1:
-            logging.warning(
-                "All videos are in a single class, %r, which has %d folders: are they the classes?",
-                classes[0],
-                len(below),
-            )
+            message = "All videos are in one class, %r, with %d subfolders: are these the classes?"
+            logging.warning(message, classes[0], len(below))
 
 
 def _names(kind, given) -> dict[str, str] | None:

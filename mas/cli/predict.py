@@ -67,5 +67,5 @@ def run(arguments: list[str]) -> int:
         logging.error("%s failed; see %s.", lists.counted(len(written.failures), "video"), named)
     page = results.INDEX if given.pages else results.VIDEOS
     count = lists.counted(len(written.videos), "video")
-    logging.info("%s holds %s; open %s.", given.output, count, os.path.join(given.output, page))
+    logging.info("%s contains %s; open %s.", given.output, count, os.path.join(given.output, page))
     return 1 if written.failures and not given.allow_failures else 0

@@ -12,8 +12,8 @@ from mas.cli.flags import Flags
 from mas.forms import INTEGER
 
 SUMMARY = (
-    "Decodes every video of a folder, computes its optical flow and stores both. You can stop it "
-    "at any time: the same command resumes."
+    "Decodes every video of a folder, computes optical flow, and stores frames and flow. You can "
+    "stop it at any time: the same command resumes."
 )
 MOST_NAMED = 10  # failures to log; the csv file has all
 
@@ -50,13 +50,13 @@ def flags() -> Flags:
     found.option(
         "address",
         None,
-        "Address of the Ray cluster, auto or HOST:PORT, by default one is started on this machine.",
+        "Ray cluster, auto or HOST:PORT; by default, Ray starts on this machine.",
         group="run",
     )
     found.option(
         "check",
         False,
-        "Only check everything in --output against its checksums; writes nothing.",
+        "Only compare the files in --output with their checksums; writes nothing.",
         group="run",
     )
     found.option("allow_failures", False, "Exit with status 0 even if videos failed.", group="run")
@@ -95,7 +95,7 @@ def run(arguments: list[str]) -> int:
         logging.error("%s failed; see %s.", lists.counted(len(data.failures), "video"), named)
     videos = lists.counted(len(data.videos), "video")
     frames = lists.counted(int(data.lengths.sum()), "frame")
-    logging.info("%s holds %s, %s.", given.output, videos, frames)
+    logging.info("%s contains %s, %s.", given.output, videos, frames)
     if data.videos:
         logging.info("Next: mas train%s --data=%s", _training(data), given.output)
     return 1 if data.failures and not given.allow_failures else 0
@@ -116,7 +116,7 @@ def _check(given):
         logging.error("%s: found %s in %s.", given.output, faults, read)
         return cli.FAILED
     how = "all intact" if found.checksums else "all decodable; some have no checksums"
-    logging.info("%s holds %s, %s.", given.output, read, how)
+    logging.info("%s contains %s, %s.", given.output, read, how)
     return 0
 
 

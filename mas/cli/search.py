@@ -13,13 +13,16 @@ from mas.cli.flags import Flags, UsageError
 from mas.forms import NUMBER
 from mas.index import report
 
-SUMMARY = "Finds the clips of an index nearest to a query: a table, and a page on which they play."
+SUMMARY = (
+    "Finds the clips of an index that are nearest to a query. Writes a table, and a page on which "
+    "the clips play."
+)
 
 
 def flags() -> Flags:
     """The flags of the command."""
     found = Flags("mas search", SUMMARY, "--index=INDEX --query=CLIP.mp4 ...")
-    found.option("index", None, "Folder that mas index made.", group="search")
+    found.option("index", None, "Folder written by mas index.", group="search")
     words = "A video file, or VIDEO:SECOND of the index."
     found.option("query", None, words, group="search")
     found.option(
@@ -35,7 +38,7 @@ def flags() -> Flags:
     found.option(
         "approximate",
         False,
-        "Search part of the clips, with faiss: for many millions.",
+        "Search only part of the clips, with faiss: for many millions of clips.",
         group="search",
     )
     found.option(

@@ -130,8 +130,8 @@ def _say_learned(run, data):
     videos = lists.folders(data.videos)
     trained, random = (probe(run.path, data, videos, random=r).accuracy for r in (False, True))
     logging.info(
-        "Nearest neighbour by frozen features: %.1f%% of %d videos right; with random weights "
-        "%.1f%%.",
+        "Nearest neighbours by frozen features: %.1f%% of %d videos are right; with random "
+        "weights, %.1f%%.",
         *(100 * trained, len(videos), 100 * random),
     )
 

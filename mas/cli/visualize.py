@@ -33,7 +33,7 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "classes": (
         "data",
         None,
-        "File of class names, one per line, by default the one beside the lists.",
+        "File of class names, one per line, by default the one next to the lists.",
         {},
     ),
     "model": ("network", None, "Run folder, or .keras file of a backbone.", {}),
@@ -48,8 +48,8 @@ _OPTIONS: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "most": (
         "picture",
         None,
-        f"Most queries (in retrieval, by default {retrieval.MOST_QUERIES}) or videos (in embedding,"
-        f" by default {embedding.MOST_VIDEOS}) to show.",
+        f"Maximum number of queries (retrieval, by default {retrieval.MOST_QUERIES}) or videos "
+        f"(embedding, by default {embedding.MOST_VIDEOS}) to show.",
         {"form": forms.INTEGER, "least": 1},
     ),
     "rate": (

@@ -84,7 +84,7 @@ def examples(data, entries, frames, how, count=10, least=1, step=None, again=Fal
             *(len(short), len(rows), frames, data.videos[short[0]], data.lengths[short[0]]),
         )
     if not found:
-        raise ValueError(f"{data.data} must hold a clip of {frames} frames. Received: none.")
+        raise ValueError(f"{data.data} must contain a clip of {frames} frames. Received: none.")
     return Examples(*np.array(found, np.int64).T)
 
 

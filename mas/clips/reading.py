@@ -42,7 +42,7 @@ class Reader:
         """See the class."""
         if "flow" in task.inputs and not data.has_flow:
             raise ValueError(
-                f"data must hold optical flow for the task {task.name}: prepare the videos with "
+                f"data must contain optical flow for the task {task.name}: prepare the videos with "
                 f"flow=tvl1 or dis. Received: {data.data}, which has none."
             )
         self.data, self.examples, self.task = data, examples, task
@@ -82,7 +82,7 @@ class Reader:
                 return self._load(example, rng)
             except video.VideoError as error:
                 reason = f"{self.data.videos[self.examples.videos[example]]}: {error}"
-                fault = f"{self.data.data} must hold videos that decode. Received: {reason}."
+                fault = f"{self.data.data} must contain videos that decode. Received: {reason}."
             except records.DamagedError as error:
                 reason = fault = str(error)
             if not substitute:
@@ -99,7 +99,7 @@ class Reader:
             known = number in self._failed
             self._failed.add(number)
         if not known:
-            logging.warning("%s: other clips take the place of %s.", self.data.data, reason)
+            logging.warning("%s: other clips replace %s.", self.data.data, reason)
 
     def _load(self, example, rng):
         number, start = int(self.examples.videos[example]), int(self.examples.starts[example])

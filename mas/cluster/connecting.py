@@ -46,7 +46,9 @@ def check(engine: str, address: str | None) -> None:
     if address is not None and not re.fullmatch(r"auto|local|[^\s/:]+:\d{1,5}", address):
         refuse("address", ADDRESSES, address)
     if importlib.util.find_spec("ray") is None:
-        raise ImportError(f"engine=ray needs Ray: pip install '{PACKAGE}'. Received: no Ray here.")
+        raise ImportError(
+            f"engine=ray needs Ray: pip install '{PACKAGE}'. Received: Ray is not installed."
+        )
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def read(path, key=None):
 
     Args:
         path: checkpoint file; for TensorFlow its prefix, one of its files, or its folder.
-        key: path of the nested dict that holds the weights, with levels separated by `/`; by
+        key: path of the nested dict that contains the weights, with levels separated by `/`; by
             default the first of `KEYS` that exists, else the largest dict.
 
     Returns:
@@ -78,7 +78,7 @@ def state(tree, key, path):
     listed = ", ".join(f"{name or '(top)'} ({size:,} numbers)" for name, size in sizes.items())
     if not found:
         kind = f"a dict of {list(tree)[:6]}" if isinstance(tree, dict) else type(tree).__name__
-        raise ValueError(f"{path} must hold a dict of tensors. Received: {kind}.")
+        raise ValueError(f"{path} must contain a dict of tensors. Received: {kind}.")
     if key is not None and key not in found:
         raise ValueError(f"key must be one of {list(found)}. Received: key={key!r}.")
     if key is None:
@@ -86,7 +86,7 @@ def state(tree, key, path):
         key = next((name for name in KEYS if name in found), largest[0])
         if key not in KEYS and len(largest) > 1:
             raise ValueError(
-                f"{path} must hold one network, or key must choose one. Received: {listed}."
+                f"{path} must contain one network, or key must choose one. Received: {listed}."
             )
     logging.info("%s: using %s of %s.", path, key or "(top)", listed)
     return found[key]
@@ -111,7 +111,7 @@ def _without_module(arrays):
 
 def _only(arrays, key, path):
     if key is not None:
-        raise ValueError(f"key must be left out: {path} holds one dict. Received: key={key!r}.")
+        raise ValueError(f"key must be left out: {path} contains one dict. Received: key={key!r}.")
     return arrays
 
 

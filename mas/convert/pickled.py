@@ -60,7 +60,9 @@ def load(path):
     try:
         return _arrays(_load(path))
     except (TypeError, NotImplementedError, RecursionError) as error:
-        raise ValueError(f"{path} must hold plain tensors in dicts. Received: {error}.") from error
+        raise ValueError(
+            f"{path} must contain plain tensors in dicts. Received: {error}."
+        ) from error
 
 
 def global_names(file):

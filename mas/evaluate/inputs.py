@@ -68,7 +68,7 @@ class Side:
         found = len(np.unique(self.labels))
         if found < classes:
             raise ValueError(
-                f"{self.name} must hold {classes} classes or more. Received: {found} class, "
+                f"{self.name} must contain {classes} classes or more. Received: {found} class, "
                 f"label {self.labels[0]}."
             )
         return self

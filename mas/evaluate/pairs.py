@@ -70,14 +70,14 @@ def read(path: PathLike) -> Pairs:
     table = held.get(VARIABLE)
     if table is None or table.shape != SHAPE or table.dtype.kind not in "iuf":
         received = "none" if table is None else f"{table.dtype} {table.shape}"
-        raise ValueError(f"{path} must hold {VARIABLE}, numbers {SHAPE}. Received: {received}.")
+        raise ValueError(f"{path} must contain {VARIABLE}, numbers {SHAPE}. Received: {received}.")
     for column, least, most in ((0, 1, SAMPLES), (1, 1, SAMPLES), (2, 0, 1)):
         values = table[:, column]
         wrong = ~((values >= least) & (values <= most) & (values == np.floor(values)))
         if wrong.any():
             pair, fold = np.argwhere(wrong)[0]
             raise ValueError(
-                f"{path}: column {column + 1} must hold whole numbers in {least}..{most}. "
+                f"{path}: column {column + 1} must contain whole numbers in {least}..{most}. "
                 f"Received: {values[pair, fold]} in pair {pair + 1} of fold {fold + 1}."
             )
     rows = table[:, :3].transpose(2, 0, 1).astype(int).tolist()

@@ -124,7 +124,7 @@ def vacant(folder: PathLike, result: Result) -> pathlib.Path:
         if earlier is None or earlier == _plain(result.settings):
             break
     if found != first:
-        logging.info("%s has results of other settings: writing to %s.", first, found)
+        logging.info("%s has results with other settings: writing to %s.", first, found)
     return found
 
 

@@ -35,7 +35,9 @@ class Scenes(Settings):
     """
 
     C: float = option(
-        1.0, "Inverse regularisation strength of the SVM, over the variance.", above=0
+        1.0,
+        "Inverse regularisation strength of the SVM, for features of total variance 1.",
+        above=0,
     )
 
     def __call__(
@@ -123,10 +125,10 @@ def leave_one_out(found: Features, C: float = 1.0) -> np.ndarray:
     It uses a precomputed kernel: 420 videos take seconds, instead of minutes with an SVM on the
     features themselves.
 
-    If unit features are close together (cosines near 1), an SVM with a fixed C predicts by its
-    bias, hence by class size; and without the tested video its class is the smaller one, so every
-    prediction is wrong. C is therefore relative to the variance: it is meant for features whose
-    mean squared distance from their mean is 1. The paper does not give its C.
+    C is divided by the variance of the features, so it applies to features whose mean squared
+    distance from their mean is 1. With a fixed C and unit features that are close together (cosines
+    near 1), the SVM's bias decides and favours the larger class. The tested video's class is
+    smaller by that video, so every prediction would be wrong. The paper does not give its C.
 
     Args:
         found: features with labels.

@@ -85,7 +85,7 @@ class Similarity(Settings):
             kept = self._kept(pairs, made.data.videos, made, path)[0]
             names = sorted({video for fold in kept for *both, _ in fold for video in both})
             if not names:
-                raise ValueError(f"data must hold a pair of {path}. Received: none.")
+                raise ValueError(f"data must contain a pair of {path}. Received: none.")
             given = [lists.Entry(name) for name in names]
         (side,) = made.sides(videos=given)
         kept, _ = self._kept(pairs, side.videos, made, path)

@@ -99,7 +99,7 @@ def over_clips(
             bar.update(len(values))
     kept = np.array([number not in failures.reasons for number in rows])
     if sums is None or not kept.any():
-        raise ValueError(f"{data.data} must hold a video that decodes. Received: none.")
+        raise ValueError(f"{data.data} must contain a video that decodes. Received: none.")
     if failures.reasons:
         failed = (len(failures.reasons), len(rows))
         logging.warning("%d of %d videos failed and are skipped.", *failed)

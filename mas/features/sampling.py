@@ -72,7 +72,7 @@ class Sampling(Settings):
     batch: int = option(16, "Clips per batch.", least=1, free=True, advanced=True)
     threads: int = option(
         0,
-        "Threads for input, and again for CPU kernels; 0: all cores.",
+        "Threads for the input pipeline, and for CPU kernels; 0 uses all cores.",
         least=0,
         free=True,
         advanced=True,

@@ -76,7 +76,7 @@ class Features:
             raise ValueError(f"labels must be whole numbers. Received: {self.labels.dtype}.")
         if len(set(self.videos)) < count:
             twice = next(video for n, video in enumerate(self.videos) if video in self.videos[:n])
-            raise ValueError(f"features must hold each video once. Received: {twice!r} twice.")
+            raise ValueError(f"features must contain each video once. Received: {twice!r} twice.")
         finite = np.isfinite(self.values).all(1)
         if not finite.all():
             first = self.videos[int(np.argmin(finite))]
@@ -109,8 +109,8 @@ def load(path: PathLike) -> Features:
         held = (values, videos.tolist(), labels, known) if isinstance(known, dict) else ()
     if not held:
         raise ValueError(
-            f"{path} must hold the arrays {', '.join(_ARRAYS)}, as mas.features.save writes them. "
-            "Received: other contents."
+            f"{path} must contain the arrays {', '.join(_ARRAYS)}, as mas.features.save writes "
+            "them. Received: other contents."
         )
     try:
         _check_facts(held[-1])

@@ -152,7 +152,7 @@ def _copy(count, source, target, first, last, fields):
 def _iterate(fast, twice, size, kept, state, data, middle, new, errors):
     """Does one iteration, from `state` to `middle`, or two in one pass over memory, to `new`.
 
-    The second iteration follows two rows behind the first. `middle` holds at least `kept` rows;
+    The second iteration follows two rows behind the first. `middle` contains at least `kept` rows;
     when it is full, the rows that are still needed move to its start.
 
     Returns:

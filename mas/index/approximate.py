@@ -72,8 +72,8 @@ def opened(index: Index) -> Any:
         ) from None
     content = {name: value for name, value in known.items() if name != "crc32"}
     if records.seal(content) != known:
-        raise storage.damaged(note, "be as it was written", "other values; its checksum differs")
-    storage.hold(index.path, content, read=True)
+        raise storage.damaged(note, "be unchanged", "other values; its checksum differs")
+    storage.verify(index.path, content, read=True)
     return library.read_index(os.fspath(path), library.IO_FLAG_MMAP)
 
 

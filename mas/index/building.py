@@ -48,7 +48,7 @@ def extend(
         ValueError: If the index is damaged, or if no video has a clip.
     """
     compared = state["compared"] or {"files": {}}
-    storage.hold(root, state["files"] | compared["files"], read=True)
+    storage.verify(root, state["files"] | compared["files"], read=True)
     held = {v.video: v for v in storage.read_videos(root, state["files"][storage.VIDEOS][0])}
     failed = Failures(data)
     left = _left(data, held, failed)
@@ -60,7 +60,9 @@ def extend(
             writer.add(data, found, float(data.rate(found.number) or fps or 0))
         writer.save()
     if not writer.state["clips"]:
-        raise ValueError(f"{data.data} must hold a video with at least one clip. Received: none.")
+        raise ValueError(
+            f"{data.data} must contain a video with at least one clip. Received: none."
+        )
     fitting.update(root, writer.state, state["whiten"])
     return {data.videos[number]: reason for number, reason in failed.reasons.items()}
 

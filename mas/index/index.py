@@ -53,17 +53,17 @@ class Index:
         self.failures: dict[str, str] = {}
         compared = state.get("compared")
         try:
-            storage.hold(path, state["files"], check)
+            storage.verify(path, state["files"], check)
             if compared is None:
                 raise ValueError(
                     f"{path} must be a finished index. Received: an unfinished one; the same "
                     "mas index command resumes."
                 )
-            storage.hold(path, compared["files"], check)
+            storage.verify(path, compared["files"], check)
             self._load(path, state, compared, model)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             state_file = path / storage.STATE
-            raise storage.damaged(state_file, "be as it was written", repr(error)) from None
+            raise storage.damaged(state_file, "be unchanged", repr(error)) from None
 
     def _load(self, path, state, compared, model):
         self.facts = state["facts"]

@@ -61,7 +61,9 @@ class Loops:
         except (OSError, ValueError, IndexError, RuntimeError) as error:
             if not self.lost:
                 why = str(error).splitlines()[0]
-                logging.warning("No thumbnails of %s and maybe others: %s", video.video, why)
+                logging.warning(
+                    "No thumbnails of %s, and maybe of other videos: %s", video.video, why
+                )
             self.lost.add(video.video)
             return pages.blank(video.video)
         rate = (video.rate or UNKNOWN_RATE) * count / span
@@ -86,7 +88,7 @@ class Loops:
             self._numbers[folder] = {name: n for n, name in enumerate(data.videos)}
         data, number = self._data[folder], self._numbers[folder].get(video.video)
         if number is None:
-            raise ValueError(f"{folder} must hold {video.video}. Received: no such video.")
+            raise ValueError(f"{folder} must contain {video.video}. Received: no such video.")
         if int(data.lengths[number]) != video.frames:
             allowed = f"{video.frames} for {video.video}, as in the index"
             refuse("frames", allowed, int(data.lengths[number]))

@@ -161,7 +161,7 @@ def _decoded(index, network, path, start):
         )
     count = sum(map(len, values))
     if count > 1:
-        logging.info("%s: using the mean of its %d clips; start picks one.", path, count)
+        logging.info("%s: using the mean of its %d clips; start selects one.", path, count)
     name = path.name if start is None else f"{path.name} from {start:g} s"
     return Query(name, _vector(index, np.concatenate(values)), None, shown, rate)
 

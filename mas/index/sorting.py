@@ -45,8 +45,12 @@ class Sorting(Settings):
         least=0,
         most=1,
     )
-    typical: int = option(6, "Clips shown per cluster from those nearest to its centre.", least=1)
-    odd: int = option(2, "Clips shown per cluster from those farthest from its centre.", least=0)
+    typical: int = option(
+        6, "Number of clips shown per cluster that are nearest to its centre.", least=1
+    )
+    odd: int = option(
+        2, "Number of clips shown per cluster that are farthest from its centre.", least=0
+    )
     pairs: int = option(60, "Near-duplicates shown on the page; the csv file has all.", least=0)
     seed: int = option(0, "Random seed of the clusters.", least=0, most=2**32 - 1)
 
@@ -89,7 +93,7 @@ def sort(
     Raises:
         FileNotFoundError: If there is no index.
         ValueError: If the index is damaged or has fewer clips than clusters, if an option is not
-            allowed, or if the folder holds other files or filled-in names.
+            allowed, or if the folder contains other files or filled-in names.
         WriteError: If a file cannot be written.
     """
     chosen = Sorting(**options)
@@ -123,7 +127,7 @@ def _begun(output):
     """Makes the output folder, unless that could overwrite the user's files.
 
     Raises:
-        ValueError: If it holds other files or filled-in names.
+        ValueError: If it contains other files or filled-in names.
     """
     root = checks.path("output", output)
     if root.exists() and not root.is_dir():
@@ -141,7 +145,7 @@ def _begun(output):
         if named:
             count = lists.counted(named, "cluster")
             raise ValueError(
-                f"output must not hold filled-in names: move {root / NAMES} away, or give "
+                f"output must not contain filled-in names: move {root / NAMES} away, or give "
                 f"another folder. Received: names of {count}."
             )
     with files.writing(root):

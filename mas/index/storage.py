@@ -72,7 +72,7 @@ def read_state(root: pathlib.Path) -> dict[str, Any]:
     path = root / STATE
     if not path.is_file():
         raise FileNotFoundError(
-            f"index must be a folder that mas index made. Received: {root}, which holds no {STATE}."
+            f"index must be a folder written by mas index. Received: {root}, which has no {STATE}."
         )
     try:
         found = files.read_json(path, MOST_STATE)
@@ -80,7 +80,7 @@ def read_state(root: pathlib.Path) -> dict[str, Any]:
         raise DamagedIndexError(f"{error} Remove the folder and make the index again.") from None
     content = {name: value for name, value in found.items() if name != "crc32"}
     if records.seal(content) != found:
-        raise damaged(path, "be as it was written", "other values; its checksum differs")
+        raise damaged(path, "be unchanged", "other values; its checksum differs")
     if found.get("version") != VERSION:
         version = found.get("version")
         raise ValueError(
@@ -99,7 +99,7 @@ def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         ValueError: If the index was made with another network or another choice of clips, or if
-            the folder holds other files.
+            the folder contains other files.
     """
     if not (root / STATE).is_file():
         _check_empty(root)
@@ -128,11 +128,11 @@ def _check_empty(root):
     if others:
         raise ValueError(
             "index must be a folder that is new, empty or of an earlier mas index. "
-            f"Received: {root}, which holds {min(others)} and no {STATE}."
+            f"Received: {root}, which contains {min(others)} and no {STATE}."
         )
 
 
-def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
+def verify(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
     """Checks files against the sizes and checksums in index.json.
 
     Args:
@@ -150,17 +150,17 @@ def hold(root: pathlib.Path, known: dict[str, Any], read: bool) -> None:
         try:
             there = path.stat().st_size
         except OSError as error:
-            raise damaged(path, "be there", str(error.strerror)) from None
+            raise damaged(path, "exist", str(error.strerror)) from None
         if not path.is_file():
             raise damaged(path, "be a file", "something else")
         if there < size:
-            raise damaged(path, f"hold {size} bytes", str(there))
+            raise damaged(path, f"contain {size} bytes", str(there))
         if read and _checksum(path, size) != checksum:
-            raise damaged(path, "be as it was written", "other bytes; its checksum differs")
+            raise damaged(path, "be unchanged", "other bytes; its checksum differs")
 
 
 def measured(path: pathlib.Path) -> list[int | None]:
-    """Returns [bytes, checksum] of a file, as `hold` expects them."""
+    """Returns [bytes, checksum] of a file, as `verify` expects them."""
     size = path.stat().st_size
     return [size, _checksum(path, size)]
 
@@ -200,7 +200,7 @@ def read_videos(root: pathlib.Path, size: int) -> list[Video]:
         if line == 1 and tuple(row) == FIELDS:
             continue
         if len(row) != len(FIELDS) or row[-1] != records.row_checksum(row[:-1]):
-            raise damaged(f"{path}:{line}", "be as it was written", repr(",".join(row)[:100]))
+            raise damaged(f"{path}:{line}", "be unchanged", repr(",".join(row)[:100]))
         video, data, frames, rate, clips, _ = row
         found.append(Video(pages.cell_text(video), data, int(frames), float(rate), int(clips)))
     return found

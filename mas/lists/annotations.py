@@ -19,7 +19,7 @@ def diving48(json_path: PathLike, classes: Sequence[str] | None = None) -> list[
 
     Args:
         json_path: file with a list of objects {"vid_name", "label", "start_frame", "end_frame"};
-            labels count from 0. `start_frame` is ignored, because each video holds a single dive.
+            labels count from 0. `start_frame` is ignored, because each video has one dive.
         classes: class names in label order (`diving48_classes`); labels must be within them.
 
     Returns:

@@ -110,7 +110,7 @@ def folders(names: Iterable[str], classes: Sequence[str] | None = None) -> list[
     classes = classes or folder_classes(videos)
     if videos and not classes:
         raise ValueError(
-            "names must be CLASS/.../NAME, below the folder that holds a folder for each class. "
+            "names must be CLASS/.../NAME, below the folder that contains a folder for each class. "
             f"Received: {len(videos)} without a folder, such as {text.shown(videos[0])}: is the "
             "folder one level too deep?"
         )

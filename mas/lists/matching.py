@@ -40,7 +40,7 @@ def find_videos(folder: PathLike) -> tuple[dict[str, str], list[str]]:
         appears in neither.
 
     Raises:
-        ValueError: If `folder` is not a folder or holds no video.
+        ValueError: If `folder` is not a folder or contains no video.
         OSError: If a subfolder cannot be listed.
     """
     checks.local("videos", folder)
@@ -117,7 +117,7 @@ def drop_absent(
     """Resolves the entries of a list whose videos are not all available, such as Kinetics.
 
     Returns:
-        The resolved entries that the data set holds, and the entries that it does not hold.
+        The resolved entries that the data set contains, and the entries that it does not hold.
     """
     available = set(available)
     present: list[Entry] = []

@@ -241,7 +241,7 @@ def advice(entries: Sequence[Entry]) -> str:
 
 
 def _values(entry):
-    """Returns the numbers that an entry holds, in the order of a line."""
+    """Returns the numbers that an entry contains, in the order of a line."""
     start = None if entry.start is None else entry.start + 1
     label = None if entry.label < 0 else entry.label
     return [number for number in (start, entry.frames, label) if number is not None]

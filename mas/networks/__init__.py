@@ -125,7 +125,7 @@ def _from_layers(path):
         return _from_config(known["config"])
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} must hold a network of clips that mas made. Received: {error!r}."
+            f"{path} must contain a network of clips that mas made. Received: {error!r}."
         ) from None
 
 

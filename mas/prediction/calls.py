@@ -157,7 +157,7 @@ def write(
 
     Raises:
         FileNotFoundError: As in `predict`.
-        ValueError: As in `predict`, except for unreadable files; or if the folder holds
+        ValueError: As in `predict`, except for unreadable files; or if the folder contains
             predictions of another network or other settings.
         RuntimeError: If another process is writing to the folder.
         files.WriteError: If the folder cannot be written.
@@ -187,7 +187,7 @@ def _say(classifier, named, left):
     logging.info("%s: %s", classifier.path, classifier.text())
     if len(left) < len(named):
         count = lists.counted(len(named), "video")
-        logging.info("%d of %s are done already.", len(named) - len(left), count)
+        logging.info("%d of %s are already done.", len(named) - len(left), count)
 
 
 def _run(kept, classifier, left, windows, report, progress):
@@ -219,7 +219,7 @@ def _run(kept, classifier, left, windows, report, progress):
     for name in again[:MOST_NAMED]:
         logging.info("%s is shorter than a window and was repeated.", name)
     if len(again) > MOST_NAMED:
-        logging.info("So were %d more; videos.csv names all.", len(again) - MOST_NAMED)
+        logging.info("%d more videos were repeated; videos.csv lists all.", len(again) - MOST_NAMED)
 
 
 class _Bar:

@@ -76,7 +76,7 @@ class Results:
         restart: whether to delete earlier predictions in the folder.
 
     Raises:
-        ValueError: If the folder holds predictions with another network or other settings, or
+        ValueError: If the folder contains predictions with another network or other settings, or
             other files.
         RuntimeError: If another process is writing to the folder.
         files.WriteError: If the folder cannot be written.
@@ -142,7 +142,7 @@ class Results:
         if others:
             raise ValueError(
                 "output must be a new or empty folder, or one with earlier predictions. "
-                f"Received: output={str(self.folder)!r}, which holds {min(others)}."
+                f"Received: output={str(self.folder)!r}, which contains {min(others)}."
             )
 
     def _clear(self):

@@ -63,7 +63,7 @@ class Report(Settings):
     top: int = option(5, "Number of most likely classes to write.", least=1)
     threshold: float = option(
         0.0,
-        "Smallest probability of a window's class; segments leave out windows below it.",
+        "Smallest probability of a window's class; segments skip windows below it.",
         least=0,
         most=1,
     )

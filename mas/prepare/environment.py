@@ -61,7 +61,8 @@ def note(root: pathlib.Path, now: dict[str, str]) -> list[dict[str, str]]:
                 for values in (before, now)
             )
             logging.warning(
-                "%s was started with %s. This call has %s: the same video may give other bytes.",
+                "%s was started with %s. This call has %s: the same video may give different "
+                "bytes.",
                 *(root, old, new),
             )
     if now not in known:

@@ -60,16 +60,16 @@ class Storage(Settings):
     form: str = option("shards", "Stored form.", choices=list(records.READERS))
     size: tuple[int, int] | None = option(
         (171, 128),  # the paper's, section 3.4
-        f"Stored size, WIDTHxHEIGHT in pixels, or {KEEP} for each file's own.",
+        f"Stored size, WIDTHxHEIGHT in pixels, or {KEEP} for each video's own size.",
         form=_SIZE,
         optional=True,
     )
     flow: str = option(
         "tvl1",
-        "Optical flow: tvl1 as in the papers, or none. To reproduce a paper use tvl1, which equals "
-        "OpenCV's bit for bit; for a large data set of your own tvl1_fast, which rounds "
-        "differently; for a first try dis, 8 times as fast and smoother. tvl1_opencv is OpenCV's "
-        "own code, and slow.",
+        "Optical flow: tvl1 as in the papers, or none. To reproduce a paper, use tvl1, which "
+        "equals OpenCV's bit for bit; for a large data set of your own, tvl1_fast, which rounds "
+        "differently; for a first try, dis, a different method that is more than 20 times as fast. "
+        "tvl1_opencv is OpenCV's own, slow code.",
         choices=[*flow.METHODS, "none"],
     )
     quality: int = option(95, "JPEG quality of frames and flow.", least=1, most=100)
@@ -94,7 +94,7 @@ class Storage(Settings):
     )
     allow_damaged: bool = option(
         False,
-        "Keep what decodes of truncated or damaged files; damaged.csv lists what is missing.",
+        "Keep the frames of damaged files that can be decoded; damaged.csv lists what is missing.",
         free=True,
     )
     update: bool = option(False, "Prepare videos again if their file has changed.", free=True)
@@ -149,7 +149,7 @@ def _read(root, say=True):
     try:
         return _checked(path)
     except (FileNotFoundError, NotADirectoryError):
-        reason = f"{path} must be there."
+        reason = f"{path} must exist."
     except ValueError as error:
         reason = str(error)
     if not copy.is_file():

@@ -160,7 +160,7 @@ def _check_example(shard, text):
     images, lengths = (feature[name].bytes_list.value[0] for name in ("images", "lengths"))
     lengths = np.frombuffer(lengths, "<u4")
     if lengths.sum(dtype=np.int64) != len(images):
-        return 0, [Fault(f"{shard} must hold images of {video} of the declared lengths.", video)]
+        return 0, [Fault(f"{shard} must contain images of {video} of the declared lengths.", video)]
     count, known = int(np.count_nonzero(lengths)), feature["checksums"].bytes_list.value
     if not known:
         return count, []

@@ -162,7 +162,7 @@ class Faults:
         elif not self.found and expected != (videos, frames):
             self.add(
                 self._root,
-                f"must hold {_amount(*expected)}, as {DESCRIPTION} says. "
+                f"must contain {_amount(*expected)}, as {DESCRIPTION} says. "
                 f"Received: {_amount(videos, frames)}",
             )
 

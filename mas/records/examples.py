@@ -54,7 +54,9 @@ def locate(shard, row):
                 continue
             if found == row:
                 return at
-    raise ValueError(f"{shard} must hold {row.video} around byte {first}. Received: other bytes.")
+    raise ValueError(
+        f"{shard} must contain {row.video} around byte {first}. Received: other bytes."
+    )
 
 
 def read(shard, rows):
@@ -80,14 +82,14 @@ def read(shard, rows):
             end = None
             if isinstance(error, tf.errors.DataLossError):
                 error = ValueError(
-                    f"{shard} must hold the record of {row.video} that was written at byte {at}. "
-                    "Received: other bytes; its checksum differs."
+                    f"{shard} must contain the record of {row.video} that was written at byte "
+                    f"{at}. Received: other bytes; its checksum differs."
                 )
             yield row, 0, error
 
 
 def _alone(tf, shard, at):
-    """Reads one example via a file that holds only its record, because TensorFlow cannot seek."""
+    """Reads one example from a file with only its record, because TensorFlow cannot seek."""
     with open(shard, "rb", buffering=0) as file:
         length = struct.unpack("<Q", _read(file, at, 8))[0]
         size = min(length, os.fstat(file.fileno()).st_size) + RECORD_FRAME
@@ -106,7 +108,7 @@ def _record(file, at, size):
     """Returns (length in bytes, `Row`) of the record at an offset."""
     length = struct.unpack("<Q", _read(file, at, 8))[0]
     if length > size - at - RECORD_FRAME:
-        raise ValueError(f"a record of {length} bytes, more than the file holds")
+        raise ValueError(f"a record of {length} bytes, more than the file contains")
     return length, _row(file, _features(file, at + 12, at + 12 + length))
 
 

@@ -43,7 +43,7 @@ class Folders:
         """Lists all folders of frames and recognises the naming of the frames.
 
         Args:
-            data: folder that holds `jpegs_256/`, or the folders of frames.
+            data: folder that contains `jpegs_256/`, or the folders of frames.
             flow: whether flow is needed and should be checked.
             faults: collects faults; None raises them.
             known: content of dataset.json, if it should not be read.
@@ -73,7 +73,7 @@ class Folders:
         faults.hold_counts(known, len(self.videos), sum(lengths))
         self.failures = read_failures(self.data) | faults.report()
         if not self.videos and "form" not in known:
-            raise ValueError(f"{self._top} must hold folders of frames. Received: none.")
+            raise ValueError(f"{self._top} must contain folders of frames. Received: none.")
 
     def _listed(self, faults):
         """Returns {id: ({part: (Naming, count)}, names of images)} for the folders of frames."""
@@ -85,7 +85,8 @@ class Folders:
                 if "rgb" not in parts:
                     other = min(names, default=other) or "no file"
                     raise ValueError(
-                        f"{folder} must hold frames named {KNOWN}, .jpg or .png. Received: {other}."
+                        f"{folder} must contain frames named {KNOWN}, .jpg or .png. "
+                        f"Received: {other}."
                     )
                 found[video] = parts, names
             except ValueError as error:
@@ -101,13 +102,13 @@ class Folders:
             if count is None:
                 faults.add(folder, f"must have checksums in {file}. Received: no such file")
             elif count < 0:
-                words = "must be as it was written. Received: the wrong number of bytes."
+                words = "must be unchanged. Received: the wrong number of bytes."
                 faults.add_error(folder, ValueError(f"{file} {words}"))
             elif video not in found:
-                faults.add(folder, f"must hold {count} frames. Received: none")
+                faults.add(folder, f"must contain {count} frames. Received: none")
             elif found[video][0]["rgb"][1] != count:
                 there = found[video][0]["rgb"][1]
-                faults.add(folder, f"must hold {count} frames. Received: {there}")
+                faults.add(folder, f"must contain {count} frames. Received: {there}")
 
     def _measure(self, folders, faults):
         """Reports frames without checksums that are not images or differ in size."""
@@ -139,7 +140,7 @@ class Folders:
                     count = self._part(part, video)[1] if least else 0
                     if count < least:
                         raise ValueError(
-                            f"{folder} must hold flow of {least} frames. Received: {count}."
+                            f"{folder} must contain flow of {least} frames. Received: {count}."
                         )
                 except (OSError, ValueError) as error:
                     faults.add_error(self._top / video, error)
@@ -168,7 +169,7 @@ class Folders:
         return self.videos[number] in self._sums
 
     def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
-        """Returns the file that holds a frame of a video; `part` is rgb, u or v."""
+        """Returns the file that contains a frame of a video; `part` is rgb, u or v."""
         video = self.videos[number]
         return self._folder(part, video) / self._part(part, video)[0].name(frame)
 

@@ -78,7 +78,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
         names: names of its images.
 
     Returns:
-        {"rgb": (Naming, frames)}, with "u" and "v" if the folder also holds flow.
+        {"rgb": (Naming, frames)}, with "u" and "v" if the folder also contains flow.
 
     Raises:
         ValueError: If a name is unknown or a frame is missing; names the file.
@@ -144,7 +144,7 @@ def _naming(folder, before, behind, numbers):
         if first + index not in numbers:
             last = counted(max(numbers) + 1 - first, "frame")
             raise ValueError(
-                f"{folder / name} must be there: the numbers imply {last}. Received: none."
+                f"{folder / name} must exist: the numbers imply {last}. Received: none."
             )
         if numbers[first + index] != name:
             raise _unknown(folder / numbers[first + index])

@@ -198,7 +198,7 @@ def damaged(path, video, frame, received):
     """Returns the error for a frame that is not what was written, or cannot be decoded.
 
     Args:
-        path: file that holds it.
+        path: file that contains it.
         video: id of the video.
         frame: index of the frame, from 0.
         received: the bytes, or a description of what is there.

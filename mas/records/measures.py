@@ -58,7 +58,7 @@ def measure(root: pathlib.Path, folders: dict[str, list[str]]) -> dict[str, tupl
         rows = [(*row, row_checksum(row)) for row in rows]
         files.write_csv(path, FIELDS, rows)
     except OSError as error:
-        logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
+        logging.warning("%s cannot be written, so nothing is cached: %s.", path, error.strerror)
     return known
 
 

@@ -39,7 +39,7 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
         `rate(number)` is the number of frames per second, 0.0 if unknown.
 
     Raises:
-        FileNotFoundError: If the folder does not exist or holds none of these formats.
+        FileNotFoundError: If the folder does not exist or contains none of these formats.
         ValueError: If preparation was interrupted, something is missing or is not what was written,
             no video file can be read, or flow is needed and missing.
 
@@ -64,9 +64,9 @@ def open_data(data: PathLike, flow: bool = False, allow_missing: bool = False) -
                 ) from None
             found = Folders(root, flow, Faults(root, allow_missing))
     if flow and not (found and found.has_flow):
-        lack = "was prepared without" if found else "holds video files"
+        lack = "was prepared without" if found else "contains video files"
         raise ValueError(
-            "data must hold optical flow: prepare the videos with flow=tvl1 or dis. "
+            "data must contain optical flow: prepare the videos with flow=tvl1 or dis. "
             f"Received: {root}, which {lack}."
         )
     if found is not None:

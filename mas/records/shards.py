@@ -66,7 +66,7 @@ class Shards:
             self._shards += [number] * len(rows)
         self.videos = [row.video for row in self._rows]
         if len(set(self.videos)) < len(self.videos):
-            raise ValueError(f"{self.data} must hold each video once. Received: {_twice(self)}.")
+            raise ValueError(f"{self.data} must contain each video once. Received: {_twice(self)}.")
         self.verified = all(row.checksums_at for row in self._rows)
         self.lengths = np.array([row.frames for row in self._rows], np.int64)
         sizes = [(row.height, row.width) for row in self._rows]
@@ -84,10 +84,10 @@ class Shards:
             index = shard.with_suffix(".csv")
             gone = [path for path in (shard, index) if not path.is_file()]
             if gone or name not in numbers:
-                faults.add((gone or [shard])[0], "must be there. Received: no such file")
+                faults.add((gone or [shard])[0], "must exist. Received: no such file")
                 continue
             if wanted is not None and name not in wanted and not unfinished:
-                faults.add(shard, f"must not be there: {DESCRIPTION} does not name it")
+                faults.add(shard, f"must not exist: {DESCRIPTION} does not name it")
                 continue
             try:
                 rows = shard_rows(self.data, numbers[name], self._checked)
@@ -176,7 +176,7 @@ class Shards:
         return found
 
     def path(self, number: int, part: str = "rgb", frame: int = 0) -> pathlib.Path:
-        """Returns the shard that holds a video, for any part and frame."""
+        """Returns the shard that contains a video, for any part and frame."""
         return shard_path(self.data, self._shards[number])
 
 
@@ -207,7 +207,7 @@ def shard_rows(data, number, checked=False):
         for line, (row, found) in enumerate(itertools.zip_longest(rows, there, fillvalue=()), 2):
             if row[:known] != found[:known]:
                 raise ValueError(
-                    f"{index}:{line}: expected what {shard.name} holds there, {found[:known]}. "
+                    f"{index}:{line}: expected what {shard.name} contains there, {found[:known]}. "
                     f"Received: {row[:known]}."
                 )
         return there
@@ -218,7 +218,7 @@ def _read_at(file, start, count):
     data = os.pread(file.fileno(), count, start)
     if len(data) != count:
         raise DamagedError(
-            f"{file.name} must hold {count} bytes from byte {start} on. Received: {len(data)}."
+            f"{file.name} must contain {count} bytes from byte {start} on. Received: {len(data)}."
         )
     return data
 

@@ -84,5 +84,5 @@ def _read(root, video):
     except ValueError as error:
         raise DamagedError(str(error)) from error
     if len(data) % ROW not in (END, RATE + END) or data[-END:] != _end(video, data[:-END]):
-        raise DamagedError(f"{path} must be as it was written. Received: other bytes.")
+        raise DamagedError(f"{path} must be unchanged. Received: other bytes.")
     return data[:-END]

@@ -180,7 +180,7 @@ def _write(path, stamps, known):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_csv(path, FIELDS, [(*row, row_checksum(row)) for row in rows])
     except OSError as error:
-        logging.warning("%s cannot be written, so nothing is kept: %s.", path, error.strerror)
+        logging.warning("%s cannot be written, so nothing is cached: %s.", path, error.strerror)
 
 
 def _report(data, unreadable, total):
@@ -190,7 +190,7 @@ def _report(data, unreadable, total):
     file, reason = min(unreadable.items())
     if len(unreadable) == total:
         raise ValueError(
-            f"{data} must hold a video file that can be decoded. Received: {total} undecodable, "
+            f"{data} must contain a video file that can be decoded. Received: {total} undecodable, "
             f"such as {file}: {reason}."
         )
     for file, reason in sorted(unreadable.items())[:MOST_NAMED]:

@@ -52,7 +52,7 @@ def run(steps: Iterable[Step], folder: files.PathLike, total: int) -> None:
 
     Raises:
         RuntimeError: If a command fails. Rows of earlier commands are kept.
-        ValueError: If the folder holds a study with other settings, or steps.csv is damaged.
+        ValueError: If the folder contains a study with other settings, or steps.csv is damaged.
     """
     path = pathlib.Path(folder) / FILE
     before = {row["step"]: row["command"] for row in _rows(path)}
@@ -62,7 +62,7 @@ def run(steps: Iterable[Step], folder: files.PathLike, total: int) -> None:
         earlier = before.get(step.name, step.command)
         if earlier != step.command:
             raise ValueError(
-                f"{folder} must hold a study of the same settings. Received: {step.command!r}, "
+                f"{folder} must contain a study of the same settings. Received: {step.command!r}, "
                 f"where {earlier!r} was run."
             )
         if step.product.exists():

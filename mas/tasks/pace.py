@@ -93,8 +93,8 @@ class Pace(Task):
     loop: str = option(
         "restrict",
         "Policy for short videos: restrict skips those shorter than the fastest clip, bounce plays "
-        "them backwards from the end, wrap restarts them (the authors' code). Turns and jumps are "
-        "more frequent in fast clips and can leak the pace.",
+        "them backwards from the end, wrap restarts them (the authors' code). Reversals and jumps "
+        "are more frequent in fast clips and can reveal the pace.",
         choices=tuple(walks.LOOPS),
     )
     jitter: bool = option(True, "Apply random colour jitter in training; ignored for flow.")

@@ -60,7 +60,7 @@ class Checkpoints:
                 wrong[path] = _words(error)
                 continue
             for other, why in wrong.items():
-                logging.warning("%s is damaged (%s). Using the one before, %s.", other, why, path)
+                logging.warning("%s is damaged (%s). Using the previous one, %s.", other, why, path)
             self._whole = [step]
             return True
         if wrong:

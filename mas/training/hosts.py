@@ -135,7 +135,7 @@ def gather(cluster: Cluster | None, seconds: float) -> None:
             waited = time.monotonic() - began
             if waited >= seconds:
                 raise PeerLost(
-                    f"Every host must join within peer_timeout={seconds:g} s. Received: no word "
+                    f"Every host must join within peer_timeout={seconds:g} s. Received: no answer "
                     f"from {cluster.named(missing)}. Start the same command on every host of "
                     "TF_CONFIG."
                 )

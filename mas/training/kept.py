@@ -72,7 +72,7 @@ class Keeper:
         if not epoch % self._every:
             name = f"{networks.EPOCHS}/{epoch:03d}"
             keep(self._run, name, *self._current(), epoch)
-            logging.info("Kept %s.", self._run.path / name)
+            logging.info("Stored the network of this epoch in %s.", self._run.path / name)
         return {}
 
 

@@ -180,7 +180,7 @@ class _Progress:
             logging.info("Resuming after step %d, epoch %d.", self.step, self.epoch)
         elif self.run.finished_epochs:
             raise ValueError(
-                f"{self.run.resume} must hold the checkpoints of the finished run to resume it. "
+                f"{self.run.resume} must contain the checkpoints of the finished run to resume it. "
                 f"Received: none. {ADVICE}"
             )
 

@@ -23,7 +23,7 @@ def read(path):
     except ValueError as error:
         words = str(error).removeprefix(f"{path} ").rstrip(".")
         raise ValueError(
-            f"{path} must hold a number for each name. Received: {words}. "
+            f"{path} must contain a number for each name. Received: {words}. "
             "Move it away to resume without its rows, or restart."
         ) from None
     return header, rows

@@ -78,7 +78,7 @@ class Validation:
         before = held(path, epoch - 1)
         if epoch > 1 and not before:
             allowed = f"the best network of the epochs before {epoch}"
-            raise ValueError(f"{path / BEST} must hold {allowed}. Received: none. {ADVICE}")
+            raise ValueError(f"{path / BEST} must contain {allowed}. Received: none. {ADVICE}")
         # Delete what the two checkpoints do not need: epochs after them, and earlier bests.
         first = next((best.epoch for best in reversed(before) if best.epoch <= epoch - 2), 0)
         for folder in _folders(path):

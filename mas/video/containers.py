@@ -75,7 +75,7 @@ def _until(end, size):
 
 
 def _riff(file, size):
-    """Checks RIFF: each chunk (large files have several) holds a list of frames, `movi`."""
+    """Checks RIFF: each chunk (large files have several) contains a list of frames, `movi`."""
     position, end, pictures = 0, 0, False
     while position + 12 <= size:
         name, length, kind = struct.unpack("<4sI4s", _at(file, position, 12))

@@ -20,7 +20,7 @@ FORMATS = (
 )
 MOST_PIXELS = 2**26  # per frame, 8192 x 8192, so that a damaged size does not exhaust memory
 DEFAULT, ATTACHED = 1, 1 << 10  # AV_DISPOSITION_*
-NO_FRAME = "holds no frame that can be decoded"
+NO_FRAME = "contains no frame that can be decoded"
 
 
 class VideoError(ValueError):
@@ -81,10 +81,10 @@ def choose(container: Any, path: PathLike) -> Any:
     streams = [stream for stream in container.streams if stream.type == "video"]
     pictures = [stream for stream in streams if not stream.disposition.value & ATTACHED]
     if streams and not pictures:
-        raise VideoError("holds a cover picture but no video")
+        raise VideoError("contains a cover picture but no video")
     if not pictures:
         sound = any(stream.type == "audio" for stream in container.streams)
-        raise VideoError("holds sound but no video" if sound else _nothing(path, NO_FRAME))
+        raise VideoError("contains sound but no video" if sound else _nothing(path, NO_FRAME))
     chosen = [stream for stream in pictures if stream.disposition.value & DEFAULT] or pictures
     decoded = [stream for stream in chosen if stream.codec_context is not None]
     if not decoded:

@@ -47,8 +47,8 @@ def frames(
         uint8 (height, width, 3), R G B, rotated and mirrored as a player shows it.
 
     Raises:
-        VideoError: If the file cannot be opened, holds no frames, or is not whole. The last may be
-            detected only after frames have been yielded.
+        VideoError: If the file cannot be opened, contains no frames, or is not whole. The last may
+            be detected only after frames have been yielded.
     """
     for _, image in timed(path, size, deinterlace=deinterlace, fps=fps, damaged=damaged):
         yield image
