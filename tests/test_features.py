@@ -387,7 +387,7 @@ def test_what_changes_features_makes_them_again(data, tiny, cache, what, tmp_pat
     arguments = {"sampling": sampling(), "videos": entries(), "random": True, "seed": 1}
     made = []
     kept = of([[1, 2]], [0], failures={})
-    monkeypatch.setattr(extraction, "_fresh", lambda *args: made.append(args) or kept)
+    monkeypatch.setattr(extraction, "_extract", lambda *args: made.append(args) or kept)
     for _ in range(2):
         features.extract(tiny, data, **arguments)
     assert len(made) == 1

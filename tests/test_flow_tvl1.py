@@ -200,10 +200,10 @@ def test_one_process_compiles_while_others_wait(tmp_path):
     order = []
 
     def second():
-        with compiled._alone_in(str(tmp_path)):
+        with compiled._compile_lock(str(tmp_path)):
             order.append("second")
 
-    with compiled._alone_in(str(tmp_path)):
+    with compiled._compile_lock(str(tmp_path)):
         waiting = threading.Thread(target=second)
         waiting.start()
         waiting.join(0.1)

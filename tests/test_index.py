@@ -47,7 +47,7 @@ def facts(digest="a" * 64):
 def fill(root, data, values, whiten=0, monkeypatch=None, step=SPAN, known=None, stop=None):
     """Adds videos whose clips have the given features: {video: (clips, D)}; may stop in between."""
     root.mkdir(exist_ok=True)
-    state = storage.begun(root, known or facts())
+    state = storage.start(root, known or facts())
     state["whiten"] = whiten
 
     def made(load, data, facts, numbers, failed):
@@ -260,7 +260,7 @@ def test_other_versions_networks_and_clips_are_refused(index, monkeypatch):
 @pytest.mark.parametrize("now", [12, 0])
 def test_a_video_that_changed_is_named_and_the_others_are_added(index, monkeypatch, now):
     data, values = Data(LENGTHS | {"run/ann": now, "new": 8}), {"new": np.ones((2, 6))}
-    state, root = storage.begun(index.path, facts()), index.path
+    state, root = storage.start(index.path, facts()), index.path
 
     def made(load, data, facts, numbers, failed):
         assert [data.videos[number] for number in numbers] == ["new"]

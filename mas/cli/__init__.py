@@ -50,9 +50,9 @@ def main(*arguments: str) -> int:
     """
     given = list(arguments) or sys.argv[1:]
     if not given or given[0] in ("-h", "--help", "--helpfull", "help"):
-        return _say(_overview()) if given else _say(_overview(), FAILED)
+        return _log(_overview()) if given else _log(_overview(), FAILED)
     if given[0] == "--version":
-        return _say(importlib.import_module("mas").__version__)
+        return _log(importlib.import_module("mas").__version__)
     command = given[0]
     quiet()
     if command not in COMMANDS:
@@ -70,7 +70,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     try:
         return importlib.import_module(f"mas.cli.{command}").run(list(arguments))
     except HelpWanted as text:
-        return _say(str(text))
+        return _log(str(text))
     except EXPECTED as error:
         return _fail(str(error), getattr(error, "status", FAILED))
     except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def _stopped(command, status):
     os._exit(status)
 
 
-def _say(text, status=0):
+def _log(text, status=0):
     sys.stdout.write(text + "\n")
     return status
 

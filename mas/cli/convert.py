@@ -86,11 +86,11 @@ def run(arguments: list[str]) -> int:
         prefix=given.prefix,
         partial=given.partial,
     )
-    _say_next(given, output)
+    _log_next(given, output)
     return 0
 
 
-def _say_next(given, output):
+def _log_next(given, output):
     """Logs the next command. The file has all settings except the size frames are resized to."""
     row, more = convert.published(given.network), ""
     if not given.size and row.resize != "x".join(map(str, networks.resize_for(row.size))):

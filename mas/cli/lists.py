@@ -139,7 +139,7 @@ def _build(name, given):
     if named:
         files.write(beside, content)
         logging.info("%s: %s", beside, lists.counted(len(named), "class", "classes"))
-        _warn_of_height(name, given, named, names)
+        _warn_of_level(name, given, named, names)
 
 
 def _refuse_none(name, given, names):
@@ -168,7 +168,7 @@ def _check_names(entries, names):
             ) from None
 
 
-def _warn_of_height(name, given, classes, names):
+def _warn_of_level(name, given, classes, names):
     """Warns if a folder of all classes was taken for the only class."""
     if name == "folders" and len(classes) == 1 and not given.classes:
         below = {video.split("/")[1] for video in names if video.count("/") > 1}
@@ -191,7 +191,7 @@ def _names(kind, given) -> dict[str, str] | None:
         listed = lists.read_names(given.names)
         films = [name for name in listed if is_film(name)]
         if 2 * len(films) > len(listed):  # otherwise they are ids, or folders of frames
-            _say_ignored([name for name in listed if not is_film(name)])
+            _log_ignored([name for name in listed if not is_film(name)])
             listed = films
         read = of_names(listed)
         if not read:
@@ -202,11 +202,11 @@ def _names(kind, given) -> dict[str, str] | None:
         return None
     videos, ignored = lists.find_videos(given.videos)
     logging.info("%s: %s", given.videos, lists.counted(len(videos), "video"))
-    _say_ignored(ignored)
+    _log_ignored(ignored)
     return videos
 
 
-def _say_ignored(names):
+def _log_ignored(names):
     if names:
         count = lists.counted(len(names), "file")
         logging.info("ignored %s without a video extension: %s", count, some(names))
@@ -249,24 +249,24 @@ def _entries(name, given, names, classes) -> Sequence[lists.Entry]:
         return lists.fraction(read, given.fraction, given.seed)
     if name == "hmdb51":
         entries = lists.hmdb51(given.splits, given.split, given.part, classes)
-        return entries if names is None else _all_there(entries, names, given)
+        return entries if names is None else _complete(entries, names, given)
     if name == "kinetics":
         path, entries = given.csv, lists.kinetics(given.csv, given.class_dirs, classes, names)
     elif name == "diving48":
         path, entries = given.json, lists.diving48(given.json, classes)
     else:
         path, entries = given.csv, lists.something(given.csv, classes)
-    return entries if names is None else _present(entries, names, path)
+    return entries if names is None else _existing(entries, names, path)
 
 
-def _all_there(entries, names, given):
+def _complete(entries, names, given):
     """Entries of HMDB51's split files, all of which must exist."""
     if not lists.drop_absent(entries, names, given.splits)[0]:
         _refuse_absent(entries, names, given.splits)
     return lists.resolve(entries, names, given.splits)
 
 
-def _present(entries, names, path):
+def _existing(entries, names, path):
     """Entries whose video exists: annotation files also name videos that are no longer online."""
     present, absent = lists.drop_absent(entries, names, path)
     if not present:

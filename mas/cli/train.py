@@ -63,8 +63,8 @@ def run(arguments: list[str]) -> int:
     data = training.open_data(data, task.inputs, given.allow_missing)
     trained = _train(given, task, data, videos)
     if given.sample:
-        _say_learned(trained, data)
-    _say_next(given, trained, data, videos, arguments)
+        _log_comparison(trained, data)
+    _log_next(given, trained, data, videos, arguments)
     return 0
 
 
@@ -122,7 +122,7 @@ def _make_sample(given, task):
     return str(data), str(SAMPLE / "train.txt")
 
 
-def _say_learned(run, data):
+def _log_comparison(run, data):
     """Compares the features of the generated videos before and after training, in one line."""
     from mas import evaluate, lists
 
@@ -136,7 +136,7 @@ def _say_learned(run, data):
     )
 
 
-def _say_next(given, run, data, videos, arguments):
+def _log_next(given, run, data, videos, arguments):
     logging.info("Wrote %s: backbone.keras, model.keras, export/, metrics.csv.", run.path)
     logging.info("Curves:  tensorboard --logdir=%s", run.path)
     lists = "--train_list=LIST --test_list=LIST"

@@ -137,7 +137,7 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _moves(given):
+def _is_animation(given):
     return given.output.lower().endswith(".gif")
 
 
@@ -163,7 +163,7 @@ def _rate(given, data, video):
 def _draw_clip(given):
     data = _open(given)
     clip, title = _read(given, data, frames=given.frames, size=given.size, resize=given.resize)
-    if _moves(given):
+    if _is_animation(given):
         rate = _rate(given, data, clip["video"])
         return visualize.animate_clip(clip["rgb"], clip.get("flow"), rate)
     return visualize.draw_clip(clip["rgb"], clip.get("flow"), title)
@@ -187,7 +187,7 @@ def _draw_attention(given):
     clip, title = _read(given, data, **settings.values())
     heat = visualize.attention(backbone, clip[seen])
     shown = (clip["rgb"], heat, clip.get("flow"))
-    if _moves(given):
+    if _is_animation(given):
         return visualize.animate_attention(*shown, rate=_rate(given, data, clip["video"]))
     return visualize.draw_attention(*shown, title=f"{title}\nattention of {given.model}")
 

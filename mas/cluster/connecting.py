@@ -77,23 +77,23 @@ def connected(address: str | None = None, cores: int | None = None) -> Iterator[
         yield ray
         return
     if address != "local":
-        _knock(address)
+        _check_reachable(address)
     options: dict[str, Any] = {"address": address}
     if address == "local":
         options |= {"num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False}
     try:
-        with _own_signals(), warnings.catch_warnings():
+        with _keep_signals(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations in future versions of Ray
             ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
         with contextlib.suppress(AttributeError):  # otherwise reports of dead workers go to stdout
             ray._private.worker._worker_logs_enabled = False
-        _say(ray, address)
+        _log_cluster(ray, address)
         yield ray
     finally:
         ray.shutdown()
 
 
-def _knock(address):
+def _check_reachable(address):
     """Checks that a cluster responds; `ray.init` would block for minutes and ignore Ctrl-C."""
     if address != "auto":
         host, _, port = address.rpartition(":")
@@ -116,7 +116,7 @@ def _knock(address):
 
 
 @contextlib.contextmanager
-def _own_signals():
+def _keep_signals():
     """Restores the process's SIGTERM handler, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,7 +128,7 @@ def _own_signals():
         signal.signal(signal.SIGTERM, earlier)
 
 
-def _say(ray, address):
+def _log_cluster(ray, address):
     count, cores = len(nodes.alive(ray)), nodes.count_cores(ray)
     where = "started here" if address == "local" else f"at {ray.get_runtime_context().gcs_address}"
     parts = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((count, "node"), (cores, "core"))]

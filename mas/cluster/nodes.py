@@ -36,7 +36,7 @@ def needs(
     return {"versions": versions, "reads": [*reads], "mark": mark, "token": token}
 
 
-def _looker():
+def _make_lacks():
     """Returns a function that Ray pickles by value, so it also runs on nodes without `mas`."""
 
     def lacks(needs):
@@ -75,7 +75,8 @@ def _looker():
     return lacks
 
 
-lacks: Callable[[Mapping], str | None] = _looker()  # returns the first unmet requirement, or None
+# Returns the first unmet requirement, or None.
+lacks: Callable[[Mapping], str | None] = _make_lacks()
 
 
 _looked: dict[str, str | None] = {}
@@ -100,7 +101,7 @@ def check_nodes(ray: Any, needs: Mapping) -> None:
     Raises:
         RuntimeError: If a node does not meet a requirement.
     """
-    answers = on_each(ray, _looker(), needs)
+    answers = on_each(ray, _make_lacks(), needs)
     found = [(node, problem) for node, problem in answers if problem]
     if found:
         node, problem = found[0]

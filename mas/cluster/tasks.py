@@ -74,7 +74,7 @@ class Tasks:
             RuntimeError: If the function raises an exception or yields {"failed": why}.
         """
         while self._queue or self._running:
-            while self._queue and len(self._running) < self._rooms():
+            while self._queue and len(self._running) < self._most_submitted():
                 item, tries = self._queue.popleft()
                 self._running[self._task.remote(item)] = item, tries
             streams, _ = self._ray.wait([*self._running], timeout=WAIT, fetch_local=False)
@@ -121,7 +121,7 @@ class Tasks:
         except errors.RayError:
             return {"died": "it was killed"}
 
-    def _rooms(self):
+    def _most_submitted(self):
         """Returns the number of tasks to keep submitted, as nodes join and leave."""
         if self._most:
             return self._most

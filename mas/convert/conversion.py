@@ -107,7 +107,7 @@ def convert(
     report, values = match(network, entries, variables, prefix)
     logging.info("%s as %s:\n%s", checkpoint, network, report.text())
     if not report.matched or not (report.complete or partial):
-        raise ValueError(_refusal(checkpoint, network, report))
+        raise ValueError(_mismatch(checkpoint, network, report))
     for place, value in values.items():
         variables[place].assign(value)
     _save(backbone, pathlib.Path(output))
@@ -159,11 +159,11 @@ def match(
     target = networks.targets(network)
 
     def fitting(prefix):
-        return sum(target(name) in variables for name in _below(entries, prefix))
+        return sum(target(name) in variables for name in _with_prefix(entries, prefix))
 
     prefix = max(PREFIXES, key=fitting) if prefix is None else prefix
     report, values = Conversion(), dict[tuple[str, str], np.ndarray]()
-    below = _below(entries, prefix)
+    below = _with_prefix(entries, prefix)
     report.unused = [name for name in entries if name not in set(below.values())]
     for short, name in below.items():
         place, value = target(short), entries[name]
@@ -173,7 +173,7 @@ def match(
             other = report.matched[place]
             raise ValueError(f"a variable must have one entry. Received: {other} and {name}.")
         elif place in variables:
-            _take(network, short, value, place, variables[place], report, values)
+            _assign(network, short, value, place, variables[place], report, values)
         else:
             kind = report.heads if place[0] in networks.heads(network) else report.unexpected
             kind.append(name)
@@ -182,12 +182,12 @@ def match(
     return report, values
 
 
-def _below(entries, prefix):
+def _with_prefix(entries, prefix):
     """{name without the prefix: name} for the entries that have the prefix."""
     return {name.removeprefix(prefix): name for name in entries if name.startswith(prefix)}
 
 
-def _take(network, short, value, place, variable, report, values):
+def _assign(network, short, value, place, variable, report, values):
     """Uses one entry as the value of a variable, or records why it does not fit."""
     shape = tuple(variable.shape)
     try:
@@ -214,7 +214,7 @@ def _save(backbone, output):
             temporary.unlink(missing_ok=True)
 
 
-def _refusal(checkpoint, network, report):
+def _mismatch(checkpoint, network, report):
     theirs = report.unexpected + [entry for entry, *_ in report.misshapen]
     ours = ["/".join(p) for p in report.missing + [place for _, _, place, _ in report.misshapen]]
     advice = " (partial=True uses what fits.)" if report.matched else ""

@@ -200,11 +200,11 @@ def arranged(network, entries):
                 f"a weight of {network} must have one entry. "
                 f"Received: {origin[place]} and {name} for {'/'.join(place)}."
             )
-        weights[place], origin[place] = _turned(place, np.asarray(value)), name
+        weights[place], origin[place] = _transposed(place, np.asarray(value)), name
     return weights, left
 
 
-def _turned(place, value):
+def _transposed(place, value):
     """Transposes one array to Keras's axis order."""
     layer, weight = place
     if weight != "kernel":

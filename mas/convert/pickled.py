@@ -53,8 +53,8 @@ def load(path):
         ImportError: If PyTorch is not installed.
         ValueError: If the file is damaged or needs other classes or functions.
     """
-    names = _archive_names(path) if _begins(path, ZIP) else _pickle_names(path)
-    refused = sorted(name for name in names if not _harmless(name))
+    names = _archive_names(path) if _starts_with(path, ZIP) else _pickle_names(path)
+    refused = sorted(name for name in names if not _is_harmless(name))
     if refused:
         raise ValueError(_refusal(path, refused))
     try:
@@ -87,18 +87,18 @@ def global_names(file):
     return names
 
 
-def _harmless(name):
+def _is_harmless(name):
     own = name.startswith("torch.") and not name.startswith("torch.nn.modules.")
     return own or name in _TAKEN or name in _IGNORED
 
 
-def _begins(path, head):
+def _starts_with(path, head):
     with open(path, "rb") as file:
         return file.read(len(head)) == head
 
 
 def _pickle_names(path):
-    count = _MAGIC_PICKLES if _begins(path, _MAGIC) else 1
+    count = _MAGIC_PICKLES if _starts_with(path, _MAGIC) else 1
     try:
         with open(path, "rb") as file:
             return set().union(*(global_names(file) for _ in range(count)))

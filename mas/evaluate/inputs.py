@@ -49,7 +49,7 @@ class Side:
     labels: np.ndarray
     features: Callable[[], Features]
 
-    def said(self, found: Features) -> str:
+    def described(self, found: Features) -> str:
         """Text with the number of videos and their list."""
         count = lists.counted(len(found.videos), "video")
         return f"{count} ({self.path})" if self.path else count
@@ -138,7 +138,7 @@ class Inputs:
         """
         found = [self._side(name, videos) for name, videos in given.items()]
         if all(is_features(videos) for videos in given.values()):
-            clips = None if _decisive(self.sampling) == _decisive(Sampling()) else self.sampling
+            clips = None if _affecting(self.sampling) == _affecting(Sampling()) else self.sampling
             unused = {"source": self.source, "data": self._data, "sampling": clips}
             for name, value in (unused | {"random": self.random or None}).items():
                 if value is not None:
@@ -171,14 +171,14 @@ class Inputs:
             "model": _path(self.source),
             "data": _path(getattr(self._data, "data", self._data)),
             **{name: _named(videos) for name, videos in given.items()},
-            "sampling": self.source and _decisive(self.sampling),
+            "sampling": self.source and _affecting(self.sampling),
             "random": self.random,
             "seed": self.seed,
             "columns": self.columns,
         }
 
 
-def _decisive(sampling):
+def _affecting(sampling):
     """Settings that affect the features, not only how they are computed."""
     known = sampling.options()
     return {name: value for name, value in sampling.values().items() if not known[name].free}

@@ -125,17 +125,21 @@ class Probe(Settings):
         settings = made.settings(self, **given)
         if self.groups is None:
             check(train.labels, tested.videos, tested.labels, self.k, self.whiten)
-            _warn_of_both(train.videos, tested.videos)
+            _warn_of_overlap(train.videos, tested.videos)
             known = [side.features() for side in sides]
             inputs.check_alike(known[0], known[1], (train.name, tested.name))
             folds = [self._one_split(known[0], known[1], seed)]
-            split = f"trained on {train.said(known[0])}, tested on {tested.said(known[1])}"
+            split = (
+                f"trained on {train.described(known[0])}, tested on {tested.described(known[1])}"
+            )
         else:
             self._check_groups(train.videos, train.labels)
             known = [train.features()]
             of = groups(known[0].videos, self.groups)
             folds = leave_one_out(known[0], of, self._maker(seed), self.whiten)
-            split = f"{train.said(known[0])}, leaving one of {len(folds)} groups out at a time "
+            split = (
+                f"{train.described(known[0])}, leaving one of {len(folds)} groups out at a time "
+            )
             split += f"(groups: {self.groups})"
         numbers = {"seed": seed, "split": split, "settings": settings}
         return self._result(known, folds, names, numbers)
@@ -202,7 +206,7 @@ class Probe(Settings):
         return f"{text}."
 
 
-def _warn_of_both(train, tested):
+def _warn_of_overlap(train, tested):
     both = set(train) & set(tested)
     if both:
         count = lists.counted(len(both), "test video")

@@ -217,10 +217,10 @@ def clips(facts: dict[str, Any]) -> str:
         f"{_CROPS[facts.get('crops', 1)]} {size} x {size} of {width} x {height}"
     )
     text += ", with the middle frame repeated." if facts["static"] else "."
-    return " ".join(filter(None, [text, _beside_training(facts)]))
+    return " ".join(filter(None, [text, _compared_with_training(facts)]))
 
 
-def _beside_training(facts):
+def _compared_with_training(facts):
     """Compares the clips with those of the training; "" if its run is not available."""
     if _run(facts) is None:
         return ""

@@ -282,7 +282,7 @@ def _facts(side, known):
 
 
 def _paragraph(numbers, sides, known):
-    asking, searched = (side.said(found) for side, found in zip(sides, known, strict=True))
+    asking, searched = (side.described(found) for side, found in zip(sides, known, strict=True))
     ours, theirs = (report.describe(part.facts) for part in known)
     found = ", ".join(f"{100 * value:.1f} at {k}" for k, value in numbers["recall"].items())
     random = ", ".join(f"{100 * value:.1f}" for value in numbers["chance"].values())

@@ -91,7 +91,7 @@ class Scenes(Settings):
             "settings": made.settings(self, videos=videos),
         }
         text = (
-            f"Dynamic scenes: {side.said(found)} of {len(np.unique(found.labels))} classes; "
+            f"Dynamic scenes: {side.described(found)} of {len(np.unique(found.labels))} classes; "
             "a linear SVM on features scaled to length 1 (one against one; "
             f"C = {self.C:g} over their variance), leaving one video out at a time. "
             f"{report.describe(found.facts)} Accuracy: {result.top1:.1%}, mean over classes "

@@ -99,7 +99,7 @@ def extract(
         values = means.values_here(function_of(network, sampling, task), data, sampling, task)
         found = _over_clips(values, network.name, data, entries, sampling, task)
     else:
-        make = _cached if cache else _fresh
+        make = _cached if cache else _extract
         there = (address,) if engine == "ray" else None
         found = make(source, data, entries, sampling, task, random, seed, there)
     path = os.fspath(videos) if isinstance(videos, str | os.PathLike) else None
@@ -217,7 +217,7 @@ def _over_clips(values, name, data, entries, sampling, task):
     return Features(found.values.astype(np.float32), found.videos, found.labels, facts)
 
 
-def _fresh(source, data, entries, sampling, task, random, seed, there):
+def _extract(source, data, entries, sampling, task, random, seed, there):
     """Computes features with a saved network, on a cluster if `there` is its (address,)."""
     network = load_network(source, sampling, task, random, seed)
     function = function_of(network, sampling, task)
@@ -256,7 +256,7 @@ def _cached(source, data, entries, sampling, task, random, seed, there):
         pass
     except ValueError as error:
         logging.warning("%s Extracting the features again.", error)
-    found = _fresh(source, data, entries, sampling, task, random, seed, there)
+    found = _extract(source, data, entries, sampling, task, random, seed, there)
     try:
         if not found.facts["failures"]:
             save(path, found)

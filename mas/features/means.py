@@ -182,7 +182,7 @@ def values_here(
                 yield function(batch).numpy()
                 done += len(batch)
         except (OSError, ValueError, tf.errors.OpError) as error:
-            failure = _culprit(reader, range(done, min(done + sampling.batch, len(examples))))
+            failure = _first_failure(reader, range(done, min(done + sampling.batch, len(examples))))
             if failure is None:
                 raise error
             yield failure
@@ -220,7 +220,7 @@ def numbered(
         left = left[examples.videos[left] != failure.number]
 
 
-def _culprit(reader, positions):
+def _first_failure(reader, positions):
     """`Failure` of the first of these examples that fails; None if they all succeed."""
     for position in positions:
         number = int(reader.examples.videos[position])

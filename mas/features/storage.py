@@ -140,14 +140,14 @@ def _check_facts(facts):
         if next(iter(kinds)) not in facts:
             continue
         for name, kind in kinds.items():
-            if not _is(facts.get(name), kind):
+            if not _has_type(facts.get(name), kind):
                 received = f"{name}={str(facts.get(name))[:60]}"
                 raise ValueError(
                     f"facts must be those of mas.features.extract. Received: {received}."
                 )
 
 
-def _is(value, kind):
+def _has_type(value, kind):
     """Whether a value has this type: a class, a list of classes, or one of several strings."""
     if isinstance(kind, type):
         return isinstance(value, kind)

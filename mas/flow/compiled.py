@@ -73,14 +73,14 @@ def entry(function, signature: str):
             if folder is None:
                 break
             try:
-                with _alone_in(folder), _kept_in(folder):
+                with _compile_lock(folder), _cache_folder(folder):
                     return numba.njit(signature, cache=True, **_OPTIONS)(function)
             except Exception:  # damaged file, full disk, ...: compiling still works
-                _forget(folder, function)
+                _drop_from_cache(folder, function)
         return numba.njit(signature, **_OPTIONS)(function)
 
 
-def _forget(folder, function):
+def _drop_from_cache(folder, function):
     """Removes a function from the cache, so that it is compiled again."""
     for path in pathlib.Path(folder).rglob(f"*.{function.__name__}-*"):
         with contextlib.suppress(OSError):
@@ -109,7 +109,7 @@ def _folder() -> str | None:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: str) -> Iterator[None]:
+def _compile_lock(folder: str) -> Iterator[None]:
     """Lets one process compile at a time; the others wait and load its result."""
     with open(os.path.join(folder, "lock"), "w") as file:
         with contextlib.suppress(OSError):  # file system without locks
@@ -118,7 +118,7 @@ def _alone_in(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept_in(folder: str) -> Iterator[None]:
+def _cache_folder(folder: str) -> Iterator[None]:
     """Sets Numba's cache folder, which is read when a function is decorated."""
     before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, folder
     try:

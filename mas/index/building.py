@@ -51,7 +51,7 @@ def extend(
     storage.verify(root, state["files"] | compared["files"], read=True)
     held = {v.video: v for v in storage.read_videos(root, state["files"][storage.VIDEOS][0])}
     failed = Failures(data)
-    left = _left(data, held, failed)
+    left = _missing(data, held, failed)
     counts = lists.counted(len(data.videos), "video"), len(left)
     logging.info("%s: %s, %d to do.", data.data, *counts)
     with storage.appended(root, state["files"]) as file:
@@ -67,7 +67,7 @@ def extend(
     return {data.videos[number]: reason for number, reason in failed.reasons.items()}
 
 
-def _left(data, held, failed):
+def _missing(data, held, failed):
     """Numbers of the videos that are not in the index; videos that have changed fail."""
     left = []
     for number, video in enumerate(data.videos):
@@ -132,10 +132,10 @@ def made(
         means.values_here(network.function, data, sampling, task), examples, failed
     )
     with tqdm.tqdm(total=len(examples), desc="clips", unit="clip") as bar:
-        yield from _whole(values, examples, failed, bar)
+        yield from _whole_videos(values, examples, failed, bar)
 
 
-def _whole(values, examples, failed, bar):
+def _whole_videos(values, examples, failed, bar):
     """Regroups batches of rows into whole videos, without videos that fail on the way."""
     borders = np.flatnonzero(np.diff(examples.videos)) + 1
     numbers = examples.videos[[0, *borders]].tolist()

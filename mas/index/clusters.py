@@ -66,12 +66,12 @@ class Clusters:
             Rows of the typical clips, nearest first, and of the odd clips, farthest first.
         """
         rows = self.rows(number)
-        near = _of_many_videos(rows, videos)[:typical]
+        near = _one_per_video_first(rows, videos)[:typical]
         others = rows[~np.isin(rows, near)][::-1]
-        return near, _of_many_videos(others, videos)[:odd]
+        return near, _one_per_video_first(others, videos)[:odd]
 
 
-def _of_many_videos(rows, videos):
+def _one_per_video_first(rows, videos):
     """Moves the first clip of each video to the front and keeps the order otherwise."""
     first = np.zeros(len(rows), bool)
     first[np.unique(videos[rows], return_index=True)[1]] = True

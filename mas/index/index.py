@@ -158,7 +158,7 @@ class Index:
         with files.writing(root):
             root.mkdir(parents=True, exist_ok=True)
         with locks.lock(root, "mas index"):
-            state = storage.begun(root, facts)
+            state = storage.start(root, facts)
             state["whiten"] = state["whiten"] if whiten is None else whiten
             load = functools.partial(Network, model, facts, full)
             failures = building.extend(root, state, load, data, fps)

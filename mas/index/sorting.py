@@ -98,7 +98,7 @@ def sort(
     """
     chosen = Sorting(**options)
     index = index if isinstance(index, Index) else Index.open(index)
-    root = _begun(output)
+    root = _make_output(output)
     with locks.lock(root, "mas sort"):
         return _sorted(index, root, chosen, data)
 
@@ -123,7 +123,7 @@ def _sorted(index, root, chosen, data):
     return made
 
 
-def _begun(output):
+def _make_output(output):
     """Makes the output folder, unless that could overwrite the user's files.
 
     Raises:

@@ -94,7 +94,7 @@ def write_state(root: pathlib.Path, state: dict[str, Any]) -> None:
     files.write_json(root / STATE, records.seal(state))
 
 
-def begun(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
+def start(root: pathlib.Path, facts: dict[str, Any]) -> dict[str, Any]:
     """Reads index.json of a locked folder, or writes that of a new index before its other files.
 
     Raises:

@@ -34,7 +34,7 @@ def diving48(json_path: PathLike, classes: Sequence[str] | None = None) -> list[
         label: Any = row.get("label")
         frames: Any = row.get("end_frame")
         named = isinstance(video, str) and video.strip()
-        if not (named and _whole(label, 0) and _whole(frames, 1)):
+        if not (named and _is_whole(label, 0) and _is_whole(frames, 1)):
             raise ValueError(
                 f"{json_path}, object {number}: expected a vid_name, a label >= 0 and an "
                 f"end_frame >= 1. Received: {text.shown(row)}."
@@ -165,7 +165,7 @@ def _json_list(path, content=None):
     return found
 
 
-def _whole(number, lowest):
+def _is_whole(number, lowest):
     """Whether a json value is a whole number of at least `lowest`."""
     whole = isinstance(number, int) and not isinstance(number, bool)
     return whole and lowest <= number < 2**31

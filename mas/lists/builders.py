@@ -172,7 +172,7 @@ def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[E
     for place, entry in enumerate(entries):
         # If two files share a stem, include the extension.
         both = alike[entry.video, entry.start] > 1
-        rank = _rank(entry.file if both and entry.file else entry.video, entry.start, seed)
+        rank = _order_key(entry.file if both and entry.file else entry.video, entry.start, seed)
         by_label[entry.label].append((rank, place))
     chosen = []
     for members in by_label.values():
@@ -182,7 +182,7 @@ def fraction(entries: Sequence[Entry], fraction: float, seed: int = 0) -> list[E
     return [entries[place] for place in sorted(chosen)]
 
 
-def _rank(name, start, seed):
+def _order_key(name, start, seed):
     return hashlib.sha256(f"{seed}\n{name}\n{start}".encode()).digest()
 
 
@@ -209,11 +209,11 @@ def split_by(
     return [
         entry
         for entry in entries
-        if (keep is None or _found(keep, entry)) and not (leave and _found(leave, entry))
+        if (keep is None or _matches(keep, entry)) and not (leave and _matches(leave, entry))
     ]
 
 
-def _found(expression, entry):
+def _matches(expression, entry):
     return any(expression.search(name) for name in (entry.video, entry.file) if name)
 
 

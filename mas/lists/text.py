@@ -112,14 +112,14 @@ def from_json(text: str, path: PathLike) -> Any:
         return int(digits)
 
     try:
-        return json.loads(text, object_pairs_hook=lambda p: _once(p, path), parse_int=whole)
+        return json.loads(text, object_pairs_hook=lambda p: _unique(p, path), parse_int=whole)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: expected json. Received: {error.msg}.") from error
     except RecursionError:
         raise ValueError(f"{path}: expected json. Received: values nested too deeply.") from None
 
 
-def _once(pairs, path):
+def _unique(pairs, path):
     counts = collections.Counter(name for name, _ in pairs)
     twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:

@@ -172,7 +172,7 @@ def write(
     try:
         left = {name: path for name, path in named.items() if not kept.done(name, path)}
         kept.retry(named.values())
-        _say(classifier, named, left)
+        _log_input(classifier, named, left)
         _run(kept, classifier, left, windows, report, progress)
         kept.finish()
     finally:
@@ -183,7 +183,7 @@ def write(
     return Written(done, {path: kept.failures[path] for path in failed})
 
 
-def _say(classifier, named, left):
+def _log_input(classifier, named, left):
     logging.info("%s: %s", classifier.path, classifier.text())
     if len(left) < len(named):
         count = lists.counted(len(named), "video")

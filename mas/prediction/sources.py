@@ -42,15 +42,15 @@ def find(
     found: dict[str, pathlib.Path] = {}
     seen: set[str] = set()
     for one in given:
-        for name, path in _at(checks.path("videos", one)):
+        for name, path in _videos_at(checks.path("videos", one)):
             real = os.path.realpath(path)
             if real not in seen:
                 seen.add(real)
-                found[_free(name, path, found, taken)] = path
+                found[_unique_name(name, path, found, taken)] = path
     return found
 
 
-def _at(path):
+def _videos_at(path):
     """(name, file) of each video at a path."""
     if path.is_dir():
         videos, ignored = lists.find_videos(path)
@@ -70,20 +70,20 @@ def _at(path):
     return [(lists.video_id(path.name), path)]
 
 
-def _free(name, path, found, taken):
+def _unique_name(name, path, found, taken):
     """The name, with as many parent folders as it needs to be unique."""
     above = list(path.absolute().parents)[len(pathlib.PurePath(name).parts) - 1 :]
     candidates = [name]
     for folder in above:
         if folder.name:
             candidates.append(f"{folder.name}/{candidates[-1]}")
-    for candidate in map(_short, candidates):
+    for candidate in map(_shortened, candidates):
         if candidate not in found and not (taken and taken(candidate, path)):
             return candidate
     raise ValueError(f"videos must have unique names. Received: {path}, {name} twice.")
 
 
-def _short(name):
+def _shortened(name):
     """Shortens a name to fit a file name with an extension; a checksum keeps it unique."""
     parts = []
     for part in name.split("/"):

@@ -60,10 +60,10 @@ def cut(
             yield Cut(number, held[0][0], time + 1 / rate, images)
             number += 1
     if held and not number:
-        yield _again(list(held), length, stride, rate)
+        yield _repeated(list(held), length, stride, rate)
 
 
-def _again(held, length, stride, rate):
+def _repeated(held, length, stride, rate):
     """The only window of a video shorter than a window."""
     places = walks.indices(length, stride, 0, len(held), "wrap")
     images = np.stack([held[place][1] for place in places])

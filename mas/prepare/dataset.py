@@ -89,7 +89,7 @@ class _Run:
             self._clean()
         self.held = self._stored()
         there = self.held - self._changed(self.held)
-        there -= self._named(self._damaged(there))
+        there -= self._own_damaged(self._damaged(there))
         left = [name for name in self.paths if name not in there]
         if not self.storage.allow_damaged:  # which may accept files that failed before
             self.failures = failures.interrupted(self.root, {self.paths[name] for name in left})
@@ -106,7 +106,7 @@ class _Run:
                 (self.root / records.UNFINISHED).touch()
             environment.note(self.root, environment.current(self.storage.flow))
         with make(jobs) as engine, Progress(jobs, engine.count, self.progress) as progress:
-            ended = self._ended(engine, jobs, progress)
+            ended = self._finished_jobs(engine, jobs, progress)
             if self.storage.form == "shards":
                 self._write_shards(engine, jobs, ended)
             else:
@@ -147,7 +147,7 @@ class _Run:
         shards = numbers if self.storage.form == "shards" else ()
         return stored.damaged_beside(self.root, shards)
 
-    def _named(self, damaged):
+    def _own_damaged(self, damaged):
         """The damaged videos that belong to this call and are prepared again; logs both counts."""
         own = damaged & self.paths.keys()
         if own:
@@ -174,7 +174,7 @@ class _Run:
     def _staged(self, name):
         return self.staging / f"{self.positions[name]:07d}.npz"
 
-    def _number(self, job):
+    def _shard_number(self, job):
         return self.positions[job["video"]] // self.per_shard
 
     def _job(self, name):
@@ -182,7 +182,7 @@ class _Run:
         self.sources.begin(name)
         return {"video": name, "path": self.paths[name], "output": output, "storage": storage}
 
-    def _ended(self, engine, jobs, progress):
+    def _finished_jobs(self, engine, jobs, progress):
         """Yields each job when it ends, and keeps the list of failures up to date."""
         for job, answer in engine.run([*progress.questions(), *jobs]):
             progress.note(job, answer)
@@ -224,12 +224,12 @@ class _Run:
 
     def _write_shards(self, engine, jobs, ended):
         """Writes each shard when its last video is done."""
-        left = collections.Counter(self._number(job) for job in jobs)
+        left = collections.Counter(self._shard_number(job) for job in jobs)
         for number in range(len(self.shards)):
             if not left[number]:
                 self._write_shard(number, engine)
         for job in ended:
-            number = self._number(job)
+            number = self._shard_number(job)
             left[number] -= 1
             if not left[number]:
                 self._write_shard(number, engine)

@@ -43,7 +43,7 @@ _FLOW_SIZE = dataclasses.replace(
 _LATER = ("fps", "deinterlace", "flow_size")  # settings added after version 0.1
 
 
-def _holds(larger, size):
+def _is_as_large(larger, size):
     return size is not None and all(a >= b for a, b in zip(larger, size, strict=True))
 
 
@@ -106,7 +106,7 @@ class Storage(Settings):
             return
         if self.flow == "none":
             refuse("flow_size", f"{STORED} or {AUTO} with flow=none", self.flow_size)
-        if not _holds(self.flow_size, self.size):
+        if not _is_as_large(self.flow_size, self.size):
             size = SIZE.text(self.size) if self.size else KEEP
             refuse("flow_size", f"{STORED}, or at least size={size} on each side", self.flow_size)
 
@@ -115,7 +115,7 @@ class Storage(Settings):
         """(width, height) at which flow is computed; None if equal to the stored size."""
         if isinstance(self.flow_size, str):
             usual = self.flow_size == AUTO and self.flow.startswith("tvl1")
-            wanted = AUTHORS if usual and _holds(AUTHORS, self.size) else self.size
+            wanted = AUTHORS if usual and _is_as_large(AUTHORS, self.size) else self.size
         else:
             wanted = self.flow_size
         return None if wanted == self.size else wanted

@@ -86,10 +86,10 @@ class Progress:
         self._first = self._first or (now, done)
         start, before = self._first
         if self._show and now - start >= MEASURED and done >= before + 2 * self._workers:
-            self._say(self._bar.total, (done - before) / (now - start))
+            self._log_estimate(self._bar.total, (done - before) / (now - start))
             self._show = False  # once
 
-    def _say(self, total, rate):
+    def _log_estimate(self, total, rate):
         if total is None:
             return
         text = f"About {duration(total / rate)}: {total} frames, {rate:.1f} frames/s on "

@@ -153,7 +153,7 @@ class Faults:
         """Whether a file or folder has a fault."""
         return str(path) in self.found
 
-    def hold_counts(self, known: dict[str, Any], videos: int, frames: int) -> None:
+    def check_counts(self, known: dict[str, Any], videos: int, frames: int) -> None:
         """Compares the numbers of videos and frames with dataset.json, unless there are faults."""
         expected = (known.get("videos", videos), known.get("frames", frames))
         fewer = videos < expected[0] or frames < expected[1]

@@ -75,7 +75,7 @@ def read(shard, rows):
             at = locate(shard, row)
             if at == end:  # a stream is fast but unusable after damage
                 example = next(stream, None)
-            example = _alone(tf, shard, at) if example is None else example
+            example = _read_alone(tf, shard, at) if example is None else example
             end = at + RECORD_FRAME + len(example) if at == end else None
             yield row, at, example
         except (ValueError, tf.errors.DataLossError) as error:
@@ -88,7 +88,7 @@ def read(shard, rows):
             yield row, 0, error
 
 
-def _alone(tf, shard, at):
+def _read_alone(tf, shard, at):
     """Reads one example from a file with only its record, because TensorFlow cannot seek."""
     with open(shard, "rb", buffering=0) as file:
         length = struct.unpack("<Q", _read(file, at, 8))[0]

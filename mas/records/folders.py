@@ -58,7 +58,7 @@ class Folders:
         faults = faults or Faults(self.data, False)
         self._sums = sums.frames(self.data)
         found = self._listed(faults)
-        self._hold_sums(known, found, faults)
+        self._check_sums(known, found, faults)
         measured = [video for video in found if video not in self._sums]
         self._measure({video: found[video] for video in measured}, faults)
         self.verified = not measured
@@ -66,11 +66,11 @@ class Folders:
         self._flow: dict[tuple[str, str], tuple[Naming, int]] = {}  # flow in separate folders
         self.has_flow = self._has_flow(known)
         if flow and self.has_flow:
-            self._hold_flow(faults)
+            self._check_flow(faults)
         self.videos = sorted(video for video in found if not faults.names(self._top / video))
         lengths = [self._parts[video]["rgb"][1] for video in self.videos]
         self.lengths = np.array(lengths, np.int64)
-        faults.hold_counts(known, len(self.videos), sum(lengths))
+        faults.check_counts(known, len(self.videos), sum(lengths))
         self.failures = read_failures(self.data) | faults.report()
         if not self.videos and "form" not in known:
             raise ValueError(f"{self._top} must contain folders of frames. Received: none.")
@@ -93,7 +93,7 @@ class Folders:
                 faults.add_error(folder, error)
         return found
 
-    def _hold_sums(self, known, found, faults):
+    def _check_sums(self, known, found, faults):
         """Compares the folders with the checksum files."""
         wanted = {*self._sums, *(found if known.get("checksums") else ())}
         for video in sorted(wanted):
@@ -131,7 +131,7 @@ class Folders:
         inside = bool(self._parts) and all(len(parts) == 3 for parts in self._parts.values())
         return inside or all((self.data / FLOW_FOLDER / part).is_dir() for part in "uv")
 
-    def _hold_flow(self, faults):
+    def _check_flow(self, faults):
         """Compares the flow of each video with its frames."""
         for video, parts in self._parts.items():
             for part in "uv":

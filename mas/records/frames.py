@@ -83,7 +83,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
     Raises:
         ValueError: If a name is unknown or a frame is missing; names the file.
     """
-    alone = _alone(folder, names)
+    alone = _only_rgb(folder, names)
     if alone:
         return {"rgb": alone}
     # names by number, for each part, prefix and suffix
@@ -104,7 +104,7 @@ def recognise(folder: pathlib.Path, names: Iterable[str]) -> dict[str, tuple[Nam
     return parts
 
 
-def _alone(folder, names):
+def _only_rgb(folder, names):
     """Handles the common case fast: only RGB frames, with names of equal length; else None."""
     first, last = min(names, default=""), max(names, default="")
     ends = [IMAGE.fullmatch(name) for name in (first, last)]

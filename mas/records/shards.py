@@ -66,12 +66,14 @@ class Shards:
             self._shards += [number] * len(rows)
         self.videos = [row.video for row in self._rows]
         if len(set(self.videos)) < len(self.videos):
-            raise ValueError(f"{self.data} must contain each video once. Received: {_twice(self)}.")
+            raise ValueError(
+                f"{self.data} must contain each video once. Received: {_repeated_video(self)}."
+            )
         self.verified = all(row.checksums_at for row in self._rows)
         self.lengths = np.array([row.frames for row in self._rows], np.int64)
         sizes = [(row.height, row.width) for row in self._rows]
         self.sizes = np.array(sizes, np.int64).reshape(-1, 2)
-        faults.hold_counts(known, len(self.videos), int(self.lengths.sum()))
+        faults.check_counts(known, len(self.videos), int(self.lengths.sum()))
         self.failures = read_failures(self.data) | faults.report()
 
     def _read(self, known, faults):
@@ -180,7 +182,7 @@ class Shards:
         return shard_path(self.data, self._shards[number])
 
 
-def _twice(data):
+def _repeated_video(data):
     seen: set[str] = set()
     return next(video for video in data.videos if video in seen or seen.add(video))
 

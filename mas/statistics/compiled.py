@@ -23,14 +23,14 @@ def loop(function):
     try:
         home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         _CONFIG.CACHE_DIR = before or str(pathlib.Path(home, "mas", "numba-statistics"))
-        return _made_again(numba.njit(nogil=True, cache=True)(function))
+        return _recompiling(numba.njit(nogil=True, cache=True)(function))
     except (OSError, RuntimeError):  # no home, or no writable folder
         return numba.njit(nogil=True)(function)
     finally:
         _CONFIG.CACHE_DIR = before
 
 
-def _made_again(dispatcher):
+def _recompiling(dispatcher):
     """Makes Numba treat a damaged cache file as missing, instead of raising errors from LLVM."""
     kept = dispatcher._cache
     load = kept.load_overload

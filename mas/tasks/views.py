@@ -178,7 +178,7 @@ class Views(Task):
         return ROLES[:2] if self.negative == "none" else ROLES
 
     @property
-    def _apart(self):
+    def _starts_apart(self):
         """Whether the two clips are compared and must start apart."""
         return self.views == 2 and self.negative == "intra"
 
@@ -186,12 +186,12 @@ class Views(Task):
     def span(self):
         """Frames of a video needed for a clip inside it, and for a negative that starts apart."""
         inside = (self.frames - 1) * self.stride + 1 + self._unused
-        return inside + 2 * self.min_offset - 1 if self._apart else inside
+        return inside + 2 * self.min_offset - 1 if self._starts_apart else inside
 
     @property
     def least(self):
         """Minimum number of frames of a video, for a clip and a negative that starts apart."""
-        apart = 2 * self.min_offset if self._apart else 1
+        apart = 2 * self.min_offset if self._starts_apart else 1
         return apart + self._unused if self.wraps else self.span
 
     def sample(self, length, start, rng):
@@ -210,7 +210,7 @@ class Views(Task):
         anchor, negative = rng.integers(max(length - window, 0) + 1, size=2)
         if start is not None:
             anchor = min(start, places - 1)
-        if self._apart:
+        if self._starts_apart:
             negative = apart(anchor, negative, places, self.min_offset)
         starts = [anchor, negative][: self.views]
         walk = (self.frames, self.stride)

@@ -194,7 +194,7 @@ class _Progress:
         ends = self.step % self.per_epoch == 0
         saves = ends or self.step % self.plan.checkpoint_every == 0
         if saves or first or self.step % self.plan.log_every == 0:
-            self._look()
+            self._read_results()
         if ends:
             self._end_epoch()
         if saves and self.chief:
@@ -207,7 +207,7 @@ class _Progress:
         """Training time in seconds, without steps that an interruption lost."""
         return self.seconds + time.monotonic() - self.clock
 
-    def _look(self):
+    def _read_results(self):
         """Reads the results since the last call."""
         values = np.array([value.numpy() for value in self.pending], np.float64)
         first = self.step - len(values)

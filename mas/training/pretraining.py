@@ -118,7 +118,7 @@ def _tested(data, held_out, task, plan, columns, trained):
     if held_out is None:
         return (trained, plan.batch) if task.choice else None
     found = examples_of(data, held_out, task, plan, columns, "held_out")
-    testing.warn_of_both(data, found, trained)
+    testing.warn_of_overlap(data, found, trained)
     return testing.drawn(task, found, plan.batch, name="held_out")
 
 

@@ -91,9 +91,9 @@ class RunFolder:
             self._lock = None
 
     def _open(self, restart):
-        self._held()  # raises for a folder with other contents before anything is written
-        self._take()
-        held = self._held()  # again, now that the folder is locked
+        self._earlier_files()  # raises for a folder with other contents before anything is written
+        self._lock_folder()
+        held = self._earlier_files()  # again, now that the folder is locked
         if held and restart:
             self._put_aside(held)
         elif held and held != {FLAGS}:  # flags.txt alone: the earlier run never started
@@ -103,7 +103,7 @@ class RunFolder:
         if not (self.path / FLAGS).is_file():
             self.keep_settings()
 
-    def _held(self):
+    def _earlier_files(self):
         """Names of the files of an earlier run; raises ValueError for other contents."""
         if self.path.exists() and not self.path.is_dir():
             refuse("run", "a folder", str(self.path))
@@ -118,7 +118,7 @@ class RunFolder:
             )
         return held
 
-    def _take(self):
+    def _lock_folder(self):
         """Creates the folder and locks it."""
         with files.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ class RunFolder:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
             os.replace(self.path, self._earlier)  # with its lock, which this process still holds
-            self._take()
+            self._lock_folder()
             logging.info("Keeping the earlier run in %s until this one trains.", self._earlier)
 
     def drop_earlier(self):

@@ -16,7 +16,7 @@ from mas.training.loop import no_retracing_warning
 DRAWS = 10  # per held-out example, since a task may draw frames and targets at random
 
 
-def warn_of_both(data, examples, trained):
+def warn_of_overlap(data, examples, trained):
     """Warns if a held-out video is also a training video.
 
     Args:

@@ -74,15 +74,15 @@ def measure(path: PathLike) -> Facts:
     if max(len(found.times), len(found.keys)) > LONGEST_TEXT:
         return facts
     candidates = (dataclasses.replace(found, lead=lead) for lead in leads)
-    return next((facts for facts in candidates if _leads_there(path, facts, prints)), facts)
+    return next((facts for facts in candidates if _seeking_works(path, facts, prints)), facts)
 
 
-def _leads_there(path, facts, prints):
+def _seeking_works(path, facts, prints):
     """Whether seeking to some frames finds the pictures with these fingerprints."""
     probed = sorted({int(facts.frames * share) for share in PROBED})
     return all(
         frame is not None and _fingerprint(frame) == prints[number]
-        for number, frame in _reached(path, probed, facts)
+        for number, frame in _by_seeking(path, probed, facts)
     )
 
 
@@ -109,14 +109,14 @@ def pick(
     wanted = sorted(set(map(int, indices)))
     jumps = facts is not None and facts.times
     pictures, found = Pictures(size), {}
-    for index, frame in _reached(path, wanted, facts) if jumps else _passed(path, wanted):
+    for index, frame in _by_seeking(path, wanted, facts) if jumps else _by_decoding(path, wanted):
         if frame is None:  # seeking failed
             return pick(path, indices, size)
         found[index] = pictures.rgb(frame)
     return np.stack([found[int(index)] for index in indices])
 
 
-def _passed(path, wanted):
+def _by_decoding(path, wanted):
     """Yields (index, frame) by decoding from the start."""
     with Film(path) as film:
         shots = enumerate(film.shots())
@@ -127,7 +127,7 @@ def _passed(path, wanted):
             yield index, found
 
 
-def _reached(path, wanted, facts):
+def _by_seeking(path, wanted, facts):
     """Yields (index, frame) by seeking to key frames; frame is None if it is not found."""
     times, keys = _read_times(facts.times, facts.frames), _read(facts.keys)
     with Film(path) as film:

@@ -125,7 +125,7 @@ class Film:
         for frame in self._decoded():
             time = self._time(frame, time)
             if frame.is_corrupt or frame.pts in self._damaged:
-                self._lose()
+                self._count_lost()
             else:
                 self._shown += 1
                 yield Shot(time, frame.duration or 0, frame)
@@ -158,7 +158,7 @@ class Film:
             try:
                 yield from self.stream.codec_context.decode(packet)
             except av.error.FFmpegError:
-                self._lose()
+                self._count_lost()
                 if packet is not None and self._order:
                     self._order.pop()
 
@@ -196,7 +196,7 @@ class Film:
             return 0 if before is None else before + self.step
         return time
 
-    def _lose(self):
+    def _count_lost(self):
         self._first_lost = self._first_lost if self._lost else self._shown
         self._lost += 1
 

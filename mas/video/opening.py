@@ -58,10 +58,10 @@ def open_container(path: PathLike) -> Any:
         # Absolute, because FFmpeg takes text before a colon at the start as a protocol.
         return av.open(os.path.abspath(path), **options)
     except av.error.FFmpegError as error:
-        raise VideoError(_nothing(path, "not a video that the decoder can open")) from error
+        raise VideoError(_why_nothing(path, "not a video that the decoder can open")) from error
 
 
-def _nothing(path, otherwise):
+def _why_nothing(path, otherwise):
     """Explains why there is nothing to decode."""
     lost = containers.missing_bytes(path)
     missing = f"truncated: {lost} bytes that the container declares are missing"
@@ -84,7 +84,7 @@ def choose(container: Any, path: PathLike) -> Any:
         raise VideoError("contains a cover picture but no video")
     if not pictures:
         sound = any(stream.type == "audio" for stream in container.streams)
-        raise VideoError("contains sound but no video" if sound else _nothing(path, NO_FRAME))
+        raise VideoError("contains sound but no video" if sound else _why_nothing(path, NO_FRAME))
     chosen = [stream for stream in pictures if stream.disposition.value & DEFAULT] or pictures
     decoded = [stream for stream in chosen if stream.codec_context is not None]
     if not decoded:

@@ -103,7 +103,7 @@ def side_by_side(panels: Sequence[Panel]) -> np.ndarray:
 def _titles(panels, widths):
     """uint8 (TITLE, W, 3): the titles, centred above the panels."""
     canvas = _band(sum(widths), TITLE)
-    for panel, width, left in zip(panels, widths, _lefts(widths), strict=True):
+    for panel, width, left in zip(panels, widths, _left_edges(widths), strict=True):
         place = (left + width / 2) / sum(widths)
         canvas.text(place, 0.5, panel.title, ha="center", va="center", fontsize=10)
     return image(canvas)
@@ -114,7 +114,7 @@ def _keys(panels, widths):
     if all(panel.key is None for panel in panels):
         return np.zeros((0, sum(widths), 3), np.uint8)
     canvas, margin = _band(sum(widths), KEY), 6
-    for panel, left in zip(panels, _lefts(widths), strict=True):
+    for panel, left in zip(panels, _left_edges(widths), strict=True):
         if panel.key is None:
             continue
         height, width = panel.key.shape[:2]
@@ -124,7 +124,7 @@ def _keys(panels, widths):
     return image(canvas)
 
 
-def _lefts(widths):
+def _left_edges(widths):
     return np.cumsum([0, *widths[:-1]]).tolist()
 
 

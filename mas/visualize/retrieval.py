@@ -143,7 +143,7 @@ def retrieval_page(
     most = max(len(query.found) for query in queries)
     numbers = [f"top-{count} {top(queries, count):.1%}" for count in TOP if count <= most]
     count = lists.counted(len(queries), "query", "queries")
-    numbers.append(count + _of_them(len(queries), len(shown)))
+    numbers.append(count + _shown_text(len(queries), len(shown)))
     return pages.page(
         title,
         ", ".join(numbers),
@@ -153,7 +153,7 @@ def retrieval_page(
     )
 
 
-def _of_them(count, shown):
+def _shown_text(count, shown):
     return "" if shown == count else f" ({shown} shown, evenly spaced)"
 
 

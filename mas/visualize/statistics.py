@@ -49,17 +49,17 @@ def draw_statistics(rgb: np.ndarray, flow: np.ndarray, title: str = "") -> figur
     axes = canvas.subplots(4, 4)
     for axis in [*axes[:2].ravel(), *axes[2, :3], *axes[3]]:
         axis.set_axis_off()
-    _moments(axes[:2], rgb, flow)
+    _draw_frames(axes[:2], rgb, flow)
     motion, appearance = statistics.motion(flow), statistics.appearance(rgb)
     _boundaries(axes[2], flow, motion[-2:])
     for place, axis in enumerate(axes[3, :3]):
         part = slice(4 * place, 4 * place + 4)
         _pattern(axis, place + 1, rgb[len(rgb) // 2], motion[part], appearance[part])
-    _words(axes[3, 3], motion, appearance)
+    _legend(axes[3, 3], motion, appearance)
     return canvas
 
 
-def _moments(axes, rgb, flow):
+def _draw_frames(axes, rgb, flow):
     """Frames and their flow, evenly spaced, including the first and the last field."""
     largest = full_colour(flow)
     numbers = np.linspace(0, len(flow) - 1, MOMENTS).round().astype(int)
@@ -144,7 +144,7 @@ def _arrow(axis, mask, direction, colour, width):
     axis.arrow(*(_inside(mask) - step / 2), *step, length_includes_head=True, **style)
 
 
-def _words(axis, motion, appearance):
+def _legend(axis, motion, appearance):
     """The legend: outlines, colours as squares, and the labels as numbers."""
     axis.set(xlim=(0, 1), ylim=(1, 0))
     for row, (_, name, colour, _) in enumerate(_MOTION):
