@@ -1,10 +1,10 @@
-"""K-means beside HDBSCAN: how often the clips of a cluster are of one class.
+"""Compares k-means with HDBSCAN: how often the clips of a cluster have the same class.
 
     python benchmarks/clusters.py --index=INDEX [--clusters=20]
 
-The class of a clip is the first folder of its video, which neither method sees. Printed for each
-method: how many clusters it finds, the share of clips that it leaves in none, and the share of all
-clips that lie in a cluster most of whose clips are of their class.
+The class of a clip is the first folder of its video; neither method uses it. For each method, it
+prints the number of clusters, the share of clips without a cluster, and the share of all clips
+whose class is the most frequent one in their cluster.
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""Which copies of a video are near-duplicates of it: cosines of clips by what was changed.
+"""Measures which changed copies of a video count as near-duplicates of it.
 
     python benchmarks/copies.py --index=INDEX --videos=DIR [--count=5]
 
-INDEX is of the videos in DIR. Some of them, evenly spaced, are encoded again in six ways and added
-to a copy of the index. Printed for each way: the median cosine of the clips that begin at the same
-frame, and the share at or above each of three cosines; then how many pairs of clips of different
-originals are.
+INDEX is an index of the videos in DIR. Evenly chosen videos are re-encoded in six ways and added to
+a copy of the index. For each way, it prints the median cosine of clips that begin at the same
+frame, and the share at or above each of three cosines. It also prints the number of pairs of clips
+from different original videos at or above these cosines.
 """
 
 import pathlib

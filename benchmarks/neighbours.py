@@ -1,15 +1,15 @@
-r"""The share of a clip's nearest clips that show its class, with other people in it.
+r"""Measures how many of a clip's nearest clips, from other groups, have its class.
 
     python benchmarks/neighbours.py --index=INDEX [--groups='/(\w+?)_'] [--top=10] [--whiten=32,0]
 
-An index says nothing of classes: here a video's folder is its class. The expression finds the group
-of a video in its id, such as the actor; clips of the query's own group are left out, so that a hit
-is no other clip of the same film. Every clip is a query. For comparison, make an index of the same
-network with random weights: `mas index --random --seed=0`.
+A video's folder is its class, because an index has no classes. --groups is a regular expression that
+matches a video's group in its id, such as the actor. Clips of the query's own group are excluded,
+so that a hit is never a clip of the same recording. Every clip is a query. For comparison, make an
+index of the same network with random weights: `mas index --random --seed=0`.
 
-Printed for each --whiten, fitted on the index's features: the share of the --top nearest clips that
-have the query's class, that of the nearest one, and what chance gives, the share of the class among
-the clips that are left.
+For each --whiten, fitted on the index's features, it prints the share of the --top nearest clips
+that have the query's class, the same for the single nearest clip, and chance: the share of the class
+among the clips that are not excluded.
 """
 
 import argparse

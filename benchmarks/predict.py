@@ -1,13 +1,14 @@
-"""Whether prediction keeps the network busy, and its memory flat, on long video.
+"""Measures whether prediction on long videos keeps the network busy and memory constant.
 
     python benchmarks/predict.py [--minutes=10] [--size=112] [--model=RUN]
 
-Writes a video of one minute and one of `--minutes` (60: the hour), 160 x 120 pixels, 25 frames a
-second, and predicts each in a process of its own, tables and pages included, by a C3D with batch
-norm at a quarter of its width on 16 x 112 x 112 and random weights, or by the run of `--model`. Now
-and then prediction pauses, and the network alone answers windows that are decoded already. Ends
-with exit status 1 if prediction has less than LEAST_SHARE of its windows a second, or if the long
-video takes more than MOST_GROWTH times the peak memory of the short one.
+It writes a video of one minute and one of `--minutes`, with 160 x 120 pixels and 25 frames per
+second, and predicts each in a separate process, including tables and pages. The network is a C3D
+with batch norm at a quarter of its width, with random weights, on 16 x 112 x 112; or that of
+`--model`. From time to time, prediction pauses, and the network alone is timed on decoded windows.
+
+Exit status: 1 if prediction reaches less than LEAST_SHARE of the network's windows per second, or
+if the long video takes more than MOST_GROWTH times the peak memory of the short one; else 0.
 """
 
 import dataclasses

@@ -1,18 +1,18 @@
-"""Seconds and memory of `mas.Index`: adding features, opening, exact and approximate search.
+"""Measures time and memory of `mas.Index`: adding features, opening, exact and approximate search.
 
     python benchmarks/search.py [--clips=10000,100000,1000000] [--width=512] [--folder=DIR]
 
-Clips are generated: points around random centres, 512 numbers each, all of which are compared
-(whiten=0), so that a search reads as much as the features themselves. By default an index compares
-32 numbers and a search takes a sixteenth. No network runs: `benchmarks/step.py` times those.
+Features are generated: points around random centres, with 512 numbers each, which are not whitened
+(whiten=0). By default, an index compares 32 numbers, so a search reads a sixteenth of this. No
+network runs.
 
-For each number of clips a process of its own adds them, one more opens the index, and searches:
-the median of QUERIES queries, and the peak of its memory above what it took before. Approximate is
-faiss with its usual settings; its recall is the share of the ten nearest clips that are in its ten.
+For each number of clips, one process adds them, and another opens the index and searches. It prints
+the median time of QUERIES queries, and the peak of the additional memory. The approximate search is
+faiss with its usual settings; its recall is the share of the ten nearest clips that it finds.
 
-Exit status: 1 where a million clips take a second a query or more, or the peak of an exact search
-of at least LARGE clips is more than 1.5 times the vectors; else 0. Others at work on the machine
-cost time: the seconds of the processor stand beside those of the clock.
+Exit status: 1 if a search among a million clips takes a second or more, or if an exact search of at
+least LARGE clips needs more than 1.5 times the memory of the vectors; else 0. Other processes slow
+it down, so both CPU time and wall time are printed.
 """
 
 import argparse

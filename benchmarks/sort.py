@@ -1,12 +1,14 @@
-"""Seconds and memory of clusters and near-duplicates, by the number of clips.
+"""Measures time and memory of clusters and near-duplicates, by the number of clips.
 
     python benchmarks/sort.py [--clips=20000,100000] [--width=64]
 
-Clips are generated: vectors of length 1 in float16, in a file as an index has them, of 2000 groups,
-each tenth one a copy of another. All copies must be found, and nothing else. What the process takes
-beyond what it had before is its largest resident memory, the pages of the file that it read among
-it; so it may be the file's size and 300 MiB. Exit status: 1 where a copy is missed or memory is
-more, as the last line then says, else 0. Others at work on the machine cost seconds.
+Features are generated: vectors of length 1 in float16, in 2000 groups, stored in a file as in an
+index. Every tenth vector is a copy of another one; exactly these copies must be found. Memory is
+the growth of the largest resident memory, which includes the pages of the file, so its limit is the
+size of the file plus 300 MiB.
+
+Exit status: 1 if a copy is missed or the limit is exceeded, as the last line says; else 0. Other
+processes slow it down.
 """
 
 import os

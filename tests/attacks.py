@@ -1,4 +1,4 @@
-"""Seeded damage to a file, and what a reader makes of it: for tests/test_attacks.py."""
+"""Damages files with a seed and checks what their readers do: for tests/test_attacks.py."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Pixels and plain loops that the tests of the augmentations share."""
+"""Reference implementations in plain loops, shared by the tests of augmentations."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,8 +1,8 @@
-"""Runs what the documents show: commands in this process, Python as it stands, all at little cost.
+"""Runs the commands and Python of the documents in this process, with cheap settings.
 
-A page is run in a folder that holds `videos/CLASS/ACTOR_CLASS.avi`, generated, and what the pages
-before it left. To each command a few flags are added that make it cheap; what a page prints is
-never taken away, except that added flags count more than a recipe's.
+A page runs in a folder with generated videos, `videos/CLASS/ACTOR_CLASS.avi`, and the files of
+earlier pages. Each command gets a few additional flags that make it cheap. They override a recipe,
+but no flag that the page shows.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""Small data sets, networks and features whose numbers are known: for tests of evaluation."""
+"""Small data sets, networks and features with known results, for the tests of evaluation."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What lists are built from, as the data sets come: for the tests of data lists."""
+"""Sources of lists in the form in which data sets come, for the tests of data lists."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""A classifier whose answer is known, and videos of known brightness: for tests of prediction."""
+"""A classifier with known answers and videos of known brightness, for tests of prediction."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Videos to prepare and short ways to do it: for the tests of preparation."""
+"""Videos and shortcuts for the tests of preparation."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""The labels of a clip by their definition, in plain loops: slow, and written apart from `mas`."""
+"""The labels of a clip by their definition: slow plain loops, independent of `mas`."""
 
 import cv2
 import numpy as np

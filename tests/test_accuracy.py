@@ -1,4 +1,4 @@
-"""Accuracies: every number on arrays small enough to count by hand."""
+"""Accuracies of arrays that are small enough to count by hand."""
 
 import csv
 

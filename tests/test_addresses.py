@@ -1,4 +1,4 @@
-"""Addresses, such as gs://bucket/file, where a path is meant: refused, with what to do instead."""
+"""Addresses such as gs://bucket/file are refused instead of paths, with advice."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The API from end to end: one call each, plain arguments, errors that name their setting."""
+"""The Python API from end to end, with plain arguments and errors that name their setting."""
 
 import dataclasses
 import gc

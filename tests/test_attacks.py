@@ -1,4 +1,4 @@
-"""Every file that is read, under seeded damage: what was written, or one line that names the file.
+"""Every reader, under seeded damage, returns what was written or names the file in one line.
 
 Lists have a test of their own, which reads them a second time (test_lists_mutations.py). `python -m
 pytest tests/test_attacks.py -rP --runslow` prints how often each reader was right and how often it

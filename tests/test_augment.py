@@ -1,4 +1,4 @@
-"""Colour jitter, against Pillow's and colorsys's arithmetic."""
+"""Colour jitter against the arithmetic of Pillow and colorsys."""
 
 import collections
 import colorsys

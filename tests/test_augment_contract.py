@@ -1,4 +1,4 @@
-"""What all augmentations keep: their shape, their seed, one draw a clip, the same in tf.data."""
+"""Properties of all augmentations: shape, seed, one draw per clip, equal in tf.data."""
 
 import functools
 

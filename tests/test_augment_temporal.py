@@ -1,4 +1,4 @@
-"""Mixup, moved frames and flow warps, against lists and plain loops."""
+"""Mixup, moved frames and flow warps against lists and plain loops."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Backbones: published sizes and starts, smallest clips, presets, saved files."""
+"""Backbones: published sizes and initial weights, smallest clips, presets, saved files."""
 
 import importlib
 import os

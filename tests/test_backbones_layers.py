@@ -1,4 +1,4 @@
-"""The layers of the backbones against plain loops: padding, pools, gates."""
+"""Layers of the backbones against plain loops: padding, pools, gates."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Backbones in training: the loss, mixed precision; other backends of Keras."""
+"""Training of backbones: loss, mixed precision, other Keras backends."""
 
 import importlib.util
 import itertools

@@ -1,4 +1,4 @@
-"""Benchmarks run, fail where their targets are missed, and say so last; nothing is timed here."""
+"""Benchmarks run, and fail if a target is missed; nothing is timed here."""
 
 import dataclasses
 import re

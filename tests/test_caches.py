@@ -1,4 +1,4 @@
-"""Machine code that is kept in the user's cache folder: what is damaged is made again."""
+"""Cached machine code: damaged files are rebuilt."""
 
 import pathlib
 

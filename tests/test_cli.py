@@ -1,4 +1,4 @@
-"""`mas train` and `mas finetune` as a user types them: help, statuses, signals, words."""
+"""`mas train` and `mas finetune` as a user types them: help, exit status, signals, messages."""
 
 import json
 import os

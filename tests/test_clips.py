@@ -1,4 +1,4 @@
-"""The pipeline from stored videos to batches, on images whose pixels tell where they come from."""
+"""The pipeline from stored videos to batches, on images whose pixels encode their origin."""
 
 import dataclasses
 import re

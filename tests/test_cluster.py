@@ -1,4 +1,4 @@
-"""A Ray cluster: its address, what nodes lack, a node that leaves."""
+"""Ray clusters: addresses, requirements of nodes, nodes that leave."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Converting: every number in its place, the rest named, and nothing written that does not fit."""
+"""Conversion: every value in its place, mismatches named, nothing written if it does not fit."""
 
 import json
 import os

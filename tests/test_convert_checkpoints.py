@@ -1,4 +1,4 @@
-"""Reading checkpoints: every form gives the same arrays, and nothing in any is executed."""
+"""Checkpoints: every format gives the same arrays, and no code runs."""
 
 import argparse
 import collections

@@ -1,4 +1,4 @@
-"""Training curves of the authors' own step functions, replayed through recipes and trainer."""
+"""Training curves of the authors' code, replayed with the recipes and the trainer."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Damaged data are named, or make no difference: bits flipped everywhere, files cut and missing."""
+"""Damaged data are named or harmless: flipped bits, truncated and missing files."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Seeded mutations of stored data: each is named in one line, or makes no difference."""
+"""Seeded mutations of stored data are named in one line or harmless."""
 
 import shutil
 

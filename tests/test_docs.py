@@ -1,4 +1,4 @@
-"""What the documents show runs as it stands, tables are those of the code."""
+"""The documents' commands and Python run, and their tables match the code."""
 
 import json
 import re

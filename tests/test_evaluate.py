@@ -1,4 +1,4 @@
-"""The command `mas evaluate`, and what all protocols leave behind."""
+"""The command `mas evaluate`, and the files that all protocols write."""
 
 import json
 import subprocess

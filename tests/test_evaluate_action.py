@@ -1,4 +1,4 @@
-"""A classifier on whole videos, with and without motion; a pretext task on other videos."""
+"""Classifiers on whole videos, with and without motion; pretext tasks on other videos."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Probes: classes that can be told apart by eye, folds counted by hand."""
+"""Probes: clearly separable classes, and folds counted by hand."""
 
 import json
 

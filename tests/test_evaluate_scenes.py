@@ -1,4 +1,4 @@
-"""Dynamic scenes: leave one video out, with answers that are known."""
+"""Dynamic scenes: leaving one video out, with known answers."""
 
 import json
 

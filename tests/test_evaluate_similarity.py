@@ -1,4 +1,4 @@
-"""Action similarity: the pairs' file, the twelve by hand, and folds whose answer is known."""
+"""Action similarity: the file of pairs, the twelve measures by hand, known folds."""
 
 import numpy as np
 import pytest

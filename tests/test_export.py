@@ -1,4 +1,4 @@
-"""The SavedModel gives what the Keras model gives, where there is no Keras."""
+"""The SavedModel gives the outputs of the Keras model, without Keras."""
 
 import os
 import subprocess

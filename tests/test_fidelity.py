@@ -1,4 +1,4 @@
-"""Switches where code, paper and sense part (docs/fidelity.md): each does what its help says."""
+"""Settings for differences between code and paper (docs/fidelity.md) do what their help says."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Fine-tuning: the pre-trained weights go in whole or not at all, and videos are tested."""
+"""Fine-tuning copies all pre-trained weights or none, and tests on videos."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Tasks that see optical flow: which fields they get, how those turn, and what is refused."""
+"""Tasks on optical flow: which fields they get, how these rotate, what is refused."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""TV-L1 is OpenCV's, bit for bit; the fast form is near it; machine code is kept where it may."""
+"""TV-L1 equals OpenCV's bit for bit, the fast form nearly; machine code is cached."""
 
 import os
 import pathlib

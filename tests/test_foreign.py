@@ -1,4 +1,4 @@
-"""Features, tables, checkpoints and flag files from elsewhere: right, or one line by name."""
+"""Features, tables, checkpoints and flag files from elsewhere are read or named in one line."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Frames that others extracted: their names are recognised, and what is wrong is named."""
+"""Frames extracted by other tools: their names are recognised, and errors are named."""
 
 import os
 import re

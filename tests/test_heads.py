@@ -1,4 +1,4 @@
-"""Heads: order of the vector, shapes, names, initial values, sharing of the fifth pool."""
+"""Heads: order of the vector, shapes, names, initial values, shared fifth pool."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Several hosts: TF_CONFIG is checked by name, and a host that is missing is named."""
+"""Several hosts: errors in TF_CONFIG and missing hosts are named."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The index of clips: storage, search, what it refuses. Vectors are made by hand."""
+"""The index of clips: storage, search and errors, with handmade vectors."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""`mas index` and `mas search` from video files to a page, with a network whose map is the clip."""
+"""`mas index` and `mas search`, from video files to a page; the network's map is the clip."""
 
 import keras
 import numpy as np

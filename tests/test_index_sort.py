@@ -1,4 +1,4 @@
-"""Clusters and near-duplicates of an index, their pages, and the lists of named clusters."""
+"""Clusters and near-duplicates of an index, their pages, and lists of named clusters."""
 
 import csv
 import json

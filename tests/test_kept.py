@@ -1,4 +1,4 @@
-"""Networks on the way: those of every so many epochs, which stand wherever a run folder does."""
+"""Networks kept during training, usable wherever a run folder is."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What the documents point to exists: files, headings, recipes, commands and their flags."""
+"""Targets of the documents exist: files, headings, recipes, commands and their flags."""
 
 import importlib
 import math

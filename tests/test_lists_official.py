@@ -1,4 +1,4 @@
-"""Data lists: the official files of UCF101, in lists and as class names."""
+"""Data lists: UCF101's official files, as lists and as class names."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Data lists: bounds of numbers, columns, line ends, and what is no text."""
+"""Data lists: bounds of numbers, columns, line ends, and files that are not text."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Data lists as people bring them: annotations and names of files in other forms."""
+"""Data lists as users have them: other forms of annotations and file names."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Losses: formulas in plain loops, large logits, and replicas that equal one."""
+"""Losses: formulas in plain loops, large logits, and replicas equal to one device."""
 
 import math
 

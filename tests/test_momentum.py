@@ -1,4 +1,4 @@
-"""Query encoder, key encoder and queue: every step against NumPy, replicas, and the checkpoint."""
+"""Query encoder, key encoder and queue: each step against NumPy, replicas, checkpoints."""
 
 import keras
 import numpy as np

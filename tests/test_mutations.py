@@ -1,4 +1,4 @@
-"""Files of a run and from elsewhere, damaged at random: each is right, or one line by name.
+"""Randomly damaged files of a run and from elsewhere: a correct result, or one line.
 
 What has checksums must be the same to the last bit or refused. Of text any values may have changed;
 they must be allowed ones.

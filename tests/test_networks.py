@@ -1,4 +1,4 @@
-"""Networks from elsewhere: a run.json sets network and clip alone, a .keras file runs no code."""
+"""Networks from elsewhere: run.json sets only network and clip; .keras files run no code."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The optimiser against its recursion written in NumPy, and two replicas against one device."""
+"""The optimiser against its recursion in NumPy, and two replicas against one device."""
 
 import keras
 import numpy as np

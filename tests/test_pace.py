@@ -1,4 +1,4 @@
-"""Pace prediction: which frames a clip shows, at every pace, policy and boundary; what tells it."""
+"""Pace prediction: frames of a clip at every pace, policy and boundary; leaks of the pace."""
 
 import fractions
 

@@ -1,4 +1,4 @@
-"""Pages: names stay text, thumbnails hold their frames, nothing is loaded."""
+"""Pages: names are escaped, thumbnails contain their frames, nothing is loaded."""
 
 import base64
 import html.parser

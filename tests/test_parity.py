@@ -1,4 +1,4 @@
-"""The comparison with the authors' networks: names of entries, counting, refusals, every file."""
+"""The comparison with the authors' networks: names of entries, counts, refusals, all files."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Prediction: windows, times and answers by closed forms; frames from elsewhere; what is held."""
+"""Prediction: windows, times and answers by closed forms; iterables of frames; memory."""
 
 import dataclasses
 import itertools

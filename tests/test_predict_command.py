@@ -1,4 +1,4 @@
-"""`mas predict`: its files by closed forms, resuming, failures, and what names may hold."""
+"""`mas predict`: its files by closed forms, resuming, failures, unusual names."""
 
 import json
 import os

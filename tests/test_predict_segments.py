@@ -1,4 +1,4 @@
-"""Windows of one class, joined: closed forms, and a plain loop in the place of the heap."""
+"""Joined windows of one class: closed forms, and a plain loop instead of the heap."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Preparation: what is stored, what is refused, which videos cannot be prepared, the command."""
+"""Preparation: stored data, refusals, videos that cannot be prepared, the command."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Damaged data sets: mas.prepare says which file, keeps what is whole, prepares the rest again."""
+"""Damaged data sets: mas.prepare names the file, keeps the rest and repairs."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What a data set is computed with is recorded, and a call under something else says so."""
+"""The environment of a data set is recorded, and a call in another one warns."""
 
 import json
 import platform

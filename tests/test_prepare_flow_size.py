@@ -1,4 +1,4 @@
-"""Flow at a size of its own: labels are those of the authors' folders, read as the authors do."""
+"""Flow at another size: labels equal those of the authors' folders."""
 
 import json
 

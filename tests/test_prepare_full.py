@@ -1,4 +1,4 @@
-"""A full disk and a folder that cannot be written to: one line, and the same call resumes."""
+"""Full disks and folders without write permission: one line, and the same call resumes."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Preparation in several parts ends as one run does."""
+"""Preparation in several parts gives the same data as one run."""
 
 import fcntl
 import json

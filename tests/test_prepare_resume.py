@@ -1,4 +1,4 @@
-"""Preparation that is killed ends as one undisturbed run does."""
+"""Preparation that is killed and resumed gives the same data as an undisturbed run."""
 
 import collections
 import json

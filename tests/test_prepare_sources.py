@@ -1,4 +1,4 @@
-"""Preparation and its files: odd, damaged, changed, of one stem, and endless."""
+"""Preparation of odd, damaged, changed and endless files, and files of one stem."""
 
 import csv
 import json

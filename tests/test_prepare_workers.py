@@ -1,4 +1,4 @@
-"""Preparation: the worker processes, and how far they are."""
+"""Preparation: worker processes and their progress."""
 
 import json
 import logging

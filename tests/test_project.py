@@ -1,4 +1,4 @@
-"""What stands beside the code and names it: version, changes, citation, hooks."""
+"""Files about the project: version, changelog, citation, hooks."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""On a Ray of this machine: tasks whose workers die; preparation, byte for byte the pool's."""
+"""Ray on this machine: tasks whose workers die; preparation with the same bytes as the pool."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Recipes: they load, their commands are understood, and they say what the papers say."""
+"""Recipes load, their commands are understood, and their numbers are those of the papers."""
 
 import importlib
 import re

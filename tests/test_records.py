@@ -1,4 +1,4 @@
-"""The stored forms: what is written reads back, and what others wrote reads, too."""
+"""Stored forms: what is written is read back, and data of other tools are read."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Run folders that are damaged, in use or on a full disk: a right answer, or one line by name."""
+"""Run folders that are damaged, in use or on a full disk: correct results, or one line."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""The generated data set: what moves moves as its class says, and the same seed gives the same."""
+"""Generated videos: they move as their class says, and a seed determines them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Settings: checked, written and documented from their fields; and the flags made of them."""
+"""Settings: checks, text and documentation follow from the fields; flags made of settings."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Labels of motion and appearance: the authors' values, a plain-loop reference, refusals."""
+"""Motion and appearance labels: the authors' values, a plain-loop reference, refusals."""
 
 import importlib
 import json

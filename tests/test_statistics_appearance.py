@@ -1,4 +1,4 @@
-"""Labels of appearance on clips made by hand."""
+"""Appearance labels of handmade clips."""
 
 import numpy as np
 import pytest

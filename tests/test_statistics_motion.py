@@ -1,4 +1,4 @@
-"""Labels of motion on clips made by hand."""
+"""Motion labels of handmade clips."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Studies: commands run once, tables by hand, and the whole on generated videos."""
+"""Studies: commands run once, tables by hand, and a whole study on generated videos."""
 
 import csv
 import pathlib

@@ -1,4 +1,4 @@
-"""The tasks: their settings, their targets, their losses, and one check that all of them pass."""
+"""Tasks: settings, targets, losses, and shared checks that every task passes."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The loop and its run folder: the same weights however it is distributed or interrupted."""
+"""The training loop: the same weights for any distribution and after any interruption."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""The replay of the authors' training steps: its counting, its checks, and the replay itself."""
+"""The replay of the authors' training steps, and its own arithmetic and checks."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Which epoch a fine-tuning ends with: the best on validation videos, also after a kill."""
+"""The epoch that fine-tuning keeps: the best on validation videos, also after a kill."""
 
 import json
 

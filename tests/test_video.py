@@ -1,4 +1,4 @@
-"""Decoding: whole files in order, and some of their frames."""
+"""Decoding of whole files in order, and of selected frames."""
 
 import collections
 import dataclasses

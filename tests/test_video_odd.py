@@ -1,4 +1,4 @@
-"""Decoding what is not usual: streams, orientation, colours, interlacing, rates, no videos."""
+"""Decoding of unusual files: streams, orientation, colours, interlacing, rates, no video."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Whether a video is whole: files that are cut or damaged, and those that only look so."""
+"""Complete and damaged video files, and complete files that look damaged."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Training straight from video files: what is known of them, their frames, and what goes wrong."""
+"""Training directly from video files: their cached properties, frames and errors."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The views of MoCo, VTDL and DSM: which frames, which augmentation, in which role."""
+"""Views of MoCo, VTDL and DSM: frames, augmentation and role of each."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""Pictures of clips, labels, attention and views: arrays that are known, and what is drawn."""
+"""Pictures of clips, labels, attention and views, from known arrays."""
 
 import ast
 import colorsys

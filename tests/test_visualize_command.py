@@ -1,4 +1,4 @@
-"""`mas visualize KIND`: clips read from data, pictures written, mistakes named."""
+"""`mas visualize KIND`: clips from data sets, written pictures, errors."""
 
 import json
 import re

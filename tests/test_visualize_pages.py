@@ -1,4 +1,4 @@
-"""Pages of neighbours, features in the plane, and the names of their classes."""
+"""Pages of neighbours, maps of features, and class names."""
 
 import base64
 import io

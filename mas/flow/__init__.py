@@ -110,8 +110,8 @@ def estimator(method: str) -> Estimator:
         method: "tvl1" is dual TV-L1, as in the papers; bit for bit OpenCV's and 8 to 11 times as
             fast. "tvl1_fast" rounds sums and roots differently and is a further 1.3 times as fast;
             it differs from "tvl1" no more than OpenCV's versions differ from each other.
-            "tvl1_opencv" is OpenCV's own TV-L1. "dis" is dense inverse search, ten times as fast as
-            "tvl1"; its flow is smoother.
+            "tvl1_opencv" is OpenCV's own TV-L1. "dis" is dense inverse search, 7 to 8
+            times as fast as "tvl1" at the same size; its flow is smoother.
 
     Raises:
         ValueError: If the method is unknown.
