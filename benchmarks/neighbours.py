@@ -2,14 +2,14 @@ r"""Measures how many of a clip's nearest clips, from other groups, have its cla
 
     python benchmarks/neighbours.py --index=INDEX [--groups='/(\w+?)_'] [--top=10] [--whiten=32,0]
 
-A video's folder is its class, because an index has no classes. --groups is a regular expression that
-matches a video's group in its id, such as the actor. Clips of the query's own group are excluded,
+A video's folder is its class, because an index has no classes. --groups is a regular expression
+that matches a video's group in its id, such as the actor. Clips of the query's group are excluded,
 so that a hit is never a clip of the same recording. Every clip is a query. For comparison, make an
 index of the same network with random weights: `mas index --random --seed=0`.
 
 For each --whiten, fitted on the index's features, it prints the share of the --top nearest clips
-that have the query's class, the same for the single nearest clip, and chance: the share of the class
-among the clips that are not excluded.
+that have the query's class, the same for the single nearest clip, and chance: the share of the
+class among the clips that are not excluded.
 """
 
 import argparse
