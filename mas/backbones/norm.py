@@ -27,7 +27,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Normalises with the statistics of the batch in training, else with the moving ones."""
         if not (training and self.trainable) or mask is not None or not self._is_fusable():
             return super().call(inputs, training=training, mask=mask)
-        tf = importlib.import_module("tensorflow")
+        tf = importlib.import_module(keras.backend.backend())
         channels = inputs.shape[-1]
         rows = tf.reshape(tf.cast(inputs, "float32"), (1, -1, 1, channels))
         rows, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -51,7 +51,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         plain = last and self.scale and self.center and not self.renorm
         if not plain or self.variable_dtype != "float32" or keras.backend.backend() != "tensorflow":
             return False
-        tf = importlib.import_module("tensorflow")
+        tf = importlib.import_module(keras.backend.backend())
         context = tf.distribute.get_replica_context()
         single = context is None or context.num_replicas_in_sync == 1
         return single and not tf.config.list_logical_devices("GPU")
