@@ -70,7 +70,7 @@ def weights(run):
     return np.concatenate([value.ravel() for value in run.model.get_weights()])
 
 
-# ---- the front door ------------------------------------------------------------------------------
+# ---- the public functions ----------------------------------------------------------------------
 
 
 def times(folder):
