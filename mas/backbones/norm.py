@@ -12,10 +12,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
     cancels when inputs are far from 0: at a mean of 100 standard deviations, the error of its
     outputs is 2.6e-2; the error of this layer is 5.5e-5.
 
-    On one replica, the values are those of Keras's plain layer. Where TensorFlow has no GPU, one
-    kernel computes them, instead of one operation after another over the whole batch: a training
-    step of C3D-BN takes two thirds of the time. On several replicas, the mean is taken over all of
-    them, then the mean of the squared deviations. Replicas may have different batch sizes.
+    On one replica, the values are those of Keras's plain layer, up to rounding. Without a GPU, a
+    single kernel computes them, which is faster than Keras's sequence of operations
+    (docs/measured.md). On several replicas, the mean is taken over all of them, then the mean of
+    the squared deviations. Replicas may have different batch sizes.
 
     The layer is serialised under Keras's class name. Saved files load with Keras alone, and then
     use Keras's variance.
@@ -46,7 +46,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(tf.reshape(rows, tf.shape(inputs)), self.compute_dtype)
 
     def _is_fusable(self):
-        """Whether one CPU kernel can do it: a single replica, and float32 variables."""
+        """Whether the CPU kernel applies: one replica, float32 variables, no GPU."""
         last = self.axis in (-1, self.input_spec.ndim - 1)
         plain = last and self.scale and self.center and not self.renorm
         if not plain or self.variable_dtype != "float32" or keras.backend.backend() != "tensorflow":
