@@ -340,7 +340,7 @@ def test_videos_prepared_otherwise_are_other_data(data, run, tmp_path):
 def earlier(tmp_path, monkeypatch):
     """The folder in which the first version worked."""
     archive = pathlib.Path(__file__).parent / "data" / "version_0_1.tar.xz"
-    shutil.unpack_archive(archive, tmp_path)
+    shutil.unpack_archive(archive, tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

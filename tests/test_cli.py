@@ -190,7 +190,7 @@ def test_a_task_of_ones_own_brings_its_flags(command, typed, tmp_path):
 
 def test_flag_files_of_the_first_version(command, tmp_path, monkeypatch):
     archive = pathlib.Path(__file__).parent / "data" / "version_0_1.tar.xz"
-    shutil.unpack_archive(archive, tmp_path)
+    shutil.unpack_archive(archive, tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)
     status, said = command("train", "--flagfile=runs/vtdl/flags.txt", "--epochs=2")
     assert status == 0 and "Resuming after step 3, epoch 1." in said
