@@ -16,6 +16,7 @@ from mas.settings import Clip, Network, Optimisation, Plan
 
 SUMMARY = "Pre-trains a network on unlabelled videos; without flags, on generated videos."
 SAMPLE = pathlib.Path("data", "sample")
+COMPARED = 3  # clips of a generated video, which is twice as long as a clip
 WHITENED = 16  # numbers of a feature in the comparison at the end of the quick start
 
 
@@ -124,11 +125,13 @@ def _make_sample(given, task):
 
 def _log_comparison(run, data):
     """Compares the features of the generated videos before and after training, in one line."""
-    from mas import evaluate, lists
+    from mas import evaluate, features, lists
 
     probe = evaluate.Probe("knn", groups=r"_(\d+)", whiten=WHITENED)
-    videos = lists.folders(data.videos)
-    trained, random = (probe(run.path, data, videos, random=r).accuracy for r in (False, True))
+    videos, sampling = lists.folders(data.videos), features.Sampling(clips=COMPARED)
+    trained, random = (
+        probe(run.path, data, videos, sampling=sampling, random=r).accuracy for r in (False, True)
+    )
     logging.info(
         "Nearest neighbours by frozen features: %.1f%% of %d videos are right; with random "
         "weights, %.1f%%.",
