@@ -151,7 +151,7 @@ def _figure(rows):
             axes.plot([place] * len(found), found, "k.", markersize=4)
     axes.set_xticks(range(len(tasks)), tasks, rotation=30, ha="right")
     axes.set_ylabel("accuracy (%)")
-    axes.set_title(PROBES[SHOWN][0], fontsize=9)
+    axes.set_title(f"Frozen features: {PROBES[SHOWN][0]}. A dot is a seed.", fontsize=9)
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     drawn = io.BytesIO()
