@@ -73,7 +73,7 @@ def add(root, clips, width):
     """(seconds of the clock, of the processor) of all but the features: files and whitening."""
     root.mkdir(parents=True)
     facts = {"network": {"model": ""}, "sampling": {}, "frames": 16, "trained": {}}
-    state = storage.begun(root, facts) | {"whiten": 0}
+    state = storage.start(root, facts) | {"whiten": 0}
     data, total = Generated(clips), np.zeros(2)
     with storage.appended(root, state["files"]) as file:
         writer = building.Writer(root, state, file)

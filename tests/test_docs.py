@@ -1,5 +1,6 @@
 """The documents' commands and Python run, and their tables match the code."""
 
+import csv
 import json
 import re
 
@@ -56,6 +57,22 @@ def test_all_of_the_readme_runs(reader, caplog):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_runs(reader, name):
     documents.run(ROOT / "docs" / f"{name}.md")
+
+
+@pytest.mark.slow
+def test_the_page_on_sorting_runs(reader):
+    """Between its two blocks, a reader names the clusters."""
+    (_, sort), (_, use) = documents.blocks(ROOT / "docs" / "sort.md")
+    documents.run_commands(sort, "sort.md, block 1")
+    path = reader / "sorted" / "names.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        named = [[row[0], "ab"[number % 2], *row[2:]] for number, row in enumerate(rows)]
+        csv.writer(file).writerows([header, *named])
+    documents.run_commands(use, "sort.md, block 2")
+    assert (reader / "named_test_classes.txt").read_text("utf-8").split() == ["a", "b"]
+    assert (reader / "runs" / "named" / "confusion.png").is_file()
 
 
 def test_the_page_of_the_api_runs(tmp_path, monkeypatch):

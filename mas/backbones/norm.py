@@ -12,49 +12,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     cancels when inputs are far from 0: at a mean of 100 standard deviations, the error of its
     outputs is 2.6e-2; the error of this layer is 5.5e-5.
 
-    On one replica, the values are those of Keras's plain layer, up to rounding. Without a GPU, a
-    single kernel computes them, which is faster than Keras's sequence of operations
-    (docs/measured.md). On several replicas, the mean is taken over all of them, then the mean of
-    the squared deviations. Replicas may have different batch sizes.
+    On one replica, the arithmetic is that of Keras's plain layer. On several, the mean is taken
+    over all of them, then the mean of the squared deviations. Replicas may have different batch
+    sizes.
 
     The layer is serialised under Keras's class name. Saved files load with Keras alone, and then
     use Keras's variance.
     """
 
     __module__ = "keras.layers"
-
-    def call(self, inputs, training=None, mask=None):
-        """Normalises with the statistics of the batch in training, else with the moving ones."""
-        if not (training and self.trainable) or mask is not None or not self._is_fusable():
-            return super().call(inputs, training=training, mask=mask)
-        tf = importlib.import_module(keras.backend.backend())
-        channels = inputs.shape[-1]
-        rows = tf.reshape(tf.cast(inputs, "float32"), (1, -1, 1, channels))
-        rows, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=rows,
-            scale=self.gamma,
-            offset=self.beta,
-            mean=tf.zeros(0),
-            variance=tf.zeros(0),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
-        count = tf.cast(tf.shape(rows)[1], "float32")
-        variance *= (count - 1) / count  # the kernel returns the unbiased variance
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + value * (1 - self.momentum))
-        return tf.cast(tf.reshape(rows, tf.shape(inputs)), self.compute_dtype)
-
-    def _is_fusable(self):
-        """Whether the CPU kernel applies: one replica, float32 variables, no GPU."""
-        last = self.axis in (-1, self.input_spec.ndim - 1)
-        plain = last and self.scale and self.center and not self.renorm
-        if not plain or self.variable_dtype != "float32" or keras.backend.backend() != "tensorflow":
-            return False
-        tf = importlib.import_module(keras.backend.backend())
-        context = tf.distribute.get_replica_context()
-        single = context is None or context.num_replicas_in_sync == 1
-        return single and not tf.config.list_logical_devices("GPU")
 
     def _moments(self, inputs, mask):
         """Returns the mean and variance of each channel over the batches of all replicas."""
