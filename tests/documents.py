@@ -32,6 +32,7 @@ CHEAP = {
     "finetune": (*_TRAINING, "--test_clips=1"),
     "evaluate": ("--clips=1",),
     "evaluate pretext": ("--draws=1",),
+    "sort": ("--clusters=4",),
     "visualize clip": _CLIP,
     "visualize statistics": _CLIP,
     "visualize views": (*_CLIP, "--stride=1"),

@@ -61,8 +61,8 @@ def test_a_page_runs(reader, name):
 
 @pytest.mark.slow
 def test_the_page_on_sorting_runs(reader):
-    """Between its two blocks, a reader names the clusters."""
-    (_, sort), (_, use) = documents.blocks(ROOT / "docs" / "sort.md")
+    """Between its first two blocks, a reader names the clusters."""
+    (_, sort), (_, use), (_, code) = documents.blocks(ROOT / "docs" / "sort.md")
     documents.run_commands(sort, "sort.md, block 1")
     path = reader / "sorted" / "names.csv"
     with path.open(encoding="utf-8", newline="") as file:
@@ -71,6 +71,9 @@ def test_the_page_on_sorting_runs(reader):
         named = [[row[0], "ab"[number % 2], *row[2:]] for number, row in enumerate(rows)]
         csv.writer(file).writerows([header, *named])
     documents.run_commands(use, "sort.md, block 2")
+    names = {}
+    exec(compile(code.replace("=10", "=3"), "sort.md, block 3", "exec"), names)
+    assert {entry.label for entry in names["entries"]} == {0, 1}
     assert (reader / "named_test_classes.txt").read_text("utf-8").split() == ["a", "b"]
     assert (reader / "runs" / "named" / "confusion.png").is_file()
 
