@@ -48,12 +48,12 @@ def test_ties_go_to_the_lower_class():
 
 
 @pytest.mark.parametrize("label", [-1, 6])
-def test_a_label_that_is_no_class_is_refused(label):
+def test_rejects_label_outside_classes(label):
     with pytest.raises(ValueError, match=f"label.*={label}"):
         accuracy.of_scores(SCORES, [0, 0, 1, label, 2, 5])
 
 
-def test_a_video_of_several_labels_counts_once_for_each():
+def test_video_with_several_labels_counts_once_per_label():
     examples = clips.Examples(*np.array([[7, 2, 7, 7], [0, 0, 8, 16], [1, 1, 0, 1]]))
     scores = np.array([[0, 1], [0.5, 0.5], [1, 0], [0.5, 0.5]])
     numbers, means, labels = testing.of_videos(scores, examples)
@@ -61,7 +61,7 @@ def test_a_video_of_several_labels_counts_once_for_each():
     np.testing.assert_array_equal(means, [[0.5, 0.5], [1, 0], [0.25, 0.75]])
 
 
-def test_a_video_scores_the_mean_of_its_clips():
+def test_video_score_is_mean_over_clips():
     """Logits are the clips' own numbers, in batches of 2, 2 and 1."""
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     seen = []
@@ -79,7 +79,7 @@ def test_a_video_scores_the_mean_of_its_clips():
     np.testing.assert_allclose(means, [scores[[1, 4]].mean(0), scores[[0, 2, 3]].mean(0)])
 
 
-def test_what_is_written_reads_back(tmp_path):
+def test_written_results_read_back_equal(tmp_path):
     result = accuracy.of_scores(SCORES, LABELS)
     accuracy.write(result, NAMES, tmp_path)
     assert rows_of(tmp_path / "per_class.csv") == [
@@ -103,7 +103,7 @@ def test_what_is_written_reads_back(tmp_path):
     np.testing.assert_array_equal(found.confusion, result.confusion)
 
 
-def test_a_row_of_scores_for_each_video():
+def test_scores_csv_has_one_row_per_video():
     videos = ["b/1", "a/2", "ü, 3"]
     header, rows = accuracy.score_table(videos, LABELS[:3], SCORES[:3])
     assert header == ("video", "label", "predicted", 0, 1, 2, 3, 4, 5)
@@ -111,7 +111,7 @@ def test_a_row_of_scores_for_each_video():
     np.testing.assert_array_equal(np.array([row[3:] for row in rows], float), SCORES[:3])
 
 
-def test_a_picture_is_whole_or_as_it_was_and_grows_with_the_classes(tmp_path, monkeypatch):
+def test_confusion_picture_is_replaced_atomically_and_grows_with_classes(tmp_path, monkeypatch):
     from matplotlib import figure
 
     result = accuracy.of_scores(np.eye(21), np.arange(21))
@@ -129,7 +129,7 @@ def test_a_picture_is_whole_or_as_it_was_and_grows_with_the_classes(tmp_path, mo
     assert (tmp_path / "confusion.png").read_bytes() == before
 
 
-def test_text_for_a_terminal():
+def test_accuracies_as_terminal_text():
     lines = accuracy.text(accuracy.of_scores(SCORES, LABELS), NAMES).splitlines()
     assert lines[0] == "top-1 0.5000, top-5 0.8333, mean over classes 0.5000, 6 videos"
     assert lines[1] == "  bend               50.0%  |   1   1   0   0   0   0"
@@ -140,7 +140,7 @@ def test_text_for_a_terminal():
     assert "top-5" not in accuracy.text(accuracy.of_scores(np.eye(5), np.arange(5)), NAMES[:5])
 
 
-def test_class_names_are_given_or_found(tmp_path):
+def test_class_names_from_argument_or_file(tmp_path):
     (tmp_path / "all_classes.txt").write_text("run\nwalk\n")
     beside = tmp_path / "all.txt"
     assert accuracy.class_names(None, 1, beside, ["x", "y"]) == ["run", "walk"]

@@ -54,7 +54,7 @@ def empty(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("form", [str, pathlib.Path])
 @pytest.mark.parametrize("name", CALLS)
-def test_the_library_refuses_an_address(name, form):
+def test_library_rejects_address(name, form):
     with pytest.raises(ValueError, match="not an address: download or mount .*='gs:/+bucket/some"):
         CALLS[name](form(ADDRESS))
     assert not os.path.lexists("gs:")
@@ -77,14 +77,14 @@ def test_the_library_refuses_an_address(name, form):
         "convert --network=sts_r3d gs://b/x out.keras",
     ],
 )
-def test_commands_refuse_an_address_in_one_line(words, caplog):
+def test_commands_reject_address_in_one_line(words, caplog):
     assert cli.main(*words.split()) == 2
     (line,) = caplog.messages
     assert "not an address" in line and "://" in line
     assert sorted(os.listdir()) == ["videos"]
 
 
-def test_a_folder_of_such_a_name_is_a_path():
+def test_existing_folder_named_like_address_is_accepted():
     os.makedirs("gs:/bucket")
     assert checks.path("data", ADDRESS) == pathlib.Path("gs:/bucket/some/file")
     for path in ("c:/x", "/data/a:/b", "16:9/x", "walk:run"):

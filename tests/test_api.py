@@ -78,7 +78,7 @@ def times(folder):
     return {p: p.stat().st_mtime_ns for p in folder.iterdir() if p.name != ".lock"}
 
 
-def test_nothing_heavy_is_imported_before_it_is_used():
+def test_import_mas_imports_no_heavy_library():
     heavy = {"numpy", "tensorflow", "keras", "cv2", "absl", "matplotlib"}
     code = f"import mas, sys; dir(mas); sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -91,7 +91,7 @@ def test_nothing_heavy_is_imported_before_it_is_used():
 # ---- a run ---------------------------------------------------------------------------------------
 
 
-def test_a_run_tells_what_it_holds(run, data):
+def test_run_exposes_its_contents(run, data):
     assert run.path.name == "mas" and os.fspath(run) == str(run.path) and run.finished
     assert (run.task, run.network, run.clip, run.test) == ("mas", SMALL["network"], CLIP, None)
     assert run.backbone.input_shape == (None, 8, 32, 32, 3) and len(run.backbone.output_shape) == 5
@@ -109,7 +109,7 @@ def test_a_run_tells_what_it_holds(run, data):
     assert found["features"].shape == (3, run.backbone.output_shape[-1])
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_rejects_folder_that_is_not_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="run.*run.json.*nowhere'"):
         mas.open_run(tmp_path / "nowhere")
     (tmp_path / "run.json").write_text('{"task": "mas", "finished_epochs": 0}')
@@ -122,7 +122,7 @@ def test_what_is_no_run_is_refused(tmp_path):
         _ = unfinished.metrics
 
 
-def test_without_a_folder_it_trains_in_one_that_goes_away(data):
+def test_pretrain_without_run_uses_temporary_folder(data):
     found = mas.pretrain(data, "mas", **SMALL)
     path = found.path
     assert (path / "backbone.keras").is_file()
@@ -131,7 +131,7 @@ def test_without_a_folder_it_trains_in_one_that_goes_away(data):
     assert not path.exists()
 
 
-def test_it_resumes_where_it_stopped_and_a_finished_run_is_left_alone(data, run, tmp_path):
+def test_pretrain_resumes_and_leaves_finished_run_unchanged(data, run, tmp_path):
     """Two epochs at once, and one after the other from a folder that lies elsewhere by now."""
     longer = {**SMALL, "plan": mas.Plan(epochs=2, batch=4)}
     whole = mas.pretrain(data, "mas", **longer, run=tmp_path / "whole")
@@ -146,7 +146,7 @@ def test_it_resumes_where_it_stopped_and_a_finished_run_is_left_alone(data, run,
     np.testing.assert_array_equal(weights(again), weights(whole))
 
 
-def test_a_damaged_network_of_a_finished_run_is_written_again(data, run, tmp_path, caplog):
+def test_damaged_network_of_finished_run_is_rewritten(data, run, tmp_path, caplog):
     copy = shutil.copytree(run.path, tmp_path / "run")
     (copy / "model.keras").write_bytes((copy / "model.keras").read_bytes()[:-100])
     again = mas.pretrain(data.data, "mas", **SMALL, run=copy)
@@ -163,7 +163,7 @@ def test_a_damaged_network_of_a_finished_run_is_written_again(data, run, tmp_pat
         ({"videos": [lists.Entry("up/up_00"), lists.Entry("up/up_01")]}, "list_sha256"),
     ],
 )
-def test_another_run_does_not_take_its_folder(data, run, changes, words):
+def test_rejects_folder_of_different_run(data, run, changes, words):
     before = times(run.path)
     with pytest.raises(ValueError, match=f"{words}.*another run folder, or restart"):
         mas.pretrain(data, **{"task": "mas", **SMALL, "run": run.path, **changes})
@@ -183,7 +183,7 @@ EASY = {
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
-def test_every_task_takes_a_network_of_the_users_own(data, name):
+def test_every_task_accepts_custom_network(data, name):
     """With no setting said twice: clip length and size are those of the network."""
     task = tasks.task(name, **EASY[name]) if name in EASY else name
     network = keras.Sequential(own().layers) if name in ("moco", "mas") else own()
@@ -193,7 +193,7 @@ def test_every_task_takes_a_network_of_the_users_own(data, name):
     assert (found.test is not None) == name.startswith("pace")
 
 
-def test_a_network_of_the_users_own_may_take_flow_and_resumes(data, tmp_path):
+def test_custom_network_trains_on_flow_and_resumes(data, tmp_path):
     for epochs in (1, 2):  # made again, under other names, as in another process
         plan = mas.Plan(epochs=epochs, batch=4)
         found = mas.pretrain(data, network=own(channels=2), plan=plan, run=tmp_path)
@@ -203,7 +203,7 @@ def test_a_network_of_the_users_own_may_take_flow_and_resumes(data, tmp_path):
         mas.pretrain(data, network=own(channels=2, filters=5), plan=plan, run=tmp_path)
 
 
-def test_a_task_of_the_users_own(data, tmp_path):
+def test_custom_task_trains(data, tmp_path):
     first = mas.pretrain(data, Brightness(scale=2), **SMALL, run=tmp_path / "a")
     named = mas.pretrain(data, "test_api:Brightness", **SMALL, run=tmp_path / "b")
     assert first.task == named.task == "test_api:Brightness"
@@ -248,7 +248,7 @@ def test_callbacks_see_every_epoch(data, tmp_path):
 # ---- the parts -----------------------------------------------------------------------------------
 
 
-def test_a_data_set_for_a_training_loop_of_ones_own(data):
+def test_dataset_for_custom_training_loop(data):
     examples = mas.dataset(data, "mas", CLIP, batch=5, seed=3, epochs=2)
     assert int(examples.cardinality()) == 2 * 4
     x, y = next(iter(examples))
@@ -300,14 +300,14 @@ def flat():
         ({"columns": "video,group"}, "columns.*columns='video,group'"),
     ],
 )
-def test_what_does_not_fit_is_named_before_the_first_step(data, tmp_path, changes, words):
+def test_mismatches_are_reported_before_first_step(data, tmp_path, changes, words):
     settings = {"data": data, "task": "mas", **SMALL, "run": tmp_path / "run"}
     with pytest.raises(ValueError, match=words) as found:
         mas.pretrain(**settings | changes)
     assert "--" not in str(found.value) and not (tmp_path / "run").exists()
 
 
-def test_flow_that_is_not_there_is_asked_for(sample_data):
+def test_missing_flow_is_reported(sample_data):
     with pytest.raises(ValueError, match="flow.*tvl1 or dis") as found:
         mas.pretrain(sample_data / "videos", "mas", **SMALL)
     assert "--" not in str(found.value)
@@ -315,7 +315,7 @@ def test_flow_that_is_not_there_is_asked_for(sample_data):
     assert mas.pretrain(videos, Brightness(), **SMALL).metrics["loss"]
 
 
-def test_a_damaged_image_is_named_in_one_line(sample_data, tmp_path):
+def test_damaged_image_is_reported_in_one_line(sample_data, tmp_path):
     shutil.copytree(sample_data / "data", tmp_path / "data")
     for shard in (tmp_path / "data").glob("*.tfrecord"):
         shard.write_bytes(shard.read_bytes().replace(b"\xff\xd8\xff", b"\x00\x00\x00"))
@@ -324,7 +324,7 @@ def test_a_damaged_image_is_named_in_one_line(sample_data, tmp_path):
     assert "\n" not in str(found.value) and "node" not in str(found.value)
 
 
-def test_videos_prepared_otherwise_are_other_data(data, run, tmp_path):
+def test_rejects_resuming_on_differently_prepared_videos(data, run, tmp_path):
     shutil.copytree(data.data, tmp_path / "data")
     description = tmp_path / "data" / "dataset.json"
     known = records.read_sealed(description)
@@ -352,13 +352,13 @@ EARLIER = {
 }
 
 
-def test_a_run_of_the_first_version_resumes(earlier):
+def test_run_of_version_0_1_resumes(earlier):
     more = {"network": SMALL["network"], "videos": "data/train.txt", "run": "runs/mas"}
     found = mas.pretrain("data/shards", "mas", **EARLIER, **more)
     assert found.metrics["loss"] == pytest.approx([58.435005, 38.468086], rel=1e-5)
 
 
-def test_a_classifier_and_features_of_the_first_version_open(earlier):
+def test_classifier_and_features_of_version_0_1_open(earlier):
     tuned = mas.open_run("runs/tuned")
     assert tuned.test.confusion[:, 3].tolist() == [1] * 6 and tuned.test.top1 == 1 / 6
     assert tuned.clip == EARLIER["clip"] and tuned.network.backbone == "c3d"

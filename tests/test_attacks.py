@@ -349,13 +349,13 @@ def attack(make, folder, seeds):
     "seeds", [range(25), pytest.param(range(25, 1500), marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("make", READERS, ids=lambda make: make.__name__)
-def test_damage_is_named_or_harmless(tmp_path, make, seeds):
+def test_damage_is_reported_or_harmless(tmp_path, make, seeds):
     counts, wrong = attack(make, tmp_path / "x", seeds)
     assert not wrong
 
 
 @pytest.mark.parametrize("write", [files.write, lambda p, text: files.write_csv(p, (text,), ())])
-def test_a_device_or_fifo_is_no_place_for_a_file(tmp_path, write):
+def test_rejects_device_or_fifo_as_output(tmp_path, write):
     """Else root would lose /dev/null to `--output=/dev/null`."""
     path = tmp_path / "x"
     attacks.fifo(path)

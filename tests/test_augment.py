@@ -57,12 +57,12 @@ def test_strength_zero_changes_no_colour():
     np.testing.assert_array_equal(augment.colour_jitter(clip, SEED, **still), clip)
 
 
-def test_the_basic_augmentation_is_that_of_vtdl_and_dsm():
+def test_basic_augmentation_equals_vtdl_and_dsm():
     sharing = {"probability": 1, "per_frame": False, "last_only": True}
     assert augment.BASIC_JITTER == BASIC | sharing
 
 
-def test_draws_are_uniform_and_every_order_comes():
+def test_draws_are_uniform_and_reach_every_order():
     count = 24_000
     applied, order, factors = (d.numpy() for d in augment.draw(SEED, (count,), STRENGTHS, 0.8))
     assert abs(applied.mean() - 0.8) < 0.01
@@ -79,7 +79,7 @@ def test_draws_are_uniform_and_every_order_comes():
 
 
 @pytest.mark.parametrize(("per_frame", "different"), [(True, 12), (False, 4)])
-def test_views_and_their_frames_draw_apart_or_together(per_frame, different):
+def test_views_and_frames_draw_independently_or_jointly(per_frame, different):
     views = np.stack([np.stack([noise(6, 5)] * 3)] * 4)
     found = augment.colour_jitter(views, SEED, probability=1.0, per_frame=per_frame).numpy()
     results = [{frame.tobytes() for frame in view} for view in found]

@@ -43,7 +43,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize("name", sorted(set(EVERY) - {"basic jitter", "insertion", "swap"}))
-def test_the_same_in_a_pipeline_and_for_the_same_seed_alone(name):
+def test_result_depends_only_on_seed_also_in_pipeline(name):
     function = EVERY[name]
     numbers = tf.data.Dataset.range(SEEDS, output_type=tf.int32)
     results = numbers.map(
@@ -59,7 +59,7 @@ def test_the_same_in_a_pipeline_and_for_the_same_seed_alone(name):
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_one_draw_holds_for_all_frames(name):
+def test_all_frames_share_one_draw(name):
     alone = [SHARED[name](frame[None], SEED).numpy()[0] for frame in CLIP[:3]]
     np.testing.assert_array_equal(SHARED[name](CLIP, SEED)[:3], alone)
 
@@ -69,7 +69,7 @@ def refused(function, *arguments, match="clip.*Received"):
         function(*arguments)
 
 
-def test_what_is_no_clip_is_refused():
+def test_rejects_non_clips():
     for name, function in EVERY.items():
         refused(function, tf.zeros((4, 8, 8, 3)), SEED)
         if "jitter" not in name:  # which takes views
@@ -108,5 +108,5 @@ def with_flow(clip, seed, flow):
         (with_flow, {"flow": FLOW.astype(np.uint8)}, "flow.*Received: .*uint8"),
     ],
 )
-def test_arguments_out_of_range_are_refused(function, options, match):
+def test_rejects_arguments_out_of_range(function, options, match):
     refused(functools.partial(function, **options), CLIP, SEED, match=match)

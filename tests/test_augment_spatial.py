@@ -25,7 +25,7 @@ def turned(clip, angle):
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (13, 18), (31, 24)])
-def test_every_crop_equals_pillows(shape):
+def test_every_crop_equals_pillow(shape):
     clip, size = noise(2, *shape), min(shape) - 3
     for angle in np.float32([0, 1e-3, 3.3, -10, 45, 90, 133.3, -179]):
         expected = turned(clip, angle)
@@ -36,7 +36,7 @@ def test_every_crop_equals_pillows(shape):
 
 
 @pytest.mark.parametrize("size", [112, 128])
-def test_frames_of_the_usual_size_equal_pillows(size):
+def test_rotation_of_full_size_frames_equals_pillow(size):
     clip = noise(1, 128, 171)
     for number in range(6):
         seed = tf.constant([number, 2])
@@ -57,7 +57,7 @@ def test_draws_of_rotations():
 
 
 @pytest.mark.parametrize(("height", "width"), [(11, 14), (1, 5)])
-def test_affine_maps_equal_the_plain_loop(height, width):
+def test_affine_maps_equal_plain_loop(height, width):
     """Coordinates from -1 to 1; a row of one pixel lies at 0."""
     clip = noise(2, height, width)
 
@@ -84,7 +84,7 @@ def matrices(kind):
     ("kind", "columns", "low", "high"),
     [("scale", [0, 1], 0.85, 1.15), ("translation", [2, 2], 0, 0.3), ("shear", [1, 0], 0, 0.3)],
 )
-def test_draws_of_two_numbers_in_their_places(kind, columns, low, high):
+def test_matrix_draws_are_uniform_and_independent(kind, columns, low, high):
     found = matrices(kind)
     both = found[:, [0, 1], columns]
     check_uniform(both[:, 0], low, high)

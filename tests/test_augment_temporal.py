@@ -31,7 +31,7 @@ def test_mixup_equals_the_formula():
         check_rounded(augment.intra_mixup(clip, *seeds), expected)
 
 
-def test_a_batch_may_share_its_weight_and_a_clip_one_seed_for_both():
+def test_mixup_weight_per_batch_or_per_clip():
     frame, weight = draws(lambda seed: temporal.draw_mixup(seed, OTHER, 16))
     check_whole(frame, 0, 15)
     assert len(set(weight)) == 1
@@ -66,7 +66,7 @@ def swapped(frames, swaps):
 
 
 @pytest.mark.parametrize(("frames", "count"), [(2, 2), (20, 4), (64, 12)])
-def test_insertions_and_swaps_equal_those_of_a_list(frames, count):
+def test_insertions_and_swaps_equal_list_operations(frames, count):
     clip = np.tile(np.arange(frames, dtype=np.uint8)[:, None, None, None], (1, 2, 3, 3))
     for number in range(6):
         seed = tf.constant([number, 3])
@@ -106,7 +106,7 @@ def shifts(flow, form):
 
 
 @pytest.mark.parametrize("form", [1, 2])
-def test_flow_warps_equal_the_plain_loop(form):
+def test_flow_warps_equal_plain_loop(form):
     """Of flow as it is stored: whole steps of the 8-bit code."""
     clip = noise(4, 12, 15)
     flow = np.random.default_rng(0).normal(0, 6, (3, 12, 15, 2))
@@ -122,7 +122,7 @@ def test_flow_warps_equal_the_plain_loop(form):
 
 
 @pytest.mark.parametrize(("form", "value"), [(1, 1.0), (2, 35.0)])
-def test_flow_that_is_the_same_everywhere_or_beyond_the_code_moves_nothing(form, value):
+def test_uniform_or_out_of_range_flow_warps_nothing(form, value):
     clip = tf.constant(noise(2, 6, 9))
     found = temporal.apply_flow(clip, tf.fill((1, 6, 9, 2), value), tf.constant([3.0, 3.0]), form)
     np.testing.assert_array_equal(found, clip)

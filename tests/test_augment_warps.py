@@ -38,7 +38,7 @@ def pushed(image, row, column, down, right):
 
 
 @pytest.mark.parametrize(("shape", "seeds"), [((224, 224), 1), ((48, 36), 5), ((16, 40), 3)])
-def test_pushes_equal_the_plain_loop(shape, seeds):
+def test_pushes_equal_plain_loop(shape, seeds):
     image = noise(*shape)
     for number in range(seeds):
         seed = tf.constant([number, 1])
@@ -50,7 +50,7 @@ def test_pushes_equal_the_plain_loop(shape, seeds):
         assert (expected != image).any() or min(shape) < 40
 
 
-def test_pushes_follow_one_another_and_may_overlap():
+def test_pushes_are_applied_in_sequence():
     pushes = [[20, 30, 9, 5], [26, 33, 4, 11], [0, 0, 0, 0], [24, 28, 16, 14]]
     image = expected = noise(50, 60)
     for push in pushes[:2] + pushes[3:]:
@@ -85,7 +85,7 @@ def test_draws_of_pushes(shape, rows, columns, down, right):
 
 
 @pytest.mark.parametrize(("shape", "points"), [((9, 13), 5), ((8, 8), 2)])
-def test_thin_plates_equal_the_interpolation(shape, points):
+def test_thin_plate_warps_equal_scipy_interpolation(shape, points):
     clip, seed = noise(2, *shape), tf.constant([1, 8])
     control = np.stack(np.meshgrid(*[np.linspace(-1, 1, points)] * 2), -1).reshape(-1, 2)
     pixels = np.stack(np.meshgrid(*(np.linspace(-1, 1, side) for side in shape[::-1])), -1)

@@ -63,7 +63,7 @@ def clips(shape=SMALL, batch=2):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_published_sizes_and_start(name):
+def test_backbones_have_published_sizes_and_initial_values(name):
     keras.utils.set_random_seed(0)
     model = backbone(name, (16, 112, 112, 3))
     parameters, last = PUBLISHED[name]
@@ -101,7 +101,7 @@ def check_start(model, layer, start):
 
 
 @pytest.mark.parametrize("start", initial.STARTS)
-def test_he_is_he_whatever_the_authors_start(start):
+def test_he_initializer_overrides_published_one(start):
     assert isinstance(initial.kernel("he", start), keras.initializers.HeNormal)
     assert isinstance(initial.bias("he", start, 3), keras.initializers.Zeros)
     assert isinstance(initial.scale("he", start), keras.initializers.Ones)
@@ -154,7 +154,7 @@ def test_saved_file_loads_where_the_package_is_not_imported(tmp_path):
     subprocess.run(command, check=True, cwd=tmp_path, env=environment)
 
 
-def test_presets_against_numpy_also_from_a_file(tmp_path):
+def test_presets_equal_numpy_also_after_loading(tmp_path):
     """Float32 behind the input under mixed precision, too."""
     batch = clips((8, 16, 16, 3))
     flow = np.random.default_rng(0).uniform(-20, 20, (2, 8, 16, 16, 2)).astype(np.float32)
@@ -198,6 +198,6 @@ def test_presets_against_numpy_also_from_a_file(tmp_path):
         (("r3d_18", SMALL, 1.0, "rgb", "best"), f"{INITIALIZERS[1]}.*initializer='best'"),
     ],
 )
-def test_errors_name_the_argument_and_what_came(arguments, message):
+def test_errors_name_argument_and_received_value(arguments, message):
     with pytest.raises(ValueError, match=message):
         backbone(*arguments)

@@ -16,7 +16,7 @@ from mas.backbones import norm, padding, pool, units
     ("size", "strides"),
     [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((2, 2, 2),) * 2],
 )
-def test_max_pool_is_the_authors(rule, size, strides):
+def test_max_pool_equals_authors(rule, size, strides):
     """Against windows cut by hand: PyTorch's rounding down, and the ports' padding, rounding up."""
     maps = np.random.default_rng(0).random((2, 5, 6, 9, 3)).astype(np.float32)
     inputs = keras.Input(maps.shape[1:])
@@ -41,7 +41,7 @@ def pooled(maps, size, strides, rule):
     return np.moveaxis(np.array(rows), 3, 0)
 
 
-def test_convolutions_are_padded_as_the_authors_do():
+def test_convolution_padding_equals_authors():
     assert padding.pads(112, 7, 2, "symmetric") == (3, 3)
     assert padding.pads(112, 7, 2, "same") == (2, 3)
     assert padding.pads(111, 7, 2, "same") == (2, 3)  # TensorFlow's SAME would have (3, 3)
@@ -51,7 +51,7 @@ def test_convolutions_are_padded_as_the_authors_do():
 
 @pytest.mark.parametrize("rule", padding.RULES)
 @pytest.mark.parametrize("size", [6, 7])
-def test_padding_stands_in_front_of_the_strided_convolution(rule, size):
+def test_padding_precedes_strided_convolution(rule, size):
     """A strided convolution of one axis with a kernel of ones, against sums by hand."""
     line = np.random.default_rng(1).random((1, size, 1, 1, 1)).astype(np.float32)
     inputs = keras.Input(line.shape[1:])
@@ -63,7 +63,7 @@ def test_padding_stands_in_front_of_the_strided_convolution(rule, size):
     np.testing.assert_allclose(found[0, :, 0, 0, 0], expected, rtol=1e-5)
 
 
-def test_kernels_longer_than_the_clip_have_a_padding_of_their_own_in_bfloat16():
+def test_long_kernels_pad_separately_in_bfloat16():
     """OneDNN gives a wrong gradient of the kernel otherwise, on some machines."""
     found, policy = {}, keras.config.dtype_policy()
     for kind in ("float32", "mixed_bfloat16"):
@@ -77,7 +77,7 @@ def test_kernels_longer_than_the_clip_have_a_padding_of_their_own_in_bfloat16():
     assert [key for key, own in found.items() if own == "valid"] == [("mixed_bfloat16", 1)]
 
 
-def test_gates_weigh_each_channel_by_its_mean():
+def test_gates_scale_channels_by_their_mean():
     inputs = keras.Input((2, 3, 4, 5))
     made = units.Units(units.Author("torch"), "published")
     model = keras.Model(inputs, made.gate(inputs, "conv1"))
@@ -127,7 +127,7 @@ def errors(found, exact):
 
 
 @pytest.mark.parametrize("shift", [0, 100, 700])
-def test_batch_norm_on_one_device_is_the_plain_layer_bit_for_bit(shift):
+def test_batch_norm_on_one_device_equals_plain_layer_bit_for_bit(shift):
     layer = norm.BatchNormalization(epsilon=1e-5, synchronized=True)
     layer.build((None, 3, 5, 6, 7))
     found = [*normed(layer, *batch_of(shift)), layer.moving_mean, layer.moving_variance]
@@ -162,7 +162,7 @@ def on_replicas(strategy, parts, shift, kind=norm.BatchNormalization):
 
 @pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize("shift", [0, 100, 700])
-def test_batch_norm_over_replicas_is_as_exact_as_on_one(two_replicas, shift, parts):
+def test_batch_norm_on_replicas_is_as_exact_as_on_one_device(two_replicas, shift, parts):
     """Outputs, every gradient and the running statistics, against the whole batch in float64."""
     exact = plain(shift, "float64")
     own = errors(plain(shift), exact)
@@ -170,14 +170,14 @@ def test_batch_norm_over_replicas_is_as_exact_as_on_one(two_replicas, shift, par
     assert (found <= 3 * own + 1e-6).all(), (found, own)
 
 
-def test_keras_own_synchronised_layer_is_not_as_exact(two_replicas):
+def test_keras_synchronised_layer_is_less_exact(two_replicas):
     """So that the test above can fail."""
     exact, kind = plain(100, "float64"), keras.layers.BatchNormalization
     found = errors(on_replicas(two_replicas, (2, 2), 100, kind), exact)
     assert found[0] > 30 * errors(plain(100), exact)[0]
 
 
-def test_batch_norm_is_saved_as_keras_own_layer(tmp_path):
+def test_batch_norm_is_saved_as_plain_keras_layer(tmp_path):
     """A file loads with Keras alone; its layers are exact again in a network to train."""
     inputs = keras.Input((2, 3, 4, 5))
     made = units.Units(units.Author("xavier"), "published")

@@ -50,7 +50,7 @@ def values_of(model):
 
 
 @pytest.mark.parametrize("name", names_but_slow("c3d_bn"))
-def test_training_reduces_the_loss_and_moves_everything(name):
+def test_training_reduces_loss_and_changes_all_weights(name):
     keras.utils.set_random_seed(0)
     model, optimizer, losses = regression(name), keras.optimizers.Adam(1e-3), []
     before = values_of(model)
@@ -78,7 +78,7 @@ def test_mixed_precision_trains(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_on_real_clips_reduces_the_loss(name, shared):
+def test_one_step_on_real_clips_reduces_loss(name, shared):
     """At full width and size, from the published start, the clips as R G B in [-1, 1].
 
     A step that should take 2 % off the loss: batch norm over three clips makes the first gradients
@@ -120,7 +120,7 @@ for name in json.loads(sys.argv[2]):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", ["torch", "jax"])
-def test_another_keras_backend_gives_equal_maps(other, tmp_path):
+def test_other_keras_backend_gives_equal_maps(other, tmp_path):
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"needs {other}")
     np.save(tmp_path / "clips.npy", CLIPS)

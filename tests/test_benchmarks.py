@@ -131,7 +131,7 @@ def test_flow_sizes(script, sample_data, monkeypatch, capsys):
     assert again.startswith("the same, flow as JPEG ")
 
 
-def test_the_rate_of_workers(script, monkeypatch, tmp_path):
+def test_worker_rate(script, monkeypatch, tmp_path):
     """It counts from when each of two has ended a video until one has no other: videos 3 to 5."""
 
     class Pool:

@@ -26,7 +26,7 @@ def made(kind):
 @pytest.mark.parametrize("kind", ["statistics", "flow"])
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("content", [b"", b"junk" * 50, None])
-def test_damaged_machine_code_is_made_again(tmp_path, monkeypatch, kind, suffix, content):
+def test_damaged_machine_code_cache_is_rebuilt(tmp_path, monkeypatch, kind, suffix, content):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     values = np.arange(4.0)
     assert made(kind)(values) == 12

@@ -72,7 +72,7 @@ print(json.dumps([found, heavy]))
 """
 
 
-def test_help_and_wrong_flags_do_not_wait_for_tensorflow(sample_data, tmp_path):
+def test_help_and_flag_errors_do_not_import_tensorflow(sample_data, tmp_path):
     """The help of every task and of finetune fits in two screens of 24 lines; all flags do not."""
     helps = [["train", f"--task={name}", "--help"] for name in tasks.TASKS]
     helps += [["finetune", "--help"], ["train", "--help"]]
@@ -116,7 +116,7 @@ cli.main("wait")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_command_with_one_line(number, status):
+def test_signal_ends_command_with_one_line(number, status):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     process = subprocess.Popen([sys.executable, "-c", SIGNALLED], **pipes)
     assert process.stdout.readline() == "ready\n"
@@ -145,7 +145,7 @@ def test_a_signal_ends_a_command_with_one_line(number, status):
         ("trian", "COMMAND must be one of train, finetune.*'trian'"),
     ],
 )
-def test_what_is_wrong_is_named_before_work_starts(
+def test_errors_are_reported_before_work_starts(
     command, typed, sample_data, tmp_path, arguments, words
 ):
     name, *rest = arguments.format(sample_data).split()
@@ -154,7 +154,7 @@ def test_what_is_wrong_is_named_before_work_starts(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_quick_start_stops_if_its_videos_cannot_be_prepared(command, tmp_path, monkeypatch):
+def test_quick_start_stops_if_preparation_fails(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mas.sample.write", lambda folder: "0")
     nothing = types.SimpleNamespace(failures={"up_00.avi": "no such codec"})
@@ -166,7 +166,7 @@ def test_the_quick_start_stops_if_its_videos_cannot_be_prepared(command, tmp_pat
 # ---- whole commands ------------------------------------------------------------------------------
 
 
-def test_a_task_of_ones_own_brings_its_flags(command, typed, tmp_path):
+def test_custom_task_adds_its_flags(command, typed, tmp_path):
     """And what a user types counts more than a flag file in front or behind."""
     file = tmp_path / "my.flags"
     file.write_text(
@@ -188,7 +188,7 @@ def test_a_task_of_ones_own_brings_its_flags(command, typed, tmp_path):
     assert command("train", f"--flagfile={run / 'flags.txt'}", "--scale=5")[0] == 2
 
 
-def test_flag_files_of_the_first_version(command, tmp_path, monkeypatch):
+def test_flag_files_of_version_0_1_work(command, tmp_path, monkeypatch):
     archive = pathlib.Path(__file__).parent / "data" / "version_0_1.tar.xz"
     shutil.unpack_archive(archive, tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)
@@ -253,7 +253,7 @@ def final(run):
         ),
     ],
 )
-def test_a_killed_and_an_interrupted_run_resume_bit_for_bit(typed, tmp_path, task, number, status):
+def test_killed_or_interrupted_run_resumes_bit_for_bit(typed, tmp_path, task, number, status):
     """Nothing but its own lines is on the terminal, also where a signal ends it."""
     more = [*typed, *task, "--epochs=12", "--checkpoint_every=1", "--threads=1"]
     arguments = [*more, f"--run={tmp_path / 'parts'}"]
@@ -282,7 +282,7 @@ def hosts(*arguments):
 
 
 @pytest.mark.slow
-def test_two_hosts_equal_one_and_resume_bit_for_bit(typed, tmp_path):
+def test_two_hosts_equal_one_host_and_resume_bit_for_bit(typed, tmp_path):
     more = [*typed, "--epochs=2", "--checkpoint_every=1", "--threads=1"]
     alone, together, killed = (tmp_path / name for name in ("alone", "together", "killed"))
     assert ended(spawned("train", *more, f"--run={alone}"))[0] == 0
@@ -304,7 +304,7 @@ def test_two_hosts_equal_one_and_resume_bit_for_bit(typed, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_host_that_dies_or_never_comes_is_one_line(typed, tmp_path):
+def test_dead_or_missing_host_is_reported_in_one_line(typed, tmp_path):
     """Status 3, the host by name, and no traceback; together again they resume."""
     more = [*typed, "--epochs=300", "--checkpoint_every=1", "--threads=1", "--peer_timeout=60"]
     more.append(f"--run={tmp_path / 'run'}")

@@ -99,14 +99,14 @@ def test_starts(data, how, frames, expected):
     assert set(found.labels) == {-1}
 
 
-def test_a_list_chooses_videos_labels_and_starts(data):
+def test_list_selects_videos_labels_and_starts(data):
     entries = [lists.Entry("class/v2", 7, start=5), lists.Entry("class/v0", 3)]
     found = clips.examples(data, entries, 4, "consecutive")
     rows = zip(found.videos, found.starts, found.labels, strict=True)
     assert list(rows) == [(2, 5, 7), (0, 0, 3), (0, 4, 3)]
 
 
-def test_videos_without_a_clip_are_named(data, caplog):
+def test_videos_without_clip_are_reported(data, caplog):
     clips.examples(data, None, 10, "consecutive")
     assert "1 of 3" in caplog.text and "class/v0 (9 frames)" in caplog.text
     with pytest.raises(ValueError, match="clip of 22 frames"):
@@ -116,7 +116,7 @@ def test_videos_without_a_clip_are_named(data, caplog):
 
 
 @pytest.mark.parametrize("how", ["consecutive", "overlapping"])
-def test_in_a_test_every_video_gives_a_clip(data, how, caplog):
+def test_every_video_gives_a_clip_in_test_mode(data, how, caplog):
     """Of 9, 21 and 12 frames; also behind a start that leaves no whole clip."""
     found = clips.examples(data, None, 22, how, again=True)
     assert (found.videos.tolist(), found.starts.tolist()) == ([0, 1, 2], [0, 0, 0])
@@ -131,7 +131,7 @@ def test_in_a_test_every_video_gives_a_clip(data, how, caplog):
         clips.examples(data, None, 22, how, least=22, again=True)
 
 
-def test_a_short_video_begins_again_and_a_drawn_start_reaches_first_and_last():
+def test_short_video_wraps_and_random_start_reaches_both_ends():
     frames, target = Task().sample(5, None, np.random.default_rng(0))
     assert frames.tolist() == [0, 1, 2, 3, 4] * 3 + [0] and target.size == 0
     starts = {Task().sample(18, None, np.random.default_rng(s))[0][0] for s in range(60)}
@@ -141,7 +141,7 @@ def test_a_short_video_begins_again_and_a_drawn_start_reaches_first_and_last():
 # ---- what they show ------------------------------------------------------------------------------
 
 
-def test_frames_flow_and_crop_belong_together(data):
+def test_frames_and_flow_share_the_crop(data):
     found = reader(data, clips.Geometry((WIDTH, HEIGHT), 16, random=False), shuffle=False)
     clip = found.clip(tf.constant(0), tf.constant(4))  # v1, frames 8..11
     assert clip["video"].numpy() == b"class/v1" and clip["label"].numpy() == -1
@@ -155,7 +155,7 @@ def test_frames_flow_and_crop_belong_together(data):
     close(clip["flow"] * 255 / 40, np.broadcast_to(code, (3, 16, 16, 2)) - 127.5)
 
 
-def test_a_flip_mirrors_and_negates_u(data, monkeypatch):
+def test_flip_mirrors_and_negates_u(data, monkeypatch):
     found = reader(data, shuffle=False)
     drawn = []
     for flip in (0, 1):
@@ -167,7 +167,7 @@ def test_a_flip_mirrors_and_negates_u(data, monkeypatch):
     np.testing.assert_array_equal(mirrored["flow"], plain["flow"][:, :, ::-1] * [-1.0, 1.0])
 
 
-def test_images_of_another_size_are_resized_as_opencv_does(data):
+def test_images_are_resized_like_opencv(data):
     found = reader(data, clips.Geometry((57, 33), 30, random=False), shuffle=False)
     clip = found.clip(tf.constant(0), tf.constant(0))
     stored = cv2.imdecode(np.frombuffer(data.read(0, [2])[0][0], np.uint8), cv2.IMREAD_COLOR)
@@ -175,7 +175,7 @@ def test_images_of_another_size_are_resized_as_opencv_does(data):
     assert np.abs(clip["rgb"][2].numpy().astype(int) - expected).max() <= 1
 
 
-def test_random_geometry_reaches_every_place():
+def test_random_crop_reaches_every_position():
     geometry = clips.Geometry((6, 5), 4)
     drawn = {tuple(geometry.draw(np.random.default_rng(seed))) for seed in range(200)}
     assert drawn == {(top, left, flip) for top in (0, 1) for left in (0, 1, 2) for flip in (0, 1)}
@@ -196,7 +196,7 @@ def numbers(dataset):
     ]
 
 
-def test_every_epoch_shows_every_example_in_its_own_order(data):
+def test_every_epoch_has_all_examples_in_new_order(data):
     epochs = numbers(reader(data, seed=3).batches(5, last_step=4))
     first, second = epochs[0] + epochs[1], epochs[2] + epochs[3]
     places = [{row[:2] for row in epoch} for epoch in (first, second)]
@@ -205,7 +205,7 @@ def test_every_epoch_shows_every_example_in_its_own_order(data):
     assert {row[2:] for row in first}.isdisjoint(row[2:] for row in second)
 
 
-def test_draws_follow_from_the_seed_and_not_from_threads(data):
+def test_draws_depend_on_seed_not_on_threads(data):
     runs = [
         numbers(reader(data, seed=seed).batches(3, last_step=7, threads=threads))
         for seed, threads in ((1, 1), (1, 4), (2, 4))
@@ -214,7 +214,7 @@ def test_draws_follow_from_the_seed_and_not_from_threads(data):
     assert runs[0] != runs[2]
 
 
-def test_every_example_and_every_order_draws_from_a_stream_of_its_own(data, monkeypatch):
+def test_examples_and_orders_use_separate_random_streams(data, monkeypatch):
     """NumPy fills a short seed up with zeros, so that [seed, epoch] is [seed, epoch, 0]."""
     made, begins = np.random.default_rng, []
 
@@ -231,7 +231,7 @@ def test_every_example_and_every_order_draws_from_a_stream_of_its_own(data, monk
     assert len(begins) == len(set(begins)) == 2 * 2 * (1 + 10)
 
 
-def test_a_resumed_pipeline_goes_on_exactly(data):
+def test_resumed_pipeline_continues_exactly(data):
     whole = numbers(reader(data, seed=1).batches(3, last_step=8))
     assert numbers(reader(data, seed=1).batches(3, first_step=5, last_step=8)) == whole[5:]
 
@@ -247,7 +247,7 @@ def test_hosts_and_replicas_share_the_same_batches(data):
         assert joined == whole[step]
 
 
-def test_once_shows_all_in_order(data):
+def test_once_yields_all_examples_in_order(data):
     rows = numbers(reader(data, shuffle=False).once(4))
     assert [len(batch) for batch in rows] == [4, 4, 2]
     assert [row[0] for batch in rows for row in batch] == [b"class/v0"] * 2 + [b"class/v1"] * 5 + [
@@ -258,12 +258,12 @@ def test_once_shows_all_in_order(data):
 @pytest.mark.parametrize(
     ("batch", "words"), [(0, "1..10.*batch=0"), (12, "1..10.*batch=12"), (6, "4 repl.*batch=6")]
 )
-def test_a_batch_that_does_not_fit_epoch_or_replicas_is_refused(data, batch, words):
+def test_rejects_batch_that_does_not_fit_epoch_or_replicas(data, batch, words):
     with pytest.raises(ValueError, match=f"batch.*{words}"):
         reader(data).batches(batch, share=(0, 2), parts=2)
 
 
-def test_folders_give_the_same_clips(data, tmp_path):
+def test_folders_and_shards_give_equal_clips(data, tmp_path):
     folders = store(tmp_path, "folders")
     geometry = clips.Geometry((WIDTH, HEIGHT), 16)
     for batch, other in zip(
@@ -275,7 +275,7 @@ def test_folders_give_the_same_clips(data, tmp_path):
             np.testing.assert_array_equal(batch[name], other[name], err_msg=name)
 
 
-def test_a_task_that_needs_flow_says_so(tmp_path):
+def test_missing_flow_for_task_is_reported(tmp_path):
     plain = store(tmp_path, flow=False)
     with pytest.raises(ValueError, match="must contain optical flow"):
         reader(plain)
@@ -283,7 +283,7 @@ def test_a_task_that_needs_flow_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_a_damaged_image_is_named_and_another_clip_takes_its_place(tmp_path, form, caplog):
+def test_damaged_image_is_reported_and_replaced(tmp_path, form, caplog):
     """In a test it is an error. One bit is enough where there are checksums."""
     stored = store(tmp_path, form)
     path = stored.path(1, "rgb", 5)

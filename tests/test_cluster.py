@@ -16,7 +16,7 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=N
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:port", "head:1 2"])
-def test_other_addresses_are_refused(address, monkeypatch):
+def test_rejects_malformed_addresses(address, monkeypatch):
     with pytest.raises(ValueError, match=f"address must be auto, local or .*{address!r}"):
         cluster.check("ray", address)
     monkeypatch.setenv("RAY_ADDRESS", address)
@@ -27,7 +27,7 @@ def test_other_addresses_are_refused(address, monkeypatch):
     cluster.check("pool", None)
 
 
-def test_without_ray_a_command_says_what_to_install(monkeypatch, caplog, tmp_path):
+def test_missing_ray_is_reported_with_install_command(monkeypatch, caplog, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     (tmp_path / "a.avi").write_text("")
     words = [f"--videos={tmp_path}", f"--output={tmp_path / 'data'}", "--engine=ray"]
@@ -38,7 +38,7 @@ def test_without_ray_a_command_says_what_to_install(monkeypatch, caplog, tmp_pat
 
 
 @needs_ray
-def test_an_address_that_does_not_answer(monkeypatch):
+def test_unanswered_address_is_reported(monkeypatch):
     """Nobody listens; or somebody does and says nothing."""
     monkeypatch.setattr(connecting, "ANSWERS", 1)
     start = time.monotonic()
@@ -61,7 +61,7 @@ def shared_folder(tmp_path):
     return cluster.needs({"mas": "mas"}, [str(tmp_path)], str(tmp_path / "mark"), "token")
 
 
-def test_a_node_that_has_all_lacks_nothing(tmp_path):
+def test_complete_node_passes_requirements(tmp_path):
     assert cluster.lacks(shared_folder(tmp_path)) is None
     assert os.listdir(tmp_path) == ["mark"]
     assert cluster.lacks(cluster.needs({})) is None
@@ -78,13 +78,13 @@ def test_a_node_that_has_all_lacks_nothing(tmp_path):
         ({"mark": "/proc/sys/kernel/ostype", "token": "Linux\n"}, "cannot write to /proc/sys"),
     ],
 )
-def test_what_a_node_lacks_is_named(tmp_path, change, words):
+def test_missing_requirements_of_node_are_named(tmp_path, change, words):
     assert re.match(words, cluster.lacks(shared_folder(tmp_path) | change))
 
 
 @needs_ray
 @pytest.mark.slow
-def test_a_node_that_leaves_loses_nothing(tmp_path):
+def test_work_survives_leaving_node(tmp_path):
     """Of two nodes with a core each, one ends in mid-work; a third one comes."""
     from ray.cluster_utils import Cluster
 

@@ -38,7 +38,7 @@ ENTRIES = {"conv1.temporal_spatial_conv.weight": KERNEL, "bn1.weight": np.ones(4
 LINEAR = {"linear.weight": np.zeros((4, 8)), "linear.bias": np.zeros(4)}
 
 
-def test_match_arranges_and_counts():
+def test_match_transposes_and_counts_arrays():
     counter = {"bn1.num_batches_tracked": np.array(3)}
     report, found = convert.match("pace_r3d", ENTRIES | LINEAR | counter, small())
     assert report.complete and report.numbers == 124
@@ -51,7 +51,7 @@ def test_match_arranges_and_counts():
     np.testing.assert_array_equal(found["conv1_bn", "gamma"], 1)
 
 
-def test_what_does_not_fit_is_told_from_both_sides():
+def test_mismatch_report_names_both_sides():
     entries = {"bn1.weight": np.ones(5), "conv2.block2.conv1.weight": KERNEL, **LINEAR}
     report, found = convert.match("pace_r3d", entries, small())
     assert not report.complete and not found and not report.matched
@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_told_from_both_sides():
         assert line.endswith(f": {name}")
 
 
-def test_only_a_whole_match_is_complete():
+def test_partial_match_is_not_complete():
     kernel, scale = ENTRIES.items()
     for entries in ([kernel], [scale], [kernel, scale, ("conv9.weight", KERNEL)]):
         assert not convert.match("pace_r3d", dict(entries), small())[0].complete
@@ -76,7 +76,7 @@ def test_only_a_whole_match_is_complete():
         assert len(report.matched) == 1 and not report.missing and not report.complete
 
 
-def test_the_query_encoder_is_taken():
+def test_query_encoder_is_converted():
     for prefix in ("encoder_q.", "module.encoder_q.", "encoder_q.module."):
         key = prefix.replace("_q", "_k")
         other = {"queue": np.zeros((128, 8)), **{key + n: v + 1 for n, v in ENTRIES.items()}}
@@ -89,7 +89,7 @@ def test_the_query_encoder_is_taken():
         assert found["conv1", "kernel"][0, 0, 0, 0, 0] == 1
 
 
-def test_two_entries_for_one_variable_and_numbers_that_are_none():
+def test_rejects_duplicate_entries_and_non_numbers():
     twice = ENTRIES | {"module.bn1.weight": np.ones(4)}
     with pytest.raises(ValueError, match="bn1.weight and module.bn1.weight"):
         convert.match("pace_r3d", twice, small())
@@ -107,7 +107,7 @@ def test_two_entries_for_one_variable_and_numbers_that_are_none():
         (r"vtdl_[^_]*$|dsm", ("standard", 16, 224, "341x256")),
     ],
 )
-def test_every_network_knows_its_input(names, expected):
+def test_every_network_has_a_known_input(names, expected):
     found = [name for name in convert.NAMES if re.match(names, name)]
     rows = {name: convert.published(name) for name in found}
     for name, row in rows.items():
@@ -153,7 +153,7 @@ def converted(tensorflow, tmp_path_factory):
     return output, convert.convert("mas_c3d", tensorflow[0], output)
 
 
-def test_a_tensorflow_checkpoint_becomes_a_backbone(converted, tensorflow):
+def test_tensorflow_checkpoint_becomes_backbone(converted, tensorflow):
     output, report = converted
     assert os.listdir(output.parent) == ["mas.keras"]
     model = keras.models.load_model(output, compile=False)
@@ -164,13 +164,13 @@ def test_a_tensorflow_checkpoint_becomes_a_backbone(converted, tensorflow):
     assert model.input.dtype == "uint8"
 
 
-def test_it_initialises_a_backbone_of_another_clip(converted, tensorflow):
+def test_converted_backbone_fits_other_clip_size(converted, tensorflow):
     model = backbones.backbone("c3d", (8, 32, 40, 3), preset="bgr255")
     networks.copy_weights(converted[0], model)
     check_equal(values(model), tensorflow[1])
 
 
-def test_input_and_clip_can_be_chosen(tensorflow, tmp_path):
+def test_input_and_clip_can_be_set(tensorflow, tmp_path):
     output = tmp_path / "mas.keras"
     convert.convert("mas_c3d", tensorflow[0], output, preset="rgb", frames=8, size=32)
     model = keras.models.load_model(output, compile=False)
@@ -194,9 +194,7 @@ def partial(tensorflow, tmp_path_factory):
     return save(tmp_path_factory.mktemp("partial") / "model.ckpt", variables)
 
 
-def test_a_partial_match_is_refused_and_leaves_nothing_but_taken_when_told(
-    partial, tensorflow, tmp_path, caplog
-):
+def test_partial_match_needs_partial_flag(partial, tensorflow, tmp_path, caplog):
     caplog.set_level("INFO", logger="absl")
     received = (
         "7 variables fit.* 1 entries .*C3D/conv_1/biases; "
@@ -212,7 +210,7 @@ def test_a_partial_match_is_refused_and_leaves_nothing_but_taken_when_told(
     check_equal(found, tensorflow[1] | fresh)
 
 
-def test_another_network_is_refused_with_both_sides(tensorflow, tmp_path):
+def test_rejects_other_network_and_names_both_sides(tensorflow, tmp_path):
     """Nothing at all is not a part."""
     message = "pace_r3d.* 0 variables fit.*C3D/conv_1/biases.* 60 variables .*conv1/kernel, "
     for told in (False, True):
@@ -220,7 +218,7 @@ def test_another_network_is_refused_with_both_sides(tensorflow, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_output_is_checked_before_work_starts(tmp_path):
+def test_output_is_checked_before_work_starts(tmp_path):
     (tmp_path / "old.keras").write_text("old")
     fails(r"output.*old\.keras", "mas_c3d", "x", tmp_path / "old.keras")
     fails(r"output.*a\.h5", "mas_c3d", "x", tmp_path / "a.h5")
@@ -231,7 +229,7 @@ def test_the_output_is_checked_before_work_starts(tmp_path):
     assert (tmp_path / "old.keras").read_text() == "old"
 
 
-def test_a_write_that_fails_leaves_nothing(tensorflow, tmp_path, monkeypatch):
+def test_failed_write_leaves_no_file(tensorflow, tmp_path, monkeypatch):
     def full_disk(self, path):
         pathlib.Path(path).write_text("half")
         raise OSError("No space left on device")
@@ -265,7 +263,7 @@ def pace_output(pace, tmp_path_factory):
     return output, convert.convert("pace_r3d", path, output)
 
 
-def test_an_authors_checkpoint_becomes_a_backbone(pace_output, pace):
+def test_authors_checkpoint_becomes_backbone(pace_output, pace):
     """Counts as in the authors' code: 14,361,792 parameters; two statistics to a channel."""
     output, report = pace_output
     model = keras.models.load_model(output, compile=False)
@@ -282,7 +280,7 @@ def test_an_authors_checkpoint_becomes_a_backbone(pace_output, pace):
     assert len(set(report.matched.values())) == 60
 
 
-def test_the_same_weights_are_not_those_of_another_depth(pace, tmp_path):
+def test_rejects_network_of_other_depth(pace, tmp_path):
     """Three of four stages would fit, and silently miss the rest."""
     numpy = pytest.importorskip("safetensors.numpy", reason="needs the extra `convert`")
     numpy.save_file(pace, tmp_path / "a.pth")
@@ -293,7 +291,7 @@ def test_the_same_weights_are_not_those_of_another_depth(pace, tmp_path):
 # ---- the command ---------------------------------------------------------------------------------
 
 
-def test_the_command_says_what_to_type_next(tensorflow, tmp_path, caplog):
+def test_command_suggests_next_command(tensorflow, tmp_path, caplog):
     output = tmp_path / "mas.keras"
     assert cli.main("convert", "--network=mas_c3d", tensorflow[0], str(output), "--size=32") == 0
     numbers = 27 * (3 * 64 + 64 * 128 + 128 * 256 + 2 * 256 * 256) + sum(CHANNELS[1:])
@@ -313,14 +311,14 @@ def test_the_command_says_what_to_type_next(tensorflow, tmp_path, caplog):
         (("a", "b.keras"), "mas convert needs --network"),
     ],
 )
-def test_the_command_refuses(arguments, words, tmp_path, monkeypatch, caplog):
+def test_command_reports_errors(arguments, words, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     assert cli.main("convert", *arguments) == 2 and words in caplog.text
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_what_the_command_says_runs(converted, sample_data, tensorflow, tmp_path):
+def test_suggested_command_runs(converted, sample_data, tensorflow, tmp_path):
     """From a checkpoint to a tested classifier; at this rate no number changes."""
     given = {"data": "data", "train_list": "train.txt", "test_list": "test.txt"}
     typed = [f"--{name}={sample_data / path}" for name, path in given.items()]

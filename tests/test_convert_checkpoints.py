@@ -80,14 +80,14 @@ def parameters(torch):
 
 
 @pytest.mark.parametrize("recent", [True, False])
-def test_all_that_torch_save_writes(torch, tmp_path, recent):
+def test_reads_every_torch_save_format(torch, tmp_path, recent):
     path = tmp_path / "epoch-18.pth.tar"
     for make in (state_dict, nested, with_options, parameters):
         torch.save(make(torch), path, _use_new_zipfile_serialization=recent)
         assert same(checkpoints.read(path)), make
 
 
-def test_reduced_precision_becomes_float32_and_views_are_right(torch, tmp_path):
+def test_half_precision_and_views_are_read_as_float32(torch, tmp_path):
     base = torch.arange(12.0).reshape(3, 4)
     half = {"a": base.half(), "b": base.bfloat16(), "c": base.double(), "d": base.t()[1:]}
     torch.save(half, tmp_path / "a.pth")
@@ -96,7 +96,7 @@ def test_reduced_precision_becomes_float32_and_views_are_right(torch, tmp_path):
     assert same(checkpoints.read(tmp_path / "a.pth"), expected)
 
 
-def test_the_key_chooses_and_options_become_nothing(torch, tmp_path):
+def test_key_selects_state_dict_and_options_are_not_built(torch, tmp_path):
     """What training leaves beside the weights is not even built."""
     path = tmp_path / "current.pth"
     torch.save(with_options(torch), path)
@@ -109,7 +109,7 @@ def test_the_key_chooses_and_options_become_nothing(torch, tmp_path):
     assert not vars(tree["opt"])
 
 
-def test_twins_without_a_known_key_are_refused_and_both_are_named():
+def test_rejects_ambiguous_state_dicts_and_names_both():
     tree = {"student": ARRAYS, "teacher": {"net": dict(ARRAYS)}, "queue": {"q": np.zeros(2)}}
     listed = r"a.pth.*student \(905 numbers\), teacher/net \(905 numbers\), queue \(2 numbers\)"
     with pytest.raises(ValueError, match=listed):
@@ -119,7 +119,7 @@ def test_twins_without_a_known_key_are_refused_and_both_are_named():
     assert same(checkpoints.state(tree, None, "a.pth")), "the largest"
 
 
-def test_without_any_tensor_it_says_what_there_is():
+def test_checkpoint_without_tensors_lists_its_contents():
     for tree, word in (({"epoch": 3}, "dict"), ([1, 2], "list"), (7, "int")):
         with pytest.raises(ValueError, match=f"a.pth.*Received: .*{word}"):
             checkpoints.state(tree, None, "a.pth")
@@ -148,7 +148,7 @@ def zipped(path, data, extra=()):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_hostile_pickle_is_not_run_but_named(tmp_path, protocol):
+def test_hostile_pickle_is_reported_not_run(tmp_path, protocol):
     mark, path = tmp_path / "executed", tmp_path / "weights.pth"
     data = pickle.dumps({"state_dict": Call(os.system, f"touch {mark}")}, protocol)
     for write in (lambda: path.write_bytes(data), lambda: zipped(path, data)):
@@ -159,7 +159,7 @@ def test_a_hostile_pickle_is_not_run_but_named(tmp_path, protocol):
     assert mark.exists(), "the file is indeed hostile"
 
 
-def test_all_that_is_refused_is_named_also_from_the_pickles_memo():
+def test_all_refused_globals_are_named_including_memoised_ones():
     calls = [Call(os.system, "a"), Call(os.system, "b"), Call(eval, "1"), Call(os.getenv, "c")]
     calls.append(Call(os.makedirs, "d"))  # whose module is told by the memo alone
     for protocol in (2, 4):
@@ -171,7 +171,7 @@ def test_all_that_is_refused_is_named_also_from_the_pickles_memo():
 
 
 @pytest.mark.parametrize("recent", [True, False])
-def test_calls_beside_the_tensors_are_not_run(torch, tmp_path, recent):
+def test_calls_next_to_tensors_are_not_run(torch, tmp_path, recent):
     """Names of torch pass the first look: torch.load itself refuses them."""
     mark, path = tmp_path / "executed", tmp_path / "a.pth"
     for name, call in (
@@ -228,13 +228,13 @@ def test_damaged_files_of_torch(torch, tmp_path):
         (b"\x1f\x8b\x08", "an archive that must be unpacked first"),
     ],
 )
-def test_other_files_are_refused_with_what_they_are(tmp_path, data, words):
+def test_rejects_other_files_and_names_their_format(tmp_path, data, words):
     path = tmp_path / "a.pth"
     path.write_bytes(data)
     refused(path, f"Received: {words}")
 
 
-def test_a_real_tar_must_be_unpacked_and_no_file_is_not_there(tmp_path):
+def test_tar_and_missing_file_are_reported(tmp_path):
     path = tmp_path / "a.pth.tar"
     with tarfile.open(path, "w") as archive:
         archive.add(__file__, "weights.pth")
@@ -243,7 +243,7 @@ def test_a_real_tar_must_be_unpacked_and_no_file_is_not_there(tmp_path):
         checkpoints.read(tmp_path / "gone.pth")
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_torch_is_reported_with_install_command(tmp_path, monkeypatch):
     for module in ("torch", "safetensors", "safetensors.numpy"):
         monkeypatch.setitem(sys.modules, module, None)
     zipped(tmp_path / "a.pth", pickle.dumps(collections.OrderedDict(), 2))
@@ -284,7 +284,7 @@ def save_tensorflow(folder, version=2):
 IN_TENSORFLOW = {f"C3D/{name}": ARRAYS[name] for name in sorted(ARRAYS)}
 
 
-def test_every_way_to_name_a_tensorflow_checkpoint(tmp_path):
+def test_accepts_every_name_of_a_tensorflow_checkpoint(tmp_path):
     prefix, folder = save_tensorflow(tmp_path / "run"), tmp_path / "run"
     files = [".index", ".meta", ".data-00000-of-00001"]
     for path in (prefix, *(prefix + suffix for suffix in files), folder):
@@ -299,7 +299,7 @@ def test_every_way_to_name_a_tensorflow_checkpoint(tmp_path):
     refused(tmp_path, "Received: .* with no TensorFlow checkpoint")
 
 
-def test_a_damaged_tensorflow_checkpoint(tmp_path):
+def test_damaged_tensorflow_checkpoint_is_reported(tmp_path):
     prefix = save_tensorflow(tmp_path / "run")
     data = tmp_path / "run" / "model.ckpt-80000.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:-100])

@@ -35,14 +35,14 @@ def folder(shared):
     ("name", "steps"),
     [*QUICK.items(), *(pytest.param(name, None, marks=pytest.mark.slow) for name in SLOW)],
 )
-def test_a_recorded_curve(name, steps, curves, folder, capsys):
+def test_replayed_curve_is_within_tolerance(name, steps, curves, folder, capsys):
     assert {path.stem for path in folder.glob("*.json")} == {f"{n}_seed0" for n in (*QUICK, *SLOW)}
     assert curves.compare(folder / f"{name}_seed0.json", steps) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert float(last.removeprefix("largest relative loss difference: ")) < 1e-3
 
 
-def test_the_recipes_settings_under_those_of_the_file(curves, folder):
+def test_settings_of_file_override_recipe(curves, folder):
     """Flags of every file are understood, and the recipe's own count else."""
     made = {
         path.stem.removesuffix("_seed0"): curves.recorded.settings(
@@ -61,7 +61,7 @@ def test_the_recipes_settings_under_those_of_the_file(curves, folder):
     assert (tuned.classes, tuned.dropout, tuned.network.head) == (5, 0, "convolved")
 
 
-def test_a_setting_without_a_flag_is_refused(curves, folder):
+def test_rejects_setting_without_flag(curves, folder):
     golden = curves.recorded.read_golden(folder / "pace_r3d_seed0.json")
     golden["settings"]["nesterov"] = True
     with pytest.raises(ValueError, match="settings must be among .*nesterov"):
@@ -118,7 +118,7 @@ MEAN = "layer1.0.bn1.running_mean"
         ({"name": NORM, "key": "key_change_norms"}, 1),
     ],
 )
-def test_what_decides_the_exit_status(spoil, status, curves, folder, monkeypatch, capsys):
+def test_exit_status_follows_tolerances(spoil, status, curves, folder, monkeypatch, capsys):
     monkeypatch.setattr(Recorded, "curves", curves, raising=False)
     monkeypatch.setattr(curves.recorded, "Replay", lambda *given: Recorded(*given, spoil))
     assert curves.compare(folder / "vtdl_r3d18_seed0.json") == status

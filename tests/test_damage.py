@@ -62,7 +62,7 @@ def flipped(data, place, bit):
     return bytes(changed)
 
 
-def test_every_flipped_bit_is_named_or_makes_no_difference(stored, tmp_path):
+def test_every_flipped_bit_is_reported_or_harmless(stored, tmp_path):
     """Of images, of what stands around them in a record, of an index, and of dataset.json."""
     folder = shutil.copytree(stored, tmp_path / "data")
     expected, rng = everything(folder), np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_every_flipped_bit_is_named_or_makes_no_difference(stored, tmp_path):
     assert found["named"] > 4 * found["right"]
 
 
-def test_check_names_every_flipped_bit(stored, tmp_path):
+def test_check_reports_every_flipped_bit(stored, tmp_path):
     """Also of bytes that this reader does not need, but others may."""
     folder, rng = shutil.copytree(stored, tmp_path / "data"), np.random.default_rng(1)
     assert records.check_data(folder).faults == ()
@@ -121,7 +121,7 @@ def test_cut_and_lengthened_files(stored, tmp_path):
         path.write_bytes(data)
 
 
-def test_missing_files_and_folders_are_named_and_may_be_allowed(stored, tmp_path, caplog):
+def test_missing_files_are_reported_or_allowed(stored, tmp_path, caplog):
     folder = shutil.copytree(stored, tmp_path / "data")
     gone = folder / (
         "videos-00001.csv" if (folder / "videos-00001.csv").exists() else "jpegs_256/run"
@@ -138,7 +138,7 @@ def test_missing_files_and_folders_are_named_and_may_be_allowed(stored, tmp_path
     assert any("run" in path or "00001" in path for path in data.failures)
 
 
-def test_a_data_set_keeps_to_its_description(tmp_path):
+def test_data_set_must_match_its_description(tmp_path):
     """A shard that is added, or taken away with its index; a folder that is added or emptied."""
     folder = tmp_path / "data"
     write(folder, "shards")
@@ -179,7 +179,7 @@ EARLIER = "video,frames,height,width,lengths_at,images_at\r\n"
     ],
 )
 @pytest.mark.parametrize("earlier", [False, True])
-def test_an_index_that_lies(tmp_path, change, earlier):
+def test_wrong_index_is_detected(tmp_path, change, earlier):
     """That of an earlier version, without checksums, is held against the shard."""
     folder = tmp_path / "data"
     write(folder, "shards")
@@ -197,7 +197,7 @@ def test_an_index_that_lies(tmp_path, change, earlier):
     assert outcome(folder, expected) == "named"
 
 
-def test_data_of_earlier_versions_open_and_read_the_same(stored, tmp_path):
+def test_data_of_earlier_versions_reads_the_same(stored, tmp_path):
     """Without checksums, in records, index, folders and dataset.json."""
     folder = shutil.copytree(stored, tmp_path / "data")
     expected = everything(folder)
@@ -233,7 +233,7 @@ def command(monkeypatch, caplog):
     return run
 
 
-def test_the_command_checks(stored, tmp_path, command):
+def test_command_checks_data(stored, tmp_path, command):
     status, said = command(f"--output={stored}")
     assert status == 0 and "data contains 3 videos, 54 images, all intact." in said
     folder = shutil.copytree(stored, tmp_path / "data")
@@ -245,7 +245,7 @@ def test_the_command_checks(stored, tmp_path, command):
     assert command(f"--output={folder / 'nowhere'}")[0] == 2
 
 
-def test_frames_of_others_are_checked_by_decoding(tmp_path, command):
+def test_foreign_frames_are_checked_by_decoding(tmp_path, command):
     image = cv2.imencode(".jpg", np.zeros((20, 30, 3), np.uint8))[1].tobytes()
     (tmp_path / "jpegs_256" / "a").mkdir(parents=True)
     for number in range(4):

@@ -44,7 +44,7 @@ def reader(workspace, monkeypatch):
 
 
 @pytest.mark.slow
-def test_all_of_the_readme_runs(reader, caplog):
+def test_readme_commands_and_code_run(reader, caplog):
     """Its commands for one's own videos fit each other."""
     caplog.set_level("INFO")
     documents.run(ROOT / "README.md", SMALLER)
@@ -55,12 +55,12 @@ def test_all_of_the_readme_runs(reader, caplog):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_runs(reader, name):
+def test_page_runs(reader, name):
     documents.run(ROOT / "docs" / f"{name}.md")
 
 
 @pytest.mark.slow
-def test_the_page_on_sorting_runs(reader):
+def test_sorting_page_runs(reader):
     """Between its first two blocks, a reader names the clusters."""
     (_, sort), (_, use), (_, code) = documents.blocks(ROOT / "docs" / "sort.md")
     documents.run_commands(sort, "sort.md, block 1")
@@ -78,7 +78,7 @@ def test_the_page_on_sorting_runs(reader):
     assert (reader / "runs" / "named" / "confusion.png").is_file()
 
 
-def test_the_page_of_the_api_runs(tmp_path, monkeypatch):
+def test_api_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names = documents.run(ROOT / "docs" / "api.md")
@@ -86,14 +86,14 @@ def test_the_page_of_the_api_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("message", QUOTED)
-def test_troubleshooting_quotes_messages_as_they_are(message):
+def test_troubleshooting_quotes_real_messages(message):
     page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     assert message in page
     assert any(message in file.read_text("utf-8") for file in ROOT.glob("mas/**/*.py"))
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path, monkeypatch):
+def test_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names = documents.run_notebook(NOTEBOOK)
@@ -102,7 +102,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert names["page"].is_file() and len(names["hits"]) == 6
 
 
-def test_the_notebook_has_what_its_cells_show_and_nothing_of_a_machine():
+def test_notebook_has_outputs_without_machine_details():
     cells = documents.code_cells(NOTEBOOK)
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell["outputs"]]
@@ -116,12 +116,12 @@ def test_the_notebook_has_what_its_cells_show_and_nothing_of_a_machine():
     assert not re.search(r"/(home|root|tmp|usr|Users)\b|\\u001b|Traceback", text)
 
 
-def test_the_page_of_the_settings_is_that_of_the_code():
+def test_settings_page_is_up_to_date():
     module = documents.load(ROOT / "docs" / "settings.py")
     assert module.PAGE.read_text("utf-8") == module.page()  # else run docs/settings.py
 
 
-def test_the_page_of_the_package_has_whole_addresses(monkeypatch):
+def test_package_description_has_absolute_links(monkeypatch):
     monkeypatch.setattr("setuptools.setup", lambda **_: None)
     setup = documents.load(ROOT / "setup.py")
     text = setup.page("[a](docs/start.md) ![b](docs/b.png) [c](https://c) [d](#d)", "https://x/y")

@@ -41,7 +41,7 @@ def stored(folder):
 # ---- results -------------------------------------------------------------------------------------
 
 
-def test_numbers_are_written_as_json_can_hold_them(folder):
+def test_numbers_are_written_as_valid_json(folder):
     numbers = {"a": np.float32(0.5), "b": np.array([1.0, np.nan]), 3: (np.int64(1), "x"), "n": None}
     numbers["c"] = of_choices(np.array([0, 1]), np.array([0, 0]), 2)
     report.write(folder / "new", "some", "What was done.", numbers)
@@ -54,7 +54,7 @@ def test_numbers_are_written_as_json_can_hold_them(folder):
     assert len(list((folder / "new").iterdir())) == 2
 
 
-def test_results_do_not_overwrite_each_other_silently(folder, stored, caplog):
+def test_results_are_not_overwritten_silently(folder, stored, caplog):
     def probed(*settings):
         return Probe(*settings, groups="/(.*)")(videos=stored)
 
@@ -72,7 +72,7 @@ def test_results_do_not_overwrite_each_other_silently(folder, stored, caplog):
     assert json.loads((base / "probe.json").read_text())["classifier"] == "knn"
 
 
-def test_a_result_has_its_numbers_as_attributes(stored):
+def test_result_has_its_numbers_as_attributes(stored):
     result = Probe("knn", groups="/(.*)")(videos=stored)
     assert result.folds == {"ann": 1, "bob": 1} and result.top1 == 1, "of its Accuracy"
     assert repr(result) == "Result(probe: accuracy 1.0000)"
@@ -83,7 +83,7 @@ def test_a_result_has_its_numbers_as_attributes(stored):
 # ---- the command ---------------------------------------------------------------------------------
 
 
-def test_features_of_a_list_are_written_with_how_they_were_made(run, sample_data, folder, caplog):
+def test_features_file_records_how_they_were_made(run, sample_data, folder, caplog):
     (folder / "test.txt").write_text((sample_data / "test.txt").read_text())
     given = [f"--model={run}", f"--data={sample_data / 'data'}", "--list=test.txt", "--clips=1"]
     assert evaluate("features", *given, "--output=test.npz") == 0
@@ -100,7 +100,7 @@ def test_features_of_a_list_are_written_with_how_they_were_made(run, sample_data
     assert "random initialisation, seed 5" in (folder / "new" / "b.npy.txt").read_text()
 
 
-def test_two_probes_of_one_run_have_folders_of_their_own(run, sample_data, folder, caplog):
+def test_two_probes_of_one_run_write_separate_folders(run, sample_data, folder, caplog):
     lists_of = [f"--{n}_list={sample_data / n}.txt" for n in ("train", "test")]
     given = [f"--model={run}", f"--data={sample_data / 'data'}", *lists_of, "--clips=1"]
     for _ in range(2):
@@ -117,7 +117,7 @@ def test_two_probes_of_one_run_have_folders_of_their_own(run, sample_data, folde
     assert told[0]["classes"] == names and f"  {names[0]:5}" in caplog.text
 
 
-def test_a_flag_file_and_features(folder, stored, caplog):
+def test_accepts_flag_file_and_features(folder, stored, caplog):
     (folder / "some.flags").write_text("--top=1,50\n--output=here\n")
     given = [
         "--flagfile=some.flags",
@@ -171,7 +171,7 @@ def test_results_are_named_after_the_network(folder):
         (["features", "{all}", "--output={npz}/f.npz"], "output must be a writable folder"),
     ],
 )
-def test_wrong_flags_are_refused_before_work_starts(
+def test_rejects_wrong_flags_before_work_starts(
     run, sample_data, folder, stored, caplog, arguments, words
 ):
     everything = [f"--model={run}", f"--data={sample_data / 'data'}", "--output=some.npz"]

@@ -86,7 +86,7 @@ def test_videos_are_scored_with_and_without_motion(run, sample_data, tmp_path, c
     assert result.text.count("top-5") == 2
 
 
-def test_few_classes_have_no_top_5_and_names_lie_beside_the_list(sample_data, tmp_path):
+def test_five_classes_have_no_top_5_and_names_come_from_list(sample_data, tmp_path):
     tuned = write_tuned(tmp_path, names=False, classes=5)
     (tmp_path / "five.txt").write_text("up/up_00 0\ndown/down_00 4\n")
     (tmp_path / "five_classes.txt").write_text("up\nleft\nright\nturn\ndown\n")
@@ -98,7 +98,7 @@ def test_few_classes_have_no_top_5_and_names_lie_beside_the_list(sample_data, tm
         result.static  # noqa: B018
 
 
-def test_bad_input_is_one_clear_line(run, sample_data, tmp_path):
+def test_bad_input_is_reported_in_one_line(run, sample_data, tmp_path):
     for name, lines in (
         ("good", (sample_data / "test.txt").read_text()),
         ("high", "up/up_00 0\ndown/down_00 6\n"),
@@ -125,7 +125,7 @@ def test_bad_input_is_one_clear_line(run, sample_data, tmp_path):
 # ---- pretext -------------------------------------------------------------------------------------
 
 
-def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(sample_data, tmp_path, monkeypatch):
+def test_pretext_test_equals_test_after_training(sample_data, tmp_path, monkeypatch):
     """Of the same videos the same numbers: the settings come back from the run folder."""
     monkeypatch.setattr(export, "saved_model", lambda *arguments: arguments[-1].mkdir())
     run = mas.pretrain(
@@ -146,7 +146,7 @@ def test_a_pretext_task_is_tested_as_at_the_end_of_its_training(sample_data, tmp
     assert "Accuracy of pace" in result.text
 
 
-def test_the_task_of_a_run_of_an_earlier_version(tmp_path):
+def test_task_of_earlier_version_is_restored(tmp_path):
     """Its settings stand in flags.txt, some as --option; clip and network in run.json."""
     described = {"task": "mas", "network": NETWORK, "clip": CLIP}
     (tmp_path / "run.json").write_text(json.dumps(described))
@@ -159,7 +159,7 @@ def test_the_task_of_a_run_of_an_earlier_version(tmp_path):
     assert mas.Plan.parsed(texts).epochs == 9
 
 
-def test_a_module_that_a_run_names_is_imported_for_the_caller_alone(tmp_path, monkeypatch):
+def test_module_named_in_run_is_imported_only_if_caller_asks(tmp_path, monkeypatch):
     """Whoever made the run may have named any module, and importing one runs it."""
     (tmp_path / "theirs.py").write_text(
         "import pathlib, mas\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
@@ -177,7 +177,7 @@ def test_a_module_that_a_run_names_is_imported_for_the_caller_alone(tmp_path, mo
     assert pretext.task_of(run, {}, "theirs:Own").name == "own"
 
 
-def test_only_a_pretext_task_is_tested_so(run, sample_data, tmp_path):
+def test_pretext_test_rejects_other_models(run, sample_data, tmp_path):
     with pytest.raises(FileNotFoundError, match="run.json"):
         Pretext()(tmp_path, sample_data / "data")
     (tmp_path / "run.json").write_text(json.dumps({"task": "classify"}))
@@ -187,7 +187,7 @@ def test_only_a_pretext_task_is_tested_so(run, sample_data, tmp_path):
         Pretext()(tmp_path, sample_data / "data")
 
 
-def test_classifiers_are_fused_by_the_mean_of_their_scores(run, sample_data, tmp_path):
+def test_fusion_averages_scores(run, sample_data, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     write_tuned(other)
@@ -216,7 +216,7 @@ def test_classifiers_are_fused_by_the_mean_of_their_scores(run, sample_data, tmp
         Action()([], data, listed)
 
 
-def test_two_models_are_typed_one_after_the_other(run, sample_data, tmp_path):
+def test_accepts_two_models(run, sample_data, tmp_path):
     given = [
         f"--model={run}",
         f"--data={sample_data / 'data'}",

@@ -18,7 +18,7 @@ def make(name, **options):
     return lambda: classifiers.classifier(name, **options)
 
 
-def test_linear_probes_are_standardised():
+def test_linear_probe_standardises_features():
     tested = of([[3, 999], [-3, -999]], [1, 0])
     for name in ("linear", "svm"):
         found = classifiers.fit_predict(make(name), TRAIN, LABELS, tested)
@@ -26,7 +26,7 @@ def test_linear_probes_are_standardised():
         assert classifiers.classifier(name)[0].fit(TRAIN).mean_.tolist() == [0, 0]
 
 
-def test_nearest_go_by_angle_and_vote():
+def test_nearest_neighbours_use_cosine_and_vote():
     values = [[1, 0], [50, 1], [0, 1], [1, 50], [1, 45]]
     tested = of([[9, 0], [0, 0.1]], [0, 0])
     for k, expected in {1: [0, 1], 3: [0, 0], 5: [0, 0]}.items():
@@ -34,7 +34,7 @@ def test_nearest_go_by_angle_and_vote():
         assert found.tolist() == expected
 
 
-def test_groups_are_what_the_first_group_matches():
+def test_group_regex_uses_first_capture():
     videos = ["run/ann_run1", "run/ann_run2", "walk/bob_walk"]
     assert classifiers.groups(videos, r"/(\w+?)_") == ["ann", "ann", "bob"]
     assert classifiers.groups(videos, "^(run|walk)(/)") == ["run", "run", "walk"]
@@ -49,7 +49,7 @@ def test_groups_are_what_the_first_group_matches():
             classifiers.groups(videos, pattern)
 
 
-def test_a_probe_that_does_not_converge_says_so(caplog):
+def test_unconverged_probe_warns(caplog):
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(40, 30)), rng.integers(0, 3, 40)
     tested = of(values[:2], labels[:2])
@@ -100,7 +100,7 @@ KNOWN |= {"size": 56, "resize": [85, 64], "frames": 16, "modality": "rgb", "fail
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_training_features_made_otherwise_are_said_to_be(static):
+def test_differently_made_training_features_are_reported(static):
     facts = KNOWN | {"static": static}
     tested = of(TRAIN, LABELS, **(KNOWN | {"static": False}))
     result = Probe("svm")(videos=of(TRAIN, LABELS, **facts), test=tested, seed=7)
@@ -155,7 +155,7 @@ def test_lists_go_through_the_network(sample_data, tmp_path, monkeypatch):
         ([0, 1, 2], None, {}, "test.*=None"),
     ],
 )
-def test_what_cannot_be_probed_is_refused(train, test, settings, words):
+def test_rejects_unusable_probe_input(train, test, settings, words):
     sides = [None if n is None else of(np.eye(4)[: len(n)], n) for n in (train, test)]
     with pytest.raises(ValueError, match=words):
         Probe(**{"classifier": "knn", **settings})(videos=sides[0], test=sides[1])
@@ -185,7 +185,7 @@ SHARED = [[x * 0.1, 10 + 5 * y] for x in (-1, 1) for y in (-0.9, -0.3, 0.3, 0.9)
 ASKED = [[x * 0.1, 10 + 5 * y] for x in (-1, 1) for y in (-0.95, 1)]
 
 
-def test_whitening_shows_what_a_shared_direction_drowns():
+def test_whitening_reveals_classes_behind_shared_direction():
     trained, tested = of(SHARED, [0] * 4 + [1] * 4), of(ASKED, [0, 0, 1, 1], list("abcd"))
     result = Probe("knn", whiten=2)(videos=trained, test=tested)
     assert result.accuracy == 1 and result.whiten == 2
@@ -198,7 +198,7 @@ def test_whitening_shows_what_a_shared_direction_drowns():
         Probe("knn", whiten=8)(videos=trained, test=tested)
 
 
-def test_each_fold_is_whitened_without_its_group(monkeypatch):
+def test_each_fold_is_whitened_without_held_out_group(monkeypatch):
     fitted = []
     monkeypatch.setattr(
         classifiers, "whitening", lambda v, n: fitted.append(len(v)) or features.whitening(v, n)
@@ -209,7 +209,7 @@ def test_each_fold_is_whitened_without_its_group(monkeypatch):
     assert fitted == [6] * 4 and result.accuracy == 1
 
 
-def test_features_that_were_whitened_apart_are_not_compared():
+def test_rejects_separately_whitened_features():
     trained = features.whitened(of(SHARED, [0] * 4 + [1] * 4), 2)
     tested = features.whitened(of(ASKED, [0, 0, 1, 1], list("abcd")), 2)
     with pytest.raises(ValueError, match="videos must not be whitened"):

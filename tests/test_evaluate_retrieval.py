@@ -32,7 +32,7 @@ def sides():
     return circle(GALLERY, "g"), circle(QUERIES, "q", 7.0)
 
 
-def test_neighbours_come_by_cosine(sides):
+def test_neighbours_are_sorted_by_cosine(sides):
     found = retrieval.nearest(*sides, 6)
     assert found.places.tolist() == NEAREST and found.own.tolist() == [-1] * 3
     degrees = [[13, 33, 87, 93, 123, 177], [10, 20, 70, 80, 90, 170], [5, 65, 85, 95, 155, 175]]
@@ -60,7 +60,7 @@ def test_chance_is_the_mean_over_all_orders(sides):
     assert retrieval.chance(found, *sides, [1, 2, 5]) == pytest.approx(expected)
 
 
-def test_chance_takes_no_table_of_all_pairs():
+def test_chance_needs_no_full_distance_matrix():
     draw = np.random.default_rng(0)
     gallery, queries = (
         Features(np.ones((n, 1)), [f"{n}/{v}" for v in range(n)], draw.integers(0, 9, n), {})
@@ -93,7 +93,7 @@ def test_a_video_is_never_its_own_neighbour(sides):
     assert retrieval.chance(found, gallery, mixed, [1])[1] == pytest.approx(np.mean(one))
 
 
-def test_equals_come_in_the_gallery_s_order():
+def test_ties_keep_gallery_order():
     same = Features(np.ones((4, 3)), list("abcd"), np.arange(4), {})
     query = Features(np.ones((1, 3)), ["q"], np.array([0]), {})
     assert retrieval.nearest(same, query, 4).places.tolist() == [[0, 1, 2, 3]]
@@ -102,7 +102,7 @@ def test_equals_come_in_the_gallery_s_order():
     ]  # fmt: skip
 
 
-def test_zeros_are_alike_to_nothing(caplog):
+def test_zero_vectors_match_nothing(caplog):
     gallery = Features(np.array([[0, 0], [-1, 0], [1, 0]]), list("abc"), np.arange(3), {})
     query = Features(np.array([[1.0, 0]]), ["q"], np.array([0]), {})
     found = retrieval.nearest(gallery, query, 3)
@@ -110,7 +110,7 @@ def test_zeros_are_alike_to_nothing(caplog):
     assert "All features are zero for 1 video." in caplog.text
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_block_size_does_not_change_result(monkeypatch):
     rng = np.random.default_rng(0)
     gallery, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (50, 23))
     whole = retrieval.search(gallery, queries, 7)
@@ -125,7 +125,7 @@ def test_blocks_change_nothing(monkeypatch):
 # ---- the protocol --------------------------------------------------------------------------------
 
 
-def test_two_sides_are_compared(sides, tmp_path):
+def test_queries_and_gallery_are_compared(sides, tmp_path):
     gallery, queries = sides
     features.save(tmp_path / "gallery.npz", gallery)
     result = Retrieval(top=(6, 1, 2, 3))(videos=tmp_path / "gallery.npz", queries=queries)
@@ -147,9 +147,7 @@ def test_two_sides_are_compared(sides, tmp_path):
     ]  # fmt: skip
 
 
-def test_top_is_cut_to_the_gallery_before_anything_is_extracted(
-    sample_data, tmp_path, monkeypatch, caplog
-):
+def test_top_is_limited_to_gallery_before_extraction(sample_data, tmp_path, monkeypatch, caplog):
     gallery = circle(GALLERY, "g")
     result = Retrieval()(videos=gallery)
     assert list(result.recall) == [1, 5] and "Reducing top to 5" in caplog.text
@@ -194,7 +192,7 @@ def test_lists_go_through_the_network(sample_data, tmp_path, monkeypatch):
         ({}, {"queries": "list.txt"}, "source.*=None"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change, given, words):
+def test_rejects_incomparable_features(change, given, words):
     known = circle(GALLERY, "g")
     gallery = of(known.values, known.labels, known.videos, digest="a")
     values = np.ones((3, change.get("width", 2)))
@@ -203,7 +201,7 @@ def test_what_cannot_be_compared_is_refused(change, given, words):
         Retrieval(change.get("top", (1,)))(**{"videos": gallery, "queries": queries, **given})
 
 
-def test_a_gallery_of_one_class_is_refused():
+def test_rejects_gallery_of_one_class():
     with pytest.raises(ValueError, match="videos.*2 classes or more.*1 class, label 3"):
         Retrieval()(videos=of(np.eye(4), [3] * 4))
 
@@ -219,14 +217,14 @@ def benchmark(script):
 
 
 @pytest.mark.parametrize(("least", "status"), [(0, 0), (1e9, 1)])
-def test_the_benchmark_ends_with_its_verdict(benchmark, monkeypatch, capsys, least, status):
+def test_benchmark_prints_verdict(benchmark, monkeypatch, capsys, least, status):
     monkeypatch.setattr(benchmark, "LEAST", least)
     assert benchmark.main([]) == status
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "Nothing is faster." if status == 0 else last.startswith("MISSED: NumPy takes")
 
 
-def test_the_benchmark_s_ways_find_the_same(benchmark, monkeypatch):
+def test_benchmark_methods_agree(benchmark, monkeypatch):
     rng = np.random.default_rng(0)
     gallery, queries = (retrieval.unit(rng.normal(size=(n, 6))) for n in (40, 9))
     expected = np.argsort(-(queries @ gallery.T), axis=1)[:, :4]
@@ -237,7 +235,7 @@ def test_the_benchmark_s_ways_find_the_same(benchmark, monkeypatch):
         benchmark.compare(gallery, queries, 4)
 
 
-def test_whitening_takes_the_shared_direction_away():
+def test_whitening_removes_shared_direction():
     values = [[x * 0.1, 10 + 5 * y] for x in (-1, 1) for y in (-0.9, -0.3, 0.3, 0.9)]
     gallery = Features(np.array(values), list("abcdefgh"), np.array([0] * 4 + [1] * 4), {})
     queries = Features(np.array([[-0.1, 10.0], [0.1, 15.0]]), ["x", "y"], np.array([0, 1]), {})

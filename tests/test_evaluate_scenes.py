@@ -16,7 +16,7 @@ def of(values, labels):
     return features.Features(np.asarray(values, np.float32), videos, np.asarray(labels), {})
 
 
-def test_scenes_that_lie_apart_are_told_apart():
+def test_separable_scenes_are_classified():
     """Each class has a direction of its own; lengths, which are scaled off, differ."""
     labels = np.repeat(np.arange(14), 5)
     lengths = np.random.default_rng(0).uniform(1, 1000, 70)[:, None]
@@ -28,7 +28,7 @@ def test_scenes_that_lie_apart_are_told_apart():
 LEANING = ([[1, 0, 0]] * 3 + [[0, 1, 2]] + [[0, 1, 0]] * 4, [0, 0, 0, 0, 1, 1, 1, 1])
 
 
-def test_the_video_itself_is_left_out():
+def test_tested_video_is_left_out_of_training():
     """Trained on, the leaning video would be told right."""
     values, labels = np.array(LEANING[0], float), LEANING[1]
     assert svm.SVC(C=1000, kernel="linear").fit(values, labels).predict(values[3:4]) == 0
@@ -54,7 +54,7 @@ def test_equals_a_linear_svm_on_the_features():
 
 
 @pytest.mark.parametrize("offset", [0, 30])
-def test_a_class_is_not_refused_for_being_one_short(offset):
+def test_leave_one_out_is_not_biased_against_own_class(offset):
     """Features without a class are at chance, 1 in 7; with one they are told, however alike.
 
     With C = 1 for the unit features themselves, both would be 0.
@@ -67,7 +67,7 @@ def test_a_class_is_not_refused_for_being_one_short(offset):
     np.testing.assert_array_equal(scenes.leave_one_out(of(classes, labels)), labels)
 
 
-def test_refuses_what_cannot_be_left_out(monkeypatch):
+def test_rejects_input_for_leave_one_out(monkeypatch):
     with pytest.raises(ValueError, match="two videos or more. Received: one video of label 2"):
         scenes.leave_one_out(of(np.ones((5, 2)), [0, 0, 1, 1, 2]))
     monkeypatch.setattr(scenes, "MOST_VIDEOS", 4)
@@ -85,9 +85,7 @@ def test_the_protocol_by_hand(tmp_path):
     assert rows[0] == ["video", "label", "predicted"] and rows[4] == ["scene0/003", "0", "1"]
 
 
-def test_a_list_goes_through_the_network_in_overlapping_clips(
-    sample_data, tmp_path, monkeypatch, caplog
-):
+def test_list_is_evaluated_on_overlapping_clips(sample_data, tmp_path, monkeypatch, caplog):
     asked = {}
 
     def extract(source, data, videos, sampling, **_):

@@ -78,7 +78,7 @@ def test_refuses_other_files(tmp_path, rows):
             pairs.read(path)
 
 
-def test_the_twelve_by_hand():
+def test_twelve_measures_by_hand():
     """X = (1, 4, 0, 0), y = (4, 1, 0, 9): each number by its formula."""
     expected = {
         "product": 8,
@@ -99,7 +99,7 @@ def test_the_twelve_by_hand():
     np.testing.assert_allclose(found[0], list(expected.values()))
 
 
-def test_the_twelve_of_equal_and_of_empty_features():
+def test_twelve_measures_of_equal_and_zero_features():
     same = similarity.describe([[0.6, 0.8]], [[0.6, 0.8]])[0]
     root = np.sqrt(1.4)  # of 0.6 + 0.8
     np.testing.assert_allclose(same, [1, 1, root, np.sqrt(0.7), 1, 0, 0, 0, 0, 0, 0, 1], atol=1e-12)
@@ -109,7 +109,7 @@ def test_the_twelve_of_equal_and_of_empty_features():
         similarity.describe([[1, -0.5]], [[1, 1]])
 
 
-def test_the_error_and_the_area_by_hand():
+def test_accuracy_and_auc_by_hand():
     """Three folds of four pairs, one of which is labelled against what its features say."""
     corners = {"a": (1, 0), "b": (1, 0.1), "c": (1, 0.2), "d": (0, 1), "e": (0.2, 1)}
     found = Features(
@@ -135,7 +135,7 @@ def test_the_error_and_the_area_by_hand():
     assert result["auc"] == pytest.approx(np.mean(above)) and 0.7 < result["auc"] < 1
 
 
-def test_standardised_by_the_training_folds_alone(monkeypatch):
+def test_standardisation_uses_training_folds_only(monkeypatch):
     """The tested fold's own scale must not leak: what the SVM is given is looked at."""
     seen = []
     make = similarity.classifier
@@ -163,7 +163,7 @@ def test_standardised_by_the_training_folds_alone(monkeypatch):
         np.testing.assert_allclose(model[0].scale_, described.std(0), rtol=1e-4, atol=1e-6)
 
 
-def test_what_cannot_be_tested_is_refused():
+def test_rejects_untestable_input():
     found = of_samples(lambda n: np.ones(2), samples=2)
     pair = ("avi/0001", "avi/0002")
     for folds, words in (
@@ -179,7 +179,7 @@ def test_what_cannot_be_tested_is_refused():
         pairs.present([[]], ["avi/0001", "mp4/0001"])
 
 
-def test_the_protocol_writes_its_results(tmp_path, rows):
+def test_protocol_writes_results(tmp_path, rows):
     write(tmp_path, rows)
     found = of_samples(lambda n: np.array([n % 2, (n + 1) % 2]), missing=(7,))
     with pytest.raises(ValueError, match="pairs with 1 missing video: 0007"):
@@ -197,7 +197,7 @@ def test_the_protocol_writes_its_results(tmp_path, rows):
         Similarity()(videos=found, aslan=tmp_path / "gone")
 
 
-def test_videos_of_a_data_set_go_through_the_network(tmp_path, rows, monkeypatch):
+def test_data_set_videos_go_through_network(tmp_path, rows, monkeypatch):
     """What the network would be asked for: overlapping clips of the videos that a pair names."""
     write(tmp_path, rows)
     asked = {}

@@ -42,7 +42,7 @@ def read_elsewhere(folder, batches):
     return dict(np.load(folder / "answers.npz"))
 
 
-def test_saved_model_needs_tensorflow_alone(tmp_path):
+def test_saved_model_needs_only_tensorflow(tmp_path):
     """Any batch, dropout off, clips of another size refused."""
     keras.utils.set_random_seed(3)
     backbone = backbones.backbone("c3d", SHAPE, 0.125, "bgr255", "he")

@@ -58,7 +58,7 @@ def level(video, starts, frames=4):
         ({"how": "overlapping"}, 3, {"a/x": (0, 2, 4), "a/y": (0,), "b/z": (0, 2, 4, 6, 8)}),
     ],
 )
-def test_a_video_is_the_mean_of_its_clips(data, how, batch, starts):
+def test_video_features_are_mean_over_clips(data, how, batch, starts):
     found = features.extract(mirror(), data, entries(), sampling(batch=batch, **how))
     assert found.videos == list(LENGTHS) and found.labels.tolist() == [0, 0, 1]
     assert found.values.dtype == np.float32 and found.values.shape == (3, 3)
@@ -68,7 +68,7 @@ def test_a_video_is_the_mean_of_its_clips(data, how, batch, starts):
     assert found.facts["clips"] == [min(counts), max(counts)] and found.facts["videos"] == 3
 
 
-def test_clips_may_show_every_third_frame_or_their_middle_one(data):
+def test_clips_with_stride_or_repeated_middle_frame(data):
     """Frames 0, 3, 6, 9 and on; a video that is too short begins again at frame 0."""
     found = features.extract(mirror(), data, None, sampling(stride=3, clips=1))
     shown = {"a/x": [0, 3, 6, 0], "a/y": [0, 3, 0, 3], "b/z": [0, 3, 6, 9]}
@@ -81,7 +81,7 @@ def test_clips_may_show_every_third_frame_or_their_middle_one(data):
     assert set(found.labels) == {-1}
 
 
-def test_the_list_names_order_clips_and_labels(data):
+def test_list_sets_order_clips_and_labels(data):
     lines = [lists.Entry("b/z", 4, 1), lists.Entry("a/x", 2, 5), lists.Entry("b/z", 4, 6)]
     found = features.extract(mirror(), data, lines, sampling())
     assert found.videos == ["b/z", "a/x"] and found.labels.tolist() == [4, 2]
@@ -109,7 +109,7 @@ def test_pooling(shape):
     np.testing.assert_allclose(means, maps.reshape(2, -1, 3).mean(1), atol=1e-6)
 
 
-def test_networks_of_flow_see_flow(sample_data):
+def test_flow_networks_receive_flow(sample_data):
     shown = keras.Input((3, 32, 32, 2))
     network = keras.Model(shown, keras.layers.Rescaling(1.0)(shown))
     wanted = [lists.Entry("left/left_01"), lists.Entry("right/right_01")]
@@ -120,7 +120,7 @@ def test_networks_of_flow_see_flow(sample_data):
         features.extract(network, sample_data / "data", wanted, features.Sampling(static=True))
 
 
-def test_a_run_says_which_clips_it_takes(run, sample_data):
+def test_run_sets_clip_shape(run, sample_data):
     """Its own; and others, for which the network is built again with its weights."""
     data = records.open_data(sample_data / "data")
     wanted = [lists.Entry("up/up_00")]
@@ -146,7 +146,7 @@ def test_a_run_says_which_clips_it_takes(run, sample_data):
 
 
 @pytest.mark.parametrize("kind", ["cut off", "gone", "garbage inside"])
-def test_a_video_that_fails_is_named_or_left_out(tmp_path, caplog, kind):
+def test_failing_video_is_reported_or_skipped(tmp_path, caplog, kind):
     data = store(tmp_path)
     path = data.data / records.RGB_FOLDER / "a/x" / records.FRAME_FILE.format(8)
     content = path.read_bytes()
@@ -167,7 +167,7 @@ def test_a_video_that_fails_is_named_or_left_out(tmp_path, caplog, kind):
     assert "Skipped: 1 unreadable video." in report.describe(found.facts)
 
 
-def test_a_video_shorter_than_a_clip_begins_again(data):
+def test_short_video_wraps(data):
     """Also where clips lie end to end, and behind a start near the end."""
     for how in ({}, {"clips": 0}, {"how": "overlapping"}):
         found = features.extract(mirror(6), data, entries(), sampling(frames=6, **how))
@@ -179,7 +179,7 @@ def test_a_video_shorter_than_a_clip_begins_again(data):
     np.testing.assert_allclose(found.values[0], [shown] * 3, atol=0.5)
 
 
-def test_a_video_without_a_clip_fails_as_well(data):
+def test_video_without_clip_fails(data):
     behind = [lists.Entry("a/x", 0), lists.Entry("a/y", 0, 4)]
     with pytest.raises(ValueError, match="Received: a/y: its 4 frames give no clip of 4"):
         features.extract(mirror(), data, behind, sampling())
@@ -187,7 +187,7 @@ def test_a_video_without_a_clip_fails_as_well(data):
     assert features.extract(mirror(), data, behind, allowed).videos == ["a/x"]
 
 
-def test_files_that_cannot_be_decoded(sample_data, tmp_path, monkeypatch):
+def test_undecodable_files_are_reported(sample_data, tmp_path, monkeypatch):
     good = (sample_data / "videos/up/up_00.avi").read_bytes()
     for name, content in (("a", good), ("b", b"x")):
         (tmp_path / f"{name}.avi").write_bytes(content)
@@ -209,7 +209,7 @@ def test_files_that_cannot_be_decoded(sample_data, tmp_path, monkeypatch):
         features.extract(mirror(), data, entries(), sampling(allow_failures=True))
 
 
-def test_clips_that_cannot_be_are_refused(data):
+def test_rejects_impossible_clips(data):
     for other, words in (
         ({"how": "anywhere"}, "how.*'anywhere'"),
         ({"pooling": "sum"}, "pooling.*'sum'"),
@@ -221,7 +221,7 @@ def test_clips_that_cannot_be_are_refused(data):
             features.extract(mirror(), data, None, sampling(**other))
 
 
-def test_the_clips_are_those_of_the_training(data, tiny, tmp_path):
+def test_clips_are_drawn_as_in_training(data, tiny, tmp_path):
     """Unless others are asked for; the report says both."""
     clip = {"frames": 4, "size": SIDE, "resize": [SIDE, SIDE]}
     said = {"task": "vtdl", "options": {"stride": 3}, "clip": clip}
@@ -262,7 +262,7 @@ def same(first, second):
     return [np.array_equal(one.numpy(), other.numpy()) for one, other in pairs]
 
 
-def test_random_is_the_same_network_without_what_it_learned(run):
+def test_random_reinitialises_same_network(run):
     loaded, again = (networks.network(run) for _ in range(2))
     assert all(same(loaded, again))
     one, same_seed, other = (networks.network(run, True, seed) for seed in (3, 3, 4))
@@ -275,7 +275,7 @@ def test_random_is_the_same_network_without_what_it_learned(run):
     assert not all(same(built, networks.network(run, True, 2, (8, 24, 24, 3))))
 
 
-def test_what_is_no_backbone_is_refused(tmp_path):
+def test_rejects_files_that_are_not_backbones(tmp_path):
     mirror().save(tmp_path / "mirror.keras")
     content = (tmp_path / "mirror.keras").read_bytes()
     (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])
@@ -312,7 +312,7 @@ def test_features_read_back_equal(tmp_path):
         features.save(tmp_path / "some.txt", kept)
 
 
-def test_features_that_do_not_belong_together_are_refused():
+def test_rejects_inconsistent_features():
     for values, videos, labels, words in (
         ([[1, 2], [3, np.nan]], "ab", [0, 1], "finite.* 1 videos, such as b"),
         ([[1], [2]], "aa", [0, 1], "each video once. Received: 'a' twice"),
@@ -325,7 +325,7 @@ def test_features_that_do_not_belong_together_are_refused():
             features.Features(values, list(videos), labels)
 
 
-def test_another_file_is_refused_by_name(tmp_path):
+def test_rejects_other_files_by_name(tmp_path):
     """Arrays of another kind; and wherever a byte is damaged, or the features are unharmed."""
     right = {"values": np.eye(2), "videos": ["a", "b"], "labels": [0, 1], "facts": "{}"}
     for wrong, words in (
@@ -364,7 +364,7 @@ def tiny(tmp_path):
     return path
 
 
-def test_the_second_time_nothing_is_decoded(data, tiny, cache, monkeypatch):
+def test_second_call_decodes_nothing(data, tiny, cache, monkeypatch):
     first = features.extract(tiny, data, entries(), sampling())
     assert len(list(cache.iterdir())) == 1
 
@@ -382,7 +382,7 @@ def test_the_second_time_nothing_is_decoded(data, tiny, cache, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["clips", "pooling", "seed", "labels", "fewer", "file", "video"])
-def test_what_changes_features_makes_them_again(data, tiny, cache, what, tmp_path, monkeypatch):
+def test_changed_settings_recompute_features(data, tiny, cache, what, tmp_path, monkeypatch):
     data = store(tmp_path / "own") if what == "video" else data
     arguments = {"sampling": sampling(), "videos": entries(), "random": True, "seed": 1}
     made = []
@@ -405,7 +405,7 @@ def test_what_changes_features_makes_them_again(data, tiny, cache, what, tmp_pat
     assert len(made) == 2 and len(list(cache.iterdir())) == 2
 
 
-def test_a_copy_that_is_damaged_or_cannot_be(data, tiny, cache, caplog, tmp_path, monkeypatch):
+def test_damaged_or_unwritable_cache_is_tolerated(data, tiny, cache, caplog, tmp_path, monkeypatch):
     first = features.extract(tiny, data, None, sampling())
     (copy,) = cache.iterdir()
     copy.write_bytes(copy.read_bytes()[:100])
@@ -432,7 +432,7 @@ def test_shards_and_video_files_are_cached_by_their_files(sample_data):
     assert [name for name, *_ in stamps[1][1:]] == ["up_00.avi", "down_01.avi"]
 
 
-def test_the_digest_is_of_what_decides_features(data, tiny, monkeypatch):
+def test_digest_covers_all_that_affects_features(data, tiny, monkeypatch):
     """Whoever changes it changes the version, and every user's features are made again."""
     seen, dumps = [], extraction.json.dumps
     monkeypatch.setattr(
@@ -465,7 +465,7 @@ def test_whitened_features_have_unit_variance_and_no_covariance():
     assert abs(np.corrcoef(along, found.values[:, 0])[0, 1]) == pytest.approx(1, abs=1e-6)
 
 
-def test_no_more_numbers_than_the_features_vary_in():
+def test_whitening_keeps_at_most_rank_dimensions():
     flat = np.random.default_rng(0).normal(size=(9, 2)) @ np.ones((2, 4))
     for count, allowed in ((2, "at most 1, the rank"), (5, "at most 4"), (9, "below 9")):
         with pytest.raises(ValueError, match=rf"whiten must be {allowed}.*whiten={count}"):
@@ -484,12 +484,12 @@ def test_no_more_numbers_than_the_features_vary_in():
         ((85, 64), 5, [(4, 14), (0, 0), (0, 29), (8, 0), (8, 29)]),
     ],
 )
-def test_crops_lie_in_the_centre_along_the_longer_side_and_in_the_corners(resize, crops, places):
+def test_crop_positions(resize, crops, places):
     task = features.Sampling(crops=crops).task(Clip(8, 56, resize), "rgb")
     assert task.places == places
 
 
-def test_features_are_the_mean_over_the_crops(tmp_path):
+def test_features_are_mean_over_crops(tmp_path):
     """Of a picture whose columns rise from left to right: the mean of the crops' means."""
     ramp = np.tile((np.arange(48) ** 2 // 10).astype(np.uint8)[None, :, None], (24, 1, 3))
     path = tmp_path / "videos" / "a" / "x.avi"

@@ -61,7 +61,7 @@ def test_colours_by_mode_equal_the_journal_code_in_312_of_312(shared, golden_inp
     assert 0.6 < same[colours].min() < same[colours].max() < 0.95  # 63 to 92 %
 
 
-def test_frames_of_largest_motion_are_sought_among_some_fields():
+def test_largest_motion_uses_first_fields():
     flow = np.random.default_rng(0).normal(0, 1, (16, 16, 16, 2)).astype(np.float32)
     flow[15] *= 3
     everything, fifteen = statistics.motion(flow), statistics.motion(flow, fields=15)
@@ -83,7 +83,7 @@ def reader(data, task, **geometry):
     return clips.Reader(data, examples, task, clips.Geometry((44, 32), 32, **geometry))
 
 
-def test_one_more_flow_field_takes_one_more_frame_and_no_other_clips(data):
+def test_extra_flow_needs_one_more_frame(data):
     """Of 18 frames: clips of 8 begin at 0 and 8, of 9 at 0 alone, which need 19."""
     plain, task = (bound(tasks.Statistics(extra_flow=extra), 8) for extra in (False, True))
     assert (plain.flows, plain.span, task.flows, task.span, task.step) == (7, 8, 8, 9, 8)
@@ -105,7 +105,7 @@ def test_one_more_flow_field_takes_one_more_frame_and_no_other_clips(data):
     assert task.bound(task.clip, flow).example(clip)[0].shape == (7, 32, 32, 2)
 
 
-def test_a_mirrored_u_keeps_its_sign_where_the_journal_code_has_it_so(data, monkeypatch):
+def test_mirrored_u_keeps_sign_as_in_journal_code(data, monkeypatch):
     monkeypatch.setattr(clips.Geometry, "draw", lambda self, rng: np.array([0, 3, 1], np.int32))
     negated, kept = (
         reader(data, bound(tasks.Statistics(negate_u=negate), 8)).clip(0, 0)["flow"]
@@ -136,7 +136,7 @@ def test_labels_in_other_scales(frames):
     np.testing.assert_array_equal(task["sixteen"].scaled("appearance", appearance), appearance)
 
 
-def test_targets_comescaled():
+def test_targets_are_scaled():
     task = bound(tasks.Statistics(scale="bins"), 5, 16)
     flow = np.random.default_rng(0).normal(0, 1, (4, 16, 16, 2)).astype(np.float32)
     rgb = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
@@ -147,7 +147,7 @@ def test_targets_comescaled():
     np.testing.assert_allclose(both, np.concatenate(labels) / largest, rtol=1e-6)
 
 
-def test_the_second_ring_of_the_journal_code():
+def test_second_ring_as_in_journal_code():
     """Its strips but for the lowest, and all of the first frames with a black centre: by hand."""
     rng = np.random.default_rng(0)
     rgb = np.full((16, 32, 32, 3), 200, np.uint8)
@@ -173,7 +173,7 @@ def test_the_second_ring_of_the_journal_code():
         tasks.Statistics(journal=True)
 
 
-def test_clips_without_motion_in_the_journal_code():
+def test_clips_without_motion_as_in_journal_code():
     flow = np.zeros((15, 16, 16, 2), np.float32)
     assert statistics.motion(flow).tolist() == [0] * 14
     expected = [0, 0, 0, 0] + [1] * 10
@@ -188,7 +188,7 @@ def test_clips_without_motion_in_the_journal_code():
 
 
 @pytest.mark.parametrize("kind", [tasks.Pace, tasks.PaceContrast])
-def test_colours_can_change_as_if_blue_were_red(kind):
+def test_jitter_can_swap_red_and_blue(kind):
     """What colour_jitter makes of the clip read backwards, read backwards; grey is grey."""
     views = () if kind is tasks.Pace else (2,)
     rgb = np.random.default_rng(0).integers(0, 256, (*views, 3, 8, 8, 3)).astype(np.uint8)
@@ -210,7 +210,7 @@ def starts_of(task, length, draws=400):
 
 
 @pytest.mark.parametrize("kind", [tasks.MoCo, tasks.DSM])
-def test_another_videos_negative_begins_wherever_an_anchor_does(kind):
+def test_inter_negative_starts_where_anchor_may(kind):
     """At 100 frames always at the first, as in DSM's code; at 103 at any of four, apart or not."""
     inter = kind(negative="inter", window=100, unused=1)
     assert starts_of(inter, 100) == {(0, 0)}
@@ -240,7 +240,7 @@ def test_fine_tuning_can_leave_out_the_last_frame():
 
 
 @pytest.mark.parametrize("name", ["c3d_bn", "r2plus1d_10"])
-def test_networks_of_two_authors_start_as_either_has_it(name):
+def test_initial_values_follow_chosen_authors(name):
     """VTDL and DSM: Xavier uniform with gain sqrt(2), batch norm N(1, 0.02). STS, pace: PyTorch."""
     keras.utils.set_random_seed(0)
     for initializer in ("published", "xavier"):
@@ -300,7 +300,7 @@ def tuned(tmp_path_factory, data):
     return folder
 
 
-def test_pool5_is_the_flattened_pool_and_fc6_the_layers_behind_it(tuned, data):
+def test_pool5_and_fc6_features_equal_layers(tuned, data):
     """One clip of a video, so that its features are the clip's; 2 x 256 units of fc6."""
     video, model = [lists.Entry("left/left_01")], keras.models.load_model(tuned / "model.keras")
     one = {"clips": 1, "resize": (44, 32)}
@@ -329,7 +329,7 @@ def test_pool5_is_the_flattened_pool_and_fc6_the_layers_behind_it(tuned, data):
     assert other.values.shape == (1, 512) and not np.allclose(other.values, found["fc6"].values)
 
 
-def test_the_pool_keeps_what_hangs_over():
+def test_pool5_keeps_partial_windows():
     maps = np.random.default_rng(0).normal(size=(2, 3, 5, 4, 2)).astype(np.float32)
     padded = np.full((2, 4, 6, 4, 2), -np.inf, np.float32)
     padded[:, :3, :5] = maps
@@ -338,7 +338,7 @@ def test_the_pool_keeps_what_hangs_over():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_network_without_fc6_is_refused(tuned, data, tmp_path):
+def test_rejects_fc6_of_network_without_it(tuned, data, tmp_path):
     wanted = features.Sampling(pooling="fc6", resize=(44, 32))
     shutil.copy(tuned / "backbone.keras", tmp_path / "other.keras")
     with pytest.raises(ValueError, match="pooling.*without fc6.*other.keras"):
@@ -350,7 +350,7 @@ def test_a_network_without_fc6_is_refused(tuned, data, tmp_path):
         features.extract(bare, data, None, wanted)
 
 
-def test_similarity_and_scenes_take_pool5_unless_told_otherwise(tuned):
+def test_similarity_and_scenes_default_to_pool5(tuned):
     """The others the mean over frames and space, as before; and what is told is told to all."""
     for overlapping, pooling in ((True, "pool5"), (False, "average")):
         made = Inputs(tuned, None, overlapping=overlapping)
@@ -362,7 +362,7 @@ def test_similarity_and_scenes_take_pool5_unless_told_otherwise(tuned):
 # ---- the released tests --------------------------------------------------------------------------
 
 
-def test_windows_of_the_released_tests(data):
+def test_windows_equal_released_tests(data):
     """VTDL: two windows, 10 frames apart, where they fit. DSM: one, anywhere; here from a seed."""
     two = clips.examples(data, [lists.Entry("left/left_01", 0)], 8, "first", 2)
     assert two.starts.tolist() == [0, 10]  # of 18 frames

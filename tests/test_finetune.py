@@ -79,7 +79,7 @@ def test_weights_fit_clips_of_another_size(tmp_path, name):
         (0.125, "identity", "starts with rgb, but the backbone starts with nothing"),
     ],
 )
-def test_a_misfit_lists_both_sides_and_changes_nothing(saved, width, preset, words):
+def test_mismatch_names_both_sides_and_changes_nothing(saved, width, preset, words):
     model = backbones.backbone("c3d", SHAPE, width, preset, "he")
     before = values(model)
     with pytest.raises(ValueError, match=f"{saved[0] / 'backbone.keras'} must .*{words}"):
@@ -87,7 +87,7 @@ def test_a_misfit_lists_both_sides_and_changes_nothing(saved, width, preset, wor
     assert all(same(values(model), before))
 
 
-def test_what_is_no_finished_backbone_is_refused(saved, tmp_path):
+def test_rejects_unfinished_backbone(saved, tmp_path):
     tasks.Classify(2).bound(CLIP, NETWORK).model(network(1)).save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match=r"logits/bias: \(2,\) saved, none here"):
         networks.copy_weights(tmp_path / "model.keras", network(2))
@@ -109,7 +109,7 @@ def test_what_is_no_finished_backbone_is_refused(saved, tmp_path):
         ((15, 48, 48, 2), "flow", Network(width=0.125, modality="flow")),
     ],
 )
-def test_a_keras_file_alone_says_what_it_is(tmp_path, shape, preset, expected):
+def test_keras_file_describes_itself(tmp_path, shape, preset, expected):
     backbones.backbone("c3d", shape, 0.125, preset).save(tmp_path / "some.keras")
     (tmp_path / "run.json").write_text("of another network")
     found = networks.described(tmp_path / "some.keras")
@@ -119,7 +119,7 @@ def test_a_keras_file_alone_says_what_it_is(tmp_path, shape, preset, expected):
 
 
 @pytest.mark.parametrize("text", ["{}", "{", '{"network": 3, "clip": {}}'])
-def test_a_run_json_of_something_else_is_named(tmp_path, text):
+def test_foreign_run_json_is_reported(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run\.json must .*Received: "):
         networks.described(tmp_path)
@@ -128,7 +128,7 @@ def test_a_run_json_of_something_else_is_named(tmp_path, text):
 # ---- the task ------------------------------------------------------------------------------------
 
 
-def test_basic_augmentation_of_whole_clips_in_training_alone(sample_data):
+def test_basic_augmentation_applies_only_in_training(sample_data):
     data = records.open_data(sample_data / "data")
     task = tasks.Classify(6, augmentation="basic").bound(Clip(16, 24, (44, 32)))
     examples = clips.Examples([0, 1], [0, 2], [3, 4])
@@ -187,7 +187,7 @@ def check_report(run):
 
 
 @pytest.mark.parametrize("kind", ["run", "path", "file"])
-def test_a_pretrained_network_is_fine_tuned_and_tested(pretrained, settings, tmp_path, kind):
+def test_finetunes_and_tests_pretrained_network(pretrained, settings, tmp_path, kind):
     """Network and clip are those of the source; class names those of the file beside the list."""
     sources = {"run": pretrained, "path": str(pretrained.path)}
     source = sources.get(kind, pretrained.path / "backbone.keras")
@@ -228,7 +228,7 @@ def test_from_scratch_with_three_clips_a_video(settings, tmp_path):
     assert tuned.description["init"] is None
 
 
-def test_a_network_of_the_users_own(settings, tmp_path):
+def test_finetunes_custom_network(settings, tmp_path):
     """From scratch, and then from its run, whose clips are resized as they were there."""
     inputs = keras.Input((8, 24, 24, 3))
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -260,7 +260,7 @@ def test_every_listed_video_is_tested(settings, tmp_path):
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), row, atol=2e-5)
 
 
-def test_a_test_video_without_a_clip_stops_the_command(settings, tmp_path):
+def test_missing_test_clip_stops_command(settings, tmp_path):
     """Before anything is trained."""
     behind = [lists.Entry("up/up_00", 0), lists.Entry("down/down_00", 1, start=18)]
     with pytest.raises(
@@ -282,7 +282,7 @@ def test_fine_tuning_on_flow_leaves_short_videos_out(settings, tmp_path):
     assert networks.described(tmp_path).network == more["network"] == tuned.network
 
 
-def test_other_weights_at_the_same_path_are_another_start(pretrained, settings, tmp_path):
+def test_rejects_changed_weights_at_same_path(pretrained, settings, tmp_path):
     init = tmp_path / "init.keras"
     init.write_bytes((pretrained.path / "backbone.keras").read_bytes())
     more = {"network": NETWORK, "clip": CLIP, "run": tmp_path / "run"}
@@ -316,7 +316,7 @@ def test_other_weights_at_the_same_path_are_another_start(pretrained, settings, 
         ({"test_clips": -1}, ValueError, "test_clips.*at least 0.*test_clips=-1"),
     ],
 )
-def test_what_does_not_fit_is_named_before_work_starts(
+def test_mismatches_are_reported_before_work_starts(
     pretrained, settings, tmp_path, monkeypatch, changes, error, words
 ):
     monkeypatch.chdir(tmp_path)

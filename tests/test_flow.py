@@ -8,7 +8,7 @@ from mas import flow
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
-def test_flow_of_known_shifts_from_one_estimator(method):
+def test_flow_of_known_shifts(method):
     """What moves right has u > 0, what moves down v > 0; no pair has an influence on the next."""
     estimate, results = flow.estimator(method), []
     pairs = [
@@ -24,7 +24,7 @@ def test_flow_of_known_shifts_from_one_estimator(method):
 
 
 @pytest.mark.parametrize("method", ["tvl1", "dis"])
-def test_following_a_video_is_its_pairs(method):
+def test_flow_of_video_equals_flow_of_pairs(method):
     frames = video_files.moving(4, (2, 1), size=(64, 48))[..., 0]
     buffer, estimate = np.empty_like(frames[0]), flow.estimator(method)
     for _ in range(2):
@@ -55,7 +55,7 @@ def test_unknown_methods_are_refused(monkeypatch):
         flow.estimator("tvl1_opencv")
 
 
-def test_code_of_known_values():
+def test_encode_of_known_values():
     """(flow + 20) * 255 / 40, to the nearest."""
     values = {
         **{-20: 0, -19.93: 0, -19.91: 1, 19.91: 254, 20: 255},

@@ -48,7 +48,7 @@ def frames_of(fields):
 
 
 @pytest.mark.parametrize("loop", ["restrict", "wrap"])
-def test_a_clip_of_pace_p_has_every_pth_field(data, loop):
+def test_clip_at_pace_p_has_every_pth_field(data, loop):
     task = bound(tasks.Pace(paces=("1/2", 1, 2, 3), loop=loop))
     own, seen = reader(data, task), set()
     for epoch in range(12):
@@ -69,7 +69,7 @@ def test_a_clip_of_pace_p_has_every_pth_field(data, loop):
 
 
 @pytest.mark.parametrize("kind", [tasks.MoCo, tasks.VTDL, tasks.DSM, tasks.DSMTriplet])
-def test_views_have_the_fields_of_their_frames(data, kind):
+def test_views_have_fields_of_their_frames(data, kind):
     """Anchor and positive those of the same; colours and turns off, fields are the stored ones."""
     options = {"mixup": 0} if hasattr(kind, "mixup") else {}
     options |= {"spatial": "none"} if hasattr(kind, "spatial") else {}
@@ -86,7 +86,7 @@ def test_views_have_the_fields_of_their_frames(data, kind):
             assert abs(starts[2][0] - starts[0][0]) >= 2
 
 
-def test_a_mirrored_view_moves_the_other_way(data):
+def test_mirrored_view_negates_u(data):
     task = bound(tasks.MoCo(stride=1, rotation=0))
     own = reader(data, task, "consecutive", flip=True)
     flipped = [place for place in range(len(own.examples)) if own.load(0, place)[3][2] == 1]
@@ -99,7 +99,7 @@ def test_a_mirrored_view_moves_the_other_way(data):
     np.testing.assert_allclose(columns, expected, atol=0.35)
 
 
-def test_evaluation_has_the_fields_of_a_stride(data):
+def test_evaluation_uses_stride_for_flow(data):
     task = mas.features.Sampling(stride=3, clips=0).task(CLIP, "flow")
     own = reader(data, task, "consecutive", random=False)
     x, _ = task.example(own.clip(0, 0))
@@ -110,21 +110,21 @@ def test_evaluation_has_the_fields_of_a_stride(data):
 
 
 @pytest.mark.parametrize("turns", [1, 2, -1])
-def test_vectors_turn_with_their_frames(turns):
+def test_vectors_rotate_with_frames(turns):
     found = spatial.apply_rotation(FIELDS, np.float32(90 * turns), 0, 0, 64).numpy()
     u, v = np.moveaxis(np.rot90(FIELDS, turns, (1, 2)), -1, 0)
     expected = {1: (v, -u), 2: (-u, -v), -1: (-v, u)}[turns]  # counter-clockwise, v down
     np.testing.assert_allclose(found, np.stack(expected, -1), atol=1e-4)
 
 
-def test_to_the_right_becomes_up_and_to_the_right():
+def test_rotation_turns_right_into_up_right():
     right = np.tile(np.float32([2, 0]), (1, 41, 41, 1))
     found = spatial.apply_rotation(right, np.float32(30), 10, 10, 21)
     expected = np.tile(np.float32([3**0.5, -1]), (1, 21, 21, 1))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_flow_is_turned_and_cut_where_colours_are():
+def test_flow_is_rotated_and_cropped_like_rgb():
     """For the same seed: so a field still belongs to its pixel."""
     one = augment.basic(CLIP_OF, SEED, 12, 40, "none").numpy()[..., :2]
     two = augment.basic(FIELDS, SEED, 12, 40).numpy()
@@ -134,7 +134,7 @@ def test_flow_is_turned_and_cut_where_colours_are():
 
 
 @pytest.mark.parametrize("name", ["push_warp", "thin_plate_warp", "affine"])
-def test_warps_move_fields_as_colours(name):
+def test_warps_move_flow_like_rgb(name):
     function = getattr(augment, name)
     one, two = function(CLIP_OF, SEED).numpy()[..., :2], function(FIELDS, SEED).numpy()
     assert two.dtype == np.float32 and not np.array_equal(two, FIELDS)
@@ -148,7 +148,7 @@ def test_one_field_is_mixed_into_all():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_what_takes_colours_alone_refuses_flow():
+def test_rgb_only_options_reject_flow():
     for function in (augment.swap_frames, augment.insert_frames, augment.break_frames):
         with pytest.raises(ValueError, match="clip must be uint8"):
             function(FIELDS, SEED)
@@ -185,13 +185,13 @@ def test_every_task_takes_flow(data, name):
         (tasks.DSMTriplet(temporal="flow"), "temporal must be shift with modality=flow.*'flow'"),
     ],
 )
-def test_what_makes_no_sense_on_flow_is_refused(task, words):
+def test_rejects_meaningless_options_on_flow(task, words):
     with pytest.raises(ValueError, match=words):
         bound(task).check()
     task.bound(CLIP, Network()).check()
 
 
-def test_a_run_on_flow_is_evaluated_as_it_was_trained(sample_data, tmp_path, monkeypatch):
+def test_flow_run_is_evaluated_as_trained(sample_data, tmp_path, monkeypatch):
     """With its stride, fields and all, without a flag."""
     monkeypatch.setattr(mas.training.export, "saved_model", lambda *a: a[-1].mkdir())
     small = {"network": FLOW, "clip": Clip(9, 24, (44, 32)), "plan": mas.Plan(1, batch=12)}

@@ -64,7 +64,7 @@ def check_equal(found, expected):
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_real_pairs_are_opencvs(real, exact, name):
+def test_real_pairs_equal_opencv(real, exact, name):
     pair, expected = real[name]
     assert np.abs(expected).max() > 0.5  # something moves
     check_equal(exact(*pair), expected)
@@ -86,7 +86,7 @@ def test_real_pairs_are_opencvs(real, exact, name):
         ((2, 2), "noise"),  # of one row or column, OpenCV reads what stands beside it in memory
     ],
 )
-def test_odd_pairs_are_opencvs(exact, size, second, large, monkeypatch):
+def test_odd_pairs_equal_opencv(exact, size, second, large, monkeypatch):
     """No motion, no light, no likeness; sides where fields, pyramids and passes of two end."""
     monkeypatch.setattr(tvl1, "LARGE", 0 if large else tvl1.LARGE)
     first, moved = video_files.moving(2, (1, -1), (max(size[0], 12), max(size[1], 12)))[..., 0]
@@ -104,7 +104,7 @@ def test_odd_pairs_are_opencvs(exact, size, second, large, monkeypatch):
     check_equal(exact(*pair), flow.estimator("tvl1_opencv")(*pair))
 
 
-def test_warping_as_opencv_does_gives_the_same(real, exact, monkeypatch):
+def test_own_warp_equals_opencv_warp(real, exact, monkeypatch):
     """Where `warp` is OpenCV's, OpenCV is not asked; where it is not, OpenCV warps."""
     pair, expected = real["mixed/basketball.mp4"]
     if cv2.__version__.startswith("5.0.") and compiled.HAS_FMA and MEASURED:
@@ -113,7 +113,7 @@ def test_warping_as_opencv_does_gives_the_same(real, exact, monkeypatch):
     check_equal(exact(*pair), expected)
 
 
-def test_the_fast_form_differs_no_more_than_versions_of_opencv_do(real):
+def test_fast_tvl1_differs_no_more_than_opencv_versions(real):
     estimate = flow.estimator("tvl1_fast")
     found = [np.abs(estimate(*pair) - expected) for pair, expected in real.values()]
     assert any(difference.any() for difference in found)
@@ -121,7 +121,7 @@ def test_the_fast_form_differs_no_more_than_versions_of_opencv_do(real):
     assert np.mean([np.quantile(difference, 0.95) for difference in found]) <= 0.05
 
 
-def test_scales_that_agree_are_the_rounded_one():
+def test_rounded_scale_lies_within_float32_bounds():
     """The float32 bounds hold, at every magnitude, and nearly always leave no doubt."""
 
     @njit
@@ -159,7 +159,7 @@ def hits():
     return sum(kept.stats.cache_hits.values())
 
 
-def test_compiled_code_is_kept_once_and_where_it_may_be(tmp_path, monkeypatch):
+def test_compiled_code_is_cached_once_in_writable_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new" / "home"))
     before = compiled.numba.config.CACHE_DIR
     assert hits() == 0 and hits() == 1 and not compiled.is_kept()
@@ -179,7 +179,7 @@ def test_compiled_code_is_kept_once_and_where_it_may_be(tmp_path, monkeypatch):
     assert hits() == 0 and hits() == 1 and any((tmp_path / "own").rglob("*.nbc"))
 
 
-def test_processes_that_start_at_once_may_keep_the_same(tmp_path):
+def test_concurrent_processes_share_cache(tmp_path):
     (tmp_path / "loops.py").write_text("def double(x):\n    return 2 * x\n")
     script = "import loops; from mas.flow import compiled as c; "
     script += "kept = c.entry(loops.double, 'float64(float64)'); assert kept(3.0) == 6.0; "

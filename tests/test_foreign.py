@@ -69,7 +69,7 @@ def declared(shape, content=b""):
         ({}, zipfile.ZIP_STORED),
     ],
 )
-def test_arrays_are_held_against_their_headers(tmp_path, held, how):
+def test_arrays_must_match_their_headers(tmp_path, held, how):
     with zipfile.ZipFile(tmp_path / "f.npz", "w", how) as archive:
         for name, content in held.items():
             archive.writestr(name, content)
@@ -78,7 +78,7 @@ def test_arrays_are_held_against_their_headers(tmp_path, held, how):
     )
 
 
-def test_what_is_no_archive_is_not_loaded(tmp_path):
+def test_rejects_files_that_are_not_archives(tmp_path):
     path = tmp_path / "f.npz"
     path.write_bytes(declared((10**6, 10**6)))
     one_line(features.load, path, match="f.npz must contain the arrays")
@@ -98,7 +98,7 @@ def test_what_is_no_archive_is_not_loaded(tmp_path):
         ({"weights": "loaded", "model": "m", "digest": 5}, "digest=5"),
     ],
 )
-def test_facts_that_no_report_can_be_made_of_are_refused(tmp_path, changes, words):
+def test_rejects_unusable_facts(tmp_path, changes, words):
     features.save(tmp_path / "f.npz", of([[1, 2]], [0], **(FACTS | changes)))
     one_line(features.load, tmp_path / "f.npz", match=f"f.npz: facts must be .*{words}")
     features.save(tmp_path / "f.npz", of([[1, 2]], [0], **FACTS))
@@ -121,12 +121,12 @@ def test_labels_have_a_bound(tmp_path):
         (b"", "neighbours.csv:1: expected the columns"),
     ],
 )
-def test_neighbours(tmp_path, content, words):
+def test_neighbours_file_is_checked(tmp_path, content, words):
     (tmp_path / "neighbours.csv").write_bytes(content)
     one_line(visualize.read_neighbours, tmp_path / "neighbours.csv", match=words)
 
 
-def test_a_fifo_is_not_opened(tmp_path):
+def test_fifo_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "x")
     one_line(visualize.read_neighbours, tmp_path / "x", match="x must be a file. Received: a FIFO")
     one_line(convert.check_paths, tmp_path / "x", tmp_path / "o.keras", match="a FIFO")
@@ -137,7 +137,7 @@ def test_a_fifo_is_not_opened(tmp_path):
     "text",
     ["t,a,b\na,1,2\n", "t,a\na,-1\n", "t,a\na,99999999999999999999\n", "t,a\na,x\n", "t\n", "\x00"],
 )
-def test_what_is_no_confusion_matrix_is_named(tmp_path, text):
+def test_rejects_bad_confusion_matrix(tmp_path, text):
     (tmp_path / "confusion.csv").write_text(text)
     one_line(accuracy.read, tmp_path, match="confusion.csv")
 
@@ -147,7 +147,7 @@ def test_large_counts_need_no_memory(tmp_path):
     assert accuracy.read(tmp_path).top1 == 0.5
 
 
-def test_class_names_of_a_run_are_names(tmp_path):
+def test_class_names_of_run_are_checked(tmp_path):
     for wrong in ("abcdef", {"a": 1}, [1, 2]):
         (tmp_path / "run.json").write_text(json.dumps({"classes": wrong}))
         one_line(inputs.known_names, tmp_path, match="run.json must list class names")
@@ -178,12 +178,12 @@ def parsed(*arguments):
         (b"--flagfile=gone\n", "cannot be read: No such file"),
     ],
 )
-def test_a_wrong_flag_file_is_named(tmp_path, content, words):
+def test_bad_flag_file_is_reported(tmp_path, content, words):
     (tmp_path / "x.flags").write_bytes(content)
     one_line(parsed, f"--flagfile={tmp_path / 'x.flags'}", match=words)
 
 
-def test_flag_files_in_flag_files_stand_in_their_place(tmp_path):
+def test_nested_flag_files_are_expanded_in_place(tmp_path):
     """One that names itself is read once; what is typed names no file."""
     one, two = tmp_path / "one.flags", tmp_path / "two.flags"
     one.write_text(f"# settings\n--epochs=3\n--batch=5\n--flagfile={two}\n--batch=6\n")
@@ -196,20 +196,20 @@ def test_flag_files_in_flag_files_stand_in_their_place(tmp_path):
 # ---- checkpoints ---------------------------------------------------------------------------------
 
 
-def test_an_archive_of_torch_that_unpacks_to_gigabytes(tmp_path):
+def test_rejects_torch_archive_that_unpacks_to_gigabytes(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/data.pkl", b"\x80\x02}.")
         archive.writestr("x/data/0", bytes(3 * 10**8))
     one_line(checkpoints.read, tmp_path / "x.pth", match="x.pth .*unpacks to 300.0 MB")
 
 
-def test_a_tensor_of_fewer_numbers_than_it_says(tmp_path):
+def test_rejects_tensor_shorter_than_declared(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.zeros(1, dtype=torch.half).expand(10**6, 10**6)}, tmp_path / "x.pth")
     one_line(checkpoints.read, tmp_path / "x.pth", match="x.pth .*tensor .*with too little data")
 
 
-def test_an_index_that_declares_more_than_there_is(tmp_path):
+def test_rejects_index_larger_than_file(tmp_path):
     tf.train.Checkpoint(a=tf.Variable(tf.zeros(100_000))).write(str(tmp_path / "c"))
     assert len(checkpoints.read(tmp_path / "c")) == 2
     (tmp_path / "c.data-00000-of-00001").write_bytes(b"x" * 1000)

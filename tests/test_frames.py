@@ -46,7 +46,7 @@ NAMES = ["frame{:06d}", "frame_{:06d}", "img_{:05d}", "image_{:05d}", "{:05d}", 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".JPEG", ".PNG"])
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("name", [*NAMES, "78687_{:06d}", "v_1_{:06d}"])
-def test_every_name_that_is_known(tmp_path, name, first, suffix):
+def test_recognises_every_frame_name(tmp_path, name, first, suffix):
     fill(tmp_path / "jpegs_256" / "class" / "v_1", name, first, suffix=suffix)
     (tmp_path / "jpegs_256" / "class" / "v_1" / "._x.jpg").write_text("of a Mac")
     (tmp_path / "jpegs_256" / "class" / "v_1" / "Thumbs.db").write_text("of a window")
@@ -56,7 +56,7 @@ def test_every_name_that_is_known(tmp_path, name, first, suffix):
     assert told(data, 0, [4, 0, 2]) == [4, 0, 2]
 
 
-def test_videos_may_be_named_each_in_its_way_and_lie_in_the_folder_itself(tmp_path):
+def test_videos_may_mix_naming_schemes(tmp_path):
     fill(tmp_path / "data" / "a", "img_{:05d}", 0)
     fill(tmp_path / "data" / "b", "{:06d}", 1, 3, ".jpg")
     data = records.open_data(tmp_path / "data")
@@ -66,7 +66,7 @@ def test_videos_may_be_named_each_in_its_way_and_lie_in_the_folder_itself(tmp_pa
 
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("flows", [COUNT - 1, COUNT])
-def test_flow_beside_the_frames(tmp_path, first, flows):
+def test_flow_next_to_frames(tmp_path, first, flows):
     """As denseflow and TSN leave it: img_*, flow_x_* and flow_y_* in one folder."""
     folder = fill(tmp_path / "jpegs_256" / "v", "img_{:05d}", first, suffix=".jpg")
     fill(folder, "flow_x_{:05d}", first, flows, ".jpg")
@@ -131,7 +131,7 @@ def break_twice(folder):
 
 
 @pytest.mark.parametrize("change", [f for n, f in sorted(globals().items()) if n[:6] == "break_"])
-def test_what_is_wrong_is_found_on_opening_and_may_be_left_out(tmp_path, change, caplog):
+def test_bad_frames_are_reported_on_opening_or_skipped(tmp_path, change, caplog):
     folder = fill(tmp_path / "jpegs_256" / "v", "img_{:05d}")
     fill(tmp_path / "jpegs_256" / "w", "img_{:05d}")
     assert records.open_data(tmp_path).videos == ["v", "w"]
@@ -145,14 +145,14 @@ def test_what_is_wrong_is_found_on_opening_and_may_be_left_out(tmp_path, change,
     assert list(data.failures) == [str(folder)]
 
 
-def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+def test_link_to_parent_folder_is_not_followed(tmp_path):
     folder = fill(tmp_path / "jpegs_256" / "class" / "v", "img_{:05d}")
     (folder / "loop").symlink_to(tmp_path / "jpegs_256", target_is_directory=True)
     (tmp_path / "jpegs_256" / "w").symlink_to(folder, target_is_directory=True)
     assert records.open_data(tmp_path).videos == ["class/v", "w"]
 
 
-def test_no_frames_at_all(tmp_path):
+def test_folder_without_frames_is_reported(tmp_path):
     (tmp_path / "jpegs_256").mkdir()
     with pytest.raises(
         ValueError, match="jpegs_256 must contain folders of frames. Received: none"
@@ -179,7 +179,7 @@ class Watch(Task):
         lambda data: b"<html>not found</html>",
     ],
 )
-def test_a_frame_that_does_not_decode(tmp_path, damage, caplog):
+def test_undecodable_frame_is_reported_or_replaced(tmp_path, damage, caplog):
     """Another clip takes its place in training; a test ends with a line. Giants are not decoded."""
     folder = fill(tmp_path / "jpegs_256" / "v", "img_{:05d}", suffix=".jpg")
     fill(tmp_path / "jpegs_256" / "w", "img_{:05d}", suffix=".jpg")
@@ -198,7 +198,7 @@ def test_a_frame_that_does_not_decode(tmp_path, damage, caplog):
         reader.load(0, 0, substitute=False)
 
 
-def test_pixels_are_those_of_tensorflow(tmp_path):
+def test_pixels_equal_tensorflow(tmp_path):
     """Data without checksums are decoded by OpenCV: baseline, progressive, grey, with and without
     subsampling."""
     import tensorflow as tf

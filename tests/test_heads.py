@@ -90,7 +90,7 @@ def test_pooled_and_convolved_against_numpy():
     [("c3d", "auto", True), ("c3d", "pooled", False), ("r3d_10", "auto", False)]
     + [("r3d_10", "fc", True)],
 )
-def test_attached_heads_share_the_pool_and_nothing_behind_it(name, head, fc):
+def test_attached_heads_share_only_the_pool(name, head, fc):
     trunk = network(2, 2, 2, 8, name=name)
     outputs = heads.attach(trunk, {"motion": 14, "colour": 3}, head, 0.125, dropout=0.3)
     assert outputs["motion"].shape == (None, 14) and outputs["colour"].shape == (None, 3)
@@ -115,7 +115,7 @@ def test_attached_heads_share_the_pool_and_nothing_behind_it(name, head, fc):
         ("r2plus1d_10", 2, 2, 1),
     ],
 )
-def test_the_convolved_head_takes_the_frames_that_there_are(name, frames, pool, kernel):
+def test_convolved_head_fits_clip_length(name, frames, pool, kernel):
     trunk = network(frames, 2, 1, 3, name=name)
     outputs = heads.attach(trunk, {"logits": 5}, "convolved", dropout=0.5)
     model = keras.Model(trunk.input, outputs)
@@ -160,6 +160,6 @@ VECTOR, FEATURES = keras.Input((8,)), keras.Input((2, 2, 2, 8))
         (lambda: heads.attach(network(2, 2, 2, 8), {"a": 1}, "mlp"), "head='mlp'"),
     ],
 )
-def test_errors_name_the_argument_and_what_came(call, message):
+def test_errors_name_argument_and_received_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()

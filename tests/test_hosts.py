@@ -49,14 +49,14 @@ def config(cluster=WORKERS, **task):
         (config(WORKERS | {"chief": ["c:1", "d:1"]}), "must be a cluster with one chief at most"),
     ],
 )
-def test_a_wrong_tf_config_is_named(monkeypatch, text, words):
+def test_bad_tf_config_is_reported(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=words) as error:
         hosts.read()
     assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
-def test_a_right_tf_config(monkeypatch):
+def test_good_tf_config_is_accepted(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert hosts.read() is None
     monkeypatch.setenv("TF_CONFIG", config(WORKERS | {"chief": ["[::1]:7"]}, index="1"))
@@ -79,7 +79,7 @@ def pair(monkeypatch):
     return other
 
 
-def test_a_host_that_never_comes_is_named(pair, monkeypatch, caplog):
+def test_missing_host_is_named(pair, monkeypatch, caplog):
     monkeypatch.setattr(hosts, "PATIENCE", 0.1)
     words = (
         f"within peer_timeout=0.5 s. Received: no answer from worker 1 at {pair}. Start the same"
@@ -89,7 +89,7 @@ def test_a_host_that_never_comes_is_named(pair, monkeypatch, caplog):
     assert caplog.text.count(f"Waiting for worker 1 at {pair}.") == 1
 
 
-def test_hosts_find_each_other_whoever_comes_first(pair):
+def test_hosts_connect_in_any_order(pair):
     """The first one listens until the second is there; the second needs it no longer."""
     here = hosts.read()
     there = here._replace(number=1)
@@ -102,7 +102,7 @@ def test_hosts_find_each_other_whoever_comes_first(pair):
     assert not first.is_alive()
 
 
-def test_a_host_alone_and_a_port_that_is_taken(pair, monkeypatch):
+def test_single_host_and_port_in_use(pair, monkeypatch):
     hosts.gather(None, 0)
     alone = hosts.read()._replace(addresses={"worker": [free()]})
     hosts.gather(alone, 0)
@@ -121,7 +121,7 @@ def test_a_host_alone_and_a_port_that_is_taken(pair, monkeypatch):
         (tf.errors.CancelledError, "Collective ops is aborted by: something"),
     ],
 )
-def test_a_host_that_dies_is_named_with_status_3(pair, monkeypatch, caplog, kind, words):
+def test_dead_host_is_named_with_status_3(pair, monkeypatch, caplog, kind, words):
     def run(arguments):
         with errors.reading():
             raise kind(None, None, f"{words}\nmore lines")
@@ -135,7 +135,7 @@ def test_a_host_that_dies_is_named_with_status_3(pair, monkeypatch, caplog, kind
     assert f"no answer from worker 1 at {pair}" in said and "the run resumes" in said
 
 
-def test_other_errors_stay_what_they_are(pair, monkeypatch):
+def test_other_errors_are_unchanged(pair, monkeypatch):
     with pytest.raises(tf.errors.InvalidArgumentError), errors.reading():
         raise tf.errors.InvalidArgumentError(None, None, "of a kernel")
     with pytest.raises(ValueError, match="v_1 lacks a frame"), errors.reading():

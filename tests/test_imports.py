@@ -147,6 +147,6 @@ def test_files_are_short():
         ("mas/statistics/motion.py", "import numpy.linalg", None),
     ],
 )
-def test_the_check_finds(path, source, reason):
+def test_import_check_finds_violations(path, source, reason):
     found = problems(path, source)
     assert len(found) == (reason is not None) and all(row.endswith(reason) for row in found)

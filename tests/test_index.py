@@ -76,7 +76,7 @@ def index(tmp_path, monkeypatch):
     return fill(tmp_path / "i", Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch)
 
 
-def test_holds_what_it_was_given(index):
+def test_index_stores_features(index):
     values = np.concatenate(list(draw(0, LENGTHS).values()))
     assert [v.video for v in index.videos] == list(LENGTHS) and len(index) == 10
     assert index.clips["video"].tolist() == [0] * 3 + [1] * 2 + [2] * 5
@@ -92,7 +92,7 @@ def test_holds_what_it_was_given(index):
 
 
 @pytest.mark.parametrize("size", [1e-15, 1e15])
-def test_features_of_any_size_keep_their_digits(tmp_path, monkeypatch, size):
+def test_features_of_any_scale_keep_precision(tmp_path, monkeypatch, size):
     values = {v: x * size for v, x in draw(0, LENGTHS).items()}
     found = fill(tmp_path / "i", Data(LENGTHS), values, monkeypatch=monkeypatch)
     wanted = np.concatenate(list(values.values()))
@@ -101,7 +101,7 @@ def test_features_of_any_size_keep_their_digits(tmp_path, monkeypatch, size):
     )
 
 
-def test_whitened_vectors_have_no_direction_in_common(tmp_path, monkeypatch):
+def test_whitened_vectors_share_no_direction(tmp_path, monkeypatch):
     lengths = {f"v{n}": 40 for n in range(30)}
     found = fill(tmp_path / "i", Data(lengths), draw(1, lengths), 5, monkeypatch)
     assert found.unit.shape == (300, 5) and found.whitens
@@ -115,7 +115,7 @@ def test_whitened_vectors_have_no_direction_in_common(tmp_path, monkeypatch):
     np.testing.assert_allclose(found.whitening(raw) @ unit.T, unit @ unit.T, atol=4e-3)
 
 
-def test_fewer_directions_than_asked_for_are_kept_where_features_vary_in_fewer():
+def test_whitening_keeps_at_most_rank_directions():
     values = np.zeros((9, 4))
     values[:, :2] = np.random.default_rng(0).normal(size=(9, 2))
     assert fitting.fit(values, 3).directions.shape == (2, 4)
@@ -123,7 +123,7 @@ def test_fewer_directions_than_asked_for_are_kept_where_features_vary_in_fewer()
     assert fitting.fit(np.ones((5, 4)), 3)(np.ones((1, 4))).tolist() == [[0.5] * 4]
 
 
-def test_few_clips_are_not_whitened_until_all_are_equally_far_apart():
+def test_few_clips_keep_few_directions():
     """Two groups of three clips: as many directions as clips would hide them."""
     rng = np.random.default_rng(0)
     values = np.repeat([[9.0] * 8, [-9.0] * 8], 3, axis=0) + rng.normal(size=(6, 8))
@@ -133,7 +133,7 @@ def test_few_clips_are_not_whitened_until_all_are_equally_far_apart():
     assert cosines[:3, :3].min() > cosines[:3, 3:].max()
 
 
-def test_whitening_is_fitted_again_when_the_index_has_doubled(tmp_path, monkeypatch):
+def test_whitening_is_refitted_when_index_doubles(tmp_path, monkeypatch):
     root, lengths = tmp_path / "i", {f"v{n}": 40 for n in range(4)}
     known = draw(2, lengths)
     first = fill(root, Data({"v0": 40, "v1": 40}), known, 3, monkeypatch)
@@ -151,7 +151,7 @@ def test_whitening_is_fitted_again_when_the_index_has_doubled(tmp_path, monkeypa
     np.testing.assert_array_equal(first.unit, kept)  # an open one keeps its files
 
 
-def test_a_killed_call_resumes_and_nothing_is_there_twice(tmp_path, monkeypatch, index):
+def test_killed_call_resumes_without_duplicates(tmp_path, monkeypatch, index):
     root, values = tmp_path / "k", draw(0, LENGTHS)
     with pytest.raises(KeyboardInterrupt):
         fill(root, Data(LENGTHS), values, monkeypatch=monkeypatch, stop=2)
@@ -169,14 +169,14 @@ def test_a_killed_call_resumes_and_nothing_is_there_twice(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("name", ["videos.csv", "clips.bin", "notes.txt"])
-def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch, name):
+def test_folder_with_other_files_is_left_alone(tmp_path, monkeypatch, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(ValueError, match=f"index must be a folder that is new.*contains {name}"):
         fill(tmp_path, Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "mine"}
 
 
-def test_a_call_that_left_no_clip_binds_no_network(tmp_path, monkeypatch):
+def test_interrupted_call_without_clips_fixes_no_network(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fill(tmp_path, Data(LENGTHS), draw(0, LENGTHS), monkeypatch=monkeypatch, stop=0)
     known = facts("b" * 64)
@@ -184,7 +184,7 @@ def test_a_call_that_left_no_clip_binds_no_network(tmp_path, monkeypatch):
     assert found.facts == known
 
 
-def test_a_reader_sees_what_was_finished_while_another_call_adds(tmp_path, monkeypatch, index):
+def test_reader_sees_finished_part_while_index_grows(tmp_path, monkeypatch, index):
     more = LENGTHS | {"x": 16, "y": 8}
     values = draw(5, more)
     with pytest.raises(KeyboardInterrupt):
@@ -210,7 +210,7 @@ def flipped(path):
     yield b""
 
 
-def test_a_whitening_that_is_fitted_while_an_index_is_opened(index, monkeypatch):
+def test_whitening_may_change_while_index_is_opened(index, monkeypatch):
     read = fitting.read
 
     def late(*arguments):
@@ -222,7 +222,7 @@ def test_a_whitening_that_is_fitted_while_an_index_is_opened(index, monkeypatch)
     assert Index.open(index.path).unit.shape == (10, 2)
 
 
-def test_damage_of_each_file_is_named(index):
+def test_damage_of_each_file_is_reported(index):
     names = [p.name for p in index.path.iterdir() if p.name != ".lock"]
     assert len(names) == 6
     for name in names:
@@ -240,7 +240,7 @@ def test_damage_of_each_file_is_named(index):
     assert len(Index.open(index.path)) == 10
 
 
-def test_other_versions_networks_and_clips_are_refused(index, monkeypatch):
+def test_rejects_other_versions_networks_and_clips(index, monkeypatch):
     def fails(change, match):
         with pytest.raises(ValueError, match=match):
             fill(index.path, Data(LENGTHS), {}, monkeypatch=monkeypatch, known=change)
@@ -258,7 +258,7 @@ def test_other_versions_networks_and_clips_are_refused(index, monkeypatch):
 
 
 @pytest.mark.parametrize("now", [12, 0])
-def test_a_video_that_changed_is_named_and_the_others_are_added(index, monkeypatch, now):
+def test_changed_video_is_reported_and_others_are_added(index, monkeypatch, now):
     data, values = Data(LENGTHS | {"run/ann": now, "new": 8}), {"new": np.ones((2, 6))}
     state, root = storage.start(index.path, facts()), index.path
 
@@ -273,7 +273,7 @@ def test_a_video_that_changed_is_named_and_the_others_are_added(index, monkeypat
     assert [video.video for video in Index.open(root).videos] == [*LENGTHS, "new"]
 
 
-def test_names_are_no_formulas_in_the_table_of_videos(tmp_path, monkeypatch):
+def test_names_are_not_spreadsheet_formulas(tmp_path, monkeypatch):
     names = ["=1+1", "'=1", "a,b", "-x\ny"]
     lengths = dict.fromkeys(names, 8)
     found = fill(tmp_path, Data(lengths), draw(0, lengths), monkeypatch=monkeypatch)
@@ -281,13 +281,13 @@ def test_names_are_no_formulas_in_the_table_of_videos(tmp_path, monkeypatch):
     assert (tmp_path / "videos.csv").read_text().splitlines()[1].startswith("'=1+1,")
 
 
-def test_an_index_of_one_clip_is_not_whitened(tmp_path, monkeypatch):
+def test_index_of_one_clip_is_not_whitened(tmp_path, monkeypatch):
     one = fill(tmp_path, Data({"a": 4}), draw(0, {"a": 4}), whiten=32, monkeypatch=monkeypatch)
     assert not one.whitens and "6 numbers, not whitened" in report.described(one)
     assert one.search("a:0") == [] and one.search(np.ones(6))[0].video == "a"
 
 
-def test_exact_search_is_a_plain_loop(tmp_path, monkeypatch):
+def test_exact_search_equals_plain_loop(tmp_path, monkeypatch):
     monkeypatch.setattr(searching, "BLOCK", 7)
     lengths = {f"v{n}": 20 for n in range(9)}
     found = fill(tmp_path / "i", Data(lengths), draw(3, lengths), 4, monkeypatch)
@@ -304,7 +304,7 @@ def test_exact_search_is_a_plain_loop(tmp_path, monkeypatch):
     assert not np.isin(masked, np.flatnonzero(~allowed)).any() and np.isnan(cosines[:, 40:]).all()
 
 
-def test_of_equal_cosines_the_first_row_comes_first():
+def test_ties_keep_row_order():
     values = np.array([0.5, 0.9, 0.5, 0.9, 0.5, -np.inf], np.float32)
     assert searching.ranked(values, 4).tolist() == [1, 3, 0, 2]
     assert [row for row, _ in searching.in_order(values, 2)] == [1, 3, 0, 2, 4]
@@ -320,7 +320,7 @@ def stretches(rows, firsts, videos, top, frames=100):
     return [(h.video, h.first, h.end, h.row, h.clips) for h in found]
 
 
-def test_clips_of_a_video_that_overlap_or_touch_are_one_hit():
+def test_overlapping_clips_merge_into_one_hit():
     firsts, videos = [0, 4, 9, 2, 0], [0, 0, 0, 0, 1]
     assert stretches([0, 1], firsts, videos, 5) == [("v0", 0, 8, 0, 2)]  # touch
     assert stretches([0, 2], firsts, videos, 5) == [("v0", 0, 4, 0, 1), ("v0", 9, 13, 2, 1)]
@@ -337,7 +337,7 @@ def test_clips_of_a_video_that_overlap_or_touch_are_one_hit():
     assert stretches([0], [8], [0], 1, frames=10) == [("v0", 8, 10, 0, 1)]  # ends with its video
 
 
-def test_a_clip_of_the_index_does_not_find_itself(index):
+def test_indexed_clip_does_not_find_itself(index):
     query = index.query("bob:0.3")  # frame 8; the clip whose middle is nearest begins at 8
     assert query.row == 7
     found = index.search("bob:0.3")
@@ -365,14 +365,14 @@ def test_a_clip_of_the_index_does_not_find_itself(index):
         (7, "query must be a video file"),
     ],
 )
-def test_queries_that_are_refused(index, query, match):
+def test_rejects_bad_queries(index, query, match):
     with pytest.raises((ValueError, FileNotFoundError), match=match):
         index.query(query)
     with pytest.raises(ValueError, match="top must be at least 1. Received: top=0"):
         index.search("bob:0", top=0)
 
 
-def test_where_no_rate_is_known_times_are_frames(tmp_path, monkeypatch):
+def test_times_are_frames_without_known_rate(tmp_path, monkeypatch):
     found = fill(tmp_path / "i", Data(LENGTHS, 0.0), draw(0, LENGTHS), monkeypatch=monkeypatch)
     assert np.isnan(found.seconds).all() and found.query("bob:9").row == 7
     hit = found.search("bob:9", 1)[0]
@@ -383,7 +383,7 @@ def test_where_no_rate_is_known_times_are_frames(tmp_path, monkeypatch):
     assert line[2:4] == ["", ""] and line[4] == str(hit.first)
 
 
-def test_names_stay_text_on_the_page_and_in_the_table(tmp_path, monkeypatch):
+def test_names_are_escaped_on_page_and_in_table(tmp_path, monkeypatch):
     name = '=1+1"><script>alert(1)</script>'
     lengths = {name: 12, "b": 8}
     found = fill(tmp_path / "i", Data(lengths), draw(0, lengths), monkeypatch=monkeypatch)
@@ -394,7 +394,7 @@ def test_names_stay_text_on_the_page_and_in_the_table(tmp_path, monkeypatch):
     assert "'=1+1" in table.read_text()
 
 
-def test_the_commands_refuse_in_one_line(tmp_path, index, caplog):
+def test_commands_report_errors_in_one_line(tmp_path, index, caplog):
     def fails(*arguments):
         assert cli.main(*arguments) == 2
         return caplog.records[-1].getMessage()
@@ -414,7 +414,7 @@ def test_the_commands_refuse_in_one_line(tmp_path, index, caplog):
     assert str(index.path) in fails("search", f"--index={index.path}", "--query=bob:1")
 
 
-def test_an_approximate_search_that_looks_at_all_lists_is_exact(tmp_path, monkeypatch):
+def test_approximate_search_of_all_lists_is_exact(tmp_path, monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr(approximate, "LEAST", 50)
     lengths = {f"v{n}": 40 for n in range(10)}
@@ -437,7 +437,7 @@ def test_an_approximate_search_that_looks_at_all_lists_is_exact(tmp_path, monkey
     assert not any((found.path / name).exists() for name in names)
 
 
-def test_an_approximate_search_of_few_clips_is_refused(index, monkeypatch):
+def test_rejects_approximate_search_of_few_clips(index, monkeypatch):
     pytest.importorskip("faiss")
     with pytest.raises(ValueError, match="approximate must be false for fewer than 2000 clips"):
         index.search("bob:0", approximate=True)
@@ -446,7 +446,7 @@ def test_an_approximate_search_of_few_clips_is_refused(index, monkeypatch):
         index.search("bob:0", approximate=True)
 
 
-def test_the_share_of_neighbours_that_show_the_same_class(script, tmp_path, monkeypatch, capsys):
+def test_share_of_neighbours_with_same_class(script, tmp_path, monkeypatch, capsys):
     """Two classes of two people; one clip of `b` looks like `a`."""
     a, b = [1.0, 0.1], [0.1, 1.0]
     values = {"a/ann_1": [a, a], "a/bob_1": [a], "b/ann_1": [b, a], "b/bob_1": [b]}

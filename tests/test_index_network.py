@@ -41,7 +41,7 @@ SAMPLING = features.Sampling(clips=0, resize=(SIDE, SIDE), batch=3)
 FLAGS = [f"--resize={SIDE}x{SIDE}", "--batch=3", "--whiten=0"]
 
 
-def test_clips_and_features_are_those_of_the_videos(tmp_path, model, videos):
+def test_index_contains_clips_and_features_of_videos(tmp_path, model, videos):
     index = Index.build(tmp_path / "i", model, videos, SAMPLING, whiten=0)
     assert [(v.video, v.frames, v.clips) for v in index.videos] == [
         ("a/x", 13, 3), ("a/y", 3, 1), ("b/z", 8, 2),
@@ -56,7 +56,7 @@ def test_clips_and_features_are_those_of_the_videos(tmp_path, model, videos):
         np.testing.assert_allclose(index.features([row])[0], mean, atol=0.2)
 
 
-def test_videos_that_come_later_are_added_by_the_same_command(tmp_path, model, videos, caplog):
+def test_same_command_adds_later_videos(tmp_path, model, videos, caplog):
     def build(root):
         return cli.main("index", f"--model={model}", f"--data={videos}", f"--output={root}", *FLAGS)
 
@@ -94,7 +94,7 @@ def test_a_file_finds_itself(tmp_path, model, videos, caplog):
     assert "No thumbnails" not in caplog.text
 
 
-def test_queries_and_networks_that_do_not_fit(tmp_path, model, videos, caplog):
+def test_rejects_mismatched_queries_and_networks(tmp_path, model, videos, caplog):
     index = Index.build(tmp_path / "i", model, videos, SAMPLING, whiten=0)
     short = film(tmp_path, "short", 3)
     with pytest.raises(ValueError, match="at least 4 frames, like a clip.*short.mp4, which has 3"):

@@ -70,7 +70,7 @@ def small(sample_data, tmp_path):
 
 
 @pytest.mark.parametrize("most", [clusters.MOST_FITTED, 40])
-def test_clusters_are_the_groups_the_largest_first(monkeypatch, most):
+def test_clusters_equal_groups_largest_first(monkeypatch, most):
     monkeypatch.setattr(clusters, "MOST_FITTED", most)
     monkeypatch.setattr(clusters, "BLOCK", 7)
     vectors, of = groups([10, 40, 20, 30])
@@ -84,7 +84,7 @@ def test_clusters_are_the_groups_the_largest_first(monkeypatch, most):
     np.testing.assert_array_equal(again.centres, found.centres)
 
 
-def test_equal_clips_leave_fewer_clusters_and_too_many_are_refused():
+def test_equal_clips_give_fewer_clusters_and_too_many_are_rejected():
     vectors, _ = groups([3, 2], noise=0)
     found = clusters.cluster(vectors, 4)
     assert len(found) == 2 and np.bincount(found.labels).tolist() == [3, 2]
@@ -93,7 +93,7 @@ def test_equal_clips_leave_fewer_clusters_and_too_many_are_refused():
             clusters.cluster(vectors, count)
 
 
-def test_typical_and_odd_clips_are_of_many_videos():
+def test_typical_and_odd_clips_come_from_many_videos():
     cosines = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], np.float32)
     found = clusters.Clusters(np.zeros(6, int), cosines, np.eye(1))
     videos = np.array([1, 1, 2, 3, 3, 2])
@@ -122,7 +122,7 @@ def slow_pairs(vectors, clips, least):
 
 
 @pytest.mark.parametrize("block", [3, 10, 64])
-def test_pairs_are_those_of_a_loop(block):
+def test_pairs_equal_plain_loop(block):
     vectors, _ = groups([12, 9, 7], width=5, noise=0.1)
     draw = np.random.default_rng(3)
     clips = table(draw.integers(0, [4, 30], size=(28, 2)))
@@ -139,7 +139,7 @@ def test_pairs_are_those_of_a_loop(block):
     np.testing.assert_array_equal(few.found, found.found[:5])
 
 
-def test_equal_clips_are_pairs_at_one_and_empty_ones_are_none():
+def test_equal_clips_have_cosine_one_and_zero_clips_no_pairs():
     vectors = unit(np.random.default_rng(0).normal(size=(4, 64)))
     vectors = np.concatenate([vectors, vectors[:1], np.zeros((2, 64), np.float16)])
     clips = table([(number, 0) for number in range(7)])
@@ -149,7 +149,7 @@ def test_equal_clips_are_pairs_at_one_and_empty_ones_are_none():
         duplicates.near_duplicates(vectors, clips, FRAMES, 0)
 
 
-def test_a_copy_is_one_stretch():
+def test_copied_part_is_one_stretch():
     """Video 1 shows video 0 from its second clip on; video 0 shows a clip twice."""
     base = unit(np.random.default_rng(0).normal(size=(5, 64)))
     base[4] = base[0]
@@ -171,7 +171,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_sorting_writes_what_it_found(small, tmp_path):
+def test_sort_writes_its_results(small, tmp_path):
     made = index.sort(small, tmp_path / "sorted", clusters=6, duplicates=0.9, typical=3, odd=1)
     assert len(made.clusters) == 6 and made.total > 6
     clips = rows_of(made.path / "clips.csv")
@@ -198,14 +198,14 @@ def test_sorting_writes_what_it_found(small, tmp_path):
     assert state["finished"] and state["settings"]["clusters"] == 6 and state["clips"] == len(small)
 
 
-def test_many_thumbnails_have_fewer_frames(small, tmp_path, monkeypatch):
+def test_thumbnails_have_fewer_frames_if_many(small, tmp_path, monkeypatch):
     monkeypatch.setattr(sorting, "MOST_IMAGES", 31)
     made = index.sort(small, tmp_path / "sorted", clusters=2, duplicates=0, typical=4, odd=1)
     page = (made.path / "clusters.html").read_text()
     assert page.count("steps(3,jump-none)") == page.count("<figure") == 10
 
 
-def test_names_of_files_stay_text(small, tmp_path):
+def test_file_names_are_escaped(small, tmp_path):
     odd = ["<script>alert(1)</script>", "=cmd()", 'a"><img src=x>', "b\udce9\n\x1b"]
     for number, name in enumerate(odd):
         small.videos[number] = small.videos[number]._replace(video=name, data="gone")
@@ -220,7 +220,7 @@ def test_names_of_files_stay_text(small, tmp_path):
     assert {entry.video for entry in lists.from_clusters(made.path)} >= set(odd)
 
 
-def test_an_unfinished_folder_is_no_list_and_is_written_over(small, tmp_path, monkeypatch):
+def test_unfinished_folder_gives_no_list_and_is_overwritten(small, tmp_path, monkeypatch):
     folder = tmp_path / "sorted"
     with monkeypatch.context() as patch:
         patch.setattr(sort_pages, "clusters_page", lambda *_: 1 / 0)
@@ -234,7 +234,7 @@ def test_an_unfinished_folder_is_no_list_and_is_written_over(small, tmp_path, mo
         lists.from_clusters(folder)
 
 
-def test_names_and_other_files_are_not_written_over(small, tmp_path):
+def test_names_and_other_files_are_not_overwritten(small, tmp_path):
     folder = index.sort(small, tmp_path / "sorted", clusters=3, duplicates=0).path
     fill(folder, {1: "run"})
     with pytest.raises(ValueError, match=r"names.csv away.*Received: names of 1 cluster\."):
@@ -327,7 +327,7 @@ def test_names_are_read_as_spreadsheets_write_them(tmp_path, change):
         ("sort.json", "{", "[", "sort.json must be JSON"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path, file, old, new, words):
+def test_mismatches_are_reported(tmp_path, file, old, new, words):
     folder = sorted_folder(tmp_path / "sorted", CLIPS)
     fill(folder, {1: "run"})
     text = (folder / file).read_text()
@@ -369,7 +369,7 @@ def test_the_commands_go_from_an_index_to_a_list(small, tmp_path, monkeypatch, c
         (["--index=i", "--output=o", "--clusters=0"], "clusters=0"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, monkeypatch, caplog, arguments, words):
+def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, caplog, arguments, words):
     monkeypatch.chdir(tmp_path)
     assert cli.main("sort", *arguments) == 2
     assert words in caplog.text and len(caplog.records) == 1

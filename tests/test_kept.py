@@ -52,7 +52,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_each_is_the_network_of_a_run_that_ends_there(tmp_path, two_replicas, replicas):
+def test_kept_network_equals_shorter_run(tmp_path, two_replicas, replicas):
     strategy = two_replicas if replicas == 2 else None
     last = train(tmp_path / "run", strategy, epochs=2, **keeping(1))
     first = train(tmp_path / "first", strategy, epochs=1)
@@ -64,14 +64,14 @@ def test_each_is_the_network_of_a_run_that_ends_there(tmp_path, two_replicas, re
 
 
 @pytest.mark.parametrize("stop", [4, 6])
-def test_an_interrupted_run_ends_with_the_same(whole, tmp_path, stop):
+def test_interrupted_run_keeps_same_networks(whole, tmp_path, stop):
     train(tmp_path, epochs=5, stop=stop, **keeping(2))
     weights = train(tmp_path, epochs=5, **keeping(2))
     same_runs(tmp_path, whole[0], (weights, whole[1]))
     same(found(tmp_path), found(whole[0]))
 
 
-def test_it_is_there_before_its_checkpoint(whole, tmp_path, monkeypatch):
+def test_kept_network_is_written_before_checkpoint(whole, tmp_path, monkeypatch):
     """A kill between the two: the epoch is trained again, and its network written again."""
     real = checkpoints.Checkpoints.save
 
@@ -89,7 +89,7 @@ def test_it_is_there_before_its_checkpoint(whole, tmp_path, monkeypatch):
     same(found(tmp_path), found(whole[0]))
 
 
-def test_a_full_disk_leaves_none_by_half(whole, tmp_path, monkeypatch):
+def test_full_disk_leaves_no_partial_network(whole, tmp_path, monkeypatch):
     real = keras.Model.save
 
     def full(model, path, *arguments, **options):
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_none_by_half(whole, tmp_path, monkeypatch):
     same(found(tmp_path), found(whole[0]))
 
 
-def test_it_stands_where_a_run_does(sample_data, tmp_path, monkeypatch):
+def test_kept_network_is_accepted_as_run(sample_data, tmp_path, monkeypatch):
     """As a start of fine-tuning, as an object, in evaluations; a restart removes it."""
     monkeypatch.setattr(export, "saved_model", lambda backbone, model, path: path.mkdir())
     data = mas.open_data(sample_data / "data")
@@ -140,7 +140,7 @@ def test_it_stands_where_a_run_does(sample_data, tmp_path, monkeypatch):
     assert not found(run.path) and not run.path.with_name("run.earlier").exists()
 
 
-def test_how_many_may_change_when_a_run_is_resumed(tmp_path):
+def test_keep_every_may_change_on_resume(tmp_path):
     train(tmp_path, epochs=3, **keeping(2))
     train(tmp_path, epochs=6, **keeping(5))
     assert [*found(tmp_path)] == ["002", "005"]

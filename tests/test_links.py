@@ -34,7 +34,7 @@ def named(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     for link in documents.links(page):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
@@ -78,7 +78,7 @@ def refused(line):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_have_the_flags_that_a_page_shows(page):
+def test_commands_accept_flags_shown_on_pages(page):
     wrong = [f"{line}: {why}" for line in dict.fromkeys(commands(page)) if (why := refused(line))]
     assert not wrong, "\n".join(wrong)
 
@@ -92,7 +92,7 @@ def test_a_wrong_flag_in_a_page_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_recipes_that_a_page_names_exist(page):
+def test_recipes_named_on_pages_exist(page):
     text = page.read_text("utf-8")
     found = set(re.findall(r"(?:--recipe=|mas recipes )([a-z]\w+)", text))
     if page.parent.name == "reproduce":  # a name of that form is a recipe, a task or a run

@@ -52,7 +52,7 @@ def test_reads_windows_line_ends_byte_order_mark_and_names_with_hash(tmp_path):
     [("kinetics", bad) for bad in ("x", "x -1", "x 1.0", "7", "x ٣", "x 1_0", "x +1")]
     + [("mas", "x 0"), ("vtdl", "x 0 1"), ("pace", "x 1 0"), ("sts", "x 1")],
 )
-def test_a_line_that_does_not_fit_is_named(tmp_path, columns, bad):
+def test_bad_line_is_reported(tmp_path, columns, bad):
     path = tmp_path / "list.txt"
     path.write_text(f"\n\n{bad}\n", encoding="utf-8")
     with pytest.raises(ValueError) as error:
@@ -61,7 +61,7 @@ def test_a_line_that_does_not_fit_is_named(tmp_path, columns, bad):
     assert str(error.value).endswith(f"Received: {bad!r}")
 
 
-def test_repeated_videos_are_refused_and_both_lines_named(tmp_path):
+def test_rejects_repeated_videos_and_names_both_lines(tmp_path):
     path = tmp_path / "list.txt"
     for names in (("a.avi", "a"), ("a", "./a.mp4"), ("a.avi", "a.avi")):
         path.write_text("{} 0\nb 0\n{} 1\n".format(*names))
@@ -74,7 +74,7 @@ def test_repeated_videos_are_refused_and_both_lines_named(tmp_path):
         lists.read(path, "mas")
 
 
-def test_a_list_names_both_of_two_files_of_one_stem(tmp_path):
+def test_list_distinguishes_files_of_one_stem(tmp_path):
     """As a user writes it, as a builder does, and as it reads back."""
     path, both = tmp_path / "list.txt", ["x/a.avi", "x/a.mkv", "x/b"]
     path.write_text("x/a.avi 0\na.mkv 0\nb.mp4 0\n")
@@ -103,7 +103,7 @@ def test_a_list_names_both_of_two_files_of_one_stem(tmp_path):
         lists.entries_of(path, "video,label", both)
 
 
-def test_empty_lists_and_other_encodings_are_refused(tmp_path):
+def test_rejects_empty_lists_and_other_encodings(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text(" \n\n")
     with pytest.raises(ValueError, match=r"list\.txt.* an empty list"):
@@ -114,7 +114,7 @@ def test_empty_lists_and_other_encodings_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("columns", ["label,video", "video,label,label", "video,class", ("mas",)])
-def test_unknown_columns_are_refused(columns):
+def test_rejects_unknown_columns(columns):
     with pytest.raises(ValueError, match="columns must .*Received: columns="):
         lists.parse_columns(columns)
 
@@ -150,7 +150,7 @@ def test_written_lists_read_back_equal(tmp_path, columns):
     assert [p.name for p in path.parent.iterdir()] == ["list.txt"]
 
 
-def test_starts_are_written_from_one(tmp_path):
+def test_starts_are_written_one_based(tmp_path):
     lists.write(tmp_path / "list.txt", [Entry("a b", 3, start=0)], "sts")
     assert (tmp_path / "list.txt").read_bytes() == b"a b 1 3\n"
 
@@ -172,7 +172,7 @@ def test_starts_are_written_from_one(tmp_path):
         ([], "video", "empty list"),
     ],
 )
-def test_what_would_not_read_back_is_not_written(tmp_path, entries, columns, message):
+def test_rejects_writing_unreadable_entries(tmp_path, entries, columns, message):
     path = tmp_path / "list.txt"
     path.write_text("before")
     with pytest.raises(ValueError, match=message):

@@ -169,7 +169,7 @@ def dive(**changed):
         (lists.diving48_classes, '[["A", "B"], ["C"], ["A", "B"]]', r"x, class 3: .*\['A', 'B'\]"),
     ],
 )
-def test_the_place_that_is_wrong_is_named(tmp_path, read, text, message):
+def test_error_names_its_position(tmp_path, read, text, message):
     (tmp_path / "x").write_text(text)
     with pytest.raises(ValueError, match=message):
         read(tmp_path / "x")
@@ -229,7 +229,7 @@ def test_fraction_takes_its_share_of_every_class(share):
     assert places == sorted(places)
 
 
-def test_fraction_is_the_same_everywhere_and_nested():
+def test_fraction_is_deterministic_and_nested():
     entries = many({0: 40, 1: 40})
 
     def rank(entry):

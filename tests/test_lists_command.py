@@ -101,7 +101,7 @@ def test_ucf101_hmdb51_and_a_fraction(run, tmp_path):
     assert text_of("x.txt").split("\n")[21] == "b_kick_ball 21"
 
 
-def test_says_what_it_did_and_left_out(run):
+def test_reports_written_and_skipped_videos(run):
     said = run("folders", "--videos=videos")[1]
     assert "videos: 3 videos\n" in said and "x.txt: 3 lines with columns video,label\n" in said
     assert "ignored 1 file without a video extension: walk/readme.txt" in said
@@ -131,13 +131,13 @@ def test_says_what_it_did_and_left_out(run):
         ("kinetics --csv=val.csv --names=names.txt", "val.csv must name some of the videos"),
     ],
 )
-def test_refuses(run, tmp_path, caplog, arguments, message):
+def test_command_reports_errors(run, tmp_path, caplog, arguments, message):
     (tmp_path / "names.txt").write_text("v_YoYo_g01_c01\n")
     assert cli.main("lists", *arguments.split(), "--output=x.txt") == cli.FAILED
     assert re.search(message, caplog.text), caplog.text
     assert not (tmp_path / "x.txt").exists()
 
 
-def test_needs_no_heavy_library():
+def test_command_imports_no_heavy_library():
     code = "import sys, mas.lists; sys.exit(bool({'cv2', 'tensorflow', 'numpy'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0

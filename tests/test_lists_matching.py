@@ -51,7 +51,7 @@ def test_resolve_refuses(listed, available, message):
     assert ("Name the columns" in str(error.value)) == listed.endswith(" 100")
 
 
-def test_resolve_counts_all_and_names_the_first_few():
+def test_resolve_counts_all_missing_and_names_first_few():
     entries = [Entry(f"gone{i}", line=i) for i in range(1, 10)] + [Entry("here", line=10)]
     with pytest.raises(
         ValueError, match="set's 2,.*Received: 9 of 10 .*line 5: .*; and 4"
@@ -68,7 +68,7 @@ def test_resolve_refuses_two_entries_that_become_one_video():
     assert [entry.video for entry in lists.resolve(clips, ["a/b"], "list.txt")] == ["a/b"] * 2
 
 
-def test_drop_absent_gives_back_what_is_gone_but_refuses_what_is_unclear():
+def test_drop_absent_returns_missing_but_rejects_ambiguous():
     entries = [Entry("x_1_2", 0), Entry("y_1_2", 1), Entry("z_1_2", 2)]
     present, absent = lists.drop_absent(entries, ["k/z_1_2", "k/x_1_2"], "k.csv")
     assert present == [Entry("k/x_1_2", 0), Entry("k/z_1_2", 2)]
@@ -77,7 +77,7 @@ def test_drop_absent_gives_back_what_is_gone_but_refuses_what_is_unclear():
         lists.drop_absent(entries, ["k/x_1_2", "l/x_1_2"], "k.csv")
 
 
-def test_entries_come_from_a_file_or_as_they_are(tmp_path):
+def test_entries_from_file_or_as_given(tmp_path):
     (tmp_path / "list.txt").write_text("b 8 1\n")
     expected = [Entry("a/b", 1, frames=8)]
     assert lists.entries_of(tmp_path / "list.txt", "vtdl", ["a/b"]) == expected
@@ -92,11 +92,11 @@ def test_entries_come_from_a_file_or_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["walk/ann.v2", "ann.v2", "ann.v2.avi", "walk/ann.v2.mp4"])
-def test_a_video_is_found_by_what_lists_take(text):
+def test_video_is_found_by_any_listed_name(text):
     assert lists.find_video(text, ["run/bob", "walk/ann.v2"]) == "walk/ann.v2"
 
 
-def test_a_video_that_is_not_found_brings_similar_names():
+def test_missing_video_suggests_similar_names():
     videos = ["YoYo/v_YoYo_g01_c01", "YoYo/v_YoYo_g02_c01", "run/x", "walk/x", "c.avi", "c.mkv"]
     with pytest.raises(ValueError, match="video='v_YoYo_g01_c09'.*such as 'YoYo/v_YoYo_g01_c01'"):
         lists.find_video("v_YoYo_g01_c09", videos)
@@ -123,7 +123,7 @@ def test_find_videos(tmp_path):
     assert list(lists.find_videos(tmp_path)[0]) == ["a-z", "a/deep/y", "b/x.AVI", "b/x.mkv"]
 
 
-def test_what_a_mac_leaves_is_no_video_and_no_class(tmp_path):
+def test_macos_files_are_neither_videos_nor_classes(tmp_path):
     names = ["jump/a.mp4", "jump/._a.mp4", "__MACOSX/jump/._a.mp4", "__MACOSX/b.mp4", "x/.DS_Store"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def test_what_a_mac_leaves_is_no_video_and_no_class(tmp_path):
     assert lists.folder_classes(videos) == ["jump"]
 
 
-def test_find_videos_refuses_folders_without_any(tmp_path):
+def test_find_videos_rejects_folder_without_videos(tmp_path):
     with pytest.raises(ValueError, match="videos must be an existing folder. Received: .*none"):
         lists.find_videos(tmp_path / "none")
     (tmp_path / "list.txt").touch()
@@ -166,7 +166,7 @@ def test_hmdb51_class_names():
     assert {name: names.index(name) for name in places} == places
 
 
-def test_class_names_and_where_they_lie(tmp_path):
+def test_class_names_path(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text("air drumming\n\nrun\nair drumming \n")
     with pytest.raises(ValueError, match=r"classes.txt:4: .*'air drumming', also on line 1"):

@@ -257,13 +257,13 @@ def check(name, folder, seeds):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_damage_is_named_or_harmless(tmp_path, name):
+def test_damage_is_reported_or_harmless(tmp_path, name):
     assert 1 < check(name, tmp_path, range(60)) < 60, "the damage must matter, and not always"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
-def test_much_damage_is_named_or_harmless(tmp_path, name):
+def test_heavy_damage_is_reported_or_harmless(tmp_path, name):
     check(name, tmp_path, range(60, 5000))
 
 
@@ -291,7 +291,7 @@ def test_line_ends_marks_and_blank_lines_change_nothing(tmp_path, name):
         ("folders", "classes", "classes"),
     ],
 )
-def test_commands_on_damaged_files(tmp_path, monkeypatch, caplog, kind, flag, name):
+def test_commands_report_damaged_files(tmp_path, monkeypatch, caplog, kind, flag, name):
     """A list that reads back, or status 2, one line with the file's name, and no list."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names").write_text("run/1.avi\nwalk/2.avi\n")
@@ -312,7 +312,7 @@ def test_commands_on_damaged_files(tmp_path, monkeypatch, caplog, kind, flag, na
     assert statuses == {0, cli.FAILED}
 
 
-def test_the_check_finds_a_wrong_reader(tmp_path, monkeypatch):
+def test_check_detects_wrong_reader(tmp_path, monkeypatch):
     """One that drops a line, and one that lets another error through."""
     monkeypatch.setitem(READERS, "list", (LIST, lambda p: lists.read(p)[1:], plain_list))
     with pytest.raises(AssertionError):

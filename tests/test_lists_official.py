@@ -11,7 +11,7 @@ from mas.lists import Entry
 # UCF101's official files.
 
 
-def test_the_train_list_of_ucf101_counts_from_0(tmp_path, caplog):
+def test_ucf101_train_list_becomes_zero_based(tmp_path, caplog):
     path = written(tmp_path / "trainlist01.txt", "\r\n".join([*UCF101_TRAIN, ""]))
     entries = lists.read(path)
     assert [entry.label for entry in entries] == UCF101_TRAIN_LABELS
@@ -23,7 +23,7 @@ def test_the_train_list_of_ucf101_counts_from_0(tmp_path, caplog):
     assert labels == UCF101_TRAIN_LABELS
 
 
-def test_lists_that_count_from_0_stay_as_they_are(tmp_path):
+def test_zero_based_lists_are_unchanged(tmp_path):
     """Those of `mas lists ucf101`, and of folders sorted by code point (HammerThrow first)."""
     names = [f"{name}/v_{name}_g08_c01" for name in lists.ucf101_classes()]
     for entries in (lists.ucf101(names, 1, "train"), lists.folders(names)):
@@ -42,7 +42,7 @@ def test_lists_that_count_from_0_stay_as_they_are(tmp_path):
     assert lists.read(tmp_path / "x.txt") == one
 
 
-def test_a_wrong_label_in_an_official_list_is_named(tmp_path):
+def test_wrong_label_in_official_list_is_reported(tmp_path):
     path = written(tmp_path / "x.txt", UCF101_TRAIN[3])
     assert [entry.label for entry in lists.read(path)] == [100]
     written(path, "\n".join([*UCF101_TRAIN, "YoYo/v_Yoyo_g25_c02.avi 101"]))
@@ -53,7 +53,7 @@ def test_a_wrong_label_in_an_official_list_is_named(tmp_path):
     )
 
 
-def test_the_test_list_of_ucf101_has_its_labels_in_its_names(tmp_path):
+def test_ucf101_test_list_takes_labels_from_names(tmp_path):
     lines = [line.rpartition(" ")[0] for line in UCF101_TRAIN]
     path = written(tmp_path / "testlist01.txt", "\r\n".join(lines))
     assert [entry.label for entry in lists.read(path)] == UCF101_TRAIN_LABELS
@@ -66,7 +66,7 @@ def test_the_test_list_of_ucf101_has_its_labels_in_its_names(tmp_path):
     assert 'testlist01.txt:1: expected "video label"' in refused(lists.read, path)
 
 
-def test_other_data_sets_in_the_form_of_ucf101(tmp_path):
+def test_other_data_sets_in_ucf101_format(tmp_path):
     """The classes are those of the file beside the lists, or those given."""
     written(tmp_path / "classInd.txt", "1 jump\r\n2 run\r\n")
     train = written(tmp_path / "trainlist01.txt", "jump/v_jump_g01_c01.avi 1\nrun/v_run_g01_c01 2")
@@ -82,7 +82,7 @@ def test_other_data_sets_in_the_form_of_ucf101(tmp_path):
                             "counted from 0. Received: 2.")  # fmt: skip
 
 
-def test_a_split_file_of_hmdb51_is_no_list(tmp_path):
+def test_rejects_hmdb51_split_file_as_list(tmp_path):
     path = written(tmp_path / "wave_test_split1.txt", "a.avi 1\nb.avi 2\n")
     assert "wave_test_split1.txt: expected labels" in refused(lists.read, path)
     assert lists.read_names(path) == ["a.avi", "b.avi"]
@@ -143,11 +143,11 @@ def test_files_of_class_names(tmp_path, text, expected):
         (b"run\nw\xe4lk\n", r"x\.txt:2: .*0xe4"),
     ],
 )
-def test_what_are_no_class_names(tmp_path, text, message):
+def test_rejects_bad_class_names(tmp_path, text, message):
     assert re.search(message, refused(lists.class_names, written(tmp_path / "x.txt", text)))
 
 
-def test_folders_with_numbers_fit_the_class_file_that_is_written(tmp_path):
+def test_numbered_folders_match_written_class_file(tmp_path):
     names = ["1 walk/a", "2 run/b"]
     written(tmp_path / "x_classes.txt", lists.class_text(lists.folder_classes(names), "x"))
     found = lists.folders(names, lists.class_names_beside(tmp_path / "x.txt"))
@@ -156,7 +156,7 @@ def test_folders_with_numbers_fit_the_class_file_that_is_written(tmp_path):
         assert refused(lists.class_text, ["x", name], "y.txt").startswith("y.txt: ")
 
 
-def test_labels_and_class_names_that_disagree():
+def test_rejects_labels_outside_class_names():
     entries = [Entry("run/1", 1), Entry("walk/1", 1), Entry("set/walk/2", 0), Entry("b/3", 1)]
     assert lists.misplaced(entries, ["run", "walk"]) == [entries[0], entries[2]]
     assert lists.misplaced(entries, []) == []

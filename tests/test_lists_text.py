@@ -24,7 +24,7 @@ def test_labels_are_bounded(tmp_path, label):
     assert "list.txt:2: expected " in refused(lists.entries_of, path, "video,label", ["a", "b"])
 
 
-def test_labels_may_be_as_large_as_the_list(tmp_path):
+def test_labels_may_reach_list_length(tmp_path):
     path = tmp_path / "list.txt"
     written(path, "".join(f"{n} {n}\n" for n in range(5000)))
     assert lists.read(path)[-1].label == 4999
@@ -60,7 +60,7 @@ def test_starts_and_frames_are_bounded(tmp_path, columns):
         ("sts", ["a 1 70", "a 17 70", "b 1 3"]),
     ],
 )
-def test_a_number_too_many_names_the_columns_that_fit(tmp_path, preset, lines):
+def test_extra_number_suggests_columns(tmp_path, preset, lines):
     path, available = written(tmp_path / "list.txt", "\n".join(lines)), ["x/a", "x/b", "x/c"]
     lists.entries_of(path, preset, available)
     order = " ".join(lists.PRESETS[preset])
@@ -73,7 +73,7 @@ def test_a_number_too_many_names_the_columns_that_fit(tmp_path, preset, lines):
     assert f"{path}:1: " in message and message.endswith(wanted)
 
 
-def test_a_label_too_many_names_the_columns_that_fit(tmp_path):
+def test_extra_label_suggests_columns(tmp_path):
     path = written(tmp_path / "list.txt", "a 300\nb 120\n")
     assert "--columns=kinetics (video label)" in refused(
         lists.entries_of, path, "video", ["a", "b"]
@@ -84,7 +84,7 @@ def test_a_label_too_many_names_the_columns_that_fit(tmp_path):
     assert len(lists.entries_of(path, "video,label", ["run 1", "run 2"])) == 2
 
 
-def test_names_are_taken_from_a_list_with_numbers(tmp_path):
+def test_names_are_read_from_numbered_list(tmp_path):
     path = written(tmp_path / "names.txt", "a b/1.avi 1\na b/2.avi 35\n")
     assert lists.read_names(path) == ["a b/1.avi", "a b/2.avi"]
     written(path, "./run/1 1\nx.avi\n")
@@ -126,7 +126,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_is_no_text_is_refused_by_its_name(tmp_path, name):
+def test_rejects_binary_file_by_name(tmp_path, name):
     reader = READERS[name]
     for content in (b"a 0\n\0", b"\x00\x00\x00\x20ftypisom" + bytes(range(256)), b"PK\3\4\0\0"):
         message = refused(reader, written(tmp_path / "x.bin", content))
@@ -143,13 +143,13 @@ def test_what_is_no_text_is_refused_by_its_name(tmp_path, name):
         assert str(tmp_path / file) in message and f"a {kind}" in message
 
 
-def test_a_json_file_is_no_list(tmp_path):
+def test_rejects_json_file_as_list(tmp_path):
     path = written(tmp_path / "x.json", '[{"id":"78687"}]')
     for reader in (lists.read, lists.read_names):
         assert "x.json: expected lines " in refused(reader, path)
 
 
-def test_a_file_of_gigabytes_is_not_read(tmp_path, monkeypatch):
+def test_rejects_huge_file_without_reading(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MOST_TEXT", 10)
     message = refused(lists.read, written(tmp_path / "x", "a 0\n" * 9))
     assert message.endswith("x must be text of at most 10 bytes. Received: 36 bytes.")

@@ -12,7 +12,7 @@ from mas.lists import Entry
 # Kinetics.
 
 
-def test_wild_kinetics(shared):
+def test_kinetics_annotations_in_the_wild(shared):
     wild = shared / "videos" / "wild" / "lists"
     assert lists.kinetics(wild / "k600.txt") == [
         Entry("---QUuC4vJs_000084_000094", 0),
@@ -49,7 +49,7 @@ def test_a_test_file_without_header_has_no_labels(tmp_path):
     ["_4YTwq0-73Y", "_4YTwq0-73Y_16_26", "_4YTwq0-73Y_000016_000026", "_4YTwq0-73Y_16.0_26.0"],
 )
 @pytest.mark.parametrize("folder", ["", "ab seiling/", "ab_seiling/", "train/ab_seiling/"])
-def test_files_of_kinetics_by_other_names(shared, name, folder):
+def test_kinetics_files_with_other_names(shared, name, folder):
     path = shared / "videos" / "wild" / "lists" / "k400cc.csv"
     videos = [f"{folder}{name}", f"{folder}other"]
     entries = lists.kinetics(path, names=[f"{folder}{name}.mp4"])
@@ -71,14 +71,14 @@ def test_files_of_kinetics_by_other_names(shared, name, folder):
         (f"run,_4YTwq0-73Y,16,{'9' * 5000}\n", r"x\.csv:1: "),
     ],
 )
-def test_what_is_no_kinetics(tmp_path, text, message):
+def test_rejects_non_kinetics_files(tmp_path, text, message):
     assert re.search(message, refused(lists.kinetics, written(tmp_path / "x.csv", text)))
 
 
 # Something-Something, version 2.
 
 
-def test_wild_something(shared, tmp_path, monkeypatch):
+def test_something_annotations_in_the_wild(shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wild = shared / "videos" / "wild" / "lists"
     path, labels = (f"{wild}/something-something-v2-{name}.json" for name in ("train", "labels"))
@@ -92,7 +92,7 @@ def test_wild_something(shared, tmp_path, monkeypatch):
         assert lists.class_names("x_classes.txt") == names
 
 
-def test_parts_of_something_2_without_labels(tmp_path):
+def test_something_v2_parts_without_labels(tmp_path):
     path = written(tmp_path / "test.json", '[{"id":"1420"},\n{"id":"1421"}]')
     assert lists.something(path, ["a"]) == [Entry("1420"), Entry("1421")]
     path = written(tmp_path / "test-answers.csv", "1420;a b\n1421;c d\n")  # official, too
@@ -112,7 +112,7 @@ def test_parts_of_something_2_without_labels(tmp_path):
         ('{"id":"2"', r"x\.json:2: expected json"),
     ],
 )
-def test_what_is_no_something_2(tmp_path, rows, message):
+def test_rejects_non_something_v2_files(tmp_path, rows, message):
     text = f'[{{"id":"1","template":"a [b]"}},\n{rows}]'
     assert re.search(message, refused(lists.something, written(tmp_path / "x.json", text), ["a b"]))
 
@@ -120,7 +120,7 @@ def test_what_is_no_something_2(tmp_path, rows, message):
 # Two files of one stem; what a Mac leaves; names of files.
 
 
-def test_both_files_of_one_stem_are_drawn(tmp_path):
+def test_fraction_includes_both_files_of_one_stem(tmp_path):
     written(
         tmp_path / "x.txt", "".join(f"a/{n}.{e} 0\n" for n in range(50) for e in ("mp4", "mkv"))
     )
@@ -133,7 +133,7 @@ def test_both_files_of_one_stem_are_drawn(tmp_path):
     assert [entry.file for entry in lists.read(tmp_path / "y.txt")] == [e.file for e in chosen]
 
 
-def test_what_a_mac_leaves_among_names(tmp_path, monkeypatch):
+def test_macos_files_among_names_are_ignored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [
         "./run/a.mp4",
@@ -150,7 +150,7 @@ def test_what_a_mac_leaves_among_names(tmp_path, monkeypatch):
     assert (tmp_path / "x_classes.txt").read_text() == "jump\nrun\n"
 
 
-def test_a_name_that_is_not_utf_8_is_named_as_a_file(tmp_path, monkeypatch, caplog):
+def test_non_utf8_name_is_reported(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     for name in (b"v/jump/latin\xe9.mp4", b"v/run/a.mp4"):
         os.makedirs(os.path.dirname(name), exist_ok=True)
@@ -188,9 +188,7 @@ def test_a_name_that_is_not_utf_8_is_named_as_a_file(tmp_path, monkeypatch, capl
         ("folders --names=mac.txt", r"mac\.txt must name videos. Received: none"),
     ],
 )  # fmt: skip
-def test_what_finds_nothing_says_what_it_looked_for(
-    tmp_path, monkeypatch, caplog, arguments, message
-):
+def test_empty_result_says_what_was_searched(tmp_path, monkeypatch, caplog, arguments, message):
     monkeypatch.chdir(tmp_path)
     for name in ("v/run/1.avi", "v/run/2.avi", "empty/x.zip"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -208,14 +206,14 @@ def test_what_finds_nothing_says_what_it_looked_for(
     assert not (tmp_path / "x.txt").exists()
 
 
-def test_a_folder_one_level_too_high_is_said(tmp_path, monkeypatch, caplog):
+def test_folder_one_level_too_high_is_reported(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "names.txt", "UCF/run/a.avi\nUCF/walk/b.avi\n")
     assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0
     assert "in one class, 'UCF', with 2 subfolders" in caplog.text
 
 
-def test_other_files_among_names_are_ignored_and_said(tmp_path, monkeypatch, caplog):
+def test_other_files_among_names_are_ignored_and_reported(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "names.txt", "run/a.mp4\nrun/b.mp4\nrun/readme.txt\n")
     assert cli.main("lists", "folders", "--names=names.txt", "--output=x.txt") == 0

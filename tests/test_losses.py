@@ -40,7 +40,7 @@ ONE_GROUP, APART = np.zeros((5, 2), int), np.arange(10).reshape(5, 2)  # no nega
 
 
 @pytest.mark.parametrize("groups", [PAIRS, PACES, ONE_GROUP, APART])
-def test_contrast_is_the_formula(groups):
+def test_contrastive_loss_equals_formula(groups):
     z, temperature = drawn(0, 5, 2, 3), 0.2
     found = losses.contrast(z, groups, temperature, normalise=False)
     np.testing.assert_allclose(found, reference(z, groups, temperature), rtol=1e-5, atol=1e-7)
@@ -113,12 +113,12 @@ def test_softmax_is_cross_entropy_of_column_0():
     np.testing.assert_allclose(even, math.log(5002), rtol=1e-6)  # 8.52: the chance level
 
 
-def test_squared_error_is_a_mean_over_the_outputs_of_an_example():
+def test_squared_error_is_mean_over_outputs():
     x, y = drawn(0, 3, 4), drawn(1, 3, 4)
     np.testing.assert_allclose(losses.squared_error(x, y), ((x - y) ** 2).mean(1), rtol=1e-5)
 
 
-def test_nce_is_the_published_formula_whatever_the_number_of_videos():
+def test_nce_equals_published_formula():
     s = drawn(2, 4, 6, scale=2).astype(np.float64)
     mean, m = 3.7, s.shape[1] - 1
     for videos in (1, 3570):
@@ -173,7 +173,7 @@ def joined(strategy, values):
     return np.concatenate([part.numpy() for part in strategy.experimental_local_results(values)])
 
 
-def test_two_replicas_have_the_contrast_and_gradient_of_one(two_replicas):
+def test_two_replicas_give_loss_and_gradient_of_one_device(two_replicas):
     """Of clips whose positives and negatives are on the other replica, too."""
     x, groups = drawn(5, 8, 2, 6), np.random.default_rng(6).integers(0, 3, (8, 2))
 
@@ -196,7 +196,7 @@ def test_two_replicas_have_the_contrast_and_gradient_of_one(two_replicas):
     assert np.abs(gradient).max() > 0.01
 
 
-def test_rows_of_other_examples_also_of_another_replica(two_replicas):
+def test_row_selection_works_across_replicas(two_replicas):
     rows = np.arange(4)
     expected = {
         "shift": ([1, 2, 3, 0], lambda x: replicas.of_another(x)),

@@ -37,7 +37,7 @@ def unit(x):
 # ---- one device ----------------------------------------------------------------------------------
 
 
-def test_the_start():
+def test_initial_state():
     """Rows of length 1, the key encoder equal to the query encoder, the pointer at 0."""
     model = model_of(norm=False)
     model.get_layer("norm").moving_mean.assign(np.arange(6))
@@ -72,7 +72,7 @@ def test_logits_are_positive_queue_and_own_negative(views):
     np.testing.assert_array_equal(encoders.queue.numpy()[4:], queue[4:])
 
 
-def test_the_queue_is_first_in_first_out_around_its_end():
+def test_queue_is_fifo_and_wraps():
     encoders = MomentumEncoder(model_of(), 7)
     rows = list(encoders.queue.numpy())
     for step in range(5):
@@ -85,7 +85,7 @@ def test_the_queue_is_first_in_first_out_around_its_end():
         np.testing.assert_allclose(np.linalg.norm(encoders.queue, axis=1), 1, rtol=1e-5)
 
 
-def test_outside_training_nothing_changes():
+def test_state_is_constant_outside_training():
     encoders = MomentumEncoder(model_of(norm=False), 7)
     before = [variable.numpy() for variable in encoders.variables]
     encoders(clips_of(3, 3))
@@ -95,7 +95,7 @@ def test_outside_training_nothing_changes():
         encoders(clips_of(8, 2), training=True)
 
 
-def test_without_a_queue_the_other_keys_of_the_batch_are_negatives():
+def test_without_queue_other_keys_of_batch_are_negatives():
     model = model_of()
     x = clips_of(4, 3)
     found = MomentumEncoder(model, 0, temperature=0.5)(x, training=True)
@@ -106,7 +106,7 @@ def test_without_a_queue_the_other_keys_of_the_batch_are_negatives():
         np.testing.assert_allclose(found["logits"][i], expected, atol=1e-5)
 
 
-def test_the_key_encoder_follows_slowly_and_keeps_its_own_statistics():
+def test_key_encoder_is_moving_average_with_own_statistics():
     model = model_of(norm=False)
     encoders = MomentumEncoder(model, 8, momentum=0.9)
     start = [variable.numpy() for variable in encoders.key_model.trainable_variables]
@@ -120,7 +120,7 @@ def test_the_key_encoder_follows_slowly_and_keeps_its_own_statistics():
     assert MomentumEncoder(model, 8, momentum=0.0).key_model is model, "it makes the keys itself"
 
 
-def test_no_gradient_reaches_the_keys_and_one_reaches_the_negative():
+def test_gradient_reaches_negative_but_not_keys():
     model, x = model_of(), clips_of(4, 3)
     encoders = MomentumEncoder(model, 8)
     weights = [network.get_layer("linear").kernel for network in (model, encoders.key_model)]
@@ -134,7 +134,7 @@ def test_no_gradient_reaches_the_keys_and_one_reaches_the_negative():
 
 
 @pytest.mark.parametrize("key_norm", ["batch", "initial"])
-def test_the_key_encoders_batch_norm(key_norm):
+def test_key_encoder_batch_norm_modes(key_norm):
     """By the batch as published for VTDL and DSM; by mean 0, variance 1 as DSM's MoCo baseline."""
     model = model_of(norm=False)
     model.get_layer("norm").moving_mean.assign(np.arange(6))  # as after --init
@@ -156,7 +156,7 @@ def test_the_key_encoders_batch_norm(key_norm):
     ("name", "passes"),
     [("moco", (2, 0)), ("vtdl", (0, 2)), ("dsm", (0, 2)), ("dsm_triplet", (1, 2, 0))],
 )
-def test_running_means_see_the_views_in_the_authors_order(name, passes):
+def test_running_means_follow_authors_order_of_views(name, passes):
     """MoCo n, q; VTDL and DSM q, n; the triplet's one network k, n, q. Keys have their own."""
     model, x = model_of(norm=False), clips_of(5, 3)
     tasks.task(name, negative="intra").encoders(model)(x, training=True)
@@ -203,7 +203,7 @@ def train(strategy, parts, steps=3, **options):
     return trainer, np.array(found), [variable.numpy() for variable in trainer.variables]
 
 
-def test_a_step_in_the_published_order():
+def test_step_follows_published_order():
     """Logits and gradient with the old keys, then the optimiser, then the average."""
     trainer, numbers, _ = train(training.strategy("none"), 1, steps=1)
     model = model_of(norm=True)
@@ -227,7 +227,7 @@ def test_a_step_in_the_published_order():
 @pytest.mark.parametrize(
     "options", [{"negative": "inter", "loss": "nce"}, {"negative": "none", "queue": 0}]
 )
-def test_two_replicas_hold_one_queue(two_replicas, options):
+def test_two_replicas_share_one_queue(two_replicas, options):
     """Loss, metrics, gradient, key encoder and queue of one device with the whole batch."""
     _, one, expected = train(training.strategy("none"), 1, **options)
     trainer, two, values = train(two_replicas, 2, **options)
@@ -247,7 +247,7 @@ def in_colours(norm):
     return keras.Model(inputs, {"embedding": inner(x)["embedding"]})
 
 
-def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas):
+def test_keys_are_shuffled_across_replicas(two_replicas):
     """The positive must not share its statistics with the anchor; each key keeps its place."""
     with two_replicas.scope():
         shuffling, synchronised = (MomentumEncoder(in_colours(norm), 8) for norm in (False, True))
@@ -274,7 +274,7 @@ def test_keys_are_dealt_out_anew_where_batch_norm_sees_one_replica(two_replicas)
 @pytest.mark.parametrize(
     "name", [n if n == "i3d" else pytest.param(n, marks=pytest.mark.slow) for n in backbones.NAMES]
 )
-def test_backbones_have_a_key_encoder(name):
+def test_every_backbone_gets_a_key_encoder(name):
     """A copy with the same embeddings, whatever the network is made of."""
     task = tasks.MoCo(queue=4).bound(Clip(8, 32, (44, 32)))
     model = task.model(backbones.backbone(name, (8, 32, 32, 3), 1 / 16, "standard", "he"))

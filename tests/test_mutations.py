@@ -167,7 +167,7 @@ READERS = {
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", READERS)
-def test_a_damaged_file_is_right_or_named_in_one_line(tmp_path, kind, count):
+def test_damaged_file_is_read_correctly_or_reported(tmp_path, kind, count):
     reader, seed = READERS[kind](), [*READERS].index(kind)
     reader.make(tmp_path)
     path, named = tmp_path / reader.name, 0

@@ -80,7 +80,7 @@ def weights(**arrays):
         ("clip", None, "clip must be a dict of settings.*None"),
     ],
 )
-def test_a_run_json_sets_network_and_clip_and_nothing_else(tmp_path, saved, part, changes, words):
+def test_run_json_sets_only_network_and_clip(tmp_path, saved, part, changes, words):
     (tmp_path / "backbone.keras").write_bytes(saved.read_bytes())
     known = {"network": NETWORK, "clip": CLIP}
     known[part] = known[part] | changes if isinstance(changes, dict) else changes
@@ -94,7 +94,7 @@ def test_a_run_json_sets_network_and_clip_and_nothing_else(tmp_path, saved, part
     "text",
     ["", "[]", "3", "null", "{", "[" * 100_000, '{"clip": 1e999}', "{}", "<html>", "\x00", None],
 )
-def test_a_run_json_of_something_else_is_one_line(tmp_path, saved, text):
+def test_foreign_run_json_is_reported_in_one_line(tmp_path, saved, text):
     text = "[" * 17 * 2**20 if text is None else text
     (tmp_path / "backbone.keras").write_bytes(saved.read_bytes())
     (tmp_path / "run.json").write_text(text)
@@ -103,7 +103,7 @@ def test_a_run_json_of_something_else_is_one_line(tmp_path, saved, text):
     assert "\n" not in str(found.value)
 
 
-def test_what_else_a_run_json_holds_is_nothing_to_obey(tmp_path, saved):
+def test_other_fields_of_run_json_are_ignored(tmp_path, saved):
     (tmp_path / "backbone.keras").write_bytes(saved.read_bytes())
     known = {"network": NETWORK, "clip": CLIP, "run": "runs/mine", "plan": {"restart": True}}
     (tmp_path / "run.json").write_text(json.dumps(known))
@@ -191,7 +191,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_what_is_no_network_is_one_line_and_runs_nothing(tmp_path, saved, kind, monkeypatch):
+def test_non_network_is_reported_and_runs_no_code(tmp_path, saved, kind, monkeypatch):
     monkeypatch.setenv("MAS_TEST_RAN", str(tmp_path / "ran"))
     path = tmp_path / "theirs.keras"
     FOREIGN[kind](path, members(saved))
@@ -204,7 +204,7 @@ def test_what_is_no_network_is_one_line_and_runs_nothing(tmp_path, saved, kind, 
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_layer_that_the_caller_registered_is_taken(tmp_path):
+def test_registered_custom_layer_is_accepted(tmp_path):
     @keras.saving.register_keras_serializable("test_networks")
     class Twice(keras.layers.Layer):
         def call(self, x):
@@ -221,7 +221,7 @@ def test_a_layer_that_the_caller_registered_is_taken(tmp_path):
     assert networks.described(tmp_path / "own.keras").network is None
 
 
-def test_looking_into_a_file_draws_no_random_numbers(saved):
+def test_inspecting_file_uses_no_random_numbers(saved):
     """So that the layers that are made next are those of earlier versions."""
     keras.utils.set_random_seed(3)
     expected = keras.layers.Dense(4)
@@ -233,7 +233,7 @@ def test_looking_into_a_file_draws_no_random_numbers(saved):
     np.testing.assert_array_equal(found.kernel, expected.kernel)
 
 
-def test_a_file_that_says_too_little_is_named(tmp_path, saved):
+def test_incomplete_file_is_reported(tmp_path, saved):
     def change(config):
         config["config"]["layers"][0]["config"].pop("batch_shape")
 
@@ -259,7 +259,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", ["page", "no json", "wider", "run"])
-def test_every_command_names_a_bad_network_in_one_line(
+def test_every_command_reports_bad_network_in_one_line(
     tmp_path, saved, sample_data, caplog, command, kind
 ):
     path = tmp_path / "theirs.keras"

@@ -61,7 +61,7 @@ def apply(optimizer, gradients, variables):
 @pytest.mark.parametrize(
     ("decay", "bias_multiplier"), [("fc", 2.0), ("weights", 1.0), ("all", 3.0)]
 )
-def test_closed_recursion_across_two_decays(decay, bias_multiplier):
+def test_optimizer_equals_recursion_across_two_decays(decay, bias_multiplier):
     """And the loss that the decay descends: half the square."""
     variables = make_model().trainable_variables
     before = values_of(variables)
@@ -116,7 +116,7 @@ def test_two_replicas_equal_one_device(two_replicas):
         np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
 
 
-def test_under_loss_scaling_the_decay_is_not_scaled():
+def test_loss_scaling_does_not_scale_weight_decay():
     """The loss scale divides the gradients before the optimiser adds its decay."""
     results = []
     for wrap in (lambda o: o, lambda o: keras.optimizers.LossScaleOptimizer(o, initial_scale=8.0)):
@@ -130,7 +130,7 @@ def test_under_loss_scaling_the_decay_is_not_scaled():
     np.testing.assert_allclose(results[0], results[1], atol=1e-6)
 
 
-def test_a_saved_model_resumes_with_its_optimiser(tmp_path):
+def test_saved_model_resumes_with_optimizer(tmp_path):
     """A .keras file and a TensorFlow checkpoint both carry on as if nothing had happened."""
 
     def compiled():
@@ -154,7 +154,7 @@ def test_a_saved_model_resumes_with_its_optimiser(tmp_path):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_staircase():
+def test_staircase_equals_formula():
     schedule = staircase(0.001, 20000)
     rates = [float(schedule(step)) for step in (0, 19999, 20000, 39999, 40000, 60000, 79999)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-6, 1e-6], rel=1e-6)
@@ -165,7 +165,7 @@ def test_staircase():
             assert float(schedule(first)) == float(schedule(last)) == 0.5**stair
 
 
-def test_stairs():
+def test_stairs_equal_formula():
     schedule = stairs(0.003, [1200, 1600, 2000])
     rates = [float(schedule(step)) for step in (0, 1199, 1200, 1599, 1600, 1999, 2000, 9999)]
     assert rates == pytest.approx([3e-3, 3e-3, 3e-4, 3e-4, 3e-5, 3e-5, 3e-6, 3e-6], rel=1e-6)
@@ -186,6 +186,6 @@ def test_stairs():
         *((stairs, (0.1, steps), "steps=") for steps in ([], [0, 3], [4, 2], [3, 3])),
     ],
 )
-def test_errors_name_the_argument_and_what_came(function, arguments, message):
+def test_errors_name_argument_and_received_value(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)

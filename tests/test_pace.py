@@ -29,7 +29,7 @@ def short(kind=tasks.Pace, frames=5, **settings):
 # ---- the settings --------------------------------------------------------------------------------
 
 
-def test_labels_are_places_in_ascending_order():
+def test_labels_are_positions_in_sorted_paces():
     task = tasks.Pace(paces=(3, "1/3", "2", "2/4", "1"))
     assert task.paces == ("1/3", "1/2", "1", "2", "3") and task.choice == ("pace", task.paces)
     for seed in range(40):
@@ -78,7 +78,7 @@ def walk(frames, text, start, length, loop):
 
 @pytest.mark.parametrize("loop", walks.LOOPS)
 @pytest.mark.parametrize(("text", "span"), [*zip(PACES, (6, 8, 16, 31, 46, 61), strict=True)])
-def test_frames_are_those_of_a_walk_from_every_start(text, span, loop):
+def test_frames_equal_stepwise_walk(text, span, loop):
     assert pace.span(16, pace.parse_pace(text)) == span
     for length in LENGTHS:
         for start in range(length):
@@ -141,14 +141,14 @@ def test_how_often_each_pace_wraps(loop, length):
 
 
 @pytest.mark.parametrize("loop", ["restrict", "bounce"])
-def test_all_paces_show_the_same_parts_of_a_video(loop):
+def test_all_paces_cover_video_equally(loop):
     """Else a clip at the video's end would be a fast one. Mean of the frames: (70 - 1) / 2."""
     for frames in draws(tasks.Pace(loop=loop), 70).values():
         assert frames.min() <= 3 and frames.max() >= 66
         assert frames.mean() == pytest.approx(34.5, abs=1.5)
 
 
-def test_counting_jumps_tells_the_pace_under_wrap_and_nothing_under_restrict():
+def test_jumps_reveal_pace_under_wrap_but_not_restrict():
     """The best guess from the number of jumps back alone, for 64 frames of 168; chance 1/4."""
     accuracy = {}
     for loop, length in (("wrap", 168), ("restrict", 253)):
@@ -160,7 +160,7 @@ def test_counting_jumps_tells_the_pace_under_wrap_and_nothing_under_restrict():
 
 
 @pytest.mark.parametrize("loop", walks.LOOPS)
-def test_a_start_that_is_given(loop):
+def test_given_start_is_first_frame(loop):
     """It is the first frame; but under bounce a turn at the end would tell the pace."""
     task = tasks.Pace(loop=loop)
     for seed in range(20):
@@ -174,7 +174,7 @@ def test_a_start_that_is_given(loop):
     ("loop", "length", "start", "needed"),
     [("restrict", 60, None, 61), ("restrict", 70, 10, 61), ("wrap", 5, 5, 1), ("bounce", 5, 5, 1)],
 )
-def test_a_clip_that_leaves_its_video_is_refused_at_every_pace(loop, length, start, needed):
+def test_rejects_clip_outside_video_at_every_pace(loop, length, start, needed):
     for seed in range(8):
         with pytest.raises(ValueError, match=f"{needed} frames.*loop={loop}.*{start or 0} of"):
             tasks.Pace(loop=loop).sample(length, start, rng(seed))
@@ -196,7 +196,7 @@ def reader(data, task):
     return clips.Reader(data, examples, task, clips.Geometry((44, 32), 32), shuffle=False)
 
 
-def test_a_clip_of_any_pace_decodes_its_own_frames_alone(data, monkeypatch):
+def test_clip_decodes_only_its_own_frames(data, monkeypatch):
     asked, read = [], data.read
 
     def spy(number, frames, flow_frames):
@@ -210,14 +210,14 @@ def test_a_clip_of_any_pace_decodes_its_own_frames_alone(data, monkeypatch):
     assert asked == [(5, [2, 4, 8, 16][target], 0) for target in targets]
 
 
-def test_short_videos_are_left_out_at_all_paces_alike_and_counted(data, caplog):
+def test_short_videos_are_skipped_at_all_paces_and_counted(data, caplog):
     with pytest.raises(ValueError, match="clip of 21 frames. Received: none"):
         reader(data, short(frames=6))
     assert "12 of 12 list lines are too short for a clip of 21 frames" in caplog.text
     assert len(reader(data, short(frames=6, loop="bounce")).examples) == 12
 
 
-def test_colours_change_in_training_alone(data):
+def test_colour_jitter_applies_only_in_training(data):
     task = short()
     clip = reader(data, task).clip(0, 3)
     for changed, per_frame in ((task, True), (short(jitter_per_frame=False), False)):
@@ -229,7 +229,7 @@ def test_colours_change_in_training_alone(data):
         np.testing.assert_array_equal(still.example(clip)[0], clip["rgb"])
 
 
-def test_two_clips_of_a_video_have_paces_and_places_of_their_own():
+def test_two_clips_of_video_have_independent_paces_and_starts():
     task, pairs = short(tasks.PaceContrast, paces=("1", "2", "3")), set()
     for seed in range(12):
         (first, second), labels = task.sample(18, None, rng(seed))

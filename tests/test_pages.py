@@ -53,7 +53,7 @@ def flat(value, height=30, width=40):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_stays_text_wherever_it_stands(name, tmp_path):
+def test_names_are_escaped_everywhere(name, tmp_path):
     frame = flat(90)
     card = pages.card(pages.still(frame, name), pages.bold(name), name, title=name)
     loop = pages.card(pages.moving([frame] * 2, 5, name), name)
@@ -72,7 +72,7 @@ def test_a_name_stays_text_wherever_it_stands(name, tmp_path):
     assert re.fullmatch(r"\./[A-Za-z0-9%_.~/-]+", address)
 
 
-def test_a_page_loads_nothing_and_says_so():
+def test_page_loads_no_external_resources():
     page = pages.page("T", "words", pages.row("R", [pages.card(pages.still(flat(1)))]))
     found = Reader(page)
     metas = found.all("meta")
@@ -87,7 +87,7 @@ def test_a_page_loads_nothing_and_says_so():
     assert "</style" not in pages.page("T", style="</style><b>").split("<style>")[1].split("<b>")[0]
 
 
-def test_a_still_thumbnail_keeps_its_shape_and_colour():
+def test_still_thumbnail_keeps_shape_and_colour():
     frame = np.zeros((300, 400, 3), np.uint8)
     frame[..., 0] = 200
     (given,) = Reader(pages.still(frame, "red", width=128)).all("img")
@@ -99,7 +99,7 @@ def test_a_still_thumbnail_keeps_its_shape_and_colour():
 
 
 @pytest.mark.parametrize(("frames", "kept"), [(1, 1), (2, 2), (16, 16), (24, 16), (64, 16)])
-def test_a_loop_shows_frames_in_order_at_the_clips_pace(frames, kept):
+def test_loop_shows_frames_in_order_at_clip_rate(frames, kept):
     clip = np.stack([flat(3 * number) for number in range(frames)])
     (given,) = Reader(pages.moving(clip, rate=8, name="walk")).all("i")
     strip = np.asarray(decoded(given["style"]))
@@ -118,7 +118,7 @@ def test_a_loop_shows_frames_in_order_at_the_clips_pace(frames, kept):
         assert float(played[1]) == frames / 8 and int(played[2]) == kept
 
 
-def test_a_loop_stands_still_where_motion_is_not_wanted():
+def test_loop_respects_reduced_motion():
     page = pages.page("T", pages.moving([flat(1), flat(2)], 5))
     rule = (
         r"@media \(prefers-reduced-motion: reduce\) \{ \.loop \{ animation: none !important; \} \}"
@@ -126,7 +126,7 @@ def test_a_loop_stands_still_where_motion_is_not_wanted():
     assert re.search(rule, page) and "@keyframes play" in page
 
 
-def test_a_loop_needs_a_frame_and_a_rate():
+def test_loop_rejects_no_frames_or_no_rate():
     with pytest.raises(ValueError, match="rate must be .* 0. Received: rate=0"):
         pages.moving([flat(1)], 0)
     with pytest.raises(ValueError, match="frames must be .* 1. Received: frames=0"):
@@ -134,12 +134,12 @@ def test_a_loop_needs_a_frame_and_a_rate():
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "-1", "+a", "@a", "'=a", "''-", "'tis", "", "walk/a b"])
-def test_a_cell_is_no_formula_and_reads_back(name):
+def test_csv_cell_is_not_a_formula_and_reads_back(name):
     assert not re.match("[=+@\t\r-]", pages.cell(name))
     assert pages.cell_text(pages.cell(name)) == name
 
 
-def test_cards_have_their_kind_and_rows_their_parts():
+def test_cards_and_rows_have_expected_parts():
     card = pages.card(pages.still(flat(5)), "one", "two", kind="right", title="t")
     assert card.startswith('<figure class="right" title="t"><img ')
     assert card.endswith("<figcaption>one<br>two</figcaption></figure>")

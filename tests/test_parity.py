@@ -82,7 +82,7 @@ dsm_s3dg feature.basicConv3d.bn.num_batches_tracked
 """
 
 
-def test_places_of_entries():
+def test_entries_map_to_variables():
     """Those without a place are left over."""
     for line in PLACES.strip().splitlines():
         network, entry, *place = line.split()
@@ -90,7 +90,7 @@ def test_places_of_entries():
         assert names.targets(network)(entry) == expected, line
 
 
-def test_arranged_turns_kernels_alone():
+def test_arranged_transposes_only_kernels():
     rng = np.random.default_rng(0)
     conv, gate = rng.random((4, 3, 2, 5, 6)), rng.random((4, 3, 1, 1, 1))
     linear, norm = rng.random((4, 3)), rng.random(4)
@@ -113,7 +113,7 @@ def test_arranged_turns_kernels_alone():
     assert not weights
 
 
-def test_arranged_refuses_what_it_cannot_place():
+def test_arranged_rejects_unknown_entries():
     with pytest.raises(ValueError, match="network='sts_c4d'"):
         names.arranged("sts_c4d", {})
     twice = {"conv1.weight": np.zeros((1, 1, 1, 1, 1)), "module.conv1.weight": np.zeros(1)}
@@ -121,7 +121,7 @@ def test_arranged_refuses_what_it_cannot_place():
         names.arranged("sts_c3d", twice)
 
 
-def test_every_backbone_but_the_first_belongs_to_a_network():
+def test_every_backbone_except_c3d_is_compared():
     assert {row.backbone for row in names.NETWORKS.values()} == set(BACKBONES) - {"c3d"}
 
 
@@ -175,7 +175,7 @@ def reference(golden, inputs):
     return x.mean((1, 2, 3)) @ values["linear.weight"].T + values["linear.bias"]
 
 
-def test_a_file_of_another_size_seed_and_class_count(parity, tmp_path, capsys):
+def test_accepts_file_of_other_size_seed_and_classes(parity, tmp_path, capsys):
     path = write_golden(tmp_path)
     outputs = reference(json.loads(path.read_text()), parity.load_inputs(path))
     write_golden(tmp_path, outputs=[outputs.tolist()])

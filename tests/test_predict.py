@@ -36,7 +36,7 @@ def seen(found):
     ("count", "length", "stride", "starts"),
     [(16, 4, 1, range(0, 13, 2)), (17, 4, 3, (0, 5)), (4, 4, 1, (0,)), (5, 2, 1, range(4))],
 )
-def test_windows_begin_every_half_span(count, length, stride, starts):
+def test_windows_start_every_half_span(count, length, stride, starts):
     found = list(cut(numbered(count), length, stride))
     assert seen(found) == [[s + stride * n for n in range(length)] for s in starts]
     span = (length - 1) * stride + 1
@@ -47,13 +47,13 @@ def test_windows_begin_every_half_span(count, length, stride, starts):
 
 @pytest.mark.parametrize("every", [0.04, 0.1, 0.25, 1 / 3, 2.0])
 @pytest.mark.parametrize("rate", [25.0, 30000 / 1001])
-def test_windows_begin_at_the_frames_nearest_to_multiples(every, rate):
+def test_windows_start_at_frames_nearest_to_multiples(every, rate):
     starts = {int(turn * every * rate + 0.5) for turn in range(200)}
     found = list(cut(numbered(100, rate), 4, 1, every, rate))
     assert [row[0] for row in seen(found)] == sorted(s for s in starts if s + 4 <= 100)
 
 
-def test_a_video_that_pauses_has_windows_by_its_times():
+def test_windows_follow_timestamps_of_pausing_video():
     times = [0.0, 0.04, 0.08, 5.0, 5.04, 5.08, 5.12]
     frames = [(t, np.full((1, 1, 3), n, np.uint8)) for n, t in enumerate(times)]
     assert seen(cut(frames, 2, 1, 1.0)) == [[0, 1], [3, 4]]
@@ -63,17 +63,17 @@ def test_a_video_that_pauses_has_windows_by_its_times():
     ("count", "stride", "frames"),
     [(1, 1, [0] * 4), (3, 1, [0, 1, 2, 0]), (3, 2, [0, 2, 0, 2]), (6, 2, [0, 2, 4, 0])],
 )
-def test_a_short_video_begins_again(count, stride, frames):
+def test_short_video_wraps(count, stride, frames):
     (found,) = cut(numbered(count), 4, stride)
     assert seen([found]) == [frames] and found.again
     assert (found.start, found.end) == (0, pytest.approx(count / 25))
 
 
-def test_no_frames_leave_no_window():
+def test_no_frames_give_no_windows():
     assert list(cut([], 4)) == []
 
 
-def test_the_answers_and_their_times(run, tmp_path):
+def test_answers_and_times(run, tmp_path):
     values = [*range(0, 250, 25), 250]
     path = film(tmp_path / "a.avi", values)
     found = list(mas.predict(run, path))
@@ -89,7 +89,7 @@ def test_the_answers_and_their_times(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_mean_is_that_of_the_test_on_overlapping_clips(run, tmp_path):
+def test_mean_equals_test_on_overlapping_clips(run, tmp_path):
     for name, start in (("a", 40), ("b", 140), ("c", 90)):
         film(tmp_path / f"{name}.avi", range(start, start + (9 if name < "c" else 3) * 3, 3))
     entries = [lists.Entry(name, 0) for name in "abc"]
@@ -106,7 +106,7 @@ def test_the_mean_is_that_of_the_test_on_overlapping_clips(run, tmp_path):
     assert np.allclose(means, tested.values, atol=1e-6)
 
 
-def test_batches_hold_windows_of_several_videos(run, tmp_path):
+def test_batches_mix_windows_of_several_videos(run, tmp_path):
     for name in "abcde":
         film(tmp_path / f"{name}.avi", [20] * 7)  # 2 windows
     sizes = []
@@ -144,19 +144,19 @@ def counted(count):
     return (grey([number % 256])[0].view(Counted) for number in range(count))
 
 
-def test_frames_are_held_for_one_window(run):
+def test_frames_are_kept_for_one_window_only(run):
     found = cut(((n / 25, image) for n, image in enumerate(counted(1000))), FRAMES)
     assert sum(1 for _ in found) == (1000 - FRAMES) // 2 + 1
     assert FRAMES <= Counted.most <= 2 * FRAMES + 2  # and the views that stack them
 
 
-def test_frames_in_full_size_are_not_held_at_all(run):
+def test_full_size_frames_are_not_kept(run):
     found = mas.predict(run, counted(1000), fps=25, batch=4)
     assert sum(1 for _ in found) == (1000 - FRAMES) // 2 + 1
     assert 1 <= Counted.most <= 4
 
 
-def test_pictures_are_spread_and_few(tmp_path):
+def test_thumbnails_are_few_and_spread_out(tmp_path):
     for count in (1, 7, 100, 1001):
         kept = footage.Pictures(8)
         for time_, frame in numbered(count):
@@ -166,7 +166,7 @@ def test_pictures_are_spread_and_few(tmp_path):
         assert len(steps) == 0 or np.ptp(steps) < 1e-9
 
 
-def test_frames_from_elsewhere_come_at_once(run):
+def test_frames_of_iterable_are_answered_immediately(run):
     """The first answer is there before the second window can be."""
     go = threading.Event()
 
@@ -182,7 +182,7 @@ def test_frames_from_elsewhere_come_at_once(run):
     assert last.start == pytest.approx(0.2) and last.end == pytest.approx(0.6)
 
 
-def test_frames_come_at_the_rate_of_the_training(tmp_path):
+def test_frames_are_resampled_to_training_rate(tmp_path):
     run = write_run(tmp_path / "run", method="none", form="shards", size=[24, 16], fps=5.0)
     values = list(range(0, 240, 10))
     found = list(mas.predict(run, list(grey(values)), fps=10))
@@ -195,7 +195,7 @@ def test_frames_come_at_the_rate_of_the_training(tmp_path):
     assert len(list(own)) == (len(values) - FRAMES) // 2 + 1
 
 
-def test_an_error_of_the_frames_is_raised_where_it_occurs(run):
+def test_error_in_frames_is_raised_where_it_occurs(run):
     def frames():
         yield from grey([200] * FRAMES)
         raise ZeroDivisionError("the camera")
@@ -206,7 +206,7 @@ def test_an_error_of_the_frames_is_raised_where_it_occurs(run):
         next(found)
 
 
-def test_who_stops_listening_stops_the_reading(run):
+def test_closing_generator_stops_reading(run):
     read = []
 
     def frames():
@@ -241,12 +241,12 @@ def test_bad_input(run, videos, options, message):
         list(mas.predict(run, videos, **options))
 
 
-def test_a_file_of_a_run_is_its_classifier(run):
+def test_file_in_run_folder_is_accepted_as_classifier(run):
     for name in ("model.keras", "backbone.keras"):
         classifier.check(run / name)
 
 
-def test_an_open_classifier_keeps_its_settings(run):
+def test_open_classifier_keeps_its_settings(run):
     opened = described(run / "model.keras", stride=3)
     opened = dataclasses.replace(opened, scores=lambda clips: np.full((len(clips), 2), 0.5))
     first, *_ = mas.predict(opened, grey([1] * 30), fps=10)
@@ -255,7 +255,7 @@ def test_an_open_classifier_keeps_its_settings(run):
         mas.predict(opened, grey([1] * 30), fps=10, stride=2)
 
 
-def test_a_damaged_file_ends_the_windows_unless_someone_takes_it(run, tmp_path):
+def test_damaged_file_raises_unless_handled(run, tmp_path):
     film(tmp_path / "a.avi", [10] * 40)
     (tmp_path / "b.avi").write_bytes(b"no video")
     film(tmp_path / "c.avi", [250] * 4)
@@ -280,7 +280,7 @@ def test_names_of_videos(tmp_path):
     assert list(taken) == ["two/y"]
 
 
-def test_long_names_leave_space_for_an_ending(tmp_path):
+def test_long_names_leave_room_for_suffix(tmp_path):
     for end in "ab":
         (tmp_path / f"{124 * 'ü'}{end}.mp4").touch()
     found = list(sources.find(tmp_path))
@@ -296,7 +296,7 @@ def described(path, **windows):
     return classifier.Classifier(path, NAMES, task, stored, stored.rate(known), None)
 
 
-def test_what_it_is_shown_is_said(tmp_path):
+def test_classifier_describes_its_input(tmp_path):
     def said(path, **options):
         return described(path, **options).text().partition("Frames per second: ")[2]
 
@@ -325,6 +325,6 @@ def test_frames_are_resized_as_in_training(tmp_path):
     "data",
     [{"fps": "fast"}, {"fps": -1}, {"size": [10**9, 2]}, {"size": "wide"}, {"flow_size": [0, 0]}],
 )
-def test_what_a_run_from_elsewhere_says_is_checked(tmp_path, data):
+def test_settings_of_foreign_run_are_checked(tmp_path, data):
     stored = classifier.stored_of(describe(tmp_path / "run", **{"form": "shards", **data}))
     assert stored.fps is None and stored.sizes == ()

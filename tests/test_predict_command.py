@@ -37,7 +37,7 @@ def predict(run, output, *arguments):
     return cli.main("predict", f"--model={run}", f"--output={output}", *map(str, arguments))
 
 
-def test_the_files(run, videos, tmp_path):
+def test_written_files(run, videos, tmp_path):
     out = tmp_path / "out"
     assert predict(run, out, videos) == 0
     table = rows(out / "windows/two/long.csv")
@@ -69,7 +69,7 @@ def test_the_files(run, videos, tmp_path):
     assert not (out / "unfinished").exists() and not (out / "failures.csv").exists()
 
 
-def test_the_pages_hold_no_markup_of_names(run, tmp_path):
+def test_pages_escape_names(run, tmp_path):
     name = "<img src=x onerror=alert(1)>"
     film(tmp_path / "plain.avi", [LOW] * 9).rename(tmp_path / f"{name}.avi")
     assert predict(run, tmp_path / "out", tmp_path / f"{name}.avi") == 0
@@ -96,7 +96,7 @@ def test_threshold_and_least_length(run, videos, tmp_path):
     assert (part["class"], float(part["end"])) == ("dark", 3)
 
 
-def test_the_same_call_does_nothing_twice_and_another_adds(run, videos, tmp_path, monkeypatch):
+def test_repeated_call_does_nothing_and_new_call_adds(run, videos, tmp_path, monkeypatch):
     out, asked = tmp_path / "out", []
     events = stream.events
 
@@ -120,7 +120,7 @@ def test_the_same_call_does_nothing_twice_and_another_adds(run, videos, tmp_path
     assert [row["video"] for row in rows(out / "videos.csv")] == ["long", "other/long", "short"]
 
 
-def test_a_damaged_video_is_named_and_the_others_are_done(run, videos, tmp_path, capfd):
+def test_damaged_video_is_reported_and_others_are_done(run, videos, tmp_path, capfd):
     (videos / "damaged.avi").write_bytes(b"no video")
     cut = film(videos / "short_cut.avi", list(range(0, 200, 2)))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
@@ -146,7 +146,7 @@ def test_a_damaged_video_is_named_and_the_others_are_done(run, videos, tmp_path,
     assert "truncated" in rows(tmp_path / "part/videos.csv")[0]["remark"]
 
 
-def test_a_call_that_ends_in_the_middle_of_a_video_resumes_there(run, tmp_path, monkeypatch):
+def test_interrupted_call_resumes_mid_video(run, tmp_path, monkeypatch):
     """Stopped at every window in turn: what is there is whole, and nothing is done twice."""
     for name in "abc":
         film(tmp_path / f"videos/{name}.avi", [LOW, HIGH] * 5)
@@ -178,7 +178,7 @@ def test_a_call_that_ends_in_the_middle_of_a_video_resumes_there(run, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_killed_process_resumes(run, tmp_path):
+def test_killed_process_resumes(run, tmp_path):
     for name in "abcdef":
         film(tmp_path / f"videos/{name}.avi", [LOW, HIGH] * 200)
     command = [sys.executable, "-m", "mas", "predict", f"--model={run}", "--nopages"]
@@ -194,7 +194,7 @@ def test_a_killed_process_resumes(run, tmp_path):
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
-def test_other_settings_need_another_folder(run, videos, tmp_path, caplog):
+def test_rejects_folder_of_other_settings(run, videos, tmp_path, caplog):
     out = tmp_path / "out"
     assert predict(run, out, videos, "--nopages") == 0
     assert predict(run, out, videos, "--nopages", "--every=0.5") == 2
@@ -203,13 +203,13 @@ def test_other_settings_need_another_folder(run, videos, tmp_path, caplog):
     assert len(rows(out / "windows/two/long.csv")) == 6
 
 
-def test_a_folder_of_other_things_is_left_alone(run, videos, caplog):
+def test_folder_with_other_files_is_left_alone(run, videos, caplog):
     assert predict(run, videos.parent, videos, "--restart") == 2
     assert "must be a new or empty folder, or one with earlier predictions" in caplog.text
     assert (videos / "short.avi").is_file()
 
 
-def test_a_file_that_was_lost_is_made_again(run, videos, tmp_path):
+def test_lost_file_is_recreated(run, videos, tmp_path):
     assert predict(run, tmp_path / "out", videos) == 0
     whole = tree(tmp_path / "out")
     for part in ("pages/short.html", "windows/short.csv", "windows/short.json"):
@@ -218,7 +218,7 @@ def test_a_file_that_was_lost_is_made_again(run, videos, tmp_path):
         assert tree(tmp_path / "out") == whole
 
 
-def test_a_rate_that_leaves_no_frame_is_a_failure(run, videos, tmp_path):
+def test_rate_without_frames_is_a_failure(run, videos, tmp_path):
     assert predict(run, tmp_path / "out", videos / "short.avi", "--fps=0.00001") == 1
     assert rows(tmp_path / "out/failures.csv")[0]["reason"] == "no frames at 1e-05 per second"
 
@@ -237,7 +237,7 @@ def test_a_rate_that_leaves_no_frame_is_a_failure(run, videos, tmp_path):
         (["a.avi", "--threshold=2"], "threshold must be at least 0 and at most 1"),
     ],
 )
-def test_bad_input_is_one_line(run, tmp_path, caplog, monkeypatch, arguments, message):
+def test_bad_input_is_reported_in_one_line(run, tmp_path, caplog, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     film(tmp_path / "a.avi", [LOW] * 8)
@@ -248,7 +248,7 @@ def test_bad_input_is_one_line(run, tmp_path, caplog, monkeypatch, arguments, me
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_of_flow_is_refused(tmp_path, run):
+def test_rejects_flow_network(tmp_path, run):
     path = describe(tmp_path / "flow")
     known = json.loads(path.with_name("run.json").read_text())
     known["network"]["modality"] = "flow"
@@ -259,7 +259,7 @@ def test_a_network_of_flow_is_refused(tmp_path, run):
         prediction.check(path.parent)
 
 
-def test_a_strip_of_very_many_segments_is_drawn_by_columns():
+def test_many_segments_are_drawn_by_columns():
     rng = np.random.default_rng(0)
     names = [f"class {n}" for n in rng.integers(0, 3, 5000)]
     segments = [

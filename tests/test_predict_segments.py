@@ -18,37 +18,37 @@ def parts(found):
     return [(part.label, part.start, part.end, part.windows) for part in found]
 
 
-def test_a_window_speaks_for_the_time_that_is_nearest_to_it():
+def test_window_covers_nearest_time():
     found = track([0, 0, 1, 1, 0])
     assert found.bounds(6.0).tolist() == [0, 1.5, 2.5, 3.5, 4.5, 6]
     assert parts(found.segments(6.0)) == [(0, 0, 2.5, 2), (1, 2.5, 4.5, 2), (0, 4.5, 6, 1)]
 
 
-def test_a_lone_window_is_the_video():
+def test_single_window_covers_video():
     assert parts(track([3]).segments(7.0)) == [(3, 0, 7, 1)]
     assert Track().segments(7.0) == []
 
 
-def test_what_is_unlikely_is_no_class():
+def test_unlikely_windows_have_no_class():
     shares = [0.9, 0.4, 0.5, 0.8]
     found = track([0, 0, 1, 1], shares).segments(5.0, threshold=0.5)
     assert parts(found) == [(0, 0, 1.5, 1), (NONE, 1.5, 2.5, 1), (1, 2.5, 5, 2)]
     assert [part.probability for part in found] == pytest.approx([0.9, 0.4, 0.65])
 
 
-def test_a_short_segment_joins_the_longer_neighbour():
+def test_short_segment_joins_longer_neighbour():
     labels = [0] * 5 + [1] + [2] * 3
     found = track(labels).segments(10.0, min_seconds=1.5)
     assert parts(found) == [(0, 0, 6.5, 6), (2, 6.5, 10, 3)]
     assert found[0].probability == pytest.approx(0.9)
 
 
-def test_neighbours_of_one_class_become_one():
+def test_adjacent_segments_of_one_class_merge():
     found = track([0, 0, 1, 0, 0, 0]).segments(7.0, min_seconds=1.5)
     assert parts(found) == [(0, 0, 7, 6)]
 
 
-def test_the_probability_is_that_of_the_windows_of_the_class():
+def test_probability_is_mean_over_windows_of_class():
     found = track([0, 0, 1, 0], [0.6, 0.8, 1.0, 0.7]).segments(5.0, min_seconds=1.5)
     assert found[0].probability == pytest.approx(0.7)
 
@@ -74,7 +74,7 @@ def reference(labels, bounds, least):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_joins_are_those_of_a_plain_loop(seed):
+def test_joins_equal_plain_loop(seed):
     rng = np.random.default_rng(seed)
     labels = np.cumsum(rng.integers(1, 4, 60)) % 4  # each other than the one before
     bounds = np.concatenate([[0], np.cumsum(rng.integers(1, 9, 60))]).astype(float)

@@ -57,7 +57,7 @@ def test_stored_frames_and_flow(videos, tmp_path, inline, form, size):
         assert v == [jpeg(code[..., 1]) for code in flows]
 
 
-def test_stored_values_against_what_was_filmed(videos, tmp_path, inline):
+def test_stored_values_match_filmed_motion(videos, tmp_path, inline):
     """From stored bytes back to the colours and the motion that the video was made of."""
     run(videos, tmp_path / "data")
     data = records.open_data(tmp_path / "data")
@@ -76,7 +76,7 @@ def test_stored_values_against_what_was_filmed(videos, tmp_path, inline):
                 assert np.median(flow.decode(code)[8:-8, 8:-8]) == pytest.approx(expected, abs=0.3)
 
 
-def test_tvl1_is_the_default_and_what_opencv_computes(tmp_path, inline):
+def test_tvl1_is_default_and_equals_opencv(tmp_path, inline):
     assert prepare.Storage() == prepare.Storage("shards", (171, 128), "tvl1", 95, 16)
     path = tmp_path / "videos" / "x.avi"
     video_files.write(path, video_files.moving(3, (2, -1)))
@@ -101,7 +101,7 @@ def test_without_flow(videos, tmp_path, inline, form):
         records.open_data(tmp_path / "data", flow=True)
 
 
-def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
+def test_workers_give_same_files_as_one_process(videos, tmp_path, monkeypatch):
     """Real worker processes, two, one; and the files that a finished data set consists of."""
     assert run(videos, tmp_path / "two", progress=True) == run(videos, tmp_path / "one", 1) == {}
     monkeypatch.setattr(workers, "Pool", video_files.Inline)
@@ -128,7 +128,7 @@ def test_workers_give_what_one_process_gives(videos, tmp_path, monkeypatch):
         ({"form": "folders", "quality": 90}, "form=shards, quality=95", "form=folders, quality=90"),
     ],
 )
-def test_other_settings_are_refused(videos, tmp_path, inline, options, old, new):
+def test_rejects_other_settings(videos, tmp_path, inline, options, old, new):
     run(videos, tmp_path / "data")
     before = video_files.tree(tmp_path / "data")
     with pytest.raises(ValueError, match=f"data was started with {old}: .*Received: {new}."):
@@ -136,7 +136,7 @@ def test_other_settings_are_refused(videos, tmp_path, inline, options, old, new)
     assert video_files.tree(tmp_path / "data") == before
 
 
-def test_a_folder_of_something_else_is_refused(videos, tmp_path):
+def test_rejects_folder_with_other_files(videos, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.tex").touch()
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_a_folder_of_something_else_is_refused(videos, tmp_path):
         *(({"size": s}, "size .*=") for s in ("171", "0x128", (1, 2, 3), "1.5x2", (0, 1), 5)),
     ],
 )
-def test_settings_that_nobody_could_carry_out(videos, tmp_path, options, message):
+def test_rejects_impossible_settings(videos, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         run(videos, tmp_path / "data", **options)
     assert not (tmp_path / "data").exists()
@@ -166,7 +166,7 @@ def test_sizes():
     assert prepare.Storage(size="keep").size is None
 
 
-def test_a_video_named_like_a_folder_of_others(tmp_path, inline):
+def test_rejects_video_named_like_folder(tmp_path, inline):
     """In folders its frames and theirs would lie in one place, and one would be taken for done."""
     for name in ("walk.avi", "walk/x.avi"):
         video_files.write(tmp_path / "videos" / name, video_files.noise(5))
@@ -204,7 +204,7 @@ def bad_videos(folder):
     (folder / "text.avi").write_text("no video\n")
 
 
-def test_every_bad_video_is_named_and_no_good_one_is_lost(tmp_path, inline, monkeypatch):
+def test_bad_videos_are_reported_and_good_ones_kept(tmp_path, inline, monkeypatch):
     bad_videos(tmp_path / "videos")
     for name in ("a.avi", "m.avi", "z.avi"):
         video_files.write(tmp_path / "videos" / name, video_files.noise(5))
@@ -233,13 +233,13 @@ def test_every_bad_video_is_named_and_no_good_one_is_lost(tmp_path, inline, monk
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_a_data_set_of_failures_alone(tmp_path, inline, form):
+def test_data_set_may_consist_of_failures_only(tmp_path, inline, form):
     preparing.write_text(tmp_path / "videos", "a")
     assert len(run(tmp_path / "videos", tmp_path / "data", form=form)) == 1
     assert len(records.open_data(tmp_path / "data").videos) == 0
 
 
-def test_a_name_that_is_not_utf8(tmp_path, inline):
+def test_non_utf8_name_is_reported(tmp_path, inline):
     video_files.write(tmp_path / "videos" / "good.avi", video_files.noise(5))
     path = os.fsencode(tmp_path / "videos") + b"/caf\xe9.avi"
     os.link(tmp_path / "videos" / "good.avi", path)
@@ -249,9 +249,7 @@ def test_a_name_that_is_not_utf8(tmp_path, inline):
     assert records.open_data(tmp_path / "data").failures == found
 
 
-def test_a_video_that_no_shard_can_hold_is_refused_as_soon_as_it_is_too_large(
-    tmp_path, inline, monkeypatch
-):
+def test_too_large_video_is_rejected_early(tmp_path, inline, monkeypatch):
     """Counted are the JPEG files and, for each frame, the 12 bytes of its lengths."""
     path = video_files.write(tmp_path / "videos" / "x.avi", video_files.moving(5, (1, 0)))
     storage = prepare.Storage(size=None, flow="dis", min_frames=2)
@@ -275,7 +273,7 @@ def command(*arguments):
     return cli.main("prepare", "--flow=dis", "--size=64x48", *map(str, arguments))
 
 
-def test_the_command_and_its_exit_status(videos, tmp_path, inline, caplog):
+def test_command_exit_status(videos, tmp_path, inline, caplog):
     base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--form=folders")
     assert command(*base) == 1  # FRAMES is less than the default of 16
     for name in CLIPS:
@@ -287,7 +285,7 @@ def test_the_command_and_its_exit_status(videos, tmp_path, inline, caplog):
     assert "data was started with min_frames=16: " in caplog.text
 
 
-def test_the_command_prepares_a_list(videos, tmp_path, inline, caplog):
+def test_command_prepares_list(videos, tmp_path, inline, caplog):
     (tmp_path / "list.txt").write_text("b 0\nright/a 0\n")
     base = (f"--videos={videos}", f"--output={tmp_path / 'data'}", "--min_frames=6", "--flow=none")
     assert command(*base, f"--list={tmp_path / 'list.txt'}") == 0
@@ -308,7 +306,7 @@ def test_the_command_prepares_a_list(videos, tmp_path, inline, caplog):
         (["--flow=farneback"], "flow must be one of .*Received: flow='farneback'"),
     ],
 )
-def test_the_command_refuses(videos, tmp_path, caplog, arguments, message):
+def test_command_reports_errors(videos, tmp_path, caplog, arguments, message):
     found = command(f"--videos={videos}", f"--output={tmp_path / 'data'}", *arguments)
     assert found == cli.FAILED and re.search(message, caplog.text), caplog.text
     assert not (tmp_path / "data").exists()

@@ -54,7 +54,7 @@ def image_of(output, form):
 
 
 @pytest.mark.parametrize("place", [0.0, 0.1, 0.45, 0.55, 0.999])
-def test_the_same_call_finds_and_replaces_what_is_damaged(tmp_path, extracted, form, place, caplog):
+def test_same_call_finds_and_replaces_damaged_videos(tmp_path, extracted, form, place, caplog):
     videos, output, before = finished(tmp_path, form)
     flip(image_of(output, form), place)
     extracted.clear()
@@ -113,7 +113,7 @@ CASES += [
 
 
 @pytest.mark.parametrize("form, what, more", CASES)
-def test_any_file_that_is_damaged(tmp_path, extracted, form, what, more, caplog):
+def test_any_damaged_file_is_repaired(tmp_path, extracted, form, what, more, caplog):
     """The same call, or one with another video, ends as if nothing had happened."""
     videos, output, before = finished(tmp_path, form)
     if more:
@@ -138,7 +138,7 @@ def test_any_file_that_is_damaged(tmp_path, extracted, form, what, more, caplog)
     assert records.check_data(output).faults == ()
 
 
-def test_a_shard_that_is_cut_and_another_video(tmp_path, extracted):
+def test_truncated_shard_is_repaired_while_adding_video(tmp_path, extracted):
     videos, output, _ = finished(tmp_path, "shards", "abc")
     write_videos(videos, "d", frames=3)
     change(output / "videos-00001.tfrecord", "cut")
@@ -148,7 +148,7 @@ def test_a_shard_that_is_cut_and_another_video(tmp_path, extracted):
     assert video_files.tree(output) == video_files.tree(tmp_path / "undisturbed")
 
 
-def test_an_index_of_an_earlier_version_is_written_again(tmp_path, extracted):
+def test_index_of_earlier_version_is_rewritten(tmp_path, extracted):
     videos, output, before = finished(tmp_path, "shards")
     for index in output.glob("videos-*.csv"):
         rows = [",".join(line.split(",")[:6]) for line in index.read_text().splitlines()]
@@ -157,7 +157,7 @@ def test_an_index_of_an_earlier_version_is_written_again(tmp_path, extracted):
     assert run(videos, output) == {} and extracted == [] and video_files.tree(output) == before
 
 
-def test_a_record_that_claims_more_than_there_is(tmp_path, extracted, caplog):
+def test_record_longer_than_shard_is_detected(tmp_path, extracted, caplog):
     """Under a checksum that is right; the index is gone."""
     videos, output, before = finished(tmp_path, "shards")
     shard = output / "videos-00000.tfrecord"
@@ -171,7 +171,7 @@ def test_a_record_that_claims_more_than_there_is(tmp_path, extracted, caplog):
 
 
 @pytest.mark.parametrize("name", ["../../victim/x", "/victim/x", "a/../../victim/x", "", "a//b", 5])
-def test_a_plan_names_no_path_outside(tmp_path, extracted, name, form):
+def test_rejects_plan_with_path_outside(tmp_path, extracted, name, form):
     videos, output, _ = finished(tmp_path, form)
     victim = tmp_path / "victim" / ".x.tmp"
     victim.mkdir(parents=True)
@@ -184,7 +184,7 @@ def test_a_plan_names_no_path_outside(tmp_path, extracted, name, form):
     assert victim.is_dir()
 
 
-def test_a_plan_and_its_copy_that_are_both_damaged(tmp_path, extracted, form):
+def test_damaged_plan_and_copy_are_reported(tmp_path, extracted, form):
     videos, output, before = finished(tmp_path, form)
     for name in ("plan.json", "plan.copy.json"):
         (output / name).write_text("{")
@@ -196,7 +196,7 @@ def test_a_plan_and_its_copy_that_are_both_damaged(tmp_path, extracted, form):
     assert len(records.open_data(output).videos) == 4, "nothing else is lost"
 
 
-def test_failures_that_are_cut(tmp_path, extracted, caplog):
+def test_truncated_failures_file_is_rebuilt(tmp_path, extracted, caplog):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
     write_text(videos, "bc")
@@ -211,7 +211,7 @@ def test_failures_that_are_cut(tmp_path, extracted, caplog):
     assert str(path) in caplog.text
 
 
-def test_what_was_put_aside_is_looked_at(tmp_path, extracted, caplog):
+def test_staged_videos_are_checked(tmp_path, extracted, caplog):
     """Videos whose shard is not complete, of a killed call."""
     videos, output, before = finished(tmp_path, "shards", "abc")
     staging = output / "staging"
@@ -225,7 +225,7 @@ def test_what_was_put_aside_is_looked_at(tmp_path, extracted, caplog):
     assert "0000002.npz is damaged" in caplog.text and video_files.tree(output) == before
 
 
-def test_data_stay_open_while_more_are_prepared(tmp_path, extracted, form, monkeypatch, caplog):
+def test_data_set_stays_readable_while_growing(tmp_path, extracted, form, monkeypatch, caplog):
     """dataset.json stays until the work has succeeded, and a failure of it changes nothing."""
     videos, output, before = finished(tmp_path, form)
     write_videos(videos, "e", frames=3)
@@ -247,7 +247,7 @@ def broken(*args):
     raise RuntimeError("broken")
 
 
-def test_a_damaged_video_whose_file_is_gone_is_lost_with_a_word(tmp_path, extracted, caplog):
+def test_damaged_video_without_source_is_reported_lost(tmp_path, extracted, caplog):
     videos, output, _ = finished(tmp_path, "folders")
     flip(output / "jpegs_256" / "c" / "frame000002.jpg")
     (videos / "c.avi").unlink()
@@ -256,7 +256,7 @@ def test_a_damaged_video_whose_file_is_gone_is_lost_with_a_word(tmp_path, extrac
     assert records.check_data(output).faults
 
 
-def test_the_command_repairs(tmp_path, extracted, monkeypatch, caplog):
+def test_command_repairs_data(tmp_path, extracted, monkeypatch, caplog):
     monkeypatch.setattr(cli, "load_frameworks", lambda: None)
     videos, output, before = finished(tmp_path, "shards")
     flip(output / "videos-00000.tfrecord")
@@ -268,7 +268,7 @@ def test_the_command_repairs(tmp_path, extracted, monkeypatch, caplog):
     assert video_files.tree(output) == before
 
 
-def test_a_shard_of_another_data_set_is_named_and_prepared_again(tmp_path, caplog):
+def test_foreign_shard_is_reported_and_prepared_again(tmp_path, caplog):
     """It is whole, with an index of as many videos of the same names."""
     for name, frames in (("one", 6), ("two", 6)):
         preparing.write_videos(tmp_path / name, ["x/a"], frames)

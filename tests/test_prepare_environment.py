@@ -37,7 +37,7 @@ def recorded(output):
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_another_opencv_is_named_beside_the_first(tmp_path, caplog, monkeypatch, form):
+def test_other_opencv_version_is_reported(tmp_path, caplog, monkeypatch, form):
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "abc")
     run(videos, output, "a", form=form)
@@ -57,7 +57,7 @@ def test_another_opencv_is_named_beside_the_first(tmp_path, caplog, monkeypatch,
         assert line == f"{old} {new}the same video may give different bytes."
 
 
-def test_what_earlier_versions_prepared_says_nothing(tmp_path, caplog):
+def test_data_of_earlier_versions_gives_no_warning(tmp_path, caplog):
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "ab")
     run(videos, output, "a")
@@ -71,7 +71,7 @@ def test_what_earlier_versions_prepared_says_nothing(tmp_path, caplog):
     assert recorded(output) == [NOW] and "started with" not in caplog.text
 
 
-def test_the_instruction_sets_are_those_that_the_processor_has(monkeypatch):
+def test_instruction_sets_match_processor(monkeypatch):
     monkeypatch.setattr(cv2, "getCPUFeaturesLine", lambda: "SSE2 *AVX2 *AVX512-SKX?")
     assert environment.instructions() == f"{platform.machine()} SSE2 AVX2"
     flows = [environment.current(method)["flow"] for method in ("tvl1", "tvl1_fast", "none")]

@@ -40,7 +40,7 @@ def motion(data, resize=(171, 128), size=112):
     return batch[1]["motion"].numpy()
 
 
-def test_labels_are_those_of_the_authors_folders(shared, tmp_path):
+def test_labels_equal_those_of_authors_folders(shared, tmp_path):
     """Of real clips: 15 fields each, the same 8-bit codes, and so the same motion labels."""
     for path in CLIPS:
         frames = video.frames(str(shared / "videos" / path))
@@ -71,7 +71,7 @@ def test_labels_are_those_of_the_authors_folders(shared, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_what_is_stored(videos, tmp_path, form):
+def test_stored_frames_and_flow_equal_resized_ones(videos, tmp_path, form):
     """As if it had been stored in the larger size, and read from there; folders stay so."""
     run(videos, tmp_path / "data", form=form, size=SMALL, flow_size=LARGE)
     run(videos, tmp_path / "large", form="folders", size=LARGE)
@@ -92,7 +92,7 @@ def test_what_is_stored(videos, tmp_path, form):
         assert data.sizes.tolist() == [[40, 48]] * 3
 
 
-def test_the_default():
+def test_default_flow_size():
     def reduced(**options):
         return prepare.Storage(**options).reduced_from
 
@@ -113,12 +113,12 @@ def test_the_default():
         ({"flow_size": (340, 256), "flow": "none"}, "flow_size must .*flow=none.*340"),
     ],
 )
-def test_sizes_that_are_refused(options, message):
+def test_rejects_bad_sizes(options, message):
     with pytest.raises(ValueError, match=message):
         prepare.Storage(**options)
 
 
-def test_a_data_set_keeps_the_size_of_its_flow(tmp_path, monkeypatch):
+def test_data_set_keeps_its_flow_size(tmp_path, monkeypatch):
     """A plan without it, such as an earlier version's, means the stored size."""
     monkeypatch.setattr(plan, "AUTHORS", LARGE)
     videos, old, new = (tmp_path / name for name in ("videos", "old", "new"))

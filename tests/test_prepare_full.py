@@ -54,7 +54,7 @@ class Disk:
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_a_disk_that_is_full_at_any_change(tmp_path, monkeypatch, form):
+def test_full_disk_at_any_write_is_recoverable(tmp_path, monkeypatch, form):
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "abc")
     preparing.write_text(videos, "d")
@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_at_any_change(tmp_path, monkeypatch, form):
     assert last > 15
 
 
-def test_the_line_names_path_and_need(tmp_path, monkeypatch, caplog):
+def test_error_names_path_and_required_space(tmp_path, monkeypatch, caplog):
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "ab", frames=20)
 
@@ -93,7 +93,7 @@ def test_the_line_names_path_and_need(tmp_path, monkeypatch, caplog):
     assert " are available: free some space and try again." in line
 
 
-def test_a_line_that_a_full_disk_cut(tmp_path):
+def test_line_truncated_by_full_disk_is_ignored(tmp_path):
     """A part of a row still has four fields, and would tell of a file that has changed."""
     whole = "video,file,bytes,changed\na,a.avi,12,1700000000000000001\n"
     path = tmp_path / sources.SOURCES
@@ -102,7 +102,7 @@ def test_a_line_that_a_full_disk_cut(tmp_path):
         assert sources.read(tmp_path) == {"a": ("a.avi", "12", "1700000000000000001")}
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+def test_unwritable_folder_is_reported(tmp_path, monkeypatch):
     videos = tmp_path / "videos"
     preparing.write_videos(videos, "a")
     (tmp_path / "file").write_text("in the way")
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
         run(videos, tmp_path / "data")
 
 
-def test_the_second_of_two_says_so_before_it_looks_at_anything(tmp_path, monkeypatch, caplog):
+def test_second_process_is_rejected_at_once(tmp_path, monkeypatch, caplog):
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "a")
     output.mkdir()
@@ -138,7 +138,7 @@ sys.exit(cli.main("prepare", *sys.argv[2:]))
 
 
 @pytest.mark.slow
-def test_files_that_the_system_keeps_short(tmp_path):
+def test_file_size_limit_is_reported(tmp_path):
     """The smallest file, and the shard, in real workers: each time one line, and no traceback."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "abc", frames=30)

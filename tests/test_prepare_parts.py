@@ -25,9 +25,7 @@ def extracted(monkeypatch):
     return preparing.watch(monkeypatch)
 
 
-def test_failures_are_tried_again_when_the_run_was_finished_or_the_file_changed(
-    tmp_path, extracted
-):
+def test_failures_are_retried_after_finished_run_or_changed_file(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
     write_text(videos, "bc")
@@ -49,7 +47,7 @@ def test_failures_are_tried_again_when_the_run_was_finished_or_the_file_changed(
     assert records.open_data(output).videos == ["a", "b", "c"]
 
 
-def test_a_crash_is_tried_again_even_if_the_run_was_killed(tmp_path, extracted):
+def test_crash_is_retried_even_after_kill(tmp_path, extracted):
     """The worker may have been killed with its parent, and first."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
@@ -62,7 +60,7 @@ def test_a_crash_is_tried_again_even_if_the_run_was_killed(tmp_path, extracted):
     assert extracted == ["a", "b"]
 
 
-def test_failures_of_other_lists_stay_until_they_are_mended_or_gone(tmp_path, extracted):
+def test_failures_of_other_lists_stay_until_fixed_or_removed(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "ad")
     write_text(videos, "bce")
@@ -91,7 +89,7 @@ def test_failures_of_other_lists_stay_until_they_are_mended_or_gone(tmp_path, ex
     assert sorted(records.open_data(output).videos) == ["a", "b", "d", "e"]
 
 
-def test_a_relative_folder_names_the_same_files(tmp_path, extracted, monkeypatch):
+def test_relative_and_absolute_folder_are_the_same(tmp_path, extracted, monkeypatch):
     """Or the failures of one call would look like another's files to the next."""
     write_text(tmp_path / "videos", "a")
     for folder, videos in ((tmp_path, "videos"), (tmp_path / "videos", ".")):
@@ -100,7 +98,7 @@ def test_a_relative_folder_names_the_same_files(tmp_path, extracted, monkeypatch
         assert len(records.open_data(tmp_path / "data").failures) == 1
 
 
-def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatch):
+def test_data_set_keeps_its_shard_size(tmp_path, extracted, monkeypatch):
     """Another version may have another: what is stored must be neither lost nor done again."""
     videos, before, output = tmp_path / "videos", tmp_path / "before", tmp_path / "data"
     write_videos(videos, "abcef")
@@ -126,7 +124,7 @@ def test_a_data_set_keeps_the_size_of_its_shards(tmp_path, extracted, monkeypatc
     assert len(list((tmp_path / "old").glob("videos-*.tfrecord"))) == 1
 
 
-def test_added_videos_come_last_and_a_finished_run_has_nothing_left_to_do(tmp_path, extracted):
+def test_added_videos_come_last_and_finished_run_does_nothing(tmp_path, extracted):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "bcd")
     run(videos, output)
@@ -159,7 +157,7 @@ def test_half_written_files_of_a_killed_run_are_removed(tmp_path, extracted):
     assert video_files.tree(output) == before
 
 
-def test_two_runs_at_once_are_refused(tmp_path, extracted):
+def test_rejects_two_runs_at_once(tmp_path, extracted):
     write_videos(tmp_path / "videos", "a")
     (tmp_path / "data").mkdir()
     with open(tmp_path / "data" / ".lock", "w") as lock:

@@ -98,7 +98,7 @@ def killed_at_every_step(monkeypatch, start, resume):
         pytest.param("folders", "ace", "bd", "f", marks=pytest.mark.slow),
     ],
 )
-def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, before, good, bad):
+def test_resumes_when_killed_at_any_step(tmp_path, monkeypatch, extracted, form, before, good, bad):
     """Same files; every video is extracted once, except the one that was being extracted.
 
     What an earlier run finished is neither lost nor done again.
@@ -141,7 +141,7 @@ def test_killed_at_any_step(tmp_path, monkeypatch, extracted, form, before, good
 
 
 @pytest.mark.parametrize("form", ["shards", pytest.param("folders", marks=pytest.mark.slow)])
-def test_killed_beside_a_damaged_video(tmp_path, monkeypatch, extracted, form):
+def test_resumes_when_killed_at_damaged_video(tmp_path, monkeypatch, extracted, form):
     """Its line in damaged.csv is there whenever the video is."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
@@ -159,7 +159,7 @@ def test_killed_beside_a_damaged_video(tmp_path, monkeypatch, extracted, form):
         assert found == {} and video_files.tree(output) == expected, step
 
 
-def test_a_line_about_damage_goes_with_its_video(tmp_path, monkeypatch, extracted):
+def test_damage_line_is_removed_with_its_video(tmp_path, monkeypatch, extracted):
     """Killed before the video has its place; then damaged videos are no longer allowed."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
@@ -181,7 +181,7 @@ def test_a_line_about_damage_goes_with_its_video(tmp_path, monkeypatch, extracte
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_a_file_that_changed_while_its_run_was_dead(tmp_path, monkeypatch, extracted, caplog, form):
+def test_file_changed_between_runs_is_detected(tmp_path, monkeypatch, extracted, caplog, form):
     """Killed before it could say that the video is stored; in mid-work, with others to do."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "abc")
@@ -279,7 +279,7 @@ def end_when(videos, output, condition, number, *flags):
 
 
 @needs_proc
-def test_sigkill(tmp_path):
+def test_resumes_after_sigkill(tmp_path):
     """While it extracts, and while it writes shards."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "abcdefgh", frames=40)
@@ -307,7 +307,7 @@ def test_sigkill(tmp_path):
         pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_ends_command_and_workers_in_the_middle_of_a_flow(tmp_path, number):
+def test_signal_ends_command_and_workers_during_flow(tmp_path, number):
     """With one line; a frame's TV-L1 takes a second here."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     video_files.write(videos / "x.avi", video_files.moving(40, (1, 0), (480, 320)))
@@ -327,7 +327,7 @@ def test_a_signal_ends_command_and_workers_in_the_middle_of_a_flow(tmp_path, num
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_sigkill_at_any_time(tmp_path, seed):
+def test_resumes_after_repeated_sigkill(tmp_path, seed):
     """Again and again, a random time after each start, until it comes to its end."""
     rng = random.Random(seed)
     videos, output = tmp_path / "videos", tmp_path / "data"

@@ -41,7 +41,7 @@ def rows(path):
 # Settings.
 
 
-def test_rate_and_fields_are_settings_of_the_data_set(tmp_path):
+def test_frame_rate_and_deinterlacing_are_data_set_settings(tmp_path):
     encode(tmp_path / "videos" / "x.mp4", film(coded(40), "libx264"))
     whole = run(tmp_path / "videos", tmp_path / "whole")
     data = run(tmp_path / "videos", tmp_path / "data", fps=5, deinterlace=True)
@@ -62,7 +62,7 @@ def test_rate_and_fields_are_settings_of_the_data_set(tmp_path):
         run(tmp_path / "videos", tmp_path / "data", fps=0)
 
 
-def test_films_of_the_wild(shared, tmp_path):
+def test_wild_files_decode_correctly(shared, tmp_path):
     """Every one, in a real worker: files that were decoded to garbage, or refused."""
     names = (
         "inter.mp4",
@@ -89,7 +89,7 @@ def test_films_of_the_wild(shared, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_damaged_files_are_taken_in_part_and_reported(tmp_path, form, caplog):
+def test_damaged_files_are_partly_prepared_and_reported(tmp_path, form, caplog):
     videos, output = tmp_path / "videos", tmp_path / "data"
     whole = encode(videos / "a.mkv", film(coded(40), "libx264", g="10")).read_bytes()
     (videos / "b.mkv").write_bytes(whole[: int(len(whole) * 0.7)])
@@ -122,7 +122,7 @@ def write(path, first, count=20):
 
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
-def test_a_file_that_changed_is_named_and_prepared_again_if_that_is_said(tmp_path, form, caplog):
+def test_changed_file_is_reported_and_updated_on_request(tmp_path, form, caplog):
     videos, output = tmp_path / "videos", tmp_path / "data"
     for name, first in (("a.avi", 0), ("b.avi", 50), ("c.avi", 100)):
         write(videos / name, first)
@@ -153,7 +153,7 @@ def test_a_file_that_changed_is_named_and_prepared_again_if_that_is_said(tmp_pat
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 @pytest.mark.parametrize("moment", ["before", "staged", "noted"])
-def test_an_update_that_is_interrupted(tmp_path, form, moment, monkeypatch):
+def test_interrupted_update_is_consistent(tmp_path, form, moment, monkeypatch):
     """Then a file counts as changed, or what is stored is the new one; never the old as the new."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write(videos / "a.avi", 0)
@@ -181,7 +181,7 @@ def test_an_update_that_is_interrupted(tmp_path, form, moment, monkeypatch):
     assert video_files.tree(output) == video_files.tree(tmp_path / "undisturbed")
 
 
-def test_an_update_that_fails_keeps_what_is_stored(tmp_path):
+def test_failed_update_keeps_stored_video(tmp_path):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write(videos / "a.avi", 0)
     run(videos, output)
@@ -193,7 +193,7 @@ def test_an_update_that_fails_keeps_what_is_stored(tmp_path):
     assert data.failures == {} and shown(data, "a") == list(range(30, 50))
 
 
-def test_a_data_set_of_an_earlier_version_is_resumed(tmp_path, caplog):
+def test_data_set_of_earlier_version_resumes(tmp_path, caplog):
     """It has no sources.csv; what its files are now counts as what they were."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write(videos / "a.avi", 0)
@@ -212,7 +212,7 @@ def test_a_data_set_of_an_earlier_version_is_resumed(tmp_path, caplog):
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 @pytest.mark.parametrize("first", ["v1.avi", "v1.mkv"])
-def test_two_files_of_one_stem_whichever_came_first(tmp_path, first, form):
+def test_two_files_of_one_stem_in_any_order(tmp_path, first, form):
     videos, output = tmp_path / "videos", tmp_path / "data"
     files = {"v1.avi": 0, "v1.mkv": 100}
     write(videos / "jump" / first, files[first])
@@ -234,7 +234,7 @@ def test_two_files_of_one_stem_whichever_came_first(tmp_path, first, form):
         assert starts == [0, 100, 200]
 
 
-def test_of_an_earlier_data_set_the_file_that_came_first_keeps_its_id(tmp_path):
+def test_first_file_of_one_stem_keeps_id_in_earlier_data_set(tmp_path):
     videos, output = tmp_path / "videos", tmp_path / "data"
     write(videos / "v1.mkv", 100)
     run(videos, output)
@@ -261,7 +261,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_worker_that_hangs_is_replaced_and_its_video_named(monkeypatch):
+def test_hanging_worker_is_replaced_and_its_video_reported(monkeypatch):
     monkeypatch.undo()
     jobs = [{"video": name, "path": f"{name}.avi"} for name in ("a", "hang", "b", "c")]
     with workers.Pool(1, [sys.executable, "-c", FAKE], patience=2) as pool:

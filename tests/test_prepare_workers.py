@@ -17,7 +17,7 @@ from mas import video
 from mas.prepare import extract, progress, workers
 
 
-def test_as_many_workers_as_cores_that_this_process_may_use(monkeypatch):
+def test_default_workers_equal_available_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert workers.cores() == 3
@@ -49,7 +49,7 @@ def fake_jobs(tmp_path, *names, **options):
     return [{"video": name, "path": f"{name}.avi", "log": log, **options} for name in names]
 
 
-def test_a_worker_that_crashes_is_replaced_and_its_video_named(tmp_path):
+def test_crashed_worker_is_replaced_and_its_video_reported(tmp_path):
     answers, news = {}, []
     with workers.Pool(1, COMMAND) as pool:
         for job, answer in pool.run(fake_jobs(tmp_path, "a", "b", "crash", "c", "d")):
@@ -66,7 +66,7 @@ def test_a_worker_that_crashes_is_replaced_and_its_video_named(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_whatever_ends_a_run_ends_its_workers_at_once(tmp_path, error):
+def test_workers_end_with_the_run(tmp_path, error):
     """A worker that fails, with its last words; and an interruption, though others take a minute"""
     first, seconds = ("fail", 0.05) if error is RuntimeError else ("a", 60)
     jobs = fake_jobs(tmp_path, first, *"bcdefghijklmnopqrst", seconds=seconds)
@@ -97,7 +97,7 @@ extract.main()
 """
 
 
-def test_a_worker_answers_lines_and_nothing_else_and_ends_with_its_input():
+def test_worker_answers_lines_and_ends_with_input():
     pipe = subprocess.PIPE
     worker = subprocess.Popen(
         [sys.executable, "-c", NOISY], stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT
@@ -112,7 +112,7 @@ def test_a_worker_answers_lines_and_nothing_else_and_ends_with_its_input():
     assert words.count(b"noise") == 4
 
 
-def test_a_result_that_cannot_be_stored_ends_the_run(tmp_path):
+def test_unstorable_result_ends_run(tmp_path):
     """Nothing is wrong with the videos then, and none is called bad."""
     videos = preparing.film(tmp_path / "videos")
     (tmp_path / "data").mkdir()
@@ -133,7 +133,7 @@ def jobs(count, method="dis"):
     return [{"video": n, "path": f"{n}.avi", "storage": {"flow": method}} for n in range(count)]
 
 
-def test_the_total_is_what_was_done_and_what_is_declared_for_the_rest():
+def test_progress_total_adds_done_and_declared_frames():
     bar = progress.Progress(jobs(4), 2, show=False)
     assert bar.frames() == (0, None)
     for video_id, declared in ((0, 10), (1, 30), (2, 0)):
@@ -151,7 +151,7 @@ def test_the_total_is_what_was_done_and_what_is_declared_for_the_rest():
     assert bar.frames() == (162, 162)
 
 
-def test_the_first_seconds_say_how_long_the_whole_takes_and_dis_would(monkeypatch, caplog):
+def test_time_estimate_after_first_seconds(monkeypatch, caplog):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     caplog.set_level(logging.INFO, "absl")
@@ -174,7 +174,7 @@ def test_the_first_seconds_say_how_long_the_whole_takes_and_dis_would(monkeypatc
     assert "flow=dis" in line and line.endswith("about 37 seconds.")
 
 
-def test_large_sets_are_counted_in_part_and_no_bar_counts_nothing(monkeypatch):
+def test_large_sets_are_sampled_for_progress_total(monkeypatch):
     monkeypatch.setattr(progress, "COUNTED", 3)
     asked = progress.Progress(jobs(7), 2).questions()
     assert [question["video"] for question in asked] == [0, 3, 6]
@@ -182,7 +182,7 @@ def test_large_sets_are_counted_in_part_and_no_bar_counts_nothing(monkeypatch):
     assert progress.Progress([], 2).questions() == []
 
 
-def test_workers_foresee(tmp_path):
+def test_workers_estimate_remaining_time(tmp_path):
     path = video_files.write(tmp_path / "x.avi", video_files.moving(20, (1, 0)))
     storage = {"form": "shards", "size": [48, 32], "flow": "tvl1", "quality": 95, "min_frames": 2}
     job = {"path": str(path), "video": "x", "storage": storage}

@@ -11,14 +11,14 @@ def text(name):
     return (ROOT / name).read_text("utf-8")
 
 
-def test_the_version_is_that_of_changelog_and_citation():
+def test_version_matches_changelog_and_citation():
     (version, date) = re.search(r"^## (\S+) \((\S+)\)$", text("CHANGELOG.md"), re.M).groups()
     assert version == mas.__version__
     assert re.search(r"^version: (\S+)$", text("CITATION.cff"), re.M)[1] == version
     assert re.search(r"^date-released: (\S+)$", text("CITATION.cff"), re.M)[1] == date
 
 
-def test_the_hooks_are_the_checks_of_ci():
+def test_hooks_equal_ci_checks():
     tools = re.findall(r"^ +entry: (.+)$", text(".pre-commit-config.yaml"), re.M)
     checks = text(".ci/run").split('"== style and types"')[1].split("echo")[0]
     checks = checks[checks.index("ruff") :].replace(" --check", "")

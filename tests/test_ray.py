@@ -29,13 +29,13 @@ def ray():
         yield found
 
 
-def test_a_node_that_cannot_take_part_ends_the_run_before_it_begins(ray):
+def test_unusable_node_stops_run_before_start(ray):
     cluster.check_nodes(ray, cluster.needs({"mas": "mas"}))
     with pytest.raises(RuntimeError, match=r"1 of 1 Ray nodes.*: \S+ does not see /no/video"):
         cluster.check_nodes(ray, cluster.needs({}, ["/no/video"]))
 
 
-def test_ray_leaves_the_handler_of_a_signal(ray):
+def test_ray_keeps_signal_handlers(ray):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -49,7 +49,7 @@ def run(ray, function, items, **options):
     return list(tasks.finished())
 
 
-def test_each_item_is_answered_once_with_its_news(ray):
+def test_each_item_is_answered_once_with_progress(ray):
     def count(item):
         for n in range(item):
             yield {"done": n}
@@ -60,7 +60,7 @@ def test_each_item_is_answered_once_with_its_news(ray):
     assert [a for i, a in found if i == 2] == [{"done": 0}, {"done": 1}, {"end": 2}]
 
 
-def test_a_worker_that_dies_is_replaced_three_times(ray, tmp_path):
+def test_dead_worker_is_replaced_three_times(ray, tmp_path):
     """Killed from within, news or not; or it says that what it looks after has died."""
 
     def die(item):
@@ -95,7 +95,7 @@ def test_a_worker_that_dies_is_replaced_three_times(ray, tmp_path):
     }
 
 
-def test_what_is_no_items_fault_ends_the_run(ray):
+def test_errors_unrelated_to_items_end_run(ray):
     def fail(item):
         if item == 1:
             raise OSError(28, "No space left on device")
@@ -168,7 +168,7 @@ def above(process):
 @pytest.mark.parametrize(
     "victim", ["ray::carry_out", pytest.param("extract.main()", marks=pytest.mark.slow)]
 )
-def test_a_worker_that_is_killed_in_mid_work(
+def test_killed_worker_does_not_change_result(
     ray, videos, expected, tmp_path, monkeypatch, capfd, victim
 ):
     """The Ray worker, or the process that decodes for it: the bytes are the pool's all the same."""
@@ -189,7 +189,7 @@ def test_a_worker_that_is_killed_in_mid_work(
     assert video_files.tree(tmp_path / "data") == expected("folders")
 
 
-def test_what_nodes_compute_with_is_recorded(tmp_path, monkeypatch, caplog):
+def test_node_environments_are_recorded(tmp_path, monkeypatch, caplog):
     known = {"opencv": "5.0", "instructions": "x86_64 AVX2"}
     answers = [("a", known), ("b", {**known, "instructions": "x86_64"}), ("c", TimeoutError())]
     monkeypatch.setattr(environment, "current", lambda method: known)
@@ -229,7 +229,7 @@ def start(videos, output, address):
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_driver_that_ends_in_mid_work(ray, videos, expected, tmp_path, number):
+def test_driver_killed_mid_work_resumes(ray, videos, expected, tmp_path, number):
     """On a cluster that stays: its workers end, and the same command ends in the same bytes."""
     address, output = ray.get_runtime_context().gcs_address, tmp_path / "data"
     process, log = start(videos, output, address)
@@ -253,7 +253,7 @@ def test_a_driver_that_ends_in_mid_work(ray, videos, expected, tmp_path, number)
 
 @needs_proc
 @pytest.mark.slow
-def test_an_interruption_ends_a_ray_that_was_started_for_it(videos, tmp_path):
+def test_interrupt_stops_ray_started_by_command(videos, tmp_path):
     output, before = tmp_path / "data", processes("raylet")
     process, log = start(videos, output, "local")
     wait_for(lambda: any(output.glob("staging/*.npz")) or process.poll() is not None)
@@ -269,7 +269,7 @@ def test_an_interruption_ends_a_ray_that_was_started_for_it(videos, tmp_path):
 
 
 @pytest.mark.slow
-def test_features_are_those_of_one_process(ray, tmp_path, monkeypatch):
+def test_features_equal_single_process(ray, tmp_path, monkeypatch):
     """Parts of a batch each, of which a video ends one: what comes behind it is taken again."""
     monkeypatch.setattr(remote, "MOST", 1)
     run, data = evaluating.write_run(tmp_path / "run"), evaluating.store(tmp_path / "data")
@@ -286,6 +286,6 @@ def test_features_are_those_of_one_process(ray, tmp_path, monkeypatch):
         features.extract(run, data, sampling=chosen, cache=False, engine="ray")
 
 
-def test_a_network_in_memory_goes_to_no_cluster(ray):
+def test_rejects_in_memory_network_on_cluster(ray):
     with pytest.raises(ValueError, match="source must be a run or a .keras file with engine='ray'"):
         features.extract(evaluating.mirror(), "data", engine="ray")

@@ -192,7 +192,7 @@ def evaluated(command):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
+def test_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
     """With each command of its head; what its task cannot do is refused."""
     monkeypatch.chdir(tmp_path)
     recipe = recipes.read(FILES[name])
@@ -218,7 +218,7 @@ def test_a_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_head_tells_data_cost_and_published_accuracy(name):
+def test_head_states_data_cost_and_published_accuracy(name):
     recipe = recipes.read(FILES[name])
     measured = re.match(r"(\d+) epochs of (.*)", recipe.cost)
     if recipe.commands[-1].startswith("mas evaluate "):
@@ -236,7 +236,7 @@ def test_the_head_tells_data_cost_and_published_accuracy(name):
     assert recipe.published.startswith("none") or name in PUBLISHED
 
 
-def test_the_command_lists_recipes_and_prints_one(capsys):
+def test_command_lists_recipes_and_prints_one(capsys):
     assert recipes.run([]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows if row.split() and row.split()[0] in FILES] == [*FILES]
@@ -256,14 +256,14 @@ def test_the_command_lists_recipes_and_prints_one(capsys):
         ("evaluate scenes", "similarity_aslan_mas", "mas evaluate scenes; .*evaluate similarity"),
     ],
 )
-def test_a_recipe_of_another_command_is_refused(command, recipe, whose):
+def test_rejects_recipe_of_other_command(command, recipe, whose):
     name, *kind = command.split()
     module = importlib.import_module(f"mas.cli.{name}")
     with pytest.raises(UsageError, match=f"recipe must be one for {whose}.*{recipe}"):
         module.run([*kind, f"--recipe={recipe}", "--data=x"])
 
 
-def test_a_head_without_a_fact_is_refused(tmp_path):
+def test_rejects_head_without_required_fact(tmp_path):
     (tmp_path / "x.flags").write_text(
         "# What.\n#\n# Data: some\n# Published: none\n#\n# Numbers: 1\n"
     )
@@ -341,7 +341,7 @@ def test_a_recipe_runs(name, small, monkeypatch, tmp_path):
         assert ("scores.csv" in written) == name.startswith("finetune")
 
 
-def test_the_pages_of_the_papers_name_recipes_and_their_numbers():
+def test_paper_pages_name_all_recipes_and_accuracies():
     """Each recipe of a paper is on a page, and each published number in a table there."""
     pages = (recipes.folder().parent / "docs" / "reproduce").glob("*.md")
     text = "\n".join(page.read_text("utf-8") for page in pages)

@@ -85,7 +85,7 @@ def test_any_frames_read_back_as_they_were_written(tmp_path, form):
         ([0], [6], r"flow_frames of 'walk/a' .*=\[6\]"),
     ],
 )
-def test_frames_that_are_not_there_are_refused(tmp_path, form, frames, flows, message):
+def test_rejects_missing_frames(tmp_path, form, frames, flows, message):
     data = write(tmp_path / "data", form)
     with pytest.raises(IndexError, match=message):
         data.read(data.videos.index("walk/a"), frames, flows)
@@ -102,7 +102,7 @@ def test_data_without_flow(tmp_path, form):
         records.open_data(tmp_path / "data", flow=True)
 
 
-def test_a_shard_holds_what_is_documented(tmp_path):
+def test_shard_has_documented_contents(tmp_path):
     """Read with TensorFlow's own parser, for readers that are not ours."""
     data = write(tmp_path / "data", "shards")
     assert data.sizes.tolist() == [[32, 48]] * 3 and data.rate(2) == 12.5
@@ -130,7 +130,7 @@ def test_a_shard_holds_what_is_documented(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["lengths_at", "images_at"])
-def test_a_shard_that_ends_early(tmp_path, part):
+def test_truncated_shard_is_reported(tmp_path, part):
     data = write(tmp_path / "data", "shards")
     start = records.read_index(tmp_path / "data" / "videos-00001.csv")[0][
         records.INDEX_FIELDS.index(part)
@@ -146,7 +146,7 @@ def test_a_shard_that_ends_early(tmp_path, part):
 # Folders.
 
 
-def test_folders_have_feichtenhofers_layout(tmp_path):
+def test_folders_have_feichtenhofer_layout(tmp_path):
     write(tmp_path / "data", "folders")
     found = {p.relative_to(tmp_path / "data") for p in (tmp_path / "data").rglob("*.*")}
     expected = {"dataset.json"}
@@ -159,7 +159,7 @@ def test_folders_have_feichtenhofers_layout(tmp_path):
     assert first.read_bytes() == prepared("walk/a").v[0]
 
 
-def test_folders_keep_the_frame_rate_and_earlier_ones_tell_none(tmp_path):
+def test_folders_store_frame_rate_except_in_earlier_versions(tmp_path):
     folder = tmp_path / "data"
     data = write(folder, "folders")
     assert [data.rate(n) for n in range(len(data.videos))] == [12.5] * len(FRAMES)
@@ -176,7 +176,7 @@ def test_folders_keep_the_frame_rate_and_earlier_ones_tell_none(tmp_path):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_folders_that_others_prepared(tmp_path, nested):
+def test_reads_folders_of_other_tools(tmp_path, nested):
     """Without dataset.json; flow in one flat folder, with RGB beside it or in a folder a class."""
     video = prepared("run/ä")
     rgb = tmp_path / "jpegs_256" / ("run/ä" if nested else "ä")
@@ -196,7 +196,7 @@ def test_folders_that_others_prepared(tmp_path, nested):
 
 
 @pytest.mark.parametrize("name", ["{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg"])
-def test_frames_as_others_name_them(tmp_path, name):
+def test_reads_frame_names_of_other_tools(tmp_path, name):
     """The folders as they came, behind one link; flow only as Feichtenhofer names it."""
     for video, files in {"100218": [b"1", b"2", b"3"], "24413": [b"4"]}.items():
         (tmp_path / "20bn-something-something-v1" / video).mkdir(parents=True)
@@ -211,7 +211,7 @@ def test_frames_as_others_name_them(tmp_path, name):
     assert data.read(1, [0]) == ([b"4"], [], []) and not data.has_flow
 
 
-def test_names_that_a_reader_could_stumble_over(tmp_path):
+def test_unusual_names_are_read(tmp_path):
     """A folder that ends like a file, one that is hidden, and the longest that there can be."""
     names = ("walk/a.jpg", ".hidden/b", "walk/" + 255 * "x")
     for name in names:
@@ -223,7 +223,7 @@ def test_names_that_a_reader_could_stumble_over(tmp_path):
 # Opening.
 
 
-def test_what_is_no_finished_data_set_is_refused(tmp_path, form):
+def test_rejects_unfinished_data_set(tmp_path, form):
     for folder, more in ((tmp_path / "absent", ", which is not a folder"), (tmp_path, "")):
         with pytest.raises(FileNotFoundError, match=f"data must .*Received: {folder}{more}."):
             records.open_data(folder)

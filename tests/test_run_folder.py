@@ -48,7 +48,7 @@ HOLDS = "import sys, time; from mas import locks; f = locks.lock(sys.argv[1], 't
 HOLDS += "print('held', flush=True); time.sleep(60)"
 
 
-def test_a_second_training_in_a_folder_is_refused_also_with_restart(tmp_path):
+def test_rejects_second_training_in_folder_also_with_restart(tmp_path):
     """And the lock of a process that was killed blocks nobody."""
     run = held(tmp_path / "run", "--seed=1\n")
     pipes = {"stdout": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
@@ -66,7 +66,7 @@ def test_a_second_training_in_a_folder_is_refused_also_with_restart(tmp_path):
     opened(run)
 
 
-def test_a_folder_stays_locked_over_a_restart_and_until_it_is_closed(tmp_path):
+def test_folder_stays_locked_during_restart_until_closed(tmp_path):
     run = held(tmp_path / "run", "--seed=1\n")
     with opened(run, restart=True):
         assert (tmp_path / "run.earlier").is_dir()
@@ -75,7 +75,7 @@ def test_a_folder_stays_locked_over_a_restart_and_until_it_is_closed(tmp_path):
     opened(run)
 
 
-def test_a_training_that_fails_leaves_no_lock(tmp_path):
+def test_failed_training_leaves_no_lock(tmp_path):
     run = held(tmp_path / "run", "--seed=1\n")
     with pytest.raises(ValueError, match="seed=2") as kept:
         opened(run, seed="2")
@@ -113,7 +113,7 @@ def of_value(folder, value=0.0):
 
 @pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_after_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, caplog, damage, part):
+def test_damaged_checkpoint_falls_back_to_previous_one(tmp_path, caplog, damage, part):
     """With a warning that names both; the damaged one goes once another is saved."""
     caplog.set_level("WARNING", logger="absl")
     saved, variable = of_value(tmp_path)
@@ -133,13 +133,13 @@ def test_after_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, caplog, da
     assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-9")
 
 
-def test_a_run_with_a_damaged_checkpoint_ends_as_if_nothing_had_been(trained, stopped):
+def test_run_with_damaged_checkpoint_ends_identically(trained, stopped):
     flip(stopped / "resume" / "ckpt-8.data-00000-of-00001")
     same_runs(stopped, trained[0] / "whole", (train(stopped, every=1), trained[1]))
     assert json.loads((stopped / "run.json").read_text())["resumed"][0]["step"] == 7
 
 
-def test_without_a_whole_checkpoint_the_way_out_is_named(stopped):
+def test_without_intact_checkpoint_error_names_solution(stopped):
     for path in (stopped / "resume").glob("*.index"):
         flip(path)
     with pytest.raises(
@@ -152,14 +152,14 @@ def test_without_a_whole_checkpoint_the_way_out_is_named(stopped):
 
 
 @pytest.mark.parametrize("text", [None, "", "junk {", 'model_checkpoint_path: "/etc/passwd"\n'])
-def test_the_list_of_checkpoints_is_not_needed(trained, stopped, text):
+def test_checkpoint_list_file_is_not_needed(trained, stopped, text):
     (stopped / "resume" / "checkpoint").unlink()
     if text is not None:
         (stopped / "resume" / "checkpoint").write_text(text)
     same_runs(stopped, trained[0] / "whole", (train(stopped), trained[1]))
 
 
-def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, stopped):
+def test_rejects_checkpoints_of_other_network_by_index(tmp_path, stopped):
     other, _ = of_value(tmp_path / "other")
     other.save(9)
     shutil.rmtree(stopped / "resume")
@@ -191,7 +191,7 @@ def test_checkpoints_of_another_network_are_refused_by_their_index(tmp_path, sto
         ("metrics.csv", b'epoch,"loss\n' + b"9" * 200_000, "metrics.csv.*must .*field larger"),
     ],
 )
-def test_a_damaged_file_is_named_with_the_way_out(stopped, name, content, words):
+def test_damaged_file_is_reported_with_solution(stopped, name, content, words):
     (stopped / name).unlink()
     if content is not None:
         (stopped / name).write_bytes(content)
@@ -200,7 +200,7 @@ def test_a_damaged_file_is_named_with_the_way_out(stopped, name, content, words)
     one_line(error)
 
 
-def test_lines_without_numbers_are_no_rows(trained, stopped):
+def test_metrics_lines_without_numbers_are_ignored(trained, stopped):
     with open(stopped / "metrics.csv", "a") as file:
         file.write("\n\n")
     same_runs(stopped, trained[0] / "whole", (train(stopped), trained[1]))
@@ -218,7 +218,7 @@ SENTENCE = {
 @pytest.mark.parametrize(
     ("number", "calls"), [(errno.ENOSPC, 0), (errno.EROFS, 3), (errno.EACCES, 9)]
 )
-def test_what_cannot_be_written_is_named_and_resumes(trained, tmp_path, monkeypatch, number, calls):
+def test_unwritable_file_is_reported_and_run_resumes(trained, tmp_path, monkeypatch, number, calls):
     """The error comes where a file is put in its place: of flags.txt first, then of the others."""
     left, real = [calls], os.fsync
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_written_is_named_and_resumes(trained, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("size", [0, 12])
-def test_a_full_disk_ends_in_one_line_and_resumes_bit_for_bit(trained, tmp_path, size):
+def test_full_disk_is_reported_and_run_resumes_bit_for_bit(trained, tmp_path, size):
     """A file system of a few pages, which only root may mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -266,7 +266,7 @@ def test_a_full_disk_ends_in_one_line_and_resumes_bit_for_bit(trained, tmp_path,
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_file_in_the_place_of_a_folder(tmp_path):
+def test_file_in_place_of_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match="file/run cannot be written: Not a directory"):
         opened(tmp_path / "file" / "run")
@@ -274,7 +274,7 @@ def test_a_file_in_the_place_of_a_folder(tmp_path):
         opened(tmp_path / "file")
 
 
-def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(stopped, monkeypatch):
+def test_checkpoint_is_synced_before_older_one_is_deleted(stopped, monkeypatch):
     events, real_sync, real_unlink = [], os.fsync, pathlib.Path.unlink
 
     def sync(opened):
@@ -298,7 +298,7 @@ def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(stopped, monkeypat
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a"])
-def test_what_takes_the_place_of_another_is_on_the_disk(tmp_path, name):
+def test_replace_moves_file_or_folder_into_place(tmp_path, name):
     new = tmp_path / f"new.{name}"
     if name == "a":
         (new / "b").mkdir(parents=True)
@@ -309,7 +309,7 @@ def test_what_takes_the_place_of_another_is_on_the_disk(tmp_path, name):
     assert (tmp_path / name).exists() and not new.exists()
 
 
-def test_networks_are_put_in_place_whole(tmp_path, monkeypatch):
+def test_networks_are_written_atomically(tmp_path, monkeypatch):
     """A run whose last step fails has no network; the next call writes it."""
     run = opened(tmp_path / "run", Plan())
 
@@ -326,7 +326,7 @@ def test_networks_are_put_in_place_whole(tmp_path, monkeypatch):
     assert (run.path / "backbone.keras").read_text() == "whole"
 
 
-def test_metrics_of_a_damaged_run_are_named(stopped):
+def test_damaged_metrics_are_reported(stopped):
     (stopped / "run.json").write_text(json.dumps({"task": "pace"}))
     (stopped / "metrics.csv").write_bytes(b"epoch\n\xff\n")
     with pytest.raises(ValueError, match="metrics.csv must "):
@@ -336,7 +336,7 @@ def test_metrics_of_a_damaged_run_are_named(stopped):
         training.open_run(stopped)
 
 
-def test_a_folder_that_is_gone_ends_the_training(tmp_path):
+def test_deleted_folder_ends_training(tmp_path):
     run = opened(tmp_path / "run")
     run.add_metrics({"epoch": 1, "loss": 0.5})
     (tmp_path / "run" / "flags.txt").unlink()

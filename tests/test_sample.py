@@ -54,7 +54,7 @@ def test_shapes_move_as_their_class_says(motion):
             assert least < value < most
 
 
-def test_a_clip_follows_from_motion_and_seed():
+def test_clip_depends_only_on_motion_and_seed():
     first, again = sample.clip("up", 3), sample.clip("up", 3)
     assert first.shape == (32, 64, 85, 3) and first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
@@ -73,7 +73,7 @@ def small(tmp_path, monkeypatch):
     )
 
 
-def test_a_repeated_call_repairs_what_is_there_and_touches_nothing_else(small, tmp_path):
+def test_repeated_call_repairs_only_damaged_files(small, tmp_path):
     digest, before = small(), video_files.tree(tmp_path)
     assert re.fullmatch("[0-9a-f]{8}", digest) and len(before) == 4 + 3
     whole = tmp_path / "videos" / "up" / "up_00.avi"
@@ -85,7 +85,7 @@ def test_a_repeated_call_repairs_what_is_there_and_touches_nothing_else(small, t
     assert small() == digest and video_files.tree(tmp_path) == before
 
 
-def test_other_videos_have_another_digest(small, tmp_path, monkeypatch):
+def test_different_videos_have_different_digest(small, tmp_path, monkeypatch):
     """An earlier version's, under the same names: what was prepared from them is not used."""
     digests, clip = [small()], sample.clip
     for options in ({"frames": 5}, {"size": (48, 32)}, {"videos": 3}):
@@ -96,7 +96,7 @@ def test_other_videos_have_another_digest(small, tmp_path, monkeypatch):
     assert len(set(digests)) == len(digests)
 
 
-def test_a_killed_call_leaves_no_half_video(small, tmp_path, monkeypatch):
+def test_killed_call_leaves_no_partial_video(small, tmp_path, monkeypatch):
     digest, before = small(), video_files.tree(tmp_path)
     shutil.rmtree(tmp_path / "videos")
     left, write = [2], video.write
@@ -117,7 +117,7 @@ def test_a_killed_call_leaves_no_half_video(small, tmp_path, monkeypatch):
     assert small() == digest and video_files.tree(tmp_path) == before
 
 
-def test_what_is_refused(small, tmp_path):
+def test_rejects_bad_arguments(small, tmp_path):
     small(videos=3)
     with pytest.raises(ValueError, match="Received: 2 other files, such as left/left_02.avi"):
         small(videos=2)
@@ -126,7 +126,7 @@ def test_what_is_refused(small, tmp_path):
         small(test=2)
 
 
-def test_files_hold_the_clips_and_lists_name_each_once(tmp_path):
+def test_files_contain_clips_and_lists_name_each_once(tmp_path):
     sample.write(tmp_path, videos=3, test=1, frames=20, size=(48, 32))
     found = np.stack(list(video.frames(tmp_path / "videos/left/left_02.avi"))).astype(int)
     clip, other = (sample.clip("left", seed, 20, (48, 32)) for seed in (2, 1))

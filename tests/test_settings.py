@@ -45,12 +45,12 @@ class Some(Settings):
         ({"size": (4, 0)}, r"size must be \(width, height\) .* Received: size=\(4, 0\)."),
     ],
 )
-def test_what_is_not_allowed(settings, words):
+def test_rejects_invalid_values(settings, words):
     with pytest.raises(ValueError, match=words):
         Some(**settings)
 
 
-def test_values_take_their_form_and_texts_come_back():
+def test_values_are_converted_and_texts_round_trip():
     found = Some(np.int64(4), 1, several=2, size=[8, 6], maybe=7)
     assert dataclasses.astuple(found) == (4, 1.0, True, "a", 7, (2,), (8, 6))
     assert found.texts() == {
@@ -66,7 +66,7 @@ def test_values_take_their_form_and_texts_come_back():
         Some.parsed({"whole": "many"})
 
 
-def test_docstrings_say_what_the_fields_say():
+def test_docstrings_follow_fields():
     line = "whole: A whole number. In full. Must be at least 1 and at most 9 (default: 3)."
     assert line in " ".join(Some.__doc__.split()) and "(default: None)" in Some.__doc__
     assert max(map(len, Some.__doc__.splitlines())) <= 100
@@ -87,7 +87,7 @@ def test_docstrings_say_what_the_fields_say():
         (lambda: check_range("what", math.nan, most=1), "what.*at most 1.*what=nan"),
     ],
 )
-def test_the_settings_of_a_training(make, words):
+def test_training_settings(make, words):
     with pytest.raises(ValueError, match=words):
         make()
     assert Clip(16, 56, (85, 64)).shape("flow") == (15, 56, 56, 2)
@@ -115,7 +115,7 @@ def flags(*arguments):
         ["--flagfile=named.flags"],
     ],
 )
-def test_what_a_user_types_counts_most_wherever_it_stands(tmp_path, monkeypatch, typed):
+def test_typed_flags_override_flag_files_in_any_order(tmp_path, monkeypatch, typed):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.flags").write_text("# whole\n--whole=2\n--old=b\n--noswitch\n--names=x y\n")
     (tmp_path / "nested.flags").write_text("--flagfile=file.flags\n--whole=6\n")
@@ -126,7 +126,7 @@ def test_what_a_user_types_counts_most_wherever_it_stands(tmp_path, monkeypatch,
     assert found.make(Some, whole=1).whole == 1
 
 
-def test_defaults_and_what_was_given():
+def test_defaults_and_given_values_are_distinguished():
     found, rest = flags("--several=3,1", "a", "--size=6x4", "b")
     assert found.make(Some) == Some(5, several=(3, 1), size=(6, 4)) and rest == ["a", "b"]
     assert found.values(Some, only_given=True) == {"several": (3, 1), "size": (6, 4)}
@@ -150,18 +150,18 @@ def test_defaults_and_what_was_given():
         ("--recipe=none", "--recipe=none cannot be read"),
     ],
 )
-def test_a_wrong_command_line(argument, words):
+def test_wrong_command_line_is_reported(argument, words):
     with pytest.raises((UsageError, ValueError), match=words):
         flags(argument)
 
 
-def test_a_flag_has_one_meaning():
+def test_rejects_duplicate_flag_names():
     found, _ = flags()
     with pytest.raises(UsageError, match="--whole is taken by mas try"):
         found.option("whole", 3, "Again.", group="other")
 
 
-def test_the_short_help_leaves_out_what_few_need(monkeypatch):
+def test_short_help_omits_advanced_flags(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(HelpWanted) as short:
         flags("--help")
@@ -175,6 +175,6 @@ def test_the_short_help_leaves_out_what_few_need(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value"), [("momentum", 1.0), ("learning_rate", 0.0)])
-def test_a_bound_that_must_not_be_reached(name, value):
+def test_exclusive_bound_is_checked(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .* Received: {name}={value}"):
         Optimisation(**{name: value})

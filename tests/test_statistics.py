@@ -15,14 +15,14 @@ APPEARANCE = statistics.appearance_names((1, 2, 3), True)
 
 
 @pytest.mark.parametrize("pattern", [1, 2, 3])
-def test_masks_hold_the_pixels_of_the_reference(pattern):
+def test_masks_equal_reference(pattern):
     for size in (8, 24, 112):
         masks, expected = regions.masks(pattern, size), reference.pixels(pattern, size)
         for mask, pixels in zip(masks, expected, strict=True):
             assert {tuple(p) for p in np.argwhere(mask)} == {tuple(map(int, p)) for p in pixels}
 
 
-def test_names_are_in_the_order_of_the_labels():
+def test_label_names_are_in_label_order():
     first = ("p1_u_location", "p1_u_direction", "p1_v_location", "p1_v_direction", "p2_u_location")
     assert MOTION[:5] == first and MOTION[-2:] == ("u_frame", "v_frame")
     first = "diverse_location", "diverse_colour", "consistent_location", "consistent_colour"
@@ -93,7 +93,7 @@ def test_appearance_equals_plain_loops(size, frames, patterns, overall, colour):
 # ---- what is accepted ----------------------------------------------------------------------------
 
 
-def test_layout_of_the_arrays_does_not_matter():
+def test_array_layout_does_not_matter():
     rng = np.random.default_rng(5)
     flow = rng.normal(0, 1, (4, 16, 16, 2)).astype(np.float32)
     rgb = rng.integers(0, 256, (5, 16, 16, 3), np.uint8)
@@ -108,7 +108,7 @@ def test_layout_of_the_arrays_does_not_matter():
 
 
 @pytest.mark.parametrize("name", ["motion", "appearance"])
-def test_compiled_loops_release_the_lock_and_are_kept(name):
+def test_compiled_loops_release_gil_and_are_cached(name):
     loops = compiled(name).values()
     assert len(loops) >= 3
     for loop in loops:
@@ -129,7 +129,7 @@ def refused(match, function, *arguments, **options):
 FLOW, RGB = np.zeros((3, 16, 16, 2), np.float32), np.zeros((3, 16, 16, 3), np.uint8)
 
 
-def test_what_is_no_clip_is_refused():
+def test_rejects_non_clips():
     """Another type, no frame, no square, other channels, no frames at all, no array."""
     for part in (FLOW.astype(float), FLOW[:0], FLOW[:, 8:], FLOW[..., :1], FLOW[0], [[1.0]]):
         refused("flow.*Received", statistics.motion, part)
@@ -143,7 +143,7 @@ def test_what_is_no_clip_is_refused():
         refused("flow.*finite", statistics.motion, flow)
 
 
-def test_unknown_settings_are_refused():
+def test_rejects_unknown_settings():
     for size in (0, 4, 12, 20):
         refused(f"size={size}", statistics.motion, np.zeros((3, size, size, 2), np.float32))
         refused(f"size={size}", statistics.appearance, np.zeros((2, size, size, 3), np.uint8), ())

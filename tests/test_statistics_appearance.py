@@ -21,14 +21,14 @@ OCTANTS = {  # R G B
 
 
 @pytest.mark.parametrize("colour", statistics.COLOURS)
-def test_a_still_clip_of_one_colour(colour):
+def test_still_clip_of_one_colour(colour):
     for octant, value in OCTANTS.items():
         rgb = np.broadcast_to(np.array(value, np.uint8), (5, 48, 48, 3))
         labels = statistics.appearance(rgb, colour=colour)
         assert labels.tolist() == [1, octant] * 6 + [octant]  # all equal: the first region
 
 
-def test_the_changing_cell_is_diverse_and_the_still_one_consistent():
+def test_changing_cell_is_most_diverse_and_still_cell_most_consistent():
     for cell, octant, value in (
         (1, 2, (40, 210, 200)),
         (7, 7, (200, 50, 40)),
@@ -59,7 +59,7 @@ def test_overlap_of_one_changed_pixel_in_closed_form():
     np.testing.assert_allclose(statistics.overlap(rgb, 3), expected, rtol=1e-15)
 
 
-def test_the_fullest_octant_is_not_that_of_the_most_frequent_value():
+def test_fullest_octant_may_differ_from_octant_of_mode():
     rgb = np.empty((2, 16, 16, 3), np.uint8)
     rgb[:, :6] = (0, 0, 255)  # 6 rows of one blue, 10 rows of 10 reds
     rgb[:, 6:] = [[[200 + row, 0, 0]] for row in range(10)]
@@ -67,7 +67,7 @@ def test_the_fullest_octant_is_not_that_of_the_most_frequent_value():
     assert statistics.appearance(rgb, (), colour="mode")[0] == 1
 
 
-def test_equally_frequent_values_give_the_smallest_by_blue_green_red():
+def test_mode_ties_give_smallest_value():
     rgb = np.zeros((2, 8, 8, 3), np.uint8)
     rgb[0], rgb[1] = (255, 255, 10), (0, 0, 128)
     assert statistics.appearance(rgb, (), colour="mode")[0] == 8

@@ -31,7 +31,7 @@ def test_boundaries_of_a_ramp_are_minus_six_in_its_direction():
     np.testing.assert_array_equal(m_v, 0)
 
 
-def test_a_moving_square_is_found_in_its_region():
+def test_moving_square_is_located():
     """Its top, its left; the cell, the ring and the triangle that hold it."""
     for top, left, *expected in [
         (26, 2, 5, 4, 1),
@@ -67,7 +67,7 @@ def test_directions_are_shared_between_the_two_nearest_bins(offset, further):
             assert labels[f"p{pattern}_v_direction"] == (expected + 3) % 8 + 1
 
 
-def test_regions_are_compared_by_mean_not_sum():
+def test_regions_are_compared_by_mean():
     flow = field(32, 1)
     flow[0, ..., 0] = np.arange(32)  # magnitude 6, at the left and right border 3
     magnitude = np.hypot(*statistics.motion_boundaries(flow)[0])
@@ -76,7 +76,7 @@ def test_regions_are_compared_by_mean_not_sum():
     assert named(MOTION, statistics.motion(flow))["p2_u_location"] == 1
 
 
-def test_frames_of_largest_motion_are_the_bursts():
+def test_largest_motion_is_at_bursts():
     flow = field(16, 15)
     flow[:, 4:8, 4:8] = 0.5
     flow[6, 4:8, 4:8, 0] = 3
@@ -85,21 +85,21 @@ def test_frames_of_largest_motion_are_the_bursts():
     assert (labels["u_frame"], labels["v_frame"]) == (7, 12)
 
 
-def test_equal_frames_and_regions_give_the_first():
+def test_ties_give_first_frame_and_region():
     flow = field(16, 4)
     flow[:, 1:3, 1:3, 0] = flow[:, 1:3, 13:15, 0] = 1
     labels = named(MOTION, statistics.motion(flow))
     assert (labels["u_frame"], labels["p1_u_location"], labels["p3_u_location"]) == (1, 1, 1)
 
 
-def test_uniform_flow_is_no_motion():
+def test_uniform_flow_counts_as_no_motion():
     flow = field(24, 15)
     flow += np.random.default_rng(0).normal(0, 7, (15, 1, 1, 2)).astype(np.float32)
     assert not statistics.motion_boundaries(flow).any()
     assert statistics.motion(flow).tolist() == [0] * 14
 
 
-def test_boundaries_that_cancel_leave_a_frame_but_no_place():
+def test_cancelling_boundaries_give_frame_but_no_location():
     flow = field(16, 2)
     flow[0, 4:8, 4:8, 1] = -1.3
     flow[1, 4:8, 4:8, 1] = 1.3
@@ -107,7 +107,7 @@ def test_boundaries_that_cancel_leave_a_frame_but_no_place():
     assert labels == {**dict.fromkeys(MOTION, 0), "v_frame": 1}
 
 
-def test_an_angle_just_below_360_degrees_is_in_the_first_bin():
+def test_angle_just_below_360_degrees_is_in_first_bin():
     flow = field(16, 2)
     flow[0, ..., 0] = -np.arange(16)
     flow[1, ..., 0] = 1e-9 * np.arange(16)[:, None]

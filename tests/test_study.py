@@ -24,7 +24,7 @@ def rows_of(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_step_runs_until_its_product_is_there(tmp_path, capfd):
+def test_step_runs_until_product_exists(tmp_path, capfd):
     one = step(tmp_path)
     with pytest.raises(RuntimeError, match="one failed with status 0: mas recipes"):
         study.run([one], tmp_path, 1)  # ended well, and made nothing
@@ -36,14 +36,14 @@ def test_a_step_runs_until_its_product_is_there(tmp_path, capfd):
         study.run([step(tmp_path, "one", "mas_small")], tmp_path, 1)
 
 
-def test_a_product_that_another_step_made_is_shared(tmp_path, capfd):
+def test_steps_share_products(tmp_path, capfd):
     one = step(tmp_path)
     one.product.touch()
     study.run([study.Step("one", ("no_such",), one.product, shared=True)], tmp_path, 1)
     assert not (tmp_path / "steps.csv").exists()
 
 
-def test_a_command_that_fails_ends_the_study(tmp_path, capfd):
+def test_failing_command_ends_study(tmp_path, capfd):
     with pytest.raises(RuntimeError, match="two failed with status 2: mas recipes no_such"):
         study.run([step(tmp_path, "two", "no_such")], tmp_path, 1)
     assert "Received: recipe='no_such'" in capfd.readouterr().err
@@ -53,13 +53,13 @@ def test_a_command_that_fails_ends_the_study(tmp_path, capfd):
 @pytest.mark.parametrize(
     "text", ["", "step,seconds\n", "step,seconds,cpu_seconds,status,command\na\n"]
 )
-def test_a_damaged_record_is_named(tmp_path, text):
+def test_damaged_record_is_reported(tmp_path, text):
     (tmp_path / "steps.csv").write_text(text)
     with pytest.raises(ValueError, match="steps.csv must have the columns"):
         study.cpu_seconds(tmp_path)
 
 
-def test_few_groups_turn_with_the_seed_and_the_test_is_one():
+def test_held_out_groups_rotate_with_seed():
     groups = list("aabbccdd")
     entries = [Entry(f"v{number}", 0) for number in range(8)]
     for seed, trained, tested in ((0, "ab", "cd"), (1, "bc", "da"), (3, "da", "bc")):
@@ -80,7 +80,7 @@ def test_measures_of_features():
     assert found["static"] == 0.5  # the same of every video
 
 
-def test_a_table_by_hand(tmp_path):
+def test_table_by_hand(tmp_path):
     rows = [
         study.Row("mas", seed, weights, "whitened", share)
         for weights, shares in (("trained", (0.7, 0.8)), ("random", (0.5, 0.5)))
@@ -103,7 +103,7 @@ def test_a_table_by_hand(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_of_generated_videos(sample_data, tmp_path, monkeypatch):
+def test_study_of_generated_videos(sample_data, tmp_path, monkeypatch):
     short = ("--epochs=1", "--width=0.0625", "--size=32", "--resize=49x36", "--frames=8")
     recipe = command._recipe
     monkeypatch.setattr(command, "_recipe", lambda task: (*recipe(task), *short))

@@ -59,7 +59,7 @@ def model_for(task):
 # ---- the registry --------------------------------------------------------------------------------
 
 
-def test_a_task_by_name():
+def test_task_by_name():
     task = tasks.task("mas", branches="motion", patterns=(3, 1), appearance_weight=1)
     expected = tasks.Statistics(branches=("motion",), patterns=(3, 1), appearance_weight=1.0)
     assert task == expected and tasks.task(task) is task
@@ -99,7 +99,7 @@ def reader(data, task):
 
 
 @pytest.mark.parametrize("options", [{}, {"colour": "mode", "patterns": (3, 2)}])
-def test_targets_are_the_statistics_of_the_clips_own_pixels_and_flow(data, options):
+def test_targets_equal_statistics_of_clip(data, options):
     task = small(tasks.Statistics(**options))
     found, choice = reader(data, task), (task.patterns, task.global_labels)
     expected = []
@@ -128,7 +128,7 @@ EIGHT = [8, 9, 10, 11, 4, 5, 6, 7]
         ({"patterns": ()}, {"motion": [12, 13], "appearance": [12]}),
     ],
 )
-def test_branches_patterns_and_global_labels_choose_among_all_labels(options, columns):
+def test_branches_patterns_and_global_labels_select_labels(options, columns):
     everything, task = tasks.Statistics(), small(tasks.Statistics(**options))
     clip = clip_for(small(everything))
     _, full = everything.example(clip)
@@ -141,7 +141,7 @@ def test_branches_patterns_and_global_labels_choose_among_all_labels(options, co
         assert model.output[branch].shape == (None, len(places))
 
 
-def test_flow_is_read_for_motion_alone(data, monkeypatch):
+def test_flow_is_read_only_for_motion_branch(data, monkeypatch):
     asked, read = [], data.read
     monkeypatch.setattr(
         data, "read", lambda *args: (asked.append([*map(len, args[1:])]), read(*args))[1]
@@ -157,7 +157,7 @@ def test_flow_is_read_for_motion_alone(data, monkeypatch):
     assert tasks.Classify(3).wraps and not small(tasks.Classify(3), FLOW).wraps, "flow never wraps"
 
 
-def test_frames_stand_in_a_row_inside_the_video():
+def test_frames_are_consecutive_and_inside_video():
     frames, target = tasks.Statistics().sample(20, 4, rng())
     assert frames.tolist() == list(range(4, 20)) and target.size == 0
     drawn = {tuple(tasks.Statistics().sample(18, None, rng(seed))[0]) for seed in range(60)}
@@ -167,7 +167,7 @@ def test_frames_stand_in_a_row_inside_the_video():
             tasks.Statistics().sample(length, start, rng())
 
 
-def test_a_stride_skips_frames_and_sums_the_fields_between(data):
+def test_stride_skips_frames_and_sums_flow(data):
     """The flow from one frame of the clip to the next is that of every frame between them."""
     task = small(tasks.Statistics(stride=2), SMALL)
     count = task.frames
@@ -207,7 +207,7 @@ def step_of(task, model, rate=0.001):
     return trainer, trainer.step_function()
 
 
-def test_a_steps_numbers_are_those_of_the_formulas():
+def test_step_equals_formulas():
     """Loss = 0.5 MSE(motion) + 0.1 MSE(appearance), means over batch and labels; section 3.4."""
     task = small(tasks.Statistics(motion_weight=0.5, appearance_weight=0.1, patterns=(2,)))
     model, (x, y) = model_for(task), batch_for(task)
@@ -303,7 +303,7 @@ def rate_of(task):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_task_keeps_the_contract(name, tmp_path):
+def test_task_fulfils_contract(name, tmp_path):
     task, units = case(name)
     assert task.name == name.split()[0]
     views = () if task.views is None else (task.views,)
@@ -336,7 +336,7 @@ def test_a_task_keeps_the_contract(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", differ("vtdl"))
-def test_a_task_trains_in_mixed_precision(name):
+def test_task_trains_in_mixed_precision(name):
     """bfloat16 inside, float32 in the variables, the outputs and the loss.
 
     Compiled: on CPU TensorFlow's own bfloat16 gradient of a 3D convolution is garbage at times.
@@ -358,7 +358,7 @@ def test_a_task_trains_in_mixed_precision(name):
 
 
 @pytest.mark.parametrize("name", differ("dsm_triplet"))
-def test_two_replicas_train_a_task_as_one_device_does(name, two_replicas):
+def test_two_replicas_train_task_like_one_device(name, two_replicas):
     task, _ = case(name)
     x, y = batch_for(task, size=4)
     found = []

@@ -106,7 +106,7 @@ def same_runs(one, two, weights):
 # ---- the loop ------------------------------------------------------------------------------------
 
 
-def test_training_learns_and_says_so(tmp_path):
+def test_training_learns_and_logs(tmp_path):
     train(tmp_path, epochs=40, decay=1000)
     rows = metrics(tmp_path)
     assert [row["epoch"] for row in rows] == [*range(1, 41)]
@@ -114,7 +114,7 @@ def test_training_learns_and_says_so(tmp_path):
     assert list(rows[0]) == ["epoch", "step", "seconds", "loss", "error", "learning_rate", "decay"]
 
 
-def test_logged_numbers_are_those_of_the_steps(tmp_path):
+def test_logged_numbers_are_means_over_steps(tmp_path):
     train(tmp_path, epochs=1, dropout=False)
     model, optimizer = model_of(Regress(), False), optimizers.Momentum(0.05)
     losses, errors = [], []
@@ -131,7 +131,7 @@ def test_logged_numbers_are_those_of_the_steps(tmp_path):
     assert (row["loss"], row["error"]) == expected
 
 
-def test_the_logged_rate_is_that_of_the_steps(tmp_path):
+def test_logged_learning_rate_is_that_of_steps(tmp_path):
     """3 steps an epoch, a tenth every 4: steps 0-3, 4-7 and 8 have their own rates."""
     train(tmp_path)
     rates = [row["learning_rate"] for row in metrics(tmp_path)]
@@ -139,7 +139,7 @@ def test_the_logged_rate_is_that_of_the_steps(tmp_path):
     assert rates == pytest.approx([tenth[0], tenth[[0, 1, 1]].mean(), tenth[[1, 1, 2]].mean()])
 
 
-def test_the_bar_compiles_and_then_names_the_worst_label(tmp_path, capsys):
+def test_progress_bar_shows_compiling_then_worst_label(tmp_path, capsys):
     class Labels(Regress):
         def metrics(self):
             errors = {"y/first": 5.0, "y/second": 6.0, "y/third": 4.0}
@@ -152,7 +152,7 @@ def test_the_bar_compiles_and_then_names_the_worst_label(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("where", ["first", "later"])
-def test_a_loss_that_is_not_finite_names_its_step(tmp_path, where):
+def test_non_finite_loss_names_its_step(tmp_path, where):
     if where == "first":
         with pytest.raises(FloatingPointError, match=r"loss=inf at step 1 \(epoch 1\)"):
             train(tmp_path, task=Regress(blow_up=True))
@@ -178,7 +178,7 @@ def test_two_replicas_equal_one_device(tmp_path, two_replicas):
 
 
 @pytest.mark.parametrize(("stop", "replicas"), [(1, 1), (3, 1), (4, 1), (8, 1), (4, 2)])
-def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, two_replicas, stop, replicas):
+def test_interrupted_run_resumes_bit_for_bit(tmp_path, two_replicas, stop, replicas):
     strategy = two_replicas if replicas == 2 else None
     whole = train(tmp_path / "whole", strategy)
     train(tmp_path / "parts", strategy, stop=stop)
@@ -186,7 +186,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, two_replicas, stop, re
     same_runs(tmp_path / "parts", tmp_path / "whole", (resumed, whole))
 
 
-def test_a_run_may_be_resumed_for_more_epochs_and_not_for_fewer(tmp_path):
+def test_run_resumes_for_more_epochs_but_not_fewer(tmp_path):
     whole = train(tmp_path / "whole", epochs=5)
     train(tmp_path / "parts", epochs=2)
     longer = train(tmp_path / "parts", epochs=5)
@@ -195,7 +195,7 @@ def test_a_run_may_be_resumed_for_more_epochs_and_not_for_fewer(tmp_path):
         train(tmp_path / "parts", epochs=2)
 
 
-def test_run_json_keeps_its_start_and_notes_each_resumption(tmp_path):
+def test_run_json_keeps_start_and_records_resumptions(tmp_path):
     def described():
         return json.loads((tmp_path / "run.json").read_text())
 
@@ -211,7 +211,7 @@ def test_run_json_keeps_its_start_and_notes_each_resumption(tmp_path):
     assert after == {name: value for name, value in again.items() if name != "resumed"}
 
 
-def test_seconds_go_on_after_an_interruption(tmp_path, monkeypatch):
+def test_seconds_continue_after_interruption(tmp_path, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(training.loop.time, "monotonic", lambda: next(clock) * 10.0)
     train(tmp_path, epochs=2)
@@ -220,7 +220,7 @@ def test_seconds_go_on_after_an_interruption(tmp_path, monkeypatch):
     assert seconds == sorted(seconds) and seconds[2] > seconds[1] > 0
 
 
-def test_a_finished_run_without_checkpoints_does_not_begin_again(tmp_path):
+def test_finished_run_without_checkpoints_does_not_restart(tmp_path):
     train(tmp_path, epochs=1)
     file = tmp_path / "run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"finished_epochs": 1}))
@@ -245,7 +245,7 @@ def test_an_empty_metrics_file_gets_its_header(tmp_path):
         ("auto", {}, "Received: None"),
     ],
 )
-def test_a_strategy_with_two_writers_is_refused(monkeypatch, name, task, words):
+def test_rejects_strategy_with_two_writers(monkeypatch, name, task, words):
     if task is not None:
         config = {"cluster": {"worker": ["localhost:1"]}, "task": task}
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
@@ -262,7 +262,7 @@ def test_a_strategy_with_two_writers_is_refused(monkeypatch, name, task, words):
         (["chief", "worker"], "worker", 0, False),
     ],
 )
-def test_one_process_writes(jobs, kind, index, expected):
+def test_only_one_process_writes(jobs, kind, index, expected):
     cluster = tf.train.ClusterSpec({job: ["localhost:1", "localhost:2"] for job in jobs})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, "", kind, index)
     assert training.is_chief(types.SimpleNamespace(cluster_resolver=resolver)) == expected
@@ -287,7 +287,7 @@ def held(folder, flags, **described):
     return folder
 
 
-def test_settings_that_change_numbers_must_be_the_same(tmp_path):
+def test_rejects_changed_settings_that_affect_results(tmp_path):
     run = held(tmp_path / "run", "--seed=1\n--batch=8\n--clips=auto\n--option=flip=True\n")
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     for other, words in (
@@ -306,13 +306,13 @@ def test_settings_that_change_numbers_must_be_the_same(tmp_path):
     opened(run, Plan(batch=8), data="elsewhere")
 
 
-def test_fewer_epochs_than_were_finished_are_refused(tmp_path):
+def test_rejects_fewer_epochs_than_finished(tmp_path):
     run = held(tmp_path / "run", "--seed=1\n", finished_epochs=5)
     with pytest.raises(ValueError, match="epochs.*at least 5.*epochs=4"):
         opened(run, Plan(epochs=4))
 
 
-def test_a_restart_puts_the_earlier_run_aside_until_the_new_one_trains(tmp_path):
+def test_restart_keeps_earlier_run_until_new_one_trains(tmp_path):
     run, earlier = held(tmp_path / "run", "--seed=1\n"), tmp_path / "run.earlier"
     opened(run, restart=True, seed="2")
     assert (earlier / "metrics.csv").exists() and not (run / "metrics.csv").exists()
@@ -322,12 +322,12 @@ def test_a_restart_puts_the_earlier_run_aside_until_the_new_one_trains(tmp_path)
     assert not earlier.exists() and "--seed=3\n" in (run / "flags.txt").read_text()
 
 
-def test_two_settings_of_one_name_are_refused():
+def test_rejects_two_settings_of_one_name():
     with pytest.raises(ValueError, match="names of their own. Received: 'epochs'"):
         Recorded(Plan(), Plan(), seed="1")
 
 
-def test_what_a_folder_may_hold(tmp_path):
+def test_run_folder_may_contain_only_temporary_leftovers(tmp_path):
     """A kill in the first write leaves a folder to begin in; other things are left alone."""
     (tmp_path / "flags.txt.7.tmp").write_text("--se")
     opened(tmp_path)

@@ -107,7 +107,7 @@ def recorded(trajectory, tmp_path_factory):
     return path, golden
 
 
-def test_replay_agrees_with_a_restatement_across_the_decay(trajectory, recorded, capsys):
+def test_replay_equals_reference_across_decay(trajectory, recorded, capsys):
     path, golden = recorded
     curve = np.array(golden["curve_mse_total"])
     assert np.abs(np.diff(curve, axis=0)).min() > 0.01  # it does train
@@ -117,7 +117,7 @@ def test_replay_agrees_with_a_restatement_across_the_decay(trajectory, recorded,
 
 
 @pytest.mark.parametrize("key", ["decay_steps", "final_norms"])
-def test_replay_fails_where_the_file_says_otherwise(trajectory, recorded, tmp_path, key):
+def test_replay_fails_if_file_differs(trajectory, recorded, tmp_path, key):
     path, golden = tmp_path / "spoiled.json", recorded[1]
     spoiled = {"decay_steps": 3, "final_norms": golden["final_norms"] | {"conv2/bias": 0.0}}
     path.write_text(json.dumps(golden | {key: spoiled[key]}))
@@ -126,7 +126,7 @@ def test_replay_fails_where_the_file_says_otherwise(trajectory, recorded, tmp_pa
 
 
 @pytest.mark.slow
-def test_full_replay_of_the_authors_steps(shared):
+def test_full_replay_of_authors_steps(shared):
     golden = shared / "golden" / "trajectory.json"
     done = subprocess.run(
         [sys.executable, str(SCRIPT), f"--golden={golden}"],

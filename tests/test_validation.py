@@ -61,7 +61,7 @@ def check(found, epoch, weights):
     np.testing.assert_array_equal(found[1][: len(weights)], weights)
 
 
-def test_the_earlier_of_the_best_is_chosen(tmp_path, two):
+def test_first_best_epoch_is_chosen(tmp_path, two):
     """And training is what it is without validation."""
     check(chosen(tmp_path), 2, two)
     assert [row["validation_top1"] for row in metrics(tmp_path)] == [0.2, 0.5, 0.5, 0.4]
@@ -78,7 +78,7 @@ def _described(folder):
 
 
 @pytest.mark.parametrize("stop", [2, 6, 7, 9])
-def test_a_run_that_was_stopped_chooses_the_same(tmp_path, two, stop):
+def test_resumed_run_chooses_same_epoch(tmp_path, two, stop):
     train(tmp_path, epochs=4, stop=stop, every=2, before_saving=_begun(tmp_path))
     check(chosen(tmp_path, every=2), 2, two)
 
@@ -91,7 +91,7 @@ def _begun(folder, tops=TOPS):
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_what_no_checkpoint_has_is_forgotten(tmp_path, two, monkeypatch, damaged):
+def test_best_epoch_beyond_checkpoint_is_forgotten(tmp_path, two, monkeypatch, damaged):
     """The third epoch was better by far, once: before its checkpoint was saved, or got damaged."""
     real = checkpoints.Checkpoints.save
 
@@ -112,7 +112,7 @@ def test_what_no_checkpoint_has_is_forgotten(tmp_path, two, monkeypatch, damaged
     check(chosen(tmp_path), 2, two)
 
 
-def test_a_best_network_that_is_gone_or_damaged_is_named(tmp_path):
+def test_missing_or_damaged_best_network_is_reported(tmp_path):
     train(tmp_path, epochs=4, stop=7, before_saving=_begun(tmp_path))
     file = tmp_path / "best" / "002" / networks.MODEL
     whole = file.read_bytes()
@@ -147,7 +147,7 @@ def tune(sample_data):
     return lambda run, **changes: mas.finetune(None, data, **sides, **small | changes, run=run)
 
 
-def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, caplog, monkeypatch):
+def test_best_epoch_is_tested_saved_and_logged(tune, sample_data, tmp_path, caplog, monkeypatch):
     """Here on the test's own videos, so that its number is the best of the column."""
     plain, said, text = tune(tmp_path / "plain"), [], validation.text
     monkeypatch.setattr(validation, "text", lambda *known: said.append(text(*known)))
@@ -193,7 +193,7 @@ def test_the_best_epoch_is_tested_saved_and_said(tune, sample_data, tmp_path, ca
         tune(run.path)
 
 
-def test_lists_that_do_not_fit(tune, sample_data, tmp_path, caplog):
+def test_rejects_mismatched_lists(tune, sample_data, tmp_path, caplog):
     train_list = (sample_data / "train.txt").read_text().splitlines()
     (tmp_path / "own.txt").write_text(f"{train_list[0]}\n")
     for videos, words in (
@@ -209,7 +209,7 @@ def test_lists_that_do_not_fit(tune, sample_data, tmp_path, caplog):
     assert "choose the epoch" not in caplog.text and run.validation["videos"] == 1
 
 
-def test_the_flag(tmp_path):
+def test_validation_list_flag(tmp_path):
     given = command.flags()
     given.parse(["--validation_list=own.txt"])
     assert given.validation_list == "own.txt"

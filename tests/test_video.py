@@ -64,7 +64,7 @@ def decode(path, size=None, **options):
 # Whole files.
 
 
-def test_frames_are_exact_in_order_and_r_g_b(tmp_path):
+def test_frames_are_exact_ordered_and_rgb(tmp_path):
     images = video_files.noise(20)
     path = video_files.write(tmp_path / "x.avi", images)
     assert decode(path).dtype == np.uint8
@@ -72,7 +72,7 @@ def test_frames_are_exact_in_order_and_r_g_b(tmp_path):
     np.testing.assert_array_equal(decode(path, video_files.SIZE), images)
 
 
-def test_every_container_that_is_looked_for(tmp_path):
+def test_decodes_every_known_container(tmp_path):
     """Colours and order, the whole and some frames of it."""
     images = coded(40) // np.array([1, 2, 4], np.uint8)
     assert set(CONTAINERS) == lists.VIDEO_EXTENSIONS
@@ -117,7 +117,7 @@ def test_resizing_is_bilinear_and_takes_width_first(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.avi", "x.mp4"])
-def test_what_write_writes_reads_back(tmp_path, name):
+def test_written_video_reads_back_equal(tmp_path, name):
     images = video_files.moving(12, (1, 0), size=(96, 64))
     images[..., 0] //= 2  # so that the channels differ
     video.write(tmp_path / name, images, rate=20)
@@ -164,7 +164,7 @@ def opencv(path):
         pytest.param("weizmann/*/*", marks=pytest.mark.slow),
     ],
 )
-def test_frames_of_ordinary_files_are_those_of_opencv(shared, pattern):
+def test_frames_equal_opencv(shared, pattern):
     """The decoder until this version. The largest difference of any value is 0 with OpenCV 5.0."""
     paths = sorted(path for path in (shared / "videos").glob(pattern) if path.suffix != ".md")
     assert paths
@@ -204,7 +204,7 @@ def decoded(monkeypatch):
         ("x.ts", "libx264", {"g": "30"}),
     ],
 )
-def test_any_frames_are_those_of_the_whole(tmp_path, name, codec, options):
+def test_selected_frames_equal_those_of_full_decode(tmp_path, name, codec, options):
     path = encode(tmp_path / name, film(coded(200), codec, **options))
     facts = video.measure(path)
     assert (facts.frames, facts.height, facts.width) == (200, 48, 64) and facts.times
@@ -218,7 +218,7 @@ def test_any_frames_are_those_of_the_whole(tmp_path, name, codec, options):
     )
 
 
-def test_a_jump_leaves_out_what_lies_between(tmp_path, decoded):
+def test_seeking_skips_frames_between(tmp_path, decoded):
     path = encode(tmp_path / "x.avi", film(coded(200), g="12", sc_threshold="1000000000"))
     facts = video.measure(path)
     assert facts.times == "0 1" and facts.keys == "0,12*16"
@@ -243,7 +243,7 @@ def test_a_jump_leaves_out_what_lies_between(tmp_path, decoded):
         ([(2002 * n + 30) // 60 for n in range(50)], "0 1001/30"),
     ],
 )
-def test_jumps_go_by_time_where_the_rate_varies(tmp_path, times, text, decoded):
+def test_seeking_uses_timestamps_at_variable_rate(tmp_path, times, text, decoded):
     stream = film(
         coded(50), "libx264", rate=30 if "/" in text else 25, times=times, g="10", sc_threshold="0"
     )
@@ -259,7 +259,7 @@ def test_jumps_go_by_time_where_the_rate_varies(tmp_path, times, text, decoded):
     assert access._read_times(text, 50).tolist() == times
 
 
-def test_a_jump_that_ends_elsewhere_is_made_good(tmp_path, decoded, monkeypatch):
+def test_inexact_seek_is_corrected(tmp_path, decoded, monkeypatch):
     path = encode(tmp_path / "x.avi", film(coded(200), g="12", sc_threshold="1000000000"))
     facts = video.measure(path)
     for change in ({"times": "0 2"}, {"lead": -13}):
@@ -278,14 +278,14 @@ def test_a_jump_that_ends_elsewhere_is_made_good(tmp_path, decoded, monkeypatch)
     assert video.measure(path).times == ""
 
 
-def test_a_jump_to_other_pixels_counts_as_wrong(tmp_path, monkeypatch):
+def test_seek_to_wrong_pixels_is_detected(tmp_path, monkeypatch):
     path = encode(tmp_path / "x.avi", film(coded(100), g="12"))
     prints = iter(range(200))
     monkeypatch.setattr(access, "_fingerprint", lambda frame: next(prints))
     assert video.measure(path) == video.Facts(100, 48, 64)
 
 
-def test_what_cannot_be_picked_says_why(tmp_path):
+def test_unselectable_frames_are_explained(tmp_path):
     path = video_files.write(tmp_path / "x.avi", video_files.noise(30))
 
     def says(message, function, *arguments):
@@ -302,7 +302,7 @@ def test_what_cannot_be_picked_says_why(tmp_path):
     says("not a video that the decoder can open", video.pick, [0])
 
 
-def test_the_decoder_is_loaded_when_it_is_used():
+def test_decoder_is_imported_lazily():
     import subprocess
 
     code = "import sys, mas.video; print({'av', 'cv2', 'tensorflow'} & set(sys.modules))"

@@ -37,7 +37,7 @@ def bars(images):
 
 
 @pytest.mark.parametrize("name", WILD)
-def test_films_of_the_wild(shared, name):
+def test_wild_files_decode_correctly(shared, name):
     path = shared / "videos" / "wild" / name
     whole = decode(path)
     assert bars(whole) == list(range(48))
@@ -50,7 +50,7 @@ def test_films_of_the_wild(shared, name):
 # Streams.
 
 
-def test_the_default_stream_else_the_largest(tmp_path):
+def test_default_stream_else_largest_is_decoded(tmp_path):
     """As players choose; ids of streams, sound and covers play no part."""
     small, large = coded(10, (32, 24)), coded(20)
     cover = film(coded(1), "mjpeg", "yuvj420p", disposition=opening.ATTACHED)
@@ -63,7 +63,7 @@ def test_the_default_stream_else_the_largest(tmp_path):
     assert len(decode(path)) == 10
 
 
-def test_what_holds_no_video(tmp_path):
+def test_rejects_files_without_video(tmp_path):
     cover = film(coded(1), "mjpeg", "yuvj420p", disposition=opening.ATTACHED)
     path = encode(tmp_path / "cover.m4v", cover, muxer="mp4", sound=2)
     assert refused(path) == "contains a cover picture but no video"
@@ -89,7 +89,7 @@ def test_what_holds_no_video(tmp_path):
         ("x.mkv", "libx264", b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ", "V_MPEG4/ISO/XYZ"),
     ],
 )
-def test_a_codec_that_cannot_be_decoded_is_named(tmp_path, name, codec, known, unknown, called):
+def test_unsupported_codec_is_named(tmp_path, name, codec, known, unknown, called):
     path = encode(tmp_path / name, film(coded(5), codec))
     path.write_bytes(path.read_bytes().replace(known, unknown))
     assert refused(path).startswith(f"its codec, {called}")
@@ -108,7 +108,7 @@ def test_special_files_are_not_opened(tmp_path):
     server.close()
 
 
-def test_metadata_that_are_not_utf8_do_not_matter(tmp_path):
+def test_non_utf8_metadata_is_ignored(tmp_path):
     path = encode(tmp_path / "x.avi", film(coded(3)))
     content = path.read_bytes()
     assert b"Lavf" in content  # the name of the program that wrote it
@@ -116,7 +116,7 @@ def test_metadata_that_are_not_utf8_do_not_matter(tmp_path):
     assert numbers(decode(path)) == [0, 1, 2]
 
 
-def test_a_file_that_names_others_is_no_video(tmp_path):
+def test_rejects_playlists(tmp_path):
     video_files.write(tmp_path / "other.avi", video_files.noise(5))
     lists = {"a.mp4": "ffconcat version 1.0\nfile other.avi\n", "b.ts": "#EXTM3U\nother.avi\n"}
     lists["c.mkv"] = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.avi\n#EXT-X-ENDLIST\n"
@@ -125,7 +125,7 @@ def test_a_file_that_names_others_is_no_video(tmp_path):
         assert refused(tmp_path / name) == "not a video that the decoder can open"
 
 
-def test_a_picture_may_not_take_all_memory(tmp_path, monkeypatch):
+def test_rejects_huge_pictures(tmp_path, monkeypatch):
     path = encode(tmp_path / "x.mp4", film(coded(5)))
     monkeypatch.setattr(opening, "MOST_PIXELS", 1000)
     assert "codec mpeg4, 5 lost" in refused(path)
@@ -169,7 +169,7 @@ def test_all_eight_display_matrices(tmp_path, matrix):
     np.testing.assert_array_equal(video.pick(path, [2, 0], None, facts), expected[[2, 0]])
 
 
-def test_a_mirrored_film_of_the_wild(shared):
+def test_mirrored_wild_file_is_oriented(shared):
     first = decode(shared / "videos" / "wild" / "hflip.mp4")[0].astype(int)
     for (y, x), colour in zip(
         itertools.product((4, -4), repeat=2), ("green", "red", "white", "blue"), strict=True
@@ -177,7 +177,7 @@ def test_a_mirrored_film_of_the_wild(shared):
         assert np.abs(first[y, x] - CORNERS[colour]).max() < 40, (y, x)
 
 
-def test_a_matrix_between_quarters_and_side_data_that_pyav_does_not_know():
+def test_odd_display_matrix_and_unknown_side_data():
     image = np.arange(24).reshape(4, 6)
     slight = np.array([[65000, 3000, 0], [-3000, 65000, 0], [0, 0, 1 << 30]])
     assert pictures.oriented(image, slight).tolist() == image.tolist()
@@ -210,7 +210,7 @@ def converted(yuv, red, blue, full):
     "matrix, red, blue",
     [(1, 0.2126, 0.0722), (6, 0.299, 0.114), (2, 0.299, 0.114), (9, 0.2627, 0.0593)],
 )
-def test_colours_by_the_matrix_and_range_that_the_file_names(tmp_path, matrix, red, blue, full):
+def test_colours_follow_matrix_and_range_of_file(tmp_path, matrix, red, blue, full):
     """BT.709, BT.601 and BT.2020, and BT.601 where it names none."""
     colours = [(90, 100, 170), (150, 60, 120), (200, 128, 128), (60, 160, 90)]
     images = [np.full((48, 16), 0, np.uint8) for _ in colours]
@@ -244,7 +244,7 @@ def combed(images):
 @pytest.mark.parametrize(
     "name, codec", [("x.mp4", "libx264"), ("x.mpg", "mpeg2video"), ("x.avi", "mpeg4")]
 )
-def test_interlaced_frames_stay_as_they_are_or_are_taken_apart(tmp_path, name, codec):
+def test_interlaced_frames_are_kept_or_deinterlaced(tmp_path, name, codec):
     images = woven(12)
     options = {"flags": "+ilme+ildct", "b": "4M"}
     path = encode(tmp_path / name, film(images, codec, **options))
@@ -255,14 +255,14 @@ def test_interlaced_frames_stay_as_they_are_or_are_taken_apart(tmp_path, name, c
     assert combed(found) > 10 > 3 * combed(apart[1:-1])
 
 
-def test_progressive_frames_of_a_mixed_film_are_not_filtered(shared):
+def test_progressive_frames_of_mixed_file_are_not_filtered(shared):
     path = shared / "videos" / "wild" / "mixed.mpg"
     plain, filtered = decode(path), decode(path, deinterlace=True)
     np.testing.assert_array_equal(filtered[:24], plain[:24])
     assert (filtered[24:] != plain[24:]).any((1, 2, 3)).all()
 
 
-def test_what_cannot_be_deinterlaced_says_so(tmp_path):
+def test_undeinterlaceable_file_is_reported(tmp_path):
     path = encode(tmp_path / "x.mkv", film(np.zeros((3, 2, 2, 3), np.uint8), "ffv1", "yuv444p"))
     with pytest.raises(video.VideoError, match="cannot be deinterlaced: Invalid argument"):
         decode(path, deinterlace=True)
@@ -297,7 +297,7 @@ TIMES = {
 
 @pytest.mark.parametrize("fps", [25, 12.5, 10, 50, 29.97])
 @pytest.mark.parametrize("times", TIMES)
-def test_a_constant_rate_by_time(tmp_path, times, fps):
+def test_constant_rate_by_timestamps(tmp_path, times, fps):
     path = encode(tmp_path / "x.mkv", film(coded(40), "libx264", times=TIMES[times]))
     assert numbers(decode(path)) == list(range(40))
     found = numbers(decode(path, fps=fps))
@@ -308,7 +308,7 @@ def test_a_constant_rate_by_time(tmp_path, times, fps):
     assert numbers(video.pick(path, [39, 22, 3], None, facts)) == [39, 22, 3] and facts.times
 
 
-def test_a_rate_by_times_that_jump(tmp_path):
+def test_rejects_jumping_timestamps_at_constant_rate(tmp_path):
     shots = [video_shot(time) for time in (0, 40, 4_000_000)]
     with pytest.raises(video.VideoError, match="its times jump by 4000 seconds"):
         list(reading.resampled(shots, 25, Fraction(1, 1000), 40))
@@ -320,7 +320,7 @@ def video_shot(time):
     return Shot(time, 0, None)
 
 
-def test_an_avi_tells_time_by_its_packets(tmp_path):
+def test_avi_times_come_from_packets(tmp_path):
     """B frames have no times of their own there."""
     path = encode(tmp_path / "x.avi", film(coded(40), bf="2"))
     assert numbers(decode(path, fps=25)) == list(range(40))

@@ -60,7 +60,7 @@ def taken(path):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_whole_files_are_whole(whole, name, tmp_path):
+def test_intact_files_are_complete(whole, name, tmp_path):
     (tmp_path / name).write_bytes(whole[name])
     assert read(tmp_path / name) == taken(tmp_path / name) == (list(range(FRAMES)), "")
     assert not containers.check(tmp_path / name)
@@ -68,7 +68,7 @@ def test_whole_files_are_whole(whole, name, tmp_path):
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("share", [0.002, 0.3, 0.6, 0.85, 0.9, 0.97])
-def test_a_file_that_is_cut_is_refused_or_taken_as_far_as_it_goes(whole, name, share, tmp_path):
+def test_truncated_file_is_rejected_or_partly_decoded(whole, name, share, tmp_path):
     path, data = tmp_path / name, whole[name]
     end = int(len(data) * share) | 1  # no multiple of a packet
     path.write_bytes(data[:end])
@@ -90,7 +90,7 @@ def test_a_file_that_is_cut_is_refused_or_taken_as_far_as_it_goes(whole, name, s
 # Within a packet of ASF or of a program stream, and in the images of a gif, nothing tells.
 @pytest.mark.parametrize("name", sorted(KINDS.keys() - {"x.wmv", "x.mpg", "x.gif"}))
 @pytest.mark.parametrize("damage", ["zeros", "gap"])
-def test_a_file_that_is_damaged_inside(whole, name, damage, tmp_path):
+def test_file_damaged_inside_is_reported(whole, name, damage, tmp_path):
     """No frame is lost in silence."""
     rng, data = random.Random(f"{name} {damage}"), whole[name]
     for _ in range(6):
@@ -128,7 +128,7 @@ def mutated(data, rng):
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))]
 )
-def test_changed_files_are_whole_or_named(whole, seed, tmp_path):
+def test_changed_files_are_complete_or_reported(whole, seed, tmp_path):
     """All frames, or one line: no other error, and nothing for ever."""
     rng = random.Random(seed)
     for name, data in whole.items():
@@ -144,7 +144,7 @@ def test_changed_files_are_whole_or_named(whole, seed, tmp_path):
                     assert 0 < len(str(error)) < 200 and "\n" not in str(error)
 
 
-def test_what_is_damaged_is_counted(tmp_path):
+def test_damaged_frames_are_counted(tmp_path):
     """Three pictures of a film of pictures that stand alone."""
     path = encode(tmp_path / "x.avi", film(coded(FRAMES), "png", "rgb24"))
     data = path.read_bytes()
@@ -163,7 +163,7 @@ def test_what_is_damaged_is_counted(tmp_path):
     assert read(path)[1] == "damaged: 4 of 40 frames cannot be decoded, the first is frame 7"
 
 
-def test_long_sound_and_times_without_rate_are_no_loss(tmp_path):
+def test_long_sound_and_missing_rate_are_not_loss(tmp_path):
     for name, codec in (("x.mkv", "libx264"), ("x.flv", "flv"), ("x.mp4", "libx264")):
         path = encode(tmp_path / name, film(coded(FRAMES), codec), sound=4)
         assert read(path) == (list(range(FRAMES)), ""), name
@@ -172,7 +172,7 @@ def test_long_sound_and_times_without_rate_are_no_loss(tmp_path):
     assert read(path) == (list(range(FRAMES)), "")
 
 
-def test_what_stands_behind_the_pictures_may_be_cut_off(tmp_path):
+def test_data_after_last_picture_may_be_missing(tmp_path):
     """The index of an avi, the cues of a Matroska, boxes behind the pictures, sound at the end."""
     for name, codec, mark, options in (
         ("x.avi", "mpeg4", b"idx1", {}),
@@ -201,7 +201,7 @@ def test_missing_bytes_are_counted(whole, tmp_path):
             assert missing == len(data) - middle
 
 
-def test_every_form_of_a_declared_length(tmp_path):
+def test_every_encoding_of_declared_length(tmp_path):
     """64 bits, two bytes; no length at all; several chunks of RIFF."""
     ftyp, box = b"\0\0\0\x10ftyp" + bytes(8), struct.Struct(">I4sQ")
     ebml, segment = b"\x1a\x45\xdf\xa3\x80", b"\x18\x53\x80\x67"
@@ -222,7 +222,7 @@ def test_every_form_of_a_declared_length(tmp_path):
     assert containers.check(tmp_path / "x").place == 16  # where its index should begin
 
 
-def test_no_container_is_read_for_ever_or_raises(whole, tmp_path):
+def test_container_walks_terminate_without_errors(whole, tmp_path):
     """Whatever the bytes are: the walks end, with an answer."""
     rng = random.Random(0)
     for name, data in whole.items():
@@ -234,7 +234,7 @@ def test_no_container_is_read_for_ever_or_raises(whole, tmp_path):
             assert containers.check(tmp_path / "x").missing >= 0, name
 
 
-def test_a_fragment_of_an_mp4_that_is_lost(tmp_path):
+def test_lost_mp4_fragment_is_reported(tmp_path):
     """Its name is damaged, or its head; without a jump in their numbers nothing would tell."""
     path = encode(tmp_path / "x.mp4", film(coded(FRAMES), g="10"), movflags="frag_keyframe")
     assert read(path) == (list(range(FRAMES)), "")

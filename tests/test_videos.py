@@ -51,7 +51,7 @@ def measured(monkeypatch):
 # Opening.
 
 
-def test_a_folder_of_videos_is_a_data_set(folder):
+def test_folder_of_videos_is_a_data_set(folder):
     (folder / "notes.txt").touch()
     data = records.open_data(folder)
     assert isinstance(data, records.Videos) and data.decoded and not data.has_flow
@@ -61,7 +61,7 @@ def test_a_folder_of_videos_is_a_data_set(folder):
     assert records.settings(data) == {"form": "videos"}
 
 
-def test_frames_are_those_of_the_file(folder):
+def test_frames_equal_those_of_file(folder):
     data = records.open_data(folder)
     found = data.frames(0, [39, 5, 5, 0], SIZE)
     assert found.dtype == np.uint8
@@ -96,7 +96,7 @@ def test_files_are_measured_once(folder, measured, cache):
     assert kept.read_text() == text
 
 
-def test_a_cache_that_cannot_be_written(folder, caplog, monkeypatch, tmp_path):
+def test_unwritable_cache_is_tolerated(folder, caplog, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert len(records.open_data(folder).videos) == 4
@@ -106,7 +106,7 @@ def test_a_cache_that_cannot_be_written(folder, caplog, monkeypatch, tmp_path):
 # Files that cannot be read.
 
 
-def test_unreadable_files_are_named_and_have_no_frames(
+def test_unreadable_files_are_reported_and_have_no_frames(
     folder, caplog, cache, measured, monkeypatch
 ):
     """What the file system refuses is not kept: it may go well the next time."""
@@ -162,7 +162,7 @@ def test_names_that_are_not_utf8(folder, caplog):
     assert "its name is not UTF-8" in caplog.text
 
 
-def test_what_is_no_data_set(tmp_path):
+def test_rejects_folder_without_data_set(tmp_path):
     (tmp_path / "videos").mkdir()
     for name in "ab":
         (tmp_path / "videos" / f"{name}.mp4").write_text("no video")
@@ -179,7 +179,7 @@ def test_what_is_no_data_set(tmp_path):
         assert "v" in records.open_data(tmp_path).videos
 
 
-def test_names_and_links_that_a_reader_could_stumble_over(tmp_path, monkeypatch):
+def test_unusual_names_and_links_are_read(tmp_path, monkeypatch):
     """A link to a folder above is not followed, and a colon is no protocol."""
     (tmp_path / "a").mkdir()
     video_files.write(tmp_path / "a" / "v:w.avi", video_files.noise(20))
@@ -220,7 +220,7 @@ def shown(batches):
     ]
 
 
-def test_clips_are_those_of_the_prepared_form(tmp_path, monkeypatch):
+def test_clips_equal_those_of_prepared_data(tmp_path, monkeypatch):
     """The same draws, and the same pixels before JPEG's loss."""
     monkeypatch.setattr(workers, "Pool", video_files.Inline)
     size = (40, 28)
@@ -245,7 +245,7 @@ def test_clips_are_those_of_the_prepared_form(tmp_path, monkeypatch):
 # Files that fail while a run goes on.
 
 
-def test_other_clips_take_the_place_of_what_fails(folder, caplog):
+def test_failing_clips_are_replaced(folder, caplog):
     data = records.open_data(folder)
 
     def run(**options):
@@ -264,7 +264,7 @@ def test_other_clips_take_the_place_of_what_fails(folder, caplog):
     assert shown(reader(data, seed=3).batches(4, 2, 6)) == found[8:]
 
 
-def test_substitutes_that_fail_are_replaced_as_well(folder, caplog):
+def test_failing_substitutes_are_replaced(folder, caplog):
     data = records.open_data(folder)
     for name in FRAMES:
         if name != "walk/b.mkv":
@@ -279,7 +279,7 @@ def test_substitutes_that_fail_are_replaced_as_well(folder, caplog):
         reader(data).load(0, 0)
 
 
-def test_a_test_takes_no_substitutes(folder):
+def test_no_substitutes_in_test_mode(folder):
     data = records.open_data(folder)
     (folder / "walk/a.avi").unlink()
     found = reader(data, shuffle=False)
@@ -291,7 +291,7 @@ def test_a_test_takes_no_substitutes(folder):
         list(found.once(4))
 
 
-def test_a_file_that_changes_while_it_is_open_is_named(folder):
+def test_file_changed_while_open_is_reported(folder):
     data = records.open_data(folder)
     number = data.videos.index("run/c")
     assert len(data.frames(number, [0], SIZE)) == 1

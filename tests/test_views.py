@@ -49,7 +49,7 @@ def published_pairs(length, window, min_offset=2):
 
 @pytest.mark.parametrize("length", [9, 16, 61, 64, 65, 130, 200])
 @pytest.mark.parametrize("start", [0, 3, 8])
-def test_frames_are_those_of_the_published_walk(length, start):
+def test_frames_equal_published_walk(length, start):
     frames, target = tasks.VTDL().sample(length, start, rng())
     assert frames[0].tolist() == published(length, start)
     assert frames.shape == (2, 16) and target.size == 0
@@ -71,7 +71,7 @@ def test_starts_are_drawn_as_published(length, window):
         assert counts[pair] / 4000 == pytest.approx(share, abs=0.045)
 
 
-def test_the_published_window_is_32_strides_whatever_the_clip():
+def test_published_window_is_32_strides_for_any_clip():
     """A video of 128 frames has one anchor, and one negative 42 frames on."""
     task = tasks.VTDL(window=128)
     for seed in range(20):
@@ -83,7 +83,7 @@ def test_the_published_window_is_32_strides_whatever_the_clip():
 
 
 @pytest.mark.parametrize("places", range(4, 20))
-def test_the_negative_is_never_too_close(places):
+def test_negative_keeps_minimum_distance(places):
     for anchor in range(places):
         for negative in range(places):
             moved = views.apart(anchor, negative, places, 2)
@@ -96,7 +96,7 @@ def test_the_negative_is_never_too_close(places):
     assert abs(anchor - negative) >= 16
 
 
-def test_a_shuffled_negative_has_the_anchor_s_frames_in_another_order():
+def test_shuffled_negative_permutes_frames_of_anchor():
     task, found = tasks.VTDL(negative="shuffled"), set()
     assert task.roles == ("anchor", "positive", "negative") and task.span == tasks.MoCo().span
     for seed in range(20):
@@ -108,7 +108,7 @@ def test_a_shuffled_negative_has_the_anchor_s_frames_in_another_order():
     assert orders == {(1, 0)}
 
 
-def test_the_last_frame_can_stay_unused():
+def test_last_frame_can_be_unused():
     """DSM's code takes one frame less than there are."""
     seen = set()
     for seed in range(200):
@@ -118,7 +118,7 @@ def test_the_last_frame_can_stay_unused():
     assert max(seen) == 28
 
 
-def test_restrict_stays_inside():
+def test_restrict_keeps_clips_inside_video():
     task = of(tasks.VTDL, 4, loop="restrict", stride=3)
     assert task.span == task.least == 13 and not task.wraps
     seen = set()
@@ -146,7 +146,7 @@ def test_restrict_stays_inside():
         (tasks.DSMTriplet(), 2, 3),
     ],
 )
-def test_clips_that_are_the_same_are_decoded_once(task, decoded, roles):
+def test_equal_clips_are_decoded_once(task, decoded, roles):
     assert task.views == decoded == len(task.sample(90, None, rng())[0])
     assert task.roles == ("anchor", "positive", "negative")[:roles]
 
@@ -186,7 +186,7 @@ def test_roles_and_sources():
     assert x.shape == (3, 6, SIZE, SIZE, 3) and np.mean(x[0] != x[1]) > 0.5, "each for itself"
 
 
-def test_tca_blends_a_frame_into_the_anchor_alone():
+def test_tca_blends_frame_into_anchor_only():
     task = plain(tasks.VTDL, mixup=0.5)
     clip = clip_of(task, shape=SQUARE)
     x = task.example(clip)[0].numpy().astype(float)
@@ -202,7 +202,7 @@ def test_tca_blends_a_frame_into_the_anchor_alone():
 
 
 @pytest.mark.parametrize("per_sample", [False, True])
-def test_the_weight_is_the_batchs_or_the_examples(per_sample):
+def test_mixup_weight_per_batch_or_per_example(per_sample):
     task = plain(tasks.VTDL, mixup=0.5, per_sample=per_sample)
     still = np.zeros((2, 6, *SQUARE, 3), np.uint8)
     still[:, ::2] = 200  # every other frame: the change tells the weight
@@ -229,7 +229,7 @@ def test_sld_changes_one_view(spatial, disturbed):
     np.testing.assert_array_equal(x, expected)
 
 
-def test_tld_breaks_the_clips_own_motion():
+def test_tld_breaks_motion_of_clip():
     task = plain(tasks.DSM, spatial="none", temporal="frames")
     clip = clip_of(task, shape=SQUARE)
     x = task.example(clip)[0].numpy()
@@ -273,14 +273,14 @@ def test_wrong_settings(kind, settings, message):
         (tasks.DSMTriplet(), 1, "batch.*inter_weight.*batch=1"),
     ],
 )
-def test_batches_that_cannot_be_contrasted_are_refused_at_the_door(task, batch, message):
+def test_rejects_batches_without_contrast_early(task, batch, message):
     with pytest.raises(ValueError, match=message):
         task.check(batch)
     tasks.MoCo(queue=4).check(4)
     tasks.DSMTriplet(inter_weight=0.0).check(1)
 
 
-def test_defaults_are_the_released_forms_and_a_test_has_no_queue():
+def test_defaults_equal_released_code_and_test_has_no_queue():
     dsm, triplet, vtdl = tasks.DSM(), tasks.DSMTriplet(), tasks.VTDL(queue=5000)
     assert (dsm.spatial, dsm.disturbed, dsm.temporal, dsm.mixup) == ("push", "anchor", "shift", 0)
     assert (triplet.margin, triplet.intra_weight, triplet.inter_weight) == (0.5, 1, 1)
@@ -303,7 +303,7 @@ def examples_of(*counts):
 
 
 @pytest.mark.parametrize(("counts", "batch"), [([1] * 3, 8), ([1] * 13, 3), ([5, 1, 2], 2)])
-def test_no_batch_of_a_test_shows_a_video_beside_itself(counts, batch):
+def test_batches_of_test_have_distinct_videos(counts, batch):
     """Nor is one too small to compare: every batch is full, every video is drawn ten times."""
     found, size = testing.drawn(tasks.MoCo(), examples_of(*counts), batch)
     assert size == min(batch, len(counts)) and len(found) % size == 0
@@ -313,14 +313,14 @@ def test_no_batch_of_a_test_shows_a_video_beside_itself(counts, batch):
     assert len(set(found.starts)) == sum(counts), "all examples of a video come in turn"
 
 
-def test_a_task_that_compares_nothing_is_tested_in_the_lists_order():
+def test_task_without_contrast_is_tested_in_list_order():
     found, size = testing.drawn(tasks.Pace(), examples_of(2, 1), 8, draws=3)
     assert size == 8 and found.starts.tolist() == [0, 1, 100] * 3
     with pytest.raises(ValueError, match="held_out must be 2 videos or more.*vtdl.*held_out=1"):
         testing.drawn(tasks.VTDL(), examples_of(4), 8, name="held_out")
 
 
-def test_a_queue_larger_than_the_videos_is_doubted():
+def test_queue_larger_than_data_set_warns():
     assert tasks.MoCo(queue=50).doubts(50, 50) == []
     (words,) = tasks.VTDL(queue=51).doubts(50, 50)
     assert "queue=51" in words and "50 videos" in words

@@ -51,7 +51,7 @@ def colour(u, v, largest=4.0):
     return image[0, 0].tolist()
 
 
-def test_hue_is_the_direction_and_saturation_the_length():
+def test_flow_hue_is_direction_and_saturation_is_length():
     known = {(0, 0): (255, 255, 255), (4, 0): (255, 0, 0), (9, 0): (255, 0, 0)}
     known |= {(2, 0): (255, 128, 128), (4, -1e-7): (255, 0, 0)}  # an angle of nearly 360 degrees
     for flow, expected in known.items():
@@ -76,7 +76,7 @@ def outlines(axis, name):
     ]
 
 
-def test_the_picture_shows_frames_flow_boundaries_and_labels():
+def test_picture_shows_frames_flow_boundaries_and_labels():
     """A patch moves right inside cell 7 of pattern 1, which is ring 2 and triangle 4."""
     images = sample.clip("right", 0, 16, (64, 64))
     flow = np.zeros((15, 64, 64, 2), np.float32)
@@ -104,7 +104,7 @@ def test_the_picture_shows_frames_flow_boundaries_and_labels():
     assert not outlines(picture.axes[12], "tab:blue"), "v does not move"
 
 
-def test_an_arrow_in_the_outermost_ring_stays_in_the_picture(monkeypatch):
+def test_arrow_in_outermost_ring_stays_inside(monkeypatch):
     labels = np.array([0] * 4 + [4, 5, 4, 7] + [0] * 6)
     monkeypatch.setattr(statistics, "motion", lambda flow: labels)
     images = np.zeros((16, 64, 64, 3), np.uint8)
@@ -114,7 +114,7 @@ def test_an_arrow_in_the_outermost_ring_stays_in_the_picture(monkeypatch):
     assert (*pattern.get_xlim(), *pattern.get_ylim()) == (-0.5, 63.5, 63.5, -0.5)
 
 
-def test_dominant_colours_are_squares_of_that_colour():
+def test_dominant_colours_are_drawn_as_squares():
     """A yellow clip; cell 16 flickers between blue and black. Nothing moves."""
     images = np.zeros((16, 32, 32, 3), np.uint8)
     images[..., :2] = 255
@@ -126,7 +126,7 @@ def test_dominant_colours_are_squares_of_that_colour():
 
 
 @pytest.mark.parametrize(("direction", "step"), [(2, (5.66, 5.66)), (7, (0, -8))])
-def test_arrows_point_where_the_label_says(monkeypatch, direction, step):
+def test_arrows_point_in_labelled_direction(monkeypatch, direction, step):
     """Label n is the direction of 45 (n - 1) degrees, y down; the arrow begins in the region."""
     labels = np.array([6, direction, *[0] * 10, 1, 0])
     drawn = []
@@ -142,7 +142,7 @@ def test_arrows_point_where_the_label_says(monkeypatch, direction, step):
 # ---- a clip --------------------------------------------------------------------------------------
 
 
-def test_a_strip_holds_frames_and_the_flow_below_each():
+def test_strip_shows_frames_with_flow_below():
     rgb, flow = noise(10, 32, 32, 3), moving(10)
     flow[3] /= 2
     picture = visualize.draw_clip(rgb, flow, "a title")
@@ -161,7 +161,7 @@ def test_a_strip_holds_frames_and_the_flow_below_each():
     assert set(np.diff(titles)) == {3, 4}
 
 
-def test_an_animation_shows_each_frame_beside_its_flow_under_titles():
+def test_animation_shows_frame_and_flow_with_titles():
     rgb = np.stack([np.full((32, 32, 3), 20 * number, np.uint8) for number in range(5)])
     found = frames_of(visualize.animate_clip(rgb, moving(5), rate=25))
     assert [duration for _, duration in found] == [40] * 5
@@ -180,7 +180,7 @@ def test_an_animation_shows_each_frame_beside_its_flow_under_titles():
 
 
 @pytest.mark.parametrize(("rate", "duration"), [(10, 100), (30, 30), (100, 20)])
-def test_the_rate_of_an_animation(rate, duration):
+def test_animation_rate(rate, duration):
     found = frames_of(visualize.gif(noise(3, 8, 8, 3), rate))
     assert [length for _, length in found] == [duration] * 3
 
@@ -200,7 +200,7 @@ def test_attention_is_the_mean_power_over_channels():
         visualize.attention_map(activations, 0)
 
 
-def test_cells_stand_for_the_middle_of_their_frames():
+def test_attention_is_interpolated_between_middle_frames():
     heat = visualize.over_frames(np.array([0.0, 8.0], np.float32)[:, None, None], (4, 2, 2))
     np.testing.assert_allclose(heat[:, 0, 0], [0, 0.25, 0.75, 1])
     flat = visualize.over_frames(np.full((1, 2, 2), 3, np.float32), (5, 8, 8))
@@ -214,7 +214,7 @@ def test_cells_stand_for_the_middle_of_their_frames():
     assert not heat[:, :4].any() and not heat[0].any()
 
 
-def test_attention_of_a_network_that_sees_colours_or_flow():
+def test_attention_of_rgb_and_flow_networks():
     seen = []
 
     def network(batch, training):
@@ -229,7 +229,7 @@ def test_attention_of_a_network_that_sees_colours_or_flow():
     assert seen == [((1, 16, 8, 8, 3), False), ((1, 15, 8, 8, 2), False)]
 
 
-def test_rows_of_attention_each_stand_for_some_frames():
+def test_attention_rows_cover_frames():
     rgb, heat = noise(16, 32, 32, 3), np.zeros((16, 32, 32), np.float32)
     heat[8:12, :4] = 1
     flow = np.zeros((15, 32, 32, 2), np.float32)

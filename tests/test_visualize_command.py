@@ -47,7 +47,7 @@ def gif_shape(path):
 # ---- reading -------------------------------------------------------------------------------------
 
 
-def test_clips_and_middle_frames_of_prepared_videos_and_of_files(sample_data, tmp_path, draw):
+def test_clips_and_middle_frames_of_data_sets_and_files(sample_data, tmp_path, draw):
     whole = visualize.read_clip(sample_data / "data", "turn_01.avi", 0, 18, 32, (44, 32))
     part = visualize.read_clip(sample_data / "data", "turn/turn_01", 2, 4, 32, (44, 32))
     assert (part["video"], part["flow"].shape) == ("turn/turn_01", (3, 32, 32, 2))
@@ -63,7 +63,7 @@ def test_clips_and_middle_frames_of_prepared_videos_and_of_files(sample_data, tm
     assert np.abs(every.astype(int) - stored).mean((1, 2, 3)).argmin() == 9, "but for JPEG's loss"
 
 
-def test_an_example_is_what_the_task_makes_of_the_video(data):
+def test_example_equals_task_example(data):
     """Without jitter a view of pace 2 is every other frame of the clip."""
     task = tasks.PaceContrast(jitter=False, paces=(1, 2)).bound(Clip(4, 32, (32, 32)))
     x, y, video = visualize.read_example(data, task, "up_01", 3, seed=1)
@@ -80,7 +80,7 @@ def test_an_example_is_what_the_task_makes_of_the_video(data):
 
 
 @pytest.mark.parametrize(("kind", "last"), [(tasks.VTDL, 17), (tasks.Statistics, 2)])
-def test_an_example_starts_inside_its_video(data, kind, last):
+def test_example_starts_inside_video(data, kind, last):
     """Of 18 frames; of mas the whole clip of 16 lies inside, vtdl may begin the video again."""
     task = kind().bound(SMALL)
     visualize.read_example(data, task, "up_01", last)
@@ -114,7 +114,7 @@ def network():
     return backbones.backbone("c3d", (16, 32, 32, 3), 0.05, "rgb", "he")
 
 
-def test_attention_of_a_run_a_file_and_a_model(draw, data, tmp_path, network):
+def test_attention_of_run_file_and_model(draw, data, tmp_path, network):
     run = tmp_path / "run"
     run.mkdir()
     network.save(run / "backbone.keras")
@@ -134,7 +134,7 @@ def test_attention_of_a_run_a_file_and_a_model(draw, data, tmp_path, network):
     assert draw("attention", f"--data={data}", "--model=flow.keras", "--output=a.pdf")[0] == 0
 
 
-def test_views_are_drawn_and_the_seed_decides(draw, data, tmp_path):
+def test_views_are_drawn_from_seed(draw, data, tmp_path):
     arguments = ["views", f"--data={data}", "--task=pace_contrast", "--frames=4", *SIZE]
     pictures = []
     for more in (["--paces=1,2", "--nojitter"], ["--option=paces=1,2", "--option", "jitter=false"]):
@@ -145,7 +145,7 @@ def test_views_are_drawn_and_the_seed_decides(draw, data, tmp_path):
     assert pictures[0] == pictures[1] != pictures[2]
 
 
-def test_training_is_watched_on_a_few_clips(data, network):
+def test_tensorboard_shows_few_clips(data, network):
     """20 times in a run at most; labels, which never change, the first time alone."""
     found = {}
     run = types.SimpleNamespace(images=lambda pictures, step: found.update({step: pictures}))
@@ -194,7 +194,7 @@ def test_training_is_watched_on_a_few_clips(data, network):
         ("sketch", "KIND must be one of clip, .*Received: sketch"),
     ],
 )
-def test_what_cannot_be_drawn_is_named(draw, sample_data, tmp_path, arguments, words):
+def test_undrawable_input_is_reported(draw, sample_data, tmp_path, arguments, words):
     arguments = arguments.replace("VIDEOS", str(sample_data / "videos")).split()
     status, said = draw(arguments[0], f"--data={sample_data / 'data'}", *arguments[1:])
     assert status == 2 and re.search(words, said), said

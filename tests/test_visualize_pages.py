@@ -56,12 +56,12 @@ def test_reads_neighbours(tmp_path):
         (ROWS[ROWS.index("turn/") :], "", "Received: none"),
     ],
 )
-def test_what_is_no_neighbour_is_refused(tmp_path, old, new, words):
+def test_rejects_bad_neighbours(tmp_path, old, new, words):
     with pytest.raises(ValueError, match=words):
         visualize.read_neighbours(write(tmp_path, ROWS.replace(old, new)))
 
 
-def test_a_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
+def test_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
     queries = visualize.read_neighbours(write(tmp_path))
     names = ["a", "b", "c", "d", "up & <away>", "turn"]
     videos = ("turn/turn_01", "turn/turn_00", "up/up_01", "up/up_00")
@@ -84,7 +84,7 @@ def test_a_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
     assert retrieval.spread(list(range(9)), 3) == [0, 4, 8]
 
 
-def test_the_command_writes_a_page_with_names(draw, sample_data, tmp_path):
+def test_command_writes_page_with_names(draw, sample_data, tmp_path):
     """As mas evaluate leaves it: the list is named in retrieval.json, its classes lie beside."""
     facts = {"gallery": {"from": str(sample_data / "train.txt"), "facts": {"model": "gone"}}}
     (tmp_path / "retrieval.json").write_text(json.dumps(facts))
@@ -110,7 +110,7 @@ def test_the_command_writes_a_page_with_names(draw, sample_data, tmp_path):
 # ---- class names ---------------------------------------------------------------------------------
 
 
-def test_class_names_are_found_beside_lists_and_files_or_in_a_run(tmp_path):
+def test_class_names_are_found_next_to_list_or_in_run(tmp_path):
     result, run = tmp_path / "result" / "features.npz", tmp_path / "run"
     for folder in (result.parent, run):
         folder.mkdir()
@@ -140,7 +140,7 @@ def clusters(count=12, seed=0):
     return values.astype(np.float32), labels
 
 
-def test_clusters_stay_apart_and_the_seed_decides():
+def test_map_keeps_clusters_apart_and_depends_on_seed():
     values, _ = clusters()
     points = visualize.tsne(values, seed=3)
     assert points.shape == (24, 2) and points.dtype == np.float64
@@ -150,7 +150,7 @@ def test_clusters_stay_apart_and_the_seed_decides():
     np.testing.assert_array_equal(points, visualize.tsne(values, seed=3))
 
 
-def test_perplexity_is_bounded_by_the_videos():
+def test_perplexity_is_limited_by_number_of_videos():
     cases = [(30, 1000, 30), (30, 31, 10), (2, 31, 2), (30, 5, 4 / 3)]
     for perplexity, videos, expected in cases:
         assert visualize.bounded_perplexity(perplexity, videos) == pytest.approx(expected)
@@ -160,7 +160,7 @@ def test_perplexity_is_bounded_by_the_videos():
         visualize.bounded_perplexity(0, 100)
 
 
-def test_a_picture_has_a_colour_for_each_class():
+def test_picture_has_one_colour_per_class():
     points = np.arange(12.0).reshape(6, 2)
     picture = visualize.draw_embedding(points, [0, 0, 2, 2, -1, 2], ["bend", "jack", "jump"], "t")
     (axis,) = picture.axes
@@ -174,7 +174,7 @@ def test_a_picture_has_a_colour_for_each_class():
     assert many.axes[0].get_legend() is None and len(many.axes[0].collections) == 40
 
 
-def test_a_page_names_each_point():
+def test_page_names_each_point():
     points = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 5.0]])
     videos = ["a/<1>", "a/2", "b/3"]
     page = visualize.embedding_page(points, [0, 0, 1], videos, ["a", "b"], "t", side=220)
@@ -191,7 +191,7 @@ def test_a_page_names_each_point():
     assert not re.search("https?://|src=|<script", page)
 
 
-def test_the_command_draws_features(draw, tmp_path):
+def test_command_draws_features(draw, tmp_path):
     values, labels = clusters()
     videos = [f"video {number}" for number in range(24)]
     features.save(tmp_path / "f.npz", features.Features(values, videos, labels, {}))
