@@ -3,7 +3,7 @@
     python benchmarks/curves.py --golden=FILE [--nudge=1e-7]
 
 FILE (JSON) is one of shared/golden/training; its README explains the keys. `inputs.py` (in the
-folder above) makes the weights, `inputs_training.py` (beside FILE) the clips, targets and queue.
+folder above) makes the weights, `inputs_training.py` (next to FILE) the clips, targets and queue.
 Files elsewhere use those of shared/golden.
 
 The code under test is the product's: the settings are the flags of a recipe, overridden by those in

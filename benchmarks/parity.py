@@ -4,7 +4,7 @@
 
 FILE (JSON) contains `arch` (a name in `mas.convert.names.NETWORKS`), `seed`, `frames`, `size`,
 `state_dict` ([name, shape] of every entry, in order), `parameters` and `outputs`. The module
-`inputs.py` (beside the folder of FILE, or in it) makes the entries (`fill`) and the clips
+`inputs.py` (next to the folder of FILE, or in it) makes the entries (`fill`) and the clips
 (`network_input`, R G B in [-1, 1], not preprocessed). Outputs: [motion, appearance] for STS,
 [logits] for pace, [log-softmax] for a classifier, [embedding, ...] for VTDL and DSM.
 
@@ -147,5 +147,5 @@ def main(_):
 
 if __name__ == "__main__":
     flags.DEFINE_string("golden", None, "Recorded network (JSON).", required=True)
-    flags.DEFINE_string("inputs", None, "inputs.py, where it is not beside the golden file.")
+    flags.DEFINE_string("inputs", None, "inputs.py, where it is not next to the golden file.")
     app.run(main)

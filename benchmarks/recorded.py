@@ -56,7 +56,7 @@ def read_golden(path):
 
 
 def load(name, golden_path):
-    """A module of seeded inputs: beside the golden file, above it, or in shared/golden."""
+    """A module of seeded inputs: next to the golden file, above it, or in shared/golden."""
     folder = pathlib.Path(golden_path).resolve().parent
     shared = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
     places = [place / name for place in (folder, folder.parent, shared, shared / "training")]

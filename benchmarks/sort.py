@@ -22,7 +22,7 @@ from absl import app, flags
 from mas.index import clusters, duplicates
 from mas.index.storage import CLIP
 
-MOST = 300  # MiB beside the vectors
+MOST = 300  # MiB in addition to the vectors
 GROUPS, NOISE = 2000, 0.7  # of the noise's length and a centre's
 BLOCK = 4096  # clips that are made at a time
 

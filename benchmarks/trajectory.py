@@ -5,7 +5,7 @@
 FILE (JSON) contains `seed`, `steps`, `decay_steps`, `batch`, `order` (names of the variables) and
 the recorded numbers: `first_output` (batch, outputs) before the first step, `curve_mse_total`
 ([MSE, MSE + weight decay] at each step, before its update) and `final_norms` (by variable) after
-the last. The `inputs.py` beside it makes variables (`small_c3d_variable`) and batches
+the last. The `inputs.py` next to it makes variables (`small_c3d_variable`) and batches
 (`training_batches`).
 
 The difference between our number a and the recorded b is
@@ -62,7 +62,7 @@ def read_golden(path):
 
 
 def load_inputs(golden_path):
-    """The module inputs.py beside the golden file."""
+    """The module inputs.py next to the golden file."""
     path = pathlib.Path(golden_path).resolve().with_name("inputs.py")
     spec = importlib.util.spec_from_file_location("golden_inputs", path)
     module = importlib.util.module_from_spec(spec)

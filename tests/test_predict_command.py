@@ -52,7 +52,7 @@ def test_written_files(run, videos, tmp_path):
     assert table[0]["class_2"] == NAMES[1]
     first, second = rows(out / "videos.csv")
     assert (first["video"], second["video"]) == ("short", "two/long")
-    assert first["remark"] == "shorter than a window: begins again" and second["remark"] == ""
+    assert first["remark"] == "shorter than a window: repeated" and second["remark"] == ""
     assert float(second["seconds"]) == 3 and int(second["windows"]) == len(expected)
     assert float(second["probability_2"]) == pytest.approx(np.mean(expected), abs=1e-4)
     parts = [row for row in rows(out / "segments.csv") if row["video"] == "two/long"]

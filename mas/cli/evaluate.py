@@ -192,7 +192,7 @@ def _evaluate(name, given, models):
 
 
 def _check_lists(name, given):
-    """Raises UsageError for lists that do not go together, or unused flags beside features."""
+    """Raises UsageError for lists that do not go together, or flags that features make useless."""
     if name == "probe":
         lists_of = [n for n in ("train_list", "test_list", "list", "groups") if given.given(n)]
         if lists_of not in (["train_list", "test_list"], ["list", "groups"]):

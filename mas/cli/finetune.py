@@ -35,7 +35,7 @@ def flags() -> Flags:
         "classes",
         None,
         "File of class names, one per line, in label order; by default the one that mas lists "
-        "wrote beside --train_list.",
+        "wrote next to --train_list.",
         group="data",
     )
     found.option(

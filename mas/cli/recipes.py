@@ -11,7 +11,9 @@ A recipe starts with comments, in paragraphs separated by lines of only `#`:
     #
     #   mas COMMAND --FLAG=VALUE ...
     #
-    # Numbers: where the settings come from, and further notes
+    # Numbers: where the settings come from; then a line a topic
+    #
+    # What the authors do not say, and what we chose. Flags of variants, and the recipes to run next
 
 A fact may span several lines. The commands lead all the way from the videos to the recipe's result,
 with a backslash where a line is broken; the last one has --recipe=NAME.
@@ -40,7 +42,7 @@ NOTES = (
 )
 FACTS = ("data", "cost", "published")
 
-# In a checkout, recipes/ is beside the package; in an installation, inside it.
+# In a checkout, recipes/ is next to the package; in an installation, inside it.
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 

@@ -219,7 +219,7 @@ def _draw_retrieval(given):
 
 
 def _class_names(given, path, highest, facts=None):
-    """Class names from --classes or beside the data; None without any."""
+    """Class names from --classes or next to the data; None without any."""
     if given.classes:
         return accuracy.class_names(given.classes, highest)
     return visualize.find_class_names(path, highest, facts)

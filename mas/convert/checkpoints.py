@@ -1,4 +1,4 @@
-"""Reads checkpoints of any format, told by content, not by suffix, as {name: array}."""
+"""Reads checkpoints as {name: array}; the content decides the format, not the suffix."""
 
 import glob
 import math
@@ -15,7 +15,7 @@ tf = lazy.module("tensorflow")
 
 EXPECTED = "a checkpoint of PyTorch (torch.save), safetensors or TensorFlow 1"
 
-# Keys of the authors' weights: `state_dict` in STS and pace, `model` in VTDL and DSM (beside the
+# Keys of the authors' weights: `state_dict` in STS and pace, `model` in VTDL and DSM (next to the
 # key encoder, `model_ema`, and the queue, `contrast`).
 KEYS = ("state_dict", "model")
 

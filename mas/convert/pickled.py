@@ -21,7 +21,7 @@ _TAKEN = (
 )
 # Errors from damaged archives; RuntimeError if a member is encrypted or unknown.
 _DAMAGED = (ValueError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, RuntimeError)
-# Objects that training scripts save beside the weights; not needed here.
+# Objects that training scripts save next to the weights; not needed here.
 _IGNORED = (
     "argparse.Namespace",
     "numpy.dtype",

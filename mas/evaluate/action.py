@@ -57,7 +57,7 @@ class Action(Settings):
             videos: labelled videos: path of a list, or `lists.Entry`.
             sampling: which clips of a video to use; by default ten.
             columns: columns of the list, or the name of a preset.
-            classes: names in label order, or a file of them; by default the run's, or those beside
+            classes: names in label order, or a file of them; by default the run's, or those next to
                 the list.
 
         Returns:
@@ -216,7 +216,7 @@ def scores(
 
 
 def _names(classes, path, count, beside):
-    """Class names from the argument, the run or the file beside the list; else numbers."""
+    """Class names from the argument, the run or the file next to the list; else numbers."""
     if classes is None:
         for found in (inputs.known_names(path), lists.class_names_beside(beside)):
             if found and len(found) == count:

@@ -36,7 +36,7 @@ class Side:
     Attributes:
         name: path of the list or file; else the name of the parameter.
         path: path of the list or file, if given as one.
-        listed: path of the list, if known; class names may be beside it.
+        listed: path of the list, if known; class names may be next to it.
         videos: ids, each once.
         labels: int (videos,); -1 is unlabelled.
         features: function without arguments that extracts, or returns, their `Features`.
@@ -211,7 +211,7 @@ def class_names(classes: Classes, side: Side, source: Any, highest: int) -> list
     """Class names in label order.
 
     Args:
-        classes: names, or a file of them; None looks beside the list and in the run.
+        classes: names, or a file of them; None looks next to the list and in the run.
         side: the videos.
         source: source of the network.
         highest: highest label.

@@ -99,7 +99,7 @@ class Probe(Settings):
             random: whether to replace the learned weights by random ones.
             seed: seed of the random weights and of the SVM's solver.
             columns: columns of the lists, or the name of a preset.
-            classes: names in label order, or a file of them; by default those beside the list or
+            classes: names in label order, or a file of them; by default those next to the list or
                 in the run.
             cache: whether to keep the features in the user's cache folder.
 

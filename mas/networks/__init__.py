@@ -67,7 +67,7 @@ def described(source: Source) -> Description:
 
     Args:
         source: run folder, or .keras file of a backbone or a model. The description comes from
-            run.json; for a file without a run.json beside it, from the layers.
+            run.json; for a file without a run.json next to it, from the layers.
 
     Raises:
         ValueError: If run.json was not written by a run.

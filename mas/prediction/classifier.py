@@ -178,7 +178,7 @@ def _names(classes, path, count):
 
 
 def _run(path):
-    """Reads the run.json beside a network; {} without one."""
+    """Reads the run.json next to a network; {} without one."""
     file = path.with_name(networks.RUN)
     beside = path.name in (networks.BACKBONE, networks.MODEL) and file.is_file()
     return files.read_json(file, networks.MOST_RUN) if beside else {}

@@ -82,7 +82,7 @@ class Writer:
 
     def finish(self, ended: Ended) -> dict[str, Any]:
         """Writes the summary of the video; returns it with "track", the windows' `Track`."""
-        remarks = ["shorter than a window: begins again"] if self._again else []
+        remarks = ["shorter than a window: repeated"] if self._again else []
         remarks += [ended.damage] if ended.damage else []
         limits = (self._report.threshold, self._report.min_seconds)
         means = self._sum / max(1, len(self._track))

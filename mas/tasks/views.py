@@ -11,7 +11,7 @@ of the video. If they are closer than `min_offset`, the negative's is moved by N
 negative=inter nothing is moved, because the clip is the negative of another example and is never
 compared with its own anchor. With negative=shuffled, it has the anchor's frames in another order.
 
-A flow clip holds the fields from its frames to the next frames of the video, whatever the stride,
+A flow clip holds the fields from its frames to the next frames of the video, for any stride,
 as in the authors' code.
 
 Each view is augmented independently, with parameters shared by all its frames (BA): rotation,

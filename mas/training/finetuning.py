@@ -56,7 +56,7 @@ def finetune(
         validation: list of labelled videos that choose the epoch: they are tested after each
             epoch, and the best network, the earlier one of ties, is tested and saved.
             `Run.validation` has the result. None uses the last epoch.
-        classes: names in label order, or a file with one name per line; by default the file beside
+        classes: names in label order, or a file with one name per line; by default the file next to
             the training list (`lists.class_names_beside`), else numbers.
         task: a `mas.tasks.Classify` with its settings.
         network: settings, by default the source's; or a keras.Model to train from scratch.
@@ -147,7 +147,7 @@ def _sides(data, train, test, validation, classes, columns):
 
 
 def _known_names(classes, train):
-    """Class names from the argument or the file beside the list; None without either."""
+    """Class names from the argument or the file next to the list; None without either."""
     if classes is not None:
         return accuracy.class_names(classes, -1)
     file = lists.classes_file(train if isinstance(train, str | os.PathLike) else None)

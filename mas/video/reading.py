@@ -62,7 +62,7 @@ def timed(
     fps: float | None = None,
     damaged: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields each frame of `frames` behind its time, in seconds since the first frame.
+    """Yields (time, frame) for each frame of `frames`, in seconds since the first frame.
 
     With `fps` the times are multiples of 1 / fps.
 

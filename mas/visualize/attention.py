@@ -182,7 +182,7 @@ def animate_attention(
     flow: np.ndarray | None = None,
     rate: float = output.UNKNOWN_RATE,
 ) -> bytes:
-    """Animates a clip beside its attention map and its flow.
+    """Animates a clip next to its attention map and its flow.
 
     Args:
         rgb: uint8 (T, S, S, 3), R G B.

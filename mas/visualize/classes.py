@@ -46,13 +46,13 @@ def find_class_names(
 ) -> list[str] | None:
     """Finds the class names of a result.
 
-    It looks beside the result and beside its lists (`lists.class_names_beside`), and in the
+    It looks next to the result and next to its lists (`lists.class_names_beside`), and in the
     run.json of its network.
 
     Args:
         path: file of the result, such as neighbours.csv or a file of features.
         highest: highest label that needs a name.
-        facts: facts of the result; by default those in retrieval.json beside the file.
+        facts: facts of the result; by default those in retrieval.json next to the file.
 
     Returns:
         Names in label order; None if there are none.
@@ -81,7 +81,7 @@ def _paths(facts: Any) -> Iterator[str]:
 
 
 def _names_at(place):
-    """Class names beside a list or a file of features, or in a run; None without any."""
+    """Class names next to a list or a file of features, or in a run; None without any."""
     if not place.exists():
         return None
     if place.is_dir() or (place.parent / networks.RUN).is_file():

@@ -55,7 +55,7 @@ def draw_clip(rgb: np.ndarray, flow: np.ndarray | None = None, title: str = "") 
 def animate_clip(
     rgb: np.ndarray, flow: np.ndarray | None = None, rate: float = output.UNKNOWN_RATE
 ) -> bytes:
-    """Animates a clip beside its flow.
+    """Animates a clip next to its flow.
 
     Args:
         rgb: uint8 (T, H, W, 3), R G B.

@@ -75,7 +75,7 @@ class Panel:
         title: text above the panel.
         images: uint8 (T, H, W, 3), R G B; all panels have the same T and H.
         key: colour key below the panel, uint8 (h, w, 3); or None.
-        meaning: text beside the key.
+        meaning: text next to the key.
     """
 
     title: str
