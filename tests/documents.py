@@ -7,9 +7,11 @@ but no flag that the page shows.
 
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import shlex
+import subprocess
 
 import video_files
 
@@ -20,6 +22,7 @@ CLASSES = {"bend": "turn", "run": "left", "walk": "right"}  # and how they move 
 ACTORS = ("daria", "denis", "eli", "ido")
 FRAMES, SIZE = 20, (44, 32)
 
+SHELL = ("mkdir", "ln")
 # What installs, serves or needs a cluster is not run.
 ELSEWHERE = ("git", "pip", "pytest", "python", "python3", "source", "tensorboard")
 
@@ -49,6 +52,15 @@ def commands(text):
     """The commands of a block, as words; a backslash joins lines."""
     lines = text.replace("\\\n", " ").splitlines()
     return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def shown(path):
+    """The words after `mas` of each command on a page, in blocks and indented lines."""
+    text = path.read_text("utf-8")
+    fenced = [block for language, block in blocks(path) if language == "bash"]
+    indented = re.findall(r"^    mas (?:.*\\\n)*.*$", text, re.MULTILINE)
+    for block in (*fenced, *indented):
+        yield from (words[1:] for words in commands(block) if words[0] == "mas")
 
 
 def write_videos(folder):
@@ -103,7 +115,9 @@ def run_notebook(path):
 def run_commands(text, place):
     """Runs the commands of a block."""
     for words in commands(text):
-        assert words[0] == "mas" or words[0] in ELSEWHERE, f"{place}: {' '.join(words)}"
+        assert words[0] in ("mas", *SHELL, *ELSEWHERE), f"{place}: {' '.join(words)}"
+        if words[0] in SHELL:
+            subprocess.run([os.path.expandvars(word) for word in words], check=True)
         if words[0] == "mas":
             status = cli.main(*cheap(words[1:]))
             assert status == 0, f"{place}: {' '.join(words)} ended with {status}"

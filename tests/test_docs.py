@@ -1,12 +1,17 @@
 """The documents' commands and Python run, and their tables match the code."""
 
 import csv
+import importlib
 import json
 import re
 
+import dataset_folders
 import documents
 import pytest
 from documents import ROOT
+
+from mas import lists
+from mas.cli.flags import HelpWanted
 
 # In the order in which a reader meets them: each finds what those before it left.
 PAGES = ("start", "prepare", "methods", "evaluate", "predict", "pictures", "run_folder", "own")
@@ -60,6 +65,22 @@ def test_page_runs(reader, name):
 
 
 @pytest.mark.slow
+def test_data_sets_page_runs(tmp_path, monkeypatch):
+    """On a few videos of each data set, in its own folders."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PWD", str(tmp_path))
+    dataset_folders.write(tmp_path)
+    documents.run(ROOT / "docs" / "datasets.md")
+    found = {
+        path.stem: [entry.label for entry in lists.read(path, "video,label")]
+        for path in [*tmp_path.glob("data/*.txt"), tmp_path / "all.txt"]
+        if not path.stem.endswith("_classes")
+    }
+    assert found == dataset_folders.LABELS_OF
+
+
+@pytest.mark.slow
 def test_sorting_page_runs(reader):
     """Between its first two blocks, a reader names the clusters."""
     (_, sort), (_, use), (_, code) = documents.blocks(ROOT / "docs" / "sort.md")
@@ -83,6 +104,17 @@ def test_api_page_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names = documents.run(ROOT / "docs" / "api.md")
     assert "Received: size=200" in str(names["refused"])
+
+
+def test_shown_commands_parse():
+    """Also those that no test runs: with --help, all flags and recipes are understood first."""
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "data_lists" / "README.md"]
+    found = [words for page in pages for words in documents.shown(page)]
+    assert len(found) > 200
+    for name, *words in found:
+        words = [word for word in words if word != "--flagfile=runs/mine/flags.txt"]  # not here
+        with pytest.raises(HelpWanted):
+            importlib.import_module(f"mas.cli.{name}").run([*words, "--help"])
 
 
 @pytest.mark.parametrize("message", QUOTED)
