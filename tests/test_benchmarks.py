@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 
+import mas
+
 SIZES = {"CLIPS": 1, "FRAMES": 3, "SIZE": 16, "ROUNDS": 1, "STREAM": 2}
 
 
@@ -218,3 +220,31 @@ def test_search(script, monkeypatch, capsys, tmp_path):
     rows = capsys.readouterr().out.splitlines()
     assert rows[-1].startswith("MISSED: 2100 clips take") and "The targets are kept." in rows
     assert [row.split()[1] for row in rows].count("exact") == 2
+
+
+def test_targets(script, sample_data, monkeypatch, capsys):
+    with script("benchmarks/targets.py") as targets:
+        data = targets.mas.open_data(sample_data / "data")
+        means, videos = targets.statistics_of(data, stride=1)
+        assert videos == data.videos and means["motion"].shape == (12, 14)
+        expected = _mean_appearance(data, data.videos[3])
+        np.testing.assert_allclose(means["appearance"][3], expected, rtol=1e-6)
+
+        known = {"motion": np.eye(6).repeat(2, 0), "appearance": np.zeros((12, 2))}
+        monkeypatch.setattr(targets, "statistics_of", lambda *_: (known, videos))
+        assert targets.main([f"--data={data.data}", r"--groups=_(\d+)"]) == 0
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first == "12 videos of 6 classes"
+    assert rows[0] == "motion      linear probe 100.0 %, nearest neighbour 100.0 %"
+    assert rows[1].startswith("appearance  linear probe 16.7 %")
+
+
+def _mean_appearance(data, video):
+    """Mean labels of ten clips, read as for features."""
+    clip = mas.Clip(16, 56, (85, 64))
+    task = mas.features.Sampling(stride=1).task(clip, "rgb")
+    examples = mas.clips.examples(data, [mas.lists.Entry(video, 0)], 16, how="uniform", count=10)
+    geometry = mas.clips.Geometry(clip.resize, clip.size, random=False)
+    reader = mas.clips.Reader(data, examples, task, geometry, shuffle=False)
+    labels = [mas.statistics.appearance(x) for rgb, _ in reader.once(1) for x in rgb.numpy()]
+    return np.mean(labels, axis=0)
