@@ -1,4 +1,4 @@
-"""Damages files with a seed and checks what their readers do: for tests/test_attacks.py."""
+"""Damages files at random, from a seed, and checks their readers: for tests/test_attacks.py."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ PIECES = [b"\r", b"\n", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b'"', b",", b"{", b
 
 
 class Hang(BaseException):
-    """A reader takes too long; no `except Exception` hides it."""
+    """A reader takes too long. It is no Exception, so that no reader catches it."""
 
 
 def bits(data, rng):
-    """One to fifty flipped bits."""
+    """Flips one to fifty bits."""
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 5, 50]) if data else 0):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
@@ -26,26 +26,26 @@ def bits(data, rng):
 
 
 def head(data, rng):
-    """Flipped bits where most files say what they are and how large."""
+    """Flips bits in the first 64 bytes, where most files declare their type and size."""
     return bits(data[:64], rng) + data[64:]
 
 
 def cut(data, rng):
-    """The end is gone."""
+    """Truncates the file."""
     return data[
         : rng.choice([0, 1, len(data) // 2, max(len(data) - 1, 0), rng.randrange(len(data) + 1)])
     ]
 
 
 def gap(data, rng):
-    """A block is gone, or zero, as of a sector or a download that was resumed."""
+    """Removes a block or fills it with zeros, like a bad sector or a resumed download."""
     start, length = rng.randrange(len(data) + 1), rng.choice([1, 16, 512])
     filling = rng.choice([b"", bytes(len(data[start : start + length]))])
     return data[:start] + filling + data[start + length :]
 
 
 def swap(data, rng):
-    """Two blocks change places."""
+    """Swaps two blocks."""
     length = max(1, min(512, len(data) // 4))
     one, two = sorted(rng.sample(range(0, max(len(data), 2), 1), 2))
     two = max(two, one + length)
@@ -54,7 +54,7 @@ def swap(data, rng):
 
 
 def lines(data, rng):
-    """A line twice, not at all, or elsewhere."""
+    """Repeats, removes or moves a line."""
     rows = data.split(b"\n")
     number, other = rng.randrange(len(rows)), rng.randrange(len(rows))
     row = rows[number] if rng.random() < 0.5 else rows.pop(number)
@@ -64,7 +64,7 @@ def lines(data, rng):
 
 
 def numbers(data, rng):
-    """A number that cannot be."""
+    """Replaces a number by an impossible one."""
     found = list(re.finditer(rb"-?\d+(\.\d+)?", data))
     if not found:
         return data + rng.choice(NUMBERS)
@@ -73,13 +73,13 @@ def numbers(data, rng):
 
 
 def pieces(data, rng):
-    """Line ends, marks and bytes of other encodings somewhere."""
+    """Inserts line ends, marks or bytes of other encodings."""
     place = rng.randrange(len(data) + 1)
     return data[:place] + rng.choice(PIECES) * rng.choice([1, 1, 3]) + data[place:]
 
 
 def encoded(data, rng):
-    """Another encoding of text."""
+    """Re-encodes the text."""
     text = data.decode("latin-1")
     return rng.choice(
         [text.encode("utf-16"), text.encode("utf-8") + b"\x1a", data.replace(b"\n", b"\r")]
@@ -87,7 +87,7 @@ def encoded(data, rng):
 
 
 def longer(data, rng):
-    """More behind the end."""
+    """Appends bytes."""
     return data + rng.choice([b"more", data, bytes(3000), rng.randbytes(100)])
 
 
@@ -95,34 +95,34 @@ BYTES = [bits, bits, head, cut, gap, swap, lines, numbers, pieces, encoded, long
 
 
 def folder(path):
-    """A folder in its place."""
+    """Replaces the file by a folder."""
     path.mkdir()
 
 
 def fifo(path):
-    """A FIFO in its place: to open it may wait for ever."""
+    """Replaces the file by a FIFO, which may block whoever opens it."""
     os.mkfifo(path)
 
 
 def loop(path):
-    """A symbolic link to itself in its place."""
+    """Replaces the file by a symbolic link to itself."""
     path.symlink_to(path.name)
 
 
 def device(path):
-    """What never ends in its place."""
+    """Replaces the file by a link to an endless device."""
     path.symlink_to("/dev/zero")
 
 
 def gone(path):
-    """Nothing in its place."""
+    """Deletes the file."""
 
 
 PLACES = [folder, fifo, loop, device, gone]
 
 
 def damage(path, data, rng, others=()):
-    """Puts something else in the place of a file; the name of the damage."""
+    """Damages or replaces a file; returns the name of the damage."""
     remove(path)
     kind = rng.randrange(20)
     if kind == 0 and others:
@@ -138,7 +138,7 @@ def damage(path, data, rng, others=()):
 
 
 def remove(path):
-    """Whatever is there."""
+    """Removes a file, folder or link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -147,7 +147,7 @@ def remove(path):
 
 @contextlib.contextmanager
 def bounded(path=None):
-    """Neither memory nor time without end; `path` may be a FIFO, which is let go then."""
+    """Limits memory and time; releases `path` if it is a FIFO."""
 
     def late(number, frame):
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ def noise(*shape, seed=0):
 
 
 def between(image, row, column):
-    """The value between four pixels; those outside are black."""
+    """Interpolates between four pixels; pixels outside are black."""
     height, width, _ = image.shape
     top, left = int(np.floor(row)), int(np.floor(column))
     total = np.zeros(3)
@@ -21,7 +21,7 @@ def between(image, row, column):
 
 
 def warped(clip, source):
-    """Float (T, H, W, 3): `source(frame, y, x)` is the (row, column) that comes to (y, x)."""
+    """Returns float (T, H, W, 3); `source(frame, y, x)` is the (row, column) sampled at (y, x)."""
     result = np.zeros(clip.shape)
     for t, y, x in np.ndindex(clip.shape[:3]):
         result[t, y, x] = between(clip[t], *source(t, y, x))
@@ -29,14 +29,14 @@ def warped(clip, source):
 
 
 def check_rounded(found, expected):
-    """Uint8 values are the nearest ones, up to float32's error in places and weights."""
+    """Checks rounding to the nearest, up to float32 errors of positions and weights."""
     found = np.asarray(found)
     assert found.dtype == np.uint8 and found.shape == expected.shape
     assert np.abs(found.astype(float) - expected).max() < 0.52
 
 
 def draws(function, count=600):
-    """Arrays (count, ...) of what a function draws from as many seeds."""
+    """Draws once from each of many seeds: arrays (count, ...)."""
     seeds = tf.data.Dataset.range(count, output_type=tf.int32)
     data = seeds.map(lambda number: function(tf.stack([number, 17]))).batch(count)
     values = next(iter(data))
@@ -44,7 +44,7 @@ def draws(function, count=600):
 
 
 def check_uniform(values, low, high):
-    """Numbers spread evenly over [low, high)."""
+    """Checks that numbers are uniform in [low, high)."""
     values = np.ravel(values)
     assert low <= values.min() and values.max() < high
     shares = np.histogram(values, 4, (low, high))[0] / values.size
@@ -52,7 +52,7 @@ def check_uniform(values, low, high):
 
 
 def check_whole(values, low, high):
-    """Whole numbers low..high, all of them about as often."""
+    """Checks that whole numbers are uniform in low..high."""
     found, counts = np.unique(values, return_counts=True)
     assert found.tolist() == list(range(low, high + 1))
     expected = np.size(values) / len(found)
@@ -60,6 +60,6 @@ def check_whole(values, low, high):
 
 
 def check_independent(columns):
-    """No two of (count, n) columns go together."""
+    """Checks that no two of the (count, n) columns are correlated."""
     correlation = np.corrcoef(np.transpose(columns))
     assert np.abs(correlation - np.eye(len(correlation))).max() < 5 / np.sqrt(len(columns))

@@ -56,7 +56,7 @@ def golden_inputs(shared):
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """The one strategy over both logical CPUs: a second one in the same process can fail."""
+    """The strategy over both logical CPUs; a second one in the same process can fail."""
     from mas import training
 
     return training.strategy("mirrored")

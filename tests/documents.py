@@ -43,7 +43,7 @@ CHEAP = {
 
 
 def blocks(path):
-    """(language, text) of the fenced blocks of a page that are to be run."""
+    """(language, text) of the fenced blocks of a page that must run."""
     text = path.read_text("utf-8")
     return re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
@@ -64,7 +64,7 @@ def shown(path):
 
 
 def write_videos(folder):
-    """What the pages take for one's own: videos/CLASS/ACTOR_CLASS.avi, new_videos/, clip.mp4."""
+    """Writes the reader's videos: videos/CLASS/ACTOR_CLASS.avi, new_videos/, clip.mp4."""
     others = {"new_videos/lena_run.avi": "FFV1", "clip.mp4": "mp4v"}
     for seed, (name, codec) in enumerate(others.items(), len(ACTORS)):
         video_files.write(folder / name, sample.clip(CLASSES["run"], seed, FRAMES, SIZE), codec)

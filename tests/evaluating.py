@@ -22,12 +22,12 @@ def grey(video, time):
 
 
 def entries():
-    """All videos, those of one folder with one label."""
+    """Entries of all videos; the folder is the label."""
     return [lists.Entry(video, int(video[0] == "b")) for video in LENGTHS]
 
 
 def store(folder):
-    """Videos in folders of JPEG files, each frame of one `grey`."""
+    """Stores videos as folders of JPEG files, whose frames have one `grey` each."""
     for video, length in LENGTHS.items():
         images = [np.full((SIDE, SIDE, 3), grey(video, t), np.uint8) for t in range(length)]
         files = [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
@@ -37,18 +37,18 @@ def store(folder):
 
 
 def mirror(frames=4, side=SIDE):
-    """A network whose map is the clip itself, as floats."""
+    """A network whose feature map is the clip itself, as floats."""
     clips = keras.Input((frames, side, side, 3), dtype="uint8")
     return keras.Model(clips, keras.layers.Rescaling(1.0)(clips), name="mirror")
 
 
 def sampling(**other):
-    """Of `mirror`, uncropped."""
+    """Sampling for `mirror`, without a crop."""
     return features.Sampling(**({"clips": 2, "resize": (SIDE, SIDE), "batch": 3} | other))
 
 
 def write_run(folder, seed=1):
-    """A run folder with a small network."""
+    """Writes a run folder with a small network."""
     keras.utils.set_random_seed(seed)
     folder.mkdir()
     backbones.backbone("c3d", (16, 32, 32, 3), 0.125, "rgb", "he").save(folder / "backbone.keras")
@@ -57,7 +57,7 @@ def write_run(folder, seed=1):
 
 
 def of(values, labels, videos=None, **facts):
-    """Features; without ids they are a/0, a/1, ..."""
+    """Features; the default ids are a/0, a/1, ..."""
     videos = videos or [f"a/{number}" for number in range(len(values))]
     return features.Features(np.array(values, np.float32), videos, np.array(labels), facts)
 

@@ -1,4 +1,4 @@
-"""Sources of lists in the form in which data sets come, for the tests of data lists."""
+"""Annotation files as the data sets provide them, for the tests of data lists."""
 
 import pathlib
 
@@ -41,7 +41,7 @@ Moving something, something and something
 
 
 def ucf101_names():
-    """Two clips of each of the 25 groups of four classes, as the archive spells them."""
+    """Names of two clips of each of the 25 groups of four classes, spelled as in the archive."""
     classes = {"HandstandPushups": "HandStandPushups", "YoYo": "YoYo", "JumpRope": "JumpRope"}
     return [
         f"{folder}/v_{name}_g{group:02d}_c{clip:02d}.avi"
@@ -61,7 +61,7 @@ def write_hmdb51_splits(folder):
 
 
 def refused(function, *arguments, **options):
-    """The one line with which a call refuses what it is given."""
+    """The one-line error of a call."""
     with pytest.raises((ValueError, OSError)) as error:
         function(*arguments, **options)
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000
@@ -69,6 +69,6 @@ def refused(function, *arguments, **options):
 
 
 def written(path, text):
-    """A path, after text or bytes were written there."""
+    """Writes text or bytes to a path and returns it."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path

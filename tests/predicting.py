@@ -30,7 +30,7 @@ def write_run(folder, names=NAMES, task="classify", output="logits", **data):
 
 
 def describe(folder, names=NAMES, task="classify", **data):
-    """The run.json of such a run; returns the path of its network."""
+    """Writes the run.json of such a run; returns the path of its network."""
     folder.mkdir(parents=True)
     clip = {"frames": FRAMES, "size": SIZE, "resize": list(RESIZE)}
     known = {"task": task, "clip": clip, "network": {"modality": "rgb"}, "options": {}}
@@ -40,7 +40,7 @@ def describe(folder, names=NAMES, task="classify", **data):
 
 
 def bright(values):
-    """P(bright) of a clip whose frames have these values, 0 to 255."""
+    """P(bright) of a clip whose frames have these grey values, 0 to 255."""
     return 1 / (1 + np.exp(-2 * SLOPE * (np.mean(values) / 255 - 0.5)))
 
 

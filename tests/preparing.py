@@ -34,7 +34,7 @@ def run_noise(videos, output, form="shards", **options):
 
 
 def store(folder, prepared):
-    """One video as folders, the way preparation takes."""
+    """Prepares one video in folders."""
     records.stage_folders(prepared, folder / "part")
     records.place_folders(folder, prepared.video, folder / "part")
 
@@ -57,7 +57,7 @@ def write_text(folder, names):
 
 
 def watch(monkeypatch):
-    """Works in this process; a list of the videos whose extraction was begun."""
+    """Runs jobs in this process; returns the list of videos whose extraction began."""
     names, run = [], extract.run
 
     def counted(job):

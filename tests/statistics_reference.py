@@ -1,4 +1,4 @@
-"""The labels of a clip by their definition: slow plain loops, independent of `mas`."""
+"""The labels of a clip by definition, in slow plain loops that do not use `mas`."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Accuracies of arrays that are small enough to count by hand."""
+"""Accuracies of small arrays, counted by hand."""
 
 import csv
 
@@ -62,7 +62,7 @@ def test_video_with_several_labels_counts_once_per_label():
 
 
 def test_video_score_is_mean_over_clips():
-    """Logits are the clips' own numbers, in batches of 2, 2 and 1."""
+    """The logits are stored in the clips; batches of 2, 2 and 1."""
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     seen = []
 

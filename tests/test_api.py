@@ -30,7 +30,7 @@ SMALL = {
 
 @dataclasses.dataclass(frozen=True)
 class Brightness(tasks.Task):
-    """A task of one's own: how bright is the clip?"""
+    """A custom task: how bright is the clip?"""
 
     scale: float = option(1.0, "Of the answers.", above=0)
     batches: int = 0  # a plain field
@@ -50,7 +50,7 @@ class Brightness(tasks.Task):
 
 
 def own(size=32, channels=3, filters=4):
-    """A network of one's own."""
+    """A custom network."""
     inputs = keras.Input((8 - (channels == 2), size, size, channels))
     x = keras.layers.Rescaling(1 / 255)(inputs)
     return keras.Model(inputs, keras.layers.Conv3D(filters, 3, 4, activation="relu")(x))
@@ -74,7 +74,7 @@ def weights(run):
 
 
 def times(folder):
-    """When each file of a run was written, but for the lock of whoever looks."""
+    """Modification times of a run's files, except the lock."""
     return {p: p.stat().st_mtime_ns for p in folder.iterdir() if p.name != ".lock"}
 
 
@@ -132,7 +132,7 @@ def test_pretrain_without_run_uses_temporary_folder(data):
 
 
 def test_pretrain_resumes_and_leaves_finished_run_unchanged(data, run, tmp_path):
-    """Two epochs at once, and one after the other from a folder that lies elsewhere by now."""
+    """Two epochs at once, and one after the other from a folder that was moved in between."""
     longer = {**SMALL, "plan": mas.Plan(epochs=2, batch=4)}
     whole = mas.pretrain(data, "mas", **longer, run=tmp_path / "whole")
     shutil.copytree(run.path, tmp_path / "parts")
@@ -184,7 +184,7 @@ EASY = {
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_every_task_accepts_custom_network(data, name):
-    """With no setting said twice: clip length and size are those of the network."""
+    """Clip length and size come from the network."""
     task = tasks.task(name, **EASY[name]) if name in EASY else name
     network = keras.Sequential(own().layers) if name in ("moco", "mas") else own()
     found = mas.pretrain(data, task, network=network, plan=PLAN)
@@ -217,7 +217,7 @@ def test_custom_task_trains(data, tmp_path):
 
 
 def test_held_out_videos_are_tested(data, sample_data, tmp_path):
-    """Ten draws of each; a task without a choice has means alone."""
+    """Ten draws of each video; a task without classes has only means."""
     task = tasks.Pace(paces=("1/2", "1", "2"), jitter=False)
     sides = {"videos": sample_data / "train.txt", "held_out": sample_data / "test.txt"}
     found = mas.pretrain(data, task, **SMALL, **sides, run=tmp_path / "pace")
@@ -338,7 +338,7 @@ def test_rejects_resuming_on_differently_prepared_videos(data, run, tmp_path):
 
 @pytest.fixture
 def earlier(tmp_path, monkeypatch):
-    """The folder in which the first version worked."""
+    """The working folder of version 0.1."""
     archive = pathlib.Path(__file__).parent / "data" / "version_0_1.tar.xz"
     shutil.unpack_archive(archive, tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)

@@ -76,7 +76,7 @@ def stored(folder):
 
 
 def frames(folder, extension="png"):
-    """Frames of others, without checksums: that they open, and decode or are named."""
+    """Frames of other tools, without checksums: they open, and decode or are reported."""
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     for video_id in ("a", "b"):
         place = folder / "data" / "jpegs_256" / video_id
@@ -95,7 +95,7 @@ def frames(folder, extension="png"):
 
 
 def index_of_videos(folder):
-    """The cache of what the videos of a folder hold."""
+    """The cache of the properties of a folder's videos."""
     for number, name in enumerate("abc"):
         images = video_files.noise(5 + number, size=(32, 16))
         video_files.write(folder / "videos" / f"{name}.avi", images)
@@ -217,7 +217,7 @@ def keras_file(folder):
 
 
 def checkpoint(folder):
-    """The newest of two: that, or the one before."""
+    """The newest of two checkpoints: it is used, or the previous one."""
     variable = tf.Variable(tf.zeros((8, 5)))
     saved = checkpoints.Checkpoints(folder, {"value0": variable})
     for step in (1, 2):
@@ -250,7 +250,7 @@ def torch_checkpoint(folder):
 
 
 def texts(folder):
-    """Lists and class files; what they say is checked in test_lists_mutations.py."""
+    """Lists and class files; test_lists_mutations.py checks their contents."""
     contents = {
         "list.txt": ("run/a 0\nrun/b 0\nwalk/c 1\n", lists.read),
         "classes.txt": ("run\nair drumming\nwalk\n", lists.class_names),
@@ -270,7 +270,7 @@ def texts(folder):
 
 
 def videos(folder, files=None):
-    """A folder of videos; of those that lack frames an error names the first."""
+    """A folder of videos; the error names the first that lacks frames."""
     if files is None:
         files = {}
         for number, name in enumerate(("a.avi", "b.mkv")):
@@ -318,7 +318,7 @@ def outcome(case, path):
 
 
 def attack(make, folder, seeds):
-    """Counts of the outcomes; the failures, each with its seed."""
+    """Returns counts of the outcomes, and the failures with their seeds."""
     folder.mkdir(exist_ok=True)
     case = make(folder)
     whole = {path: path.read_bytes() for path in case.files}
@@ -356,7 +356,7 @@ def test_damage_is_reported_or_harmless(tmp_path, make, seeds):
 
 @pytest.mark.parametrize("write", [files.write, lambda p, text: files.write_csv(p, (text,), ())])
 def test_rejects_device_or_fifo_as_output(tmp_path, write):
-    """Else root would lose /dev/null to `--output=/dev/null`."""
+    """Otherwise, `--output=/dev/null` would replace /dev/null for root."""
     path = tmp_path / "x"
     attacks.fifo(path)
     with pytest.raises(OSError, match="x cannot be written: it is a FIFO"):

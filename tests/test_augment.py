@@ -31,7 +31,7 @@ def changed(image, operation, factor):
 
 @pytest.mark.parametrize("options", [{}, {"per_frame": False}, augment.BASIC_JITTER])
 def test_equals_the_plain_reference(options):
-    """Views of frames, from the same draws; hues on the edge of rounding may differ."""
+    """Views of frames, from the same draws; hues may differ by rounding."""
     views, last_only = noise(12, 3, 9, 7), options.get("last_only", False)
     named = zip(augment.OPERATIONS, STRENGTHS, strict=True)
     strengths = tuple(options.get(name, usual) for name, usual in named)

@@ -58,7 +58,7 @@ def test_draws_of_rotations():
 
 @pytest.mark.parametrize(("height", "width"), [(11, 14), (1, 5)])
 def test_affine_maps_equal_plain_loop(height, width):
-    """Coordinates from -1 to 1; a row of one pixel lies at 0."""
+    """Coordinates run from -1 to 1; a single row is at 0."""
     clip = noise(2, height, width)
 
     def coordinate(place, side):

@@ -107,7 +107,7 @@ def shifts(flow, form):
 
 @pytest.mark.parametrize("form", [1, 2])
 def test_flow_warps_equal_plain_loop(form):
-    """Of flow as it is stored: whole steps of the 8-bit code."""
+    """Uses flow as stored, in whole steps of the 8-bit code."""
     clip = noise(4, 12, 15)
     flow = np.random.default_rng(0).normal(0, 6, (3, 12, 15, 2))
     flow = flow_code.decode(flow_code.encode(flow))

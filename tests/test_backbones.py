@@ -82,7 +82,7 @@ def test_backbones_have_published_sizes_and_initial_values(name):
 
 
 def check_start(model, layer, start):
-    """Uniform within its bound and reaching it, or N(0, 0.01); PyTorch's bias; batch norm's."""
+    """Checks the kernel (uniform up to its bound, or N(0, 0.01)), PyTorch's bias and batch norm."""
     kernel, *bias = (weight.numpy() for weight in model.get_layer(layer).weights)
     fan_in, fan_out = kernel[..., 0].size, kernel[..., 0, :].size
     if start == "normal":
@@ -108,7 +108,7 @@ def test_he_initializer_overrides_published_one(start):
 
 
 def test_width_and_odd_sizes():
-    """Every pool of the C3D of MAS rounds up."""
+    """Every pool of MAS's C3D rounds up."""
     model = backbone("c3d", (9, 17, 33, 2), width=0.125)
     assert model.output_shape == (None, 2, 2, 3, 32)
     channels = (2, 8, 16, 32, 32, 32)
@@ -155,7 +155,7 @@ def test_saved_file_loads_where_the_package_is_not_imported(tmp_path):
 
 
 def test_presets_equal_numpy_also_after_loading(tmp_path):
-    """Float32 behind the input under mixed precision, too."""
+    """Presets return float32, also under mixed precision."""
     batch = clips((8, 16, 16, 3))
     flow = np.random.default_rng(0).uniform(-20, 20, (2, 8, 16, 16, 2)).astype(np.float32)
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -17,7 +17,7 @@ from mas.backbones import norm, padding, pool, units
     [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((2, 2, 2),) * 2],
 )
 def test_max_pool_equals_authors(rule, size, strides):
-    """Against windows cut by hand: PyTorch's rounding down, and the ports' padding, rounding up."""
+    """Compares with explicit windows: PyTorch rounds down; the ports pad and round up."""
     maps = np.random.default_rng(0).random((2, 5, 6, 9, 3)).astype(np.float32)
     inputs = keras.Input(maps.shape[1:])
     model = keras.Model(inputs, pool.max_pool(inputs, size, strides, rule, "pool"))
@@ -25,7 +25,7 @@ def test_max_pool_equals_authors(rule, size, strides):
 
 
 def pooled(maps, size, strides, rule):
-    """Max pool of windows one by one; what hangs over the border is left out."""
+    """Pools window by window; pixels beyond the border are ignored."""
     ranges = []
     for axis, window, stride in zip(maps.shape[1:4], size, strides, strict=True):
         if rule == "symmetric":
@@ -64,7 +64,7 @@ def test_padding_precedes_strided_convolution(rule, size):
 
 
 def test_long_kernels_pad_separately_in_bfloat16():
-    """OneDNN gives a wrong gradient of the kernel otherwise, on some machines."""
+    """Otherwise, oneDNN gives a wrong kernel gradient on some machines."""
     found, policy = {}, keras.config.dtype_policy()
     for kind in ("float32", "mixed_bfloat16"):
         keras.config.set_dtype_policy(kind)
@@ -94,7 +94,7 @@ PARTS = {"equal": (2, 2), "unequal": (3, 1)}
 
 
 def batch_of(shift, dtype=np.float32):
-    """Deviation 1 and a mean of `shift` in each channel; and weights of the outputs in a loss."""
+    """Inputs of deviation 1 and mean `shift` per channel, and weights of the outputs in a loss."""
     rng = np.random.default_rng(int(shift))
     return [
         rng.normal(mean, 1, (4, 3, 5, 6, 7)).astype(np.float32).astype(dtype) for mean in (shift, 0)
@@ -102,7 +102,7 @@ def batch_of(shift, dtype=np.float32):
 
 
 def normed(layer, x, weights):
-    """A layer in training: outputs, and gradients of a loss by inputs, gamma and beta."""
+    """Outputs of a layer in training, and gradients of a loss for inputs, gamma and beta."""
     x = tf.convert_to_tensor(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -113,7 +113,7 @@ def normed(layer, x, weights):
 
 
 def plain(shift, dtype="float32"):
-    """Keras's own layer on the whole batch: what `normed` gives, and its running statistics."""
+    """Keras's own layer on the whole batch: the result of `normed`, and the running statistics."""
     layer = keras.layers.BatchNormalization(epsilon=1e-5, dtype=dtype)
     layer.build((None, 3, 5, 6, 7))
     found = normed(layer, *batch_of(shift, dtype))
@@ -121,7 +121,7 @@ def plain(shift, dtype="float32"):
 
 
 def errors(found, exact):
-    """Largest difference of each value from the exact one, over the largest of those."""
+    """Largest difference from the exact values, relative to the largest of them."""
     pairs = zip(found, exact, strict=True)
     return np.array([np.abs(value - true).max() / np.abs(true).max() for value, true in pairs])
 
@@ -136,7 +136,7 @@ def test_batch_norm_on_one_device_equals_plain_layer_bit_for_bit(shift):
 
 
 def on_replicas(strategy, parts, shift, kind=norm.BatchNormalization):
-    """As `plain`, the batch dealt out in parts, gradients of gamma and beta summed."""
+    """Like `plain`, with the batch split into parts, and gradients of gamma and beta summed."""
     with strategy.scope():
         layer = kind(epsilon=1e-5, synchronized=True)
         layer.build((None, 3, 5, 6, 7))
@@ -178,7 +178,7 @@ def test_keras_synchronised_layer_is_less_exact(two_replicas):
 
 
 def test_batch_norm_is_saved_as_plain_keras_layer(tmp_path):
-    """A file loads with Keras alone; its layers are exact again in a network to train."""
+    """A file loads with Keras alone; in a network to train, its layers are exact again."""
     inputs = keras.Input((2, 3, 4, 5))
     made = units.Units(units.Author("xavier"), "published")
     model = keras.Model(inputs, made.norm(inputs, "conv1"))

@@ -66,7 +66,7 @@ def test_training_reduces_loss_and_changes_all_weights(name):
 
 @pytest.mark.parametrize("name", names_but_slow("r3d_18"))
 def test_mixed_precision_trains(name):
-    """R3D's kernels are longer than its last maps, where oneDNN's gradient is 1e30."""
+    """R3D's kernels are longer than its last maps; there oneDNN's gradient is 1e30."""
     model = regression(name, "mixed_bfloat16")
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     loss, gradients = loss_and_gradients(model, X, Y)

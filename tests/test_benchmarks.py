@@ -134,7 +134,7 @@ def test_flow_sizes(script, sample_data, monkeypatch, capsys):
 
 
 def test_worker_rate(script, monkeypatch, tmp_path):
-    """It counts from when each of two has ended a video until one has no other: videos 3 to 5."""
+    """The rate covers the time in which both workers are busy: videos 3 to 5."""
 
     class Pool:
         def __init__(self, count):
@@ -163,7 +163,7 @@ def test_worker_rate(script, monkeypatch, tmp_path):
 
 
 def test_switches(script, sample_data, capsys):
-    """Shares by hand; and on generated clips, that each line is printed."""
+    """Checks shares by hand, and that each line is printed for generated clips."""
     data = sample_data / "data"
     options = (f"--data={data}", "--clips=4", "--size=32", "--long=18")
     with script("benchmarks/switches.py", *options) as switches:

@@ -17,7 +17,7 @@ def doubled(values):
 
 
 def made(kind):
-    """A new compiled function, as a new process would make it."""
+    """Compiles a function as a new process would."""
     if kind == "statistics":
         return statistics.loop(doubled)
     return flow.entry(doubled, "float64(float64[::1])")

@@ -26,7 +26,7 @@ SHOWN = re.compile(r"\r|epoch \d|\d+ clips; batch|Wrote |Curves: |Next: |Resumin
 
 
 def spawned(command, *arguments, **options):
-    """`mas COMMAND ...` in a process of its own, its two outputs in one."""
+    """Runs `mas COMMAND ...` in a process, with stdout and stderr together."""
     words = [sys.executable, "-m", "mas", command, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # where it is set, TensorFlow's words are shown
@@ -41,7 +41,7 @@ def ended(process):
 
 @pytest.fixture
 def command(caplog):
-    """`mas ARGUMENTS` in this process -> (status, what it logged)."""
+    """Runs `mas ARGUMENTS` in this process; returns (status, log)."""
 
     def run(*arguments):
         caplog.clear()
@@ -73,7 +73,7 @@ print(json.dumps([found, heavy]))
 
 
 def test_help_and_flag_errors_do_not_import_tensorflow(sample_data, tmp_path):
-    """The help of every task and of finetune fits in two screens of 24 lines; all flags do not."""
+    """The short help of every task and of finetune fits in two screens of 24 lines."""
     helps = [["train", f"--task={name}", "--help"] for name in tasks.TASKS]
     helps += [["finetune", "--help"], ["train", "--help"]]
     others = [["--help"], ["--version"], ["train", "--helpfull"]]
@@ -167,7 +167,7 @@ def test_quick_start_stops_if_preparation_fails(command, tmp_path, monkeypatch):
 
 
 def test_custom_task_adds_its_flags(command, typed, tmp_path):
-    """And what a user types counts more than a flag file in front or behind."""
+    """Typed flags override a flag file before or after them."""
     file = tmp_path / "my.flags"
     file.write_text(
         "--task=test_api:Brightness\n--scale=3\n--epochs=7\n--frames=8\n--clips=anywhere"
@@ -201,7 +201,7 @@ def test_flag_files_of_version_0_1_work(command, tmp_path, monkeypatch):
 
 
 def test_finetune_takes_network_and_clip_from_init(command, typed, sample_data, tmp_path):
-    """A flag counts more; class names are found beside the list."""
+    """A flag overrides them; class names are found next to the list."""
     first = tmp_path / "first"
     assert command("train", *typed, f"--run={first}", "--frames=8")[0] == 0
     lists = [f"--{side}_list={sample_data / side}.txt" for side in ("train", "test")]
@@ -221,7 +221,7 @@ def test_finetune_takes_network_and_clip_from_init(command, typed, sample_data, 
 
 
 def interrupt(number, arguments, steps):
-    """Ends a training by a signal, once it has a checkpoint of so many steps; what it said."""
+    """Ends a training with a signal after the checkpoint of a step; returns its output."""
     process = spawned("train", *arguments)
     run = next(a for a in arguments if a.startswith("--run=")).partition("=")[2]
     while process.poll() is None:
@@ -236,7 +236,7 @@ def interrupt(number, arguments, steps):
 
 
 def final(run):
-    """The weights of the saved model, all that the last checkpoint holds, and the metrics."""
+    """The weights of the saved model, the content of the last checkpoint, and the metrics."""
     state = tf.train.load_checkpoint(tf.train.latest_checkpoint(run / "resume"))
     names = [n for n in sorted(state.get_variable_to_shape_map()) if n.startswith("value")]
     weights = keras.models.load_model(run / "model.keras", compile=False).get_weights()
@@ -254,7 +254,7 @@ def final(run):
     ],
 )
 def test_killed_or_interrupted_run_resumes_bit_for_bit(typed, tmp_path, task, number, status):
-    """Nothing but its own lines is on the terminal, also where a signal ends it."""
+    """The terminal shows only its own lines, also if a signal ends it."""
     more = [*typed, *task, "--epochs=12", "--checkpoint_every=1", "--threads=1"]
     arguments = [*more, f"--run={tmp_path / 'parts'}"]
     whole = spawned("train", *more, f"--run={tmp_path / 'whole'}")
@@ -271,7 +271,7 @@ def test_killed_or_interrupted_run_resumes_bit_for_bit(typed, tmp_path, task, nu
 
 
 def hosts(*arguments):
-    """Both processes of a cluster of two workers on loopback."""
+    """Starts both processes of a cluster of two workers on localhost."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     workers = [f"127.0.0.1:{server.getsockname()[1]}" for server in sockets]
     for server in sockets:
@@ -305,7 +305,7 @@ def test_two_hosts_equal_one_host_and_resume_bit_for_bit(typed, tmp_path):
 
 @pytest.mark.slow
 def test_dead_or_missing_host_is_reported_in_one_line(typed, tmp_path):
-    """Status 3, the host by name, and no traceback; together again they resume."""
+    """The error names the host, with status 3 and no traceback; both hosts resume together."""
     more = [*typed, "--epochs=300", "--checkpoint_every=1", "--threads=1", "--peer_timeout=60"]
     more.append(f"--run={tmp_path / 'run'}")
     first, second = hosts(*more)

@@ -21,7 +21,7 @@ def jpeg(image):
 
 
 def frame(video, time):
-    """Red tells the frame, green the video, blue the column."""
+    """Red encodes the frame, green the video, blue the column."""
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[..., 2], image[..., 1] = 10 * time, 60 * video
     image[..., 0] = 6 * np.arange(WIDTH)
@@ -49,7 +49,7 @@ def store(folder, form="shards", flow=True):
 
 @dataclasses.dataclass(frozen=True)
 class Watch(Task):
-    """Hands the clip on."""
+    """A task that returns the clip unchanged."""
 
     inputs: tuple = ("rgb", "flow")
     clip = Clip(4)
@@ -72,7 +72,7 @@ def reader(data, geometry=None, how="consecutive", task=None, **options):
 
 
 def close(actual, expected):
-    """Equal but for JPEG's rounding."""
+    """Compares up to JPEG's rounding."""
     assert np.abs(actual.numpy().astype(float) - expected).max() <= 2
 
 
@@ -117,7 +117,7 @@ def test_videos_without_clip_are_reported(data, caplog):
 
 @pytest.mark.parametrize("how", ["consecutive", "overlapping"])
 def test_every_video_gives_a_clip_in_test_mode(data, how, caplog):
-    """Of 9, 21 and 12 frames; also behind a start that leaves no whole clip."""
+    """Videos of 9, 21 and 12 frames; also for a start too close to the end."""
     found = clips.examples(data, None, 22, how, again=True)
     assert (found.videos.tolist(), found.starts.tolist()) == ([0, 1, 2], [0, 0, 0])
     assert clips.examples(data, None, 22, how, least=12, again=True).videos.tolist() == [1, 2]
@@ -215,7 +215,7 @@ def test_draws_depend_on_seed_not_on_threads(data):
 
 
 def test_examples_and_orders_use_separate_random_streams(data, monkeypatch):
-    """NumPy fills a short seed up with zeros, so that [seed, epoch] is [seed, epoch, 0]."""
+    """NumPy pads short seeds with zeros, so [seed, epoch] would equal [seed, epoch, 0]."""
     made, begins = np.random.default_rng, []
 
     def recorded(seed):
@@ -284,7 +284,7 @@ def test_missing_flow_for_task_is_reported(tmp_path):
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 def test_damaged_image_is_reported_and_replaced(tmp_path, form, caplog):
-    """In a test it is an error. One bit is enough where there are checksums."""
+    """In a test, it is an error. With checksums, one bit is enough."""
     stored = store(tmp_path, form)
     path = stored.path(1, "rgb", 5)
     [image] = stored.read(1, [5])[0]

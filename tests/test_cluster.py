@@ -39,7 +39,7 @@ def test_missing_ray_is_reported_with_install_command(monkeypatch, caplog, tmp_p
 
 @needs_ray
 def test_unanswered_address_is_reported(monkeypatch):
-    """Nobody listens; or somebody does and says nothing."""
+    """Nothing listens at the address, or it accepts and never answers."""
     monkeypatch.setattr(connecting, "ANSWERS", 1)
     start = time.monotonic()
     with socket.socket() as listener:
@@ -85,7 +85,7 @@ def test_missing_requirements_of_node_are_named(tmp_path, change, words):
 @needs_ray
 @pytest.mark.slow
 def test_work_survives_leaving_node(tmp_path):
-    """Of two nodes with a core each, one ends in mid-work; a third one comes."""
+    """Of two nodes with one core each, one dies during work; a third one joins."""
     from ray.cluster_utils import Cluster
 
     def work(item):

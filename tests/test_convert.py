@@ -1,4 +1,4 @@
-"""Conversion: every value in its place, mismatches named, nothing written if it does not fit."""
+"""Conversion: every value is in its place, mismatches are reported, and nothing else is written."""
 
 import json
 import os
@@ -123,7 +123,7 @@ CHANNELS = (3, 64, 128, 256, 256, 256)
 
 @pytest.fixture(scope="module")
 def tensorflow(tmp_path_factory):
-    """A checkpoint as the CVPR code writes it, and the values of its convolutions."""
+    """Writes a checkpoint like the CVPR code; returns it and the values of its convolutions."""
     rng = np.random.default_rng(3)
     variables, expected = {}, {}
     for number in range(1, 6):
@@ -211,7 +211,7 @@ def test_partial_match_needs_partial_flag(partial, tensorflow, tmp_path, caplog)
 
 
 def test_rejects_other_network_and_names_both_sides(tensorflow, tmp_path):
-    """Nothing at all is not a part."""
+    """A network without any match is not a partial match."""
     message = "pace_r3d.* 0 variables fit.*C3D/conv_1/biases.* 60 variables .*conv1/kernel, "
     for told in (False, True):
         fails(message, "pace_r3d", tensorflow[0], tmp_path / "a.keras", partial=told)
@@ -281,7 +281,7 @@ def test_authors_checkpoint_becomes_backbone(pace_output, pace):
 
 
 def test_rejects_network_of_other_depth(pace, tmp_path):
-    """Three of four stages would fit, and silently miss the rest."""
+    """Three of four stages would fit; the rest would be missing silently."""
     numpy = pytest.importorskip("safetensors.numpy", reason="needs the extra `convert`")
     numpy.save_file(pace, tmp_path / "a.pth")
     fails("vtdl_r3d18", "vtdl_r3d18", tmp_path / "a.pth", tmp_path / "a.keras")
@@ -319,7 +319,7 @@ def test_command_reports_errors(arguments, words, tmp_path, monkeypatch, caplog)
 
 @pytest.mark.slow
 def test_suggested_command_runs(converted, sample_data, tensorflow, tmp_path):
-    """From a checkpoint to a tested classifier; at this rate no number changes."""
+    """From a checkpoint to a tested classifier; the learning rate is too small to matter."""
     given = {"data": "data", "train_list": "train.txt", "test_list": "test.txt"}
     typed = [f"--{name}={sample_data / path}" for name, path in given.items()]
     typed += [f"--init={converted[0]}", "--size=32", "--resize=44x32", f"--run={tmp_path / 'run'}"]

@@ -97,7 +97,7 @@ def test_half_precision_and_views_are_read_as_float32(torch, tmp_path):
 
 
 def test_key_selects_state_dict_and_options_are_not_built(torch, tmp_path):
-    """What training leaves beside the weights is not even built."""
+    """Other objects of the training are not even built."""
     path = tmp_path / "current.pth"
     torch.save(with_options(torch), path)
     ema = {name: value + 1 for name, value in ARRAYS.items()}
@@ -131,7 +131,7 @@ def test_checkpoint_without_tensors_lists_its_contents():
 
 
 class Call:
-    """Unpickling it calls a function."""
+    """An object whose unpickling calls a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -172,7 +172,7 @@ def test_all_refused_globals_are_named_including_memoised_ones():
 
 @pytest.mark.parametrize("recent", [True, False])
 def test_calls_next_to_tensors_are_not_run(torch, tmp_path, recent):
-    """Names of torch pass the first look: torch.load itself refuses them."""
+    """These names of torch pass the first check; torch.load itself rejects them."""
     mark, path = tmp_path / "executed", tmp_path / "a.pth"
     for name, call in (
         (f"{os.system.__module__}.system", Call(os.system, f"touch {mark}")),

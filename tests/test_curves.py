@@ -43,7 +43,7 @@ def test_replayed_curve_is_within_tolerance(name, steps, curves, folder, capsys)
 
 
 def test_settings_of_file_override_recipe(curves, folder):
-    """Flags of every file are understood, and the recipe's own count else."""
+    """The flags of every file are valid; all others come from the recipe."""
     made = {
         path.stem.removesuffix("_seed0"): curves.recorded.settings(
             curves.recorded.read_golden(path)
@@ -69,7 +69,7 @@ def test_rejects_setting_without_flag(curves, folder):
 
 
 class Recorded:
-    """What the file says, in the place of a training."""
+    """Returns the recorded numbers instead of training."""
 
     def __init__(self, golden, path, nudge, spoil=()):
         """See the class."""

@@ -29,7 +29,7 @@ def stored(request, tmp_path_factory):
 
 
 def everything(folder):
-    """All that a data set tells."""
+    """Reads everything in a data set."""
     data, found = records.open_data(folder, flow=True), {}
     for number, video in enumerate(data.videos):
         count = int(data.lengths[number])
@@ -63,7 +63,7 @@ def flipped(data, place, bit):
 
 
 def test_every_flipped_bit_is_reported_or_harmless(stored, tmp_path):
-    """Of images, of what stands around them in a record, of an index, and of dataset.json."""
+    """Bits of images, of the rest of their record, of an index, and of dataset.json."""
     folder = shutil.copytree(stored, tmp_path / "data")
     expected, rng = everything(folder), np.random.default_rng(0)
     found = {"right": 0, "named": 0}
@@ -81,7 +81,7 @@ def test_every_flipped_bit_is_reported_or_harmless(stored, tmp_path):
 
 
 def test_check_reports_every_flipped_bit(stored, tmp_path):
-    """Also of bytes that this reader does not need, but others may."""
+    """Also in bytes that only other readers need."""
     folder, rng = shutil.copytree(stored, tmp_path / "data"), np.random.default_rng(1)
     assert records.check_data(folder).faults == ()
     wanted = 3 * 20 - 2 * 3
@@ -100,7 +100,7 @@ def test_check_reports_every_flipped_bit(stored, tmp_path):
 
 
 def outcome_of_table(path, before):
-    """Whether a changed text file still says the same: white space, the case of a number."""
+    """Whether a changed text file still means the same: white space, the case of a number."""
     return path.suffix in (".csv", ".json") and path.read_bytes().split() != before.split()
 
 
@@ -139,7 +139,7 @@ def test_missing_files_are_reported_or_allowed(stored, tmp_path, caplog):
 
 
 def test_data_set_must_match_its_description(tmp_path):
-    """A shard that is added, or taken away with its index; a folder that is added or emptied."""
+    """A shard is added, or removed with its index; a folder is added or emptied."""
     folder = tmp_path / "data"
     write(folder, "shards")
     known = {"form": "shards", "method": "tvl1", "shards": {"videos-00000": 2}, "checksums": True}
@@ -180,7 +180,7 @@ EARLIER = "video,frames,height,width,lengths_at,images_at\r\n"
 )
 @pytest.mark.parametrize("earlier", [False, True])
 def test_wrong_index_is_detected(tmp_path, change, earlier):
-    """That of an earlier version, without checksums, is held against the shard."""
+    """An index of an earlier version, without checksums, is compared with the shard."""
     folder = tmp_path / "data"
     write(folder, "shards")
     index = folder / "videos-00000.csv"

@@ -1,4 +1,4 @@
-"""The documents' commands and Python run, and their tables match the code."""
+"""The commands and the Python of the documents run, and their tables match the code."""
 
 import csv
 import importlib
@@ -42,7 +42,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture
 def reader(workspace, monkeypatch):
-    """The current folder, and a cache of its own."""
+    """Changes to the workspace, with a separate cache."""
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workspace / "cache"))
     return workspace
@@ -50,7 +50,7 @@ def reader(workspace, monkeypatch):
 
 @pytest.mark.slow
 def test_readme_commands_and_code_run(reader, caplog):
-    """Its commands for one's own videos fit each other."""
+    """Its commands for the reader's own videos fit together."""
     caplog.set_level("INFO")
     documents.run(ROOT / "README.md", SMALLER)
     assert (reader / "runs" / "actions" / "confusion.png").is_file()
@@ -82,7 +82,7 @@ def test_data_sets_page_runs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_sorting_page_runs(reader):
-    """Between its first two blocks, a reader names the clusters."""
+    """The reader names the clusters between the first two blocks."""
     (_, sort), (_, use), (_, code) = documents.blocks(ROOT / "docs" / "sort.md")
     documents.run_commands(sort, "sort.md, block 1")
     path = reader / "sorted" / "names.csv"

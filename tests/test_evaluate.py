@@ -24,7 +24,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Everything that a command leaves behind lies here."""
+    """The folder for all output of a command."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

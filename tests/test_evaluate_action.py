@@ -14,7 +14,7 @@ from mas.training import export
 
 
 def classifier(side=32, classes=6):
-    """The logits are sums of what moves between the frames, and of the first frame's colours."""
+    """A network whose logits add the differences between frames to the colours of the first."""
     keras.utils.set_random_seed(0)
     shown = keras.Input((16, side, side, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 128, -1.0)(shown)
@@ -24,7 +24,7 @@ def classifier(side=32, classes=6):
 
 
 def write_tuned(folder, names=True, **options):
-    """A fine-tuned run, as far as the protocol reads it."""
+    """Writes the parts of a fine-tuned run that the protocol reads."""
     model = classifier(**options)
     model.save(folder / "model.keras")
     (folder / "backbone.keras").touch()
@@ -126,7 +126,7 @@ def test_bad_input_is_reported_in_one_line(run, sample_data, tmp_path):
 
 
 def test_pretext_test_equals_test_after_training(sample_data, tmp_path, monkeypatch):
-    """Of the same videos the same numbers: the settings come back from the run folder."""
+    """The same videos give the same numbers: the settings are read from the run folder."""
     monkeypatch.setattr(export, "saved_model", lambda *arguments: arguments[-1].mkdir())
     run = mas.pretrain(
         sample_data / "data",
@@ -147,7 +147,7 @@ def test_pretext_test_equals_test_after_training(sample_data, tmp_path, monkeypa
 
 
 def test_task_of_earlier_version_is_restored(tmp_path):
-    """Its settings stand in flags.txt, some as --option; clip and network in run.json."""
+    """Its settings are in flags.txt, some as --option; clip and network are in run.json."""
     described = {"task": "mas", "network": NETWORK, "clip": CLIP}
     (tmp_path / "run.json").write_text(json.dumps(described))
     lines = ["--task=mas", "--branches=motion", "--option=patterns=1,2", "--epochs=9"]
@@ -160,7 +160,7 @@ def test_task_of_earlier_version_is_restored(tmp_path):
 
 
 def test_module_named_in_run_is_imported_only_if_caller_asks(tmp_path, monkeypatch):
-    """Whoever made the run may have named any module, and importing one runs it."""
+    """An untrusted run may name any module, and importing a module runs it."""
     (tmp_path / "theirs.py").write_text(
         "import pathlib, mas\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
         "class Own(mas.tasks.Pace): name = 'own'\n"

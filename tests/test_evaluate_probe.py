@@ -112,7 +112,7 @@ def test_differently_made_training_features_are_reported(static):
 
 
 def test_groups_by_hand(tmp_path):
-    """By angle y_1 is nearest to all of x but x_2, whose nearest is y_2; they to x_1 and x_2."""
+    """By angle, y_1 is nearest to every x except x_2, which is nearest to y_2, and vice versa."""
     videos = ["c/y_1", "c/y_2", "c/x_1", "c/x_2", "c/x_3", "c/x_4"]
     values = [[1, 0], [0, 1], [1, 0.1], [0.1, 1], [1, 0.2], [1, 0.3]]
     labels = [1, 0, 0, 1, 1, 0]  # x gets 1, 0, 1, 1: x_3 alone is right; y gets 0, 1: none is
@@ -126,7 +126,7 @@ def test_groups_by_hand(tmp_path):
 
 
 def test_lists_go_through_the_network(sample_data, tmp_path, monkeypatch):
-    """Names of the classes lie beside the list."""
+    """The class names are next to the list."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run, data = write_run(tmp_path / "small"), sample_data / "data"
     train, test = sample_data / "train.txt", sample_data / "test.txt"

@@ -17,7 +17,7 @@ def of(values, labels):
 
 
 def test_separable_scenes_are_classified():
-    """Each class has a direction of its own; lengths, which are scaled off, differ."""
+    """Each class has its own direction; lengths differ, but features are scaled."""
     labels = np.repeat(np.arange(14), 5)
     lengths = np.random.default_rng(0).uniform(1, 1000, 70)[:, None]
     found = of(np.eye(14)[labels] * lengths, labels)
@@ -29,14 +29,14 @@ LEANING = ([[1, 0, 0]] * 3 + [[0, 1, 2]] + [[0, 1, 0]] * 4, [0, 0, 0, 0, 1, 1, 1
 
 
 def test_tested_video_is_left_out_of_training():
-    """Trained on, the leaning video would be told right."""
+    """The ambiguous video would be classified correctly if it were in the training set."""
     values, labels = np.array(LEANING[0], float), LEANING[1]
     assert svm.SVC(C=1000, kernel="linear").fit(values, labels).predict(values[3:4]) == 0
     assert scenes.leave_one_out(of(values, labels), C=1000).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
 def test_equals_a_linear_svm_on_the_features():
-    """The same as fitting each on the unit features themselves, C in units of their variance."""
+    """Equals an SVM fitted directly on the unit features, with C in units of their variance."""
     draw = np.random.default_rng(3)
     labels = np.repeat(np.arange(3), 8)
     values = draw.random((24, 6)) + 0.4 * np.eye(3, 6)[labels]

@@ -136,7 +136,7 @@ def test_accuracy_and_auc_by_hand():
 
 
 def test_standardisation_uses_training_folds_only(monkeypatch):
-    """The tested fold's own scale must not leak: what the SVM is given is looked at."""
+    """The scale of the tested fold must not leak: checks the inputs of the SVM."""
     seen = []
     make = similarity.classifier
 
@@ -198,7 +198,7 @@ def test_protocol_writes_results(tmp_path, rows):
 
 
 def test_data_set_videos_go_through_network(tmp_path, rows, monkeypatch):
-    """What the network would be asked for: overlapping clips of the videos that a pair names."""
+    """Checks the requested clips: overlapping clips of all videos in the pairs."""
     write(tmp_path, rows)
     asked = {}
 

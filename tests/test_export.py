@@ -43,7 +43,7 @@ def read_elsewhere(folder, batches):
 
 
 def test_saved_model_needs_only_tensorflow(tmp_path):
-    """Any batch, dropout off, clips of another size refused."""
+    """Accepts any batch size, turns dropout off, rejects clips of another size."""
     keras.utils.set_random_seed(3)
     backbone = backbones.backbone("c3d", SHAPE, 0.125, "bgr255", "he")
     outputs = heads.attach(backbone, {"motion": 14, "colour": 3}, width=0.125, dropout=0.9)

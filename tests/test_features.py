@@ -69,7 +69,7 @@ def test_video_features_are_mean_over_clips(data, how, batch, starts):
 
 
 def test_clips_with_stride_or_repeated_middle_frame(data):
-    """Frames 0, 3, 6, 9 and on; a video that is too short begins again at frame 0."""
+    """Frames 0, 3, 6, 9 and so on; a video that is too short restarts at frame 0."""
     found = features.extract(mirror(), data, None, sampling(stride=3, clips=1))
     shown = {"a/x": [0, 3, 6, 0], "a/y": [0, 3, 0, 3], "b/z": [0, 3, 6, 9]}
     expected = [np.mean([grey(video, t) for t in shown[video]]) for video in LENGTHS]
@@ -121,7 +121,7 @@ def test_flow_networks_receive_flow(sample_data):
 
 
 def test_run_sets_clip_shape(run, sample_data):
-    """Its own; and others, for which the network is built again with its weights."""
+    """Uses the run's clips; for others, the network is rebuilt with its weights."""
     data = records.open_data(sample_data / "data")
     wanted = [lists.Entry("up/up_00")]
     found = features.extract(run, data, wanted, features.Sampling(clips=2))
@@ -168,7 +168,7 @@ def test_failing_video_is_reported_or_skipped(tmp_path, caplog, kind):
 
 
 def test_short_video_wraps(data):
-    """Also where clips lie end to end, and behind a start near the end."""
+    """Also with consecutive clips, and with a start near the end."""
     for how in ({}, {"clips": 0}, {"how": "overlapping"}):
         found = features.extract(mirror(6), data, entries(), sampling(frames=6, **how))
         assert found.videos == list(LENGTHS)
@@ -222,7 +222,7 @@ def test_rejects_impossible_clips(data):
 
 
 def test_clips_are_drawn_as_in_training(data, tiny, tmp_path):
-    """Unless others are asked for; the report says both."""
+    """Unless flags change them; the report states both."""
     clip = {"frames": 4, "size": SIDE, "resize": [SIDE, SIDE]}
     said = {"task": "vtdl", "options": {"stride": 3}, "clip": clip}
     said["network"] = {"backbone": "c3d", "preset": "standard"}
@@ -326,7 +326,7 @@ def test_rejects_inconsistent_features():
 
 
 def test_rejects_other_files_by_name(tmp_path):
-    """Arrays of another kind; and wherever a byte is damaged, or the features are unharmed."""
+    """Rejects other arrays; a damaged byte is reported, unless the features are intact."""
     right = {"values": np.eye(2), "videos": ["a", "b"], "labels": [0, 1], "facts": "{}"}
     for wrong, words in (
         ({"labels": [[0], [1]]}, "arrays values, videos"),  # would be compared with all other rows
@@ -433,7 +433,7 @@ def test_shards_and_video_files_are_cached_by_their_files(sample_data):
 
 
 def test_digest_covers_all_that_affects_features(data, tiny, monkeypatch):
-    """Whoever changes it changes the version, and every user's features are made again."""
+    """A change requires a new version, and recomputes every user's features."""
     seen, dumps = [], extraction.json.dumps
     monkeypatch.setattr(
         extraction.json, "dumps", lambda parts, **how: seen.append(parts) or dumps(parts, **how)
@@ -490,7 +490,7 @@ def test_crop_positions(resize, crops, places):
 
 
 def test_features_are_mean_over_crops(tmp_path):
-    """Of a picture whose columns rise from left to right: the mean of the crops' means."""
+    """For an image whose columns rise from left to right: the mean of the crops' means."""
     ramp = np.tile((np.arange(48) ** 2 // 10).astype(np.uint8)[None, :, None], (24, 1, 3))
     path = tmp_path / "videos" / "a" / "x.avi"
     path.parent.mkdir(parents=True)

@@ -39,7 +39,7 @@ def bound(task, frames=16, size=32):
 
 
 def test_colours_by_mode_equal_the_journal_code_in_312_of_312(shared, golden_inputs):
-    """And the paper's octants, where the recorded clips tell the two apart, do not."""
+    """The paper's octants differ on the clips that distinguish the two."""
     golden = json.loads((shared / "golden" / "labels.json").read_text())
     recorded = np.array([row["appearance_journal_code"] for row in golden])
     found = {
@@ -84,7 +84,7 @@ def reader(data, task, **geometry):
 
 
 def test_extra_flow_needs_one_more_frame(data):
-    """Of 18 frames: clips of 8 begin at 0 and 8, of 9 at 0 alone, which need 19."""
+    """Of 18 frames, clips of 8 start at 0 and 8; clips of 9 start at 0 only."""
     plain, task = (bound(tasks.Statistics(extra_flow=extra), 8) for extra in (False, True))
     assert (plain.flows, plain.span, task.flows, task.span, task.step) == (7, 8, 8, 9, 8)
     found, other = reader(data, task), reader(data, plain)
@@ -117,7 +117,7 @@ def test_mirrored_u_keeps_sign_as_in_journal_code(data, monkeypatch):
 
 @pytest.mark.parametrize("frames", [16, 64])
 def test_labels_in_other_scales(frames):
-    """Of the first and the last field, and of none: 1, 15 and 0 in sixteen; x / bins in bins."""
+    """First, last and no field: 1, 15 and 0 with `sixteen`; x / bins with `bins`."""
     labels = np.array([16, 8, 1, 2, 4, 8, 1, 1, 8, 8, 0, 0, frames - 1, 1], np.int32)
     task = {
         scale: bound(tasks.Statistics(scale=scale), frames)
@@ -148,7 +148,7 @@ def test_targets_are_scaled():
 
 
 def test_second_ring_as_in_journal_code():
-    """Its strips but for the lowest, and all of the first frames with a black centre: by hand."""
+    """By hand: all strips but the bottom one, and the first frames whole, with black centres."""
     rng = np.random.default_rng(0)
     rgb = np.full((16, 32, 32, 3), 200, np.uint8)
     second = regions.masks(2, 32)[1]
@@ -189,7 +189,7 @@ def test_clips_without_motion_as_in_journal_code():
 
 @pytest.mark.parametrize("kind", [tasks.Pace, tasks.PaceContrast])
 def test_jitter_can_swap_red_and_blue(kind):
-    """What colour_jitter makes of the clip read backwards, read backwards; grey is grey."""
+    """Equals colour_jitter on the reversed channels, reversed again; grey stays grey."""
     views = () if kind is tasks.Pace else (2,)
     rgb = np.random.default_rng(0).integers(0, 256, (*views, 3, 8, 8, 3)).astype(np.uint8)
     clip = {"rgb": tf.constant(rgb), "seed": tf.constant([3, 4], tf.int32), "video": b"x"}
@@ -211,7 +211,7 @@ def starts_of(task, length, draws=400):
 
 @pytest.mark.parametrize("kind", [tasks.MoCo, tasks.DSM])
 def test_inter_negative_starts_where_anchor_may(kind):
-    """At 100 frames always at the first, as in DSM's code; at 103 at any of four, apart or not."""
+    """With 100 frames, always at the first, as in DSM's code; with 103, at any of four."""
     inter = kind(negative="inter", window=100, unused=1)
     assert starts_of(inter, 100) == {(0, 0)}
     assert starts_of(inter, 104) == {(a, b) for a in range(4) for b in range(4)}
@@ -222,7 +222,7 @@ def test_inter_negative_starts_where_anchor_may(kind):
 
 
 def test_fine_tuning_can_leave_out_the_last_frame():
-    """As DSM's, which counts one frame less than there are, in training and test."""
+    """DSM's code counts one frame less, in training and test."""
     task = bound(tasks.Classify(3, unused=1), 6)
     seen, rng = set(), np.random.default_rng(0)
     for _ in range(200):
@@ -264,12 +264,12 @@ def test_initial_values_follow_chosen_authors(name):
 
 
 def seen(batches):
-    """[(the red of each first pixel, ...) of each batch]: which clips came, in which order."""
+    """[(red of each clip's first pixel, ...) per batch], which identifies clips and order."""
     return [tuple(x[:, 0, 0, 0, 0].numpy().tolist()) for x, _ in batches]
 
 
 def test_the_last_batch_can_be_kept(data):
-    """12 clips in batches of 5: 5, 5, 2, all of them in each epoch; resumed anywhere alike."""
+    """12 clips in batches of 5, 5 and 2; each epoch has all of them, also after resuming."""
     task = bound(tasks.Classify(3), 8)
     plain = reader(data, task)
     kept = clips.Reader(data, plain.examples, task, plain.geometry, keep_last=True)
@@ -292,7 +292,7 @@ def test_the_last_batch_can_be_kept(data):
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory, data):
-    """A run folder of a small C3D with the two heads of MAS."""
+    """Writes a run folder of a small C3D with the two heads of MAS."""
     folder = write_run(tmp_path_factory.mktemp("runs") / "small")
     backbone = keras.models.load_model(folder / "backbone.keras")
     task = tasks.Statistics().bound(Clip(16, 32, (44, 32)), Network("c3d", width=0.125))
@@ -301,7 +301,7 @@ def tuned(tmp_path_factory, data):
 
 
 def test_pool5_and_fc6_features_equal_layers(tuned, data):
-    """One clip of a video, so that its features are the clip's; 2 x 256 units of fc6."""
+    """Uses one clip per video, so that its features are the clip's; fc6 has 2 x 256 units."""
     video, model = [lists.Entry("left/left_01")], keras.models.load_model(tuned / "model.keras")
     one = {"clips": 1, "resize": (44, 32)}
     found = {
@@ -351,7 +351,7 @@ def test_rejects_fc6_of_network_without_it(tuned, data, tmp_path):
 
 
 def test_similarity_and_scenes_default_to_pool5(tuned):
-    """The others the mean over frames and space, as before; and what is told is told to all."""
+    """The other protocols default to the mean over frames and space; flags apply to all."""
     for overlapping, pooling in ((True, "pool5"), (False, "average")):
         made = Inputs(tuned, None, overlapping=overlapping)
         assert made.settings(features.Sampling())["sampling"]["pooling"] == pooling
@@ -363,7 +363,7 @@ def test_similarity_and_scenes_default_to_pool5(tuned):
 
 
 def test_windows_equal_released_tests(data):
-    """VTDL: two windows, 10 frames apart, where they fit. DSM: one, anywhere; here from a seed."""
+    """VTDL: two windows, 10 frames apart, if they fit. DSM: one, anywhere; here from a seed."""
     two = clips.examples(data, [lists.Entry("left/left_01", 0)], 8, "first", 2)
     assert two.starts.tolist() == [0, 10]  # of 18 frames
     assert clips.examples(data, [lists.Entry("left/left_01", 0)], 9, "first", 2).starts == [0]

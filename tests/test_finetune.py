@@ -61,7 +61,7 @@ def test_every_weight_is_copied_and_counted(saved, caplog):
 
 @pytest.mark.parametrize("name", ["i3d", "r3d_10", pytest.param("s3d_g", marks=pytest.mark.slow)])
 def test_weights_fit_clips_of_another_size(tmp_path, name):
-    """Where the padding of the first convolution is a layer of its own, or is none."""
+    """The padding of the first convolution may be a separate layer or none."""
     saved = backbones.backbone(name, SHAPE, 0.05, "rgb", "he")
     saved.save(tmp_path / "a.keras")
     for shape in ((16, 33, 33, 3), (17, 40, 40, 3)):
@@ -169,7 +169,7 @@ def table(path):
 
 
 def check_report(run):
-    """What the run wrote tells the same accuracy as what it returned; one video of each class."""
+    """The written accuracy equals the returned one; there is one video per class."""
     _, *rows = table(run.path / "scores.csv")
     assert [row[0] for row in rows] == [f"{name}/{name}_00" for name in sorted(sample.MOTIONS)]
     assert [int(row[1]) for row in rows] == list(range(6))
@@ -188,7 +188,7 @@ def check_report(run):
 
 @pytest.mark.parametrize("kind", ["run", "path", "file"])
 def test_finetunes_and_tests_pretrained_network(pretrained, settings, tmp_path, kind):
-    """Network and clip are those of the source; class names those of the file beside the list."""
+    """Network and clip come from the source, class names from the file next to the list."""
     sources = {"run": pretrained, "path": str(pretrained.path)}
     source = sources.get(kind, pretrained.path / "backbone.keras")
     tuned = mas.finetune(source, **settings, optimisation=STILL, run=tmp_path / "run")
@@ -217,7 +217,7 @@ def expected_scores(run, data):
 
 
 def test_from_scratch_with_three_clips_a_video(settings, tmp_path):
-    """The test shows centre crops, whatever the training does."""
+    """The test uses centre crops, regardless of the training."""
     head = Network("c3d", width=0.02, preset="rgb", initializer="he", head="convolved")
     task = tasks.Classify(augmentation="basic")
     more = {"task": task, "network": head, "clip": CLIP, "test_clips": 3}
@@ -229,7 +229,7 @@ def test_from_scratch_with_three_clips_a_video(settings, tmp_path):
 
 
 def test_finetunes_custom_network(settings, tmp_path):
-    """From scratch, and then from its run, whose clips are resized as they were there."""
+    """Trains from scratch, then from that run, with clips resized in the same way."""
     inputs = keras.Input((8, 24, 24, 3))
     x = keras.layers.Rescaling(1 / 255)(inputs)
     own = keras.Model(inputs, keras.layers.Conv3D(3, 3, 2, name="first")(x), name="own")
@@ -241,7 +241,7 @@ def test_finetunes_custom_network(settings, tmp_path):
 
 
 def test_every_listed_video_is_tested(settings, tmp_path):
-    """Videos of 18 frames by clips of 24, which begin again at their first."""
+    """Videos of 18 frames with clips of 24, which restart at the first frame."""
     clip = Clip(24, 32, (44, 32))
     plan = Plan(epochs=1, batch=4, sampling="anywhere")
     tuned = mas.finetune(

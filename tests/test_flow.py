@@ -9,7 +9,7 @@ from mas import flow
 
 @pytest.mark.parametrize("method", flow.METHODS)
 def test_flow_of_known_shifts(method):
-    """What moves right has u > 0, what moves down v > 0; no pair has an influence on the next."""
+    """Motion to the right has u > 0, motion down v > 0; pairs do not affect each other."""
     estimate, results = flow.estimator(method), []
     pairs = [
         video_files.moving(2, shift, size)[..., 0]

@@ -38,7 +38,7 @@ def reader(data, task, how="anywhere", flip=False, random=True):
 
 
 def frames_of(fields):
-    """The frame that each field begins at, from v's code; all its pixels say the same."""
+    """The frame where each field starts, from v's code; checks that all pixels agree."""
     codes = np.asarray((fields[..., 1] + flow_code.BOUND) * 255 / (2 * flow_code.BOUND))
     assert np.ptp(codes, (-2, -1)).max() < 2, "JPEG's rounding"
     return np.rint(200 - codes.mean((-2, -1))).astype(int)
@@ -70,7 +70,7 @@ def test_clip_at_pace_p_has_every_pth_field(data, loop):
 
 @pytest.mark.parametrize("kind", [tasks.MoCo, tasks.VTDL, tasks.DSM, tasks.DSMTriplet])
 def test_views_have_fields_of_their_frames(data, kind):
-    """Anchor and positive those of the same; colours and turns off, fields are the stored ones."""
+    """Anchor and positive share fields; without augmentation, they are the stored ones."""
     options = {"mixup": 0} if hasattr(kind, "mixup") else {}
     options |= {"spatial": "none"} if hasattr(kind, "spatial") else {}
     task = bound(kind(stride=2, rotation=0, loop="restrict", **options))
@@ -125,7 +125,7 @@ def test_rotation_turns_right_into_up_right():
 
 
 def test_flow_is_rotated_and_cropped_like_rgb():
-    """For the same seed: so a field still belongs to its pixel."""
+    """For the same seed, so each vector still belongs to its pixel."""
     one = augment.basic(CLIP_OF, SEED, 12, 40, "none").numpy()[..., :2]
     two = augment.basic(FIELDS, SEED, 12, 40).numpy()
     angle = np.deg2rad(spatial.draw_rotation(augment.fold(SEED, 0), (64, 64), 12, 40)[0])
@@ -192,7 +192,7 @@ def test_rejects_meaningless_options_on_flow(task, words):
 
 
 def test_flow_run_is_evaluated_as_trained(sample_data, tmp_path, monkeypatch):
-    """With its stride, fields and all, without a flag."""
+    """With its stride and flow, without flags."""
     monkeypatch.setattr(mas.training.export, "saved_model", lambda *a: a[-1].mkdir())
     small = {"network": FLOW, "clip": Clip(9, 24, (44, 32)), "plan": mas.Plan(1, batch=12)}
     run = mas.pretrain(

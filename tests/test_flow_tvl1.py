@@ -52,7 +52,7 @@ def exact():
 
 
 def check_equal(found, expected):
-    """Bits are the same; of an OpenCV that was not measured, it is enough to be near."""
+    """Checks equality bit for bit; for an untested version of OpenCV, closeness is enough."""
     if found.tobytes() == expected.tobytes():
         return
     difference = np.abs(found - expected)
@@ -87,7 +87,7 @@ def test_real_pairs_equal_opencv(real, exact, name):
     ],
 )
 def test_odd_pairs_equal_opencv(exact, size, second, large, monkeypatch):
-    """No motion, no light, no likeness; sides where fields, pyramids and passes of two end."""
+    """No motion, no light, unrelated frames; sizes at the limits of fields, pyramids and pairs."""
     monkeypatch.setattr(tvl1, "LARGE", 0 if large else tvl1.LARGE)
     first, moved = video_files.moving(2, (1, -1), (max(size[0], 12), max(size[1], 12)))[..., 0]
     first, moved = (image[: size[1], : size[0]] for image in (first, moved))
@@ -105,7 +105,7 @@ def test_odd_pairs_equal_opencv(exact, size, second, large, monkeypatch):
 
 
 def test_own_warp_equals_opencv_warp(real, exact, monkeypatch):
-    """Where `warp` is OpenCV's, OpenCV is not asked; where it is not, OpenCV warps."""
+    """If `warp` equals OpenCV's, OpenCV is not called; otherwise OpenCV warps."""
     pair, expected = real["mixed/basketball.mp4"]
     if cv2.__version__.startswith("5.0.") and compiled.HAS_FMA and MEASURED:
         assert warping.is_opencv()
@@ -122,7 +122,7 @@ def test_fast_tvl1_differs_no_more_than_opencv_versions(real):
 
 
 def test_rounded_scale_lies_within_float32_bounds():
-    """The float32 bounds hold, at every magnitude, and nearly always leave no doubt."""
+    """The float32 bounds hold at every magnitude, and are almost always equal."""
 
     @njit
     def count(xs, ys):
@@ -153,7 +153,7 @@ def double(x):
 
 
 def hits():
-    """How often machine code of `double` was loaded: 0 or 1."""
+    """How many times machine code of `double` was loaded: 0 or 1."""
     kept = compiled.entry(double, "float64(float64)")
     assert kept(3.0) == 6.0
     return sum(kept.stats.cache_hits.values())

@@ -23,7 +23,7 @@ FACTS |= {"clips": [1, 2], "size": 32, "resize": [44, 32], "static": False, "fai
 
 @pytest.fixture(autouse=True)
 def memory():
-    """Nothing here may take memory for what a file only claims."""
+    """Limits memory: no reader may allocate what a file only declares."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
@@ -52,7 +52,7 @@ def parts(**changes):
 
 
 def declared(shape, content=b""):
-    """An array that says it has a shape, and has little."""
+    """An array that declares a large shape and contains little."""
     held = io.BytesIO()
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(held, header)
@@ -184,7 +184,7 @@ def test_bad_flag_file_is_reported(tmp_path, content, words):
 
 
 def test_nested_flag_files_are_expanded_in_place(tmp_path):
-    """One that names itself is read once; what is typed names no file."""
+    """A file that includes itself is read once; an error in a typed flag names no file."""
     one, two = tmp_path / "one.flags", tmp_path / "two.flags"
     one.write_text(f"# settings\n--epochs=3\n--batch=5\n--flagfile={two}\n--batch=6\n")
     two.write_text(f"// more\n--epochs=4\n--batch=7\n--flagfile={one}\n--flagfile {two}\n")

@@ -34,7 +34,7 @@ def fill(folder, name, first=1, count=COUNT, suffix=".png"):
 
 
 def told(data, number, frames):
-    """What the pixels of frames tell."""
+    """The values of the frames' pixels."""
     files = data.read(number, frames)[0]
     found = pixels.decode(data, number, "rgb", frames, files)
     return np.round(found.mean((1, 2, 3)) / 10).astype(int).tolist()
@@ -161,7 +161,7 @@ def test_folder_without_frames_is_reported(tmp_path):
 
 
 class Watch(Task):
-    """Hands a clip on."""
+    """A task that returns the clip unchanged."""
 
     name, inputs, frames, wraps = "watch", ("rgb",), 2, False
 
@@ -180,7 +180,7 @@ class Watch(Task):
     ],
 )
 def test_undecodable_frame_is_reported_or_replaced(tmp_path, damage, caplog):
-    """Another clip takes its place in training; a test ends with a line. Giants are not decoded."""
+    """Training replaces the clip; a test ends with one line. Huge images are not decoded."""
     folder = fill(tmp_path / "jpegs_256" / "v", "img_{:05d}", suffix=".jpg")
     fill(tmp_path / "jpegs_256" / "w", "img_{:05d}", suffix=".jpg")
     data = records.open_data(tmp_path)

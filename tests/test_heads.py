@@ -10,7 +10,7 @@ MAPS = np.random.default_rng(0).normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
 
 
 def network(*shape, name="c3d"):
-    """Any network from a clip to a map of a shape."""
+    """A network from a clip to a feature map of a given shape."""
     inputs = keras.Input(shape)
     return keras.Model(inputs, keras.layers.Activation("relu", name="last")(inputs), name=name)
 

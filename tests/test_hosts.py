@@ -66,14 +66,14 @@ def test_good_tf_config_is_accepted(monkeypatch):
 
 
 def free():
-    """An address where nobody answers."""
+    """An address that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def pair(monkeypatch):
-    """A cluster of this process and another one, which is not there; its address."""
+    """A cluster of this process and a missing one; returns the missing address."""
     own, other = free(), free()
     monkeypatch.setenv("TF_CONFIG", config({"worker": [own, other]}))
     return other
@@ -90,7 +90,7 @@ def test_missing_host_is_named(pair, monkeypatch, caplog):
 
 
 def test_hosts_connect_in_any_order(pair):
-    """The first one listens until the second is there; the second needs it no longer."""
+    """The first one listens until the second has joined."""
     here = hosts.read()
     there = here._replace(number=1)
     first = threading.Thread(target=hosts.gather, args=(here, 30))

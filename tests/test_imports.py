@@ -1,4 +1,4 @@
-"""What each package may import: one order, without exceptions; flags only in `mas/cli`."""
+"""What each package may import: one fixed order; flags only in `mas/cli`."""
 
 import ast
 import pathlib
@@ -63,7 +63,7 @@ def package_of(path):
 
 
 def imported(source):
-    """(line, dotted name) of all that a source imports: in functions and lazily, too."""
+    """(line, dotted name) of all imports of a source, also lazy ones and those in functions."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

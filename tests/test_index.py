@@ -1,4 +1,4 @@
-"""The index of clips: storage, search and errors, with handmade vectors."""
+"""The index of clips: storage, search and errors, with hand-made vectors."""
 
 import json
 import math
@@ -26,7 +26,7 @@ SPAN = 4  # frames of a clip
 
 
 class Data:
-    """A data set of which nothing but lengths is known."""
+    """A data set with known lengths only."""
 
     data, decoded, has_flow = "videos", True, False
 
@@ -45,7 +45,7 @@ def facts(digest="a" * 64):
 
 
 def fill(root, data, values, whiten=0, monkeypatch=None, step=SPAN, known=None, stop=None):
-    """Adds videos whose clips have the given features: {video: (clips, D)}; may stop in between."""
+    """Adds videos with the given features, {video: (clips, D)}; may stop midway."""
     root.mkdir(exist_ok=True)
     state = storage.start(root, known or facts())
     state["whiten"] = whiten
@@ -124,7 +124,7 @@ def test_whitening_keeps_at_most_rank_directions():
 
 
 def test_few_clips_keep_few_directions():
-    """Two groups of three clips: as many directions as clips would hide them."""
+    """Two groups of three clips; with one direction per clip, all would be equally far apart."""
     rng = np.random.default_rng(0)
     values = np.repeat([[9.0] * 8, [-9.0] * 8], 3, axis=0) + rng.normal(size=(6, 8))
     found = fitting.fit(values, 32)
@@ -195,7 +195,7 @@ def test_reader_sees_finished_part_while_index_grows(tmp_path, monkeypatch, inde
 
 
 def put(path, content):
-    """Another file in the place of one that may be mapped into memory."""
+    """Replaces a file that may be memory-mapped."""
     path.unlink()
     path.write_bytes(content)
 

@@ -12,7 +12,7 @@ LENGTHS = {"a/x": 13, "a/y": 3, "b/z": 8}
 
 
 def film(folder, name, length):
-    """A video file whose frames have one colour each: red rises, green falls."""
+    """Writes a video file whose frames have one colour each: red rises, green falls."""
     path = folder / f"{name}.mp4"
     path.parent.mkdir(parents=True, exist_ok=True)
     times = np.arange(length)

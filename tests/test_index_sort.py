@@ -36,7 +36,7 @@ def table(places):
 
 
 def made_index(path, videos, vectors, places):
-    """An open index that was never on the disk."""
+    """An open index that exists only in memory."""
     found = index.Index.__new__(index.Index)
     network = {"model": "runs/x", "weights": "loaded", "seed": None}
     found.path, found.videos = path, videos
@@ -49,7 +49,7 @@ def made_index(path, videos, vectors, places):
 
 @pytest.fixture
 def small(sample_data, tmp_path):
-    """Two clips of each video of the sample data: its class is the direction of its vectors."""
+    """Two clips of each sample video; the direction of the vectors is the class."""
     from mas import records
 
     data = records.open_data(sample_data / "data")
@@ -150,7 +150,7 @@ def test_equal_clips_have_cosine_one_and_zero_clips_no_pairs():
 
 
 def test_copied_part_is_one_stretch():
-    """Video 1 shows video 0 from its second clip on; video 0 shows a clip twice."""
+    """Video 1 repeats video 0 from its second clip; video 0 repeats a clip."""
     base = unit(np.random.default_rng(0).normal(size=(5, 64)))
     base[4] = base[0]
     vectors = np.concatenate([base, base[1:4]])
@@ -260,7 +260,7 @@ def test_names_and_other_files_are_not_overwritten(small, tmp_path):
 
 
 def fill(folder, names, change=lambda text: text):
-    """Names into names.csv, as a person would."""
+    """Fills in names.csv as a user would."""
     rows = rows_of(folder / "names.csv")
     lines = [",".join(rows[0])]
     for row in rows:
@@ -270,7 +270,7 @@ def fill(folder, names, change=lambda text: text):
 
 
 def sorted_folder(folder, clips):
-    """As mas sort leaves it: clips are (video, first frame, cluster)."""
+    """Writes a folder like mas sort; clips are (video, first frame, cluster)."""
     folder.mkdir()
     lines = [f"{video},{first},0,1,{cluster},0.5" for video, first, cluster in clips]
     (folder / "clips.csv").write_text("\n".join([",".join(lists.clusters.CLIP_FIELDS), *lines]))

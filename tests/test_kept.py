@@ -15,11 +15,11 @@ from mas.training import checkpoints, export, kept
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 def keeping(every):
-    """Of `train`: keeps every so many epochs. Its model is a backbone, too."""
+    """An argument of `train` that keeps a network every few epochs."""
 
     def made(model, strategy, run):
         another = lambda: (model_of(Regress()),) * 2  # noqa: E731
@@ -72,7 +72,7 @@ def test_interrupted_run_keeps_same_networks(whole, tmp_path, stop):
 
 
 def test_kept_network_is_written_before_checkpoint(whole, tmp_path, monkeypatch):
-    """A kill between the two: the epoch is trained again, and its network written again."""
+    """After a kill between the two, the epoch is trained and its network written again."""
     real = checkpoints.Checkpoints.save
 
     def save(self, step):
@@ -108,7 +108,7 @@ def test_full_disk_leaves_no_partial_network(whole, tmp_path, monkeypatch):
 
 
 def test_kept_network_is_accepted_as_run(sample_data, tmp_path, monkeypatch):
-    """As a start of fine-tuning, as an object, in evaluations; a restart removes it."""
+    """In fine-tuning, as an object, in evaluations; a restart removes it."""
     monkeypatch.setattr(export, "saved_model", lambda backbone, model, path: path.mkdir())
     data = mas.open_data(sample_data / "data")
     small = {

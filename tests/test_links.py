@@ -53,7 +53,7 @@ def test_links_and_headings_are_found(tmp_path):
 
 
 def commands(page):
-    """Every command of this project that a page shows, in blocks of code or within a line."""
+    """All `mas` commands on a page, in code blocks or inline."""
     text = re.sub(r" *\\\n *", " ", page.read_text("utf-8"))
     blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     lines = re.findall(r"^    .*", text, re.MULTILINE) + blocks.splitlines()
@@ -66,7 +66,7 @@ def commands(page):
 
 
 def refused(line):
-    """Why a command does not take its flags; empty where it takes them."""
+    """The reason why a command rejects its flags; empty if it accepts them."""
     name, *arguments = shlex.split(line)[1:]
     try:
         importlib.import_module(f"mas.cli.{name}").run([*arguments, "--help"])

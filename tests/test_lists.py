@@ -75,7 +75,7 @@ def test_rejects_repeated_videos_and_names_both_lines(tmp_path):
 
 
 def test_list_distinguishes_files_of_one_stem(tmp_path):
-    """As a user writes it, as a builder does, and as it reads back."""
+    """As written by a user, by a builder, and as read back."""
     path, both = tmp_path / "list.txt", ["x/a.avi", "x/a.mkv", "x/b"]
     path.write_text("x/a.avi 0\na.mkv 0\nb.mp4 0\n")
     assert [entry.video for entry in lists.entries_of(path, "video,label", both)] == both

@@ -114,7 +114,7 @@ def test_diving48(tmp_path):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_something(tmp_path, end):
-    """Labels are places in the official file, whose order is not the alphabet's."""
+    """Labels are positions in the official file, which is not alphabetical."""
     path, names = tmp_path / "train.csv", SOMETHING_LABELS.splitlines()
     path.write_text(SOMETHING.replace("\n", end))
     videos = ["100218", "24413", "100218x"]
@@ -192,7 +192,7 @@ def test_folders_and_unlabelled():
 
 
 def test_class_names_are_installed_with_the_package(tmp_path):
-    """Without a checkout beside it; and no other list that lies in data_lists/."""
+    """Without a checkout; no other list of data_lists/ is installed."""
     pytest.importorskip("setuptools")
     names = ("mas", "data_lists", "recipes", "setup.py", "README.md")
     for name in names:

@@ -21,7 +21,7 @@ from mas import cli, lists
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, caplog):
-    """Runs the command in a folder of sources, writing x.txt; (exit status, what it said)."""
+    """Runs the command in a folder of sources, with output x.txt; returns (status, log)."""
     sources = {"V2.json": DIVING48, "vocab.json": DIVING48_VOCABULARY, "val.csv": KINETICS}
     sources |= {"train.csv": SOMETHING, "labels.csv": SOMETHING_LABELS, "test.csv": "7\n5\n"}
     for name, text in sources.items():

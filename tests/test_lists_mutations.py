@@ -1,6 +1,6 @@
 """Data lists under seeded damage: each reader is right, or names the file in one line.
 
-What is right says a second reading of the same bytes, written here as plainly as it can be.
+A second, simple reader in this file decides what is right.
 """
 
 import csv
@@ -68,7 +68,7 @@ def list_of_frames(data):
 
 
 def official_train(data):
-    """Of a few lines left the form can no longer be told."""
+    """With only a few lines left, the format cannot be recognised."""
     if not re.fullmatch(r".*\s\d+", lines(data)[0]):
         return official_test(data)
     found = [(name, label - 1, frames) for name, label, frames in plain_list(data)]
@@ -189,7 +189,7 @@ PIECES += ["\u0663".encode(), "\u2028".encode(), "\u00a0".encode(), b"\x1b", b"a
 
 
 def damaged(data, rng):
-    """The bytes of a file after one to three changes."""
+    """Changes the bytes of a file one to three times."""
     for _ in range(rng.randint(1, 3)):
         place = rng.randint(0, len(data))
         end = min(len(data), place + rng.choice((1, 1, 2, 8, 30)))
@@ -220,7 +220,7 @@ def damaged(data, rng):
 
 
 def read(path, reader):
-    """What a reader finds, as plain values; else the one line with which it names the file."""
+    """The result of a reader as plain values, or its one-line error."""
     try:
         found = reader(path)
     except (ValueError, OSError) as error:
@@ -238,12 +238,12 @@ def second(reading, data):
 
 
 def choices(right):
-    """What may be found: one result, or one of several."""
+    """The allowed results."""
     return right if right and isinstance(right[0], list) else [right]
 
 
 def check(name, folder, seeds):
-    """How many of the damaged files were read; each as the second reading says."""
+    """Checks each damaged file against the second reader; returns how many were read."""
     content, reader, reading = READERS[name]
     path, taken = folder / FILES.get(name, "x.txt"), 0
     for seed in seeds:
@@ -292,7 +292,7 @@ def test_line_ends_marks_and_blank_lines_change_nothing(tmp_path, name):
     ],
 )
 def test_commands_report_damaged_files(tmp_path, monkeypatch, caplog, kind, flag, name):
-    """A list that reads back, or status 2, one line with the file's name, and no list."""
+    """The result is a readable list; or status 2, one line that names the file, and no list."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names").write_text("run/1.avi\nwalk/2.avi\n")
     others = {"fraction": ["--fraction=0.5"], "folders": ["--names=names"]}.get(kind, [])
@@ -313,7 +313,7 @@ def test_commands_report_damaged_files(tmp_path, monkeypatch, caplog, kind, flag
 
 
 def test_check_detects_wrong_reader(tmp_path, monkeypatch):
-    """One that drops a line, and one that lets another error through."""
+    """A reader that drops a line, and one that raises another error."""
     monkeypatch.setitem(READERS, "list", (LIST, lambda p: lists.read(p)[1:], plain_list))
     with pytest.raises(AssertionError):
         check("list", tmp_path, range(60))

@@ -24,7 +24,7 @@ def test_ucf101_train_list_becomes_zero_based(tmp_path, caplog):
 
 
 def test_zero_based_lists_are_unchanged(tmp_path):
-    """Those of `mas lists ucf101`, and of folders sorted by code point (HammerThrow first)."""
+    """Lists of `mas lists ucf101`, and of folders sorted by code point (HammerThrow first)."""
     names = [f"{name}/v_{name}_g08_c01" for name in lists.ucf101_classes()]
     for entries in (lists.ucf101(names, 1, "train"), lists.folders(names)):
         lists.write(tmp_path / "x.txt", entries)
@@ -67,7 +67,7 @@ def test_ucf101_test_list_takes_labels_from_names(tmp_path):
 
 
 def test_other_data_sets_in_ucf101_format(tmp_path):
-    """The classes are those of the file beside the lists, or those given."""
+    """The classes come from the file next to the lists, or from the argument."""
     written(tmp_path / "classInd.txt", "1 jump\r\n2 run\r\n")
     train = written(tmp_path / "trainlist01.txt", "jump/v_jump_g01_c01.avi 1\nrun/v_run_g01_c01 2")
     test = written(tmp_path / "testlist01.txt", "run/v_run_g02_c01.avi\njump/v_jump_g02_c01.avi\n")

@@ -59,7 +59,7 @@ def test_contrastive_loss_equals_formula(groups):
 
 
 def test_known_values():
-    """Orthogonal pairs: log(1 + 2 / e) each; and all clips the same: log(1 + 2)."""
+    """Orthogonal pairs give log(1 + 2 / e); identical clips give log(1 + 2)."""
     z = np.eye(2, dtype=np.float32)[:, None].repeat(2, 1)
     groups = np.array([[0, 0], [1, 1]])
     np.testing.assert_allclose(losses.contrast(z, groups, 1.0), np.log(1 + 2 / np.e), rtol=1e-6)
@@ -88,7 +88,7 @@ def test_large_logits_and_zeros_stay_finite(groups):
 
 
 def test_queue_logits_term_by_term():
-    """Column 0 is the positive, the last one the negative of the query's own."""
+    """Column 0 is the positive, the last column the query's own negative."""
     q, k, n, queue = (unit(*shape, seed=s) for s, shape in enumerate([(3, 4)] * 3 + [(5, 4)]))
     own = unit(3, 5, 4, seed=9)
     for negatives, negative in ((queue, n), (queue, None), (own, None)):
@@ -130,7 +130,7 @@ def test_nce_equals_published_formula():
 
 
 def test_triplet():
-    """Distances 0 and sqrt(2), and a margin of 0.5: all there is, and nothing."""
+    """With distances 0 and sqrt(2) and a margin of 0.5, the loss is full or zero."""
     x, y = np.array([[1.0, 0]], np.float32), np.array([[0.0, 1]], np.float32)
     assert losses.triplet(x, x, y).numpy() == [0]
     np.testing.assert_allclose(losses.triplet(x, y, x), [math.sqrt(2) + 0.5], rtol=1e-5)
@@ -158,7 +158,7 @@ def test_alignment_and_uniformity():
 
 
 def parts(strategy, *values):
-    """Rows 0, 1 and 2, 3, ... of each value, one part a replica."""
+    """Splits rows of each value between the replicas: 0, 1 and 2, 3, ..."""
 
     def own(value):
         return lambda context: np.split(value, strategy.num_replicas_in_sync)[
@@ -174,7 +174,7 @@ def joined(strategy, values):
 
 
 def test_two_replicas_give_loss_and_gradient_of_one_device(two_replicas):
-    """Of clips whose positives and negatives are on the other replica, too."""
+    """Positives and negatives may be on the other replica."""
     x, groups = drawn(5, 8, 2, 6), np.random.default_rng(6).integers(0, 3, (8, 2))
 
     def gradients(strategy):

@@ -14,7 +14,7 @@ SHAPE = (2, 4, 4, 1)
 
 
 def model_of(seed=0, norm=None, size=5):
-    """Clip -> unit vector, small enough to follow by hand; with a batch norm if asked for."""
+    """A model from a clip to a unit vector, small enough to follow; optionally with batch norm."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(SHAPE)
     x = keras.layers.Flatten()(inputs)
@@ -53,7 +53,7 @@ def test_initial_state():
 
 @pytest.mark.parametrize("views", [2, 3])
 def test_logits_are_positive_queue_and_own_negative(views):
-    """And no key of this batch is among them: it enters the queue after the logits."""
+    """No key of this batch is among them: keys enter the queue after the logits."""
     model = model_of()
     encoders = MomentumEncoder(model, 7, temperature=0.2)
     encoders.key_model.get_layer("linear").bias.assign(np.arange(5))
@@ -135,7 +135,7 @@ def test_gradient_reaches_negative_but_not_keys():
 
 @pytest.mark.parametrize("key_norm", ["batch", "initial"])
 def test_key_encoder_batch_norm_modes(key_norm):
-    """By the batch as published for VTDL and DSM; by mean 0, variance 1 as DSM's MoCo baseline."""
+    """Batch statistics as in VTDL and DSM; mean 0 and variance 1 as in DSM's MoCo baseline."""
     model = model_of(norm=False)
     model.get_layer("norm").moving_mean.assign(np.arange(6))  # as after --init
     model.get_layer("norm").moving_variance.assign(np.full(6, 9.0))
@@ -168,7 +168,7 @@ def test_running_means_follow_authors_order_of_views(name, passes):
 
 
 def test_each_view_has_statistics_of_its_own():
-    """The query of a batch does not depend on what its negatives are."""
+    """Queries do not depend on the negatives in the batch."""
     encoders = MomentumEncoder(model_of(norm=False), 8)
     x = clips_of(5, 3)
     other = x.copy()
@@ -189,7 +189,7 @@ def trainer_of(strategy, negative="inter", **options):
 
 
 def train(strategy, parts, steps=3, **options):
-    """Numbers of each step, and all variables, of a few steps."""
+    """Trains a few steps; returns the numbers of each step, and all variables."""
     trainer, found = trainer_of(strategy, **options), []
     step, views = trainer.step_function(), 2 if options.get("negative") == "none" else 3
     for number in range(steps):
@@ -240,7 +240,7 @@ def test_two_replicas_share_one_queue(two_replicas, options):
 
 
 def in_colours(norm):
-    """The small network behind an input of uint8, inside another model."""
+    """The small network inside another model with a uint8 input."""
     inner = model_of(norm=norm)
     inputs = keras.Input(SHAPE, dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -275,7 +275,7 @@ def test_keys_are_shuffled_across_replicas(two_replicas):
     "name", [n if n == "i3d" else pytest.param(n, marks=pytest.mark.slow) for n in backbones.NAMES]
 )
 def test_every_backbone_gets_a_key_encoder(name):
-    """A copy with the same embeddings, whatever the network is made of."""
+    """The key encoder is a copy with the same embeddings, for every network."""
     task = tasks.MoCo(queue=4).bound(Clip(8, 32, (44, 32)))
     model = task.model(backbones.backbone(name, (8, 32, 32, 3), 1 / 16, "standard", "he"))
     encoders = task.encoders(model)

@@ -1,7 +1,7 @@
-"""Randomly damaged files of a run and from elsewhere: a correct result, or one line.
+"""Randomly damaged files of a run and from other sources: a correct result, or one line.
 
-What has checksums must be the same to the last bit or refused. Of text any values may have changed;
-they must be allowed ones.
+Files with checksums must read back bit for bit or be rejected. In text files, values may change,
+but must be valid.
 """
 
 import json
@@ -26,7 +26,7 @@ ODD = [None, True, -1, 0, 10**30, 1e308, "", "x", "8", [], {}, [1, 2, 3], {"a": 
 
 
 def damaged(content, random):
-    """The content after one to three accidents."""
+    """Damages the content one to three times."""
     for _ in range(random.integers(1, 4)):
         content, place = bytearray(content), int(random.integers(0, len(content) + 1))
         length = int(random.integers(1, 40))
@@ -48,7 +48,7 @@ def damaged(content, random):
 
 
 def odd(text, random):
-    """JSON with one value that is another one, or with one name more."""
+    """Changes one value of a JSON object, or adds a name."""
     tree = json.loads(text)
     parts = [tree, *(part for part in tree.values() if isinstance(part, dict))]
     part = parts[random.integers(0, len(parts))]
@@ -69,7 +69,7 @@ class RunJson:
 
 
 class Flagfile:
-    """The flags of a run, which are compared, and read as the flag file of a command."""
+    """The flags.txt of a run, which is compared when resuming and read as a flag file."""
 
     name = "flags.txt"
 
@@ -136,7 +136,7 @@ class FeatureFile:
 
 
 class Checkpoint:
-    """The newest of two; the one before is whole, so that there is always a right answer."""
+    """The newest of two checkpoints; the previous one is intact, so one answer is right."""
 
     def __init__(self, part):
         self.name = f"ckpt-8.{part}"

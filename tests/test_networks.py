@@ -1,4 +1,4 @@
-"""Networks from elsewhere: run.json sets only network and clip; .keras files run no code."""
+"""Untrusted networks: run.json sets only network and clip; .keras files run no code."""
 
 import io
 import json
@@ -24,7 +24,7 @@ CLIP = {"frames": 16, "size": 32, "resize": [44, 32]}
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A whole .keras file."""
+    """An intact .keras file."""
     path = tmp_path_factory.mktemp("networks") / "whole.keras"
     backbones.backbone("c3d", SHAPE, 0.02, "rgb", "he").save(path)
     return path
@@ -43,7 +43,7 @@ def written(path, contents, compression=zipfile.ZIP_STORED):
 
 
 def weights(**arrays):
-    """The bytes of an h5 file of these arrays, or of what a function makes of the open file."""
+    """The bytes of an h5 file with these arrays, or as a function fills it."""
     held = io.BytesIO()
     with h5py.File(held, "w") as file:
         for name, value in arrays.items():
@@ -114,14 +114,14 @@ def test_other_fields_of_run_json_are_ignored(tmp_path, saved):
 
 
 class Bomb:
-    """What a pickle that is opened would do."""
+    """An object that acts when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, (os.environ["MAS_TEST_RAN"],)
 
 
 def with_config(change):
-    """A whole file but for its config.json, which a function changes."""
+    """An intact file except for its config.json, which a function changes."""
 
     def make(path, whole):
         config = json.loads(whole["config.json"])
@@ -222,7 +222,7 @@ def test_registered_custom_layer_is_accepted(tmp_path):
 
 
 def test_inspecting_file_uses_no_random_numbers(saved):
-    """So that the layers that are made next are those of earlier versions."""
+    """So that layers made afterwards equal those of earlier versions."""
     keras.utils.set_random_seed(3)
     expected = keras.layers.Dense(4)
     expected.build((None, 4))

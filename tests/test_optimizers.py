@@ -11,7 +11,7 @@ STEPS, DECAY_STEPS, RATE, MOMENTUM, L2 = 7, 3, 0.1, 0.8, 0.05
 
 
 def make_model():
-    """One of each kind: conv kernel, bias, batch-norm gamma and beta, dense kernel, bias."""
+    """A model with variables of each kind: conv kernel, bias, gamma, beta, dense kernel, bias."""
     inputs = keras.Input((4, 4, 4, 2))
     x = keras.layers.Conv3D(3, 3, name="conv")(inputs)
     x = keras.layers.BatchNormalization(name="norm", synchronized=True)(x)
@@ -62,7 +62,7 @@ def apply(optimizer, gradients, variables):
     ("decay", "bias_multiplier"), [("fc", 2.0), ("weights", 1.0), ("all", 3.0)]
 )
 def test_optimizer_equals_recursion_across_two_decays(decay, bias_multiplier):
-    """And the loss that the decay descends: half the square."""
+    """Also checks the loss of the decay: half the squared norm."""
     variables = make_model().trainable_variables
     before = values_of(variables)
     assert set(before) == DECAYED["all"]
@@ -81,7 +81,7 @@ def test_optimizer_equals_recursion_across_two_decays(decay, bias_multiplier):
 
 
 def train(strategy):
-    """Three steps on seeded batches, each replica with its share; all values at the end."""
+    """Trains three steps on seeded batches, shared between replicas; returns all values."""
     with strategy.scope():
         model = make_model()
         optimizer = Momentum(staircase(0.1, 2), l2=L2, decay="all")
@@ -131,7 +131,7 @@ def test_loss_scaling_does_not_scale_weight_decay():
 
 
 def test_saved_model_resumes_with_optimizer(tmp_path):
-    """A .keras file and a TensorFlow checkpoint both carry on as if nothing had happened."""
+    """A .keras file and a TensorFlow checkpoint both continue exactly."""
 
     def compiled():
         model = make_model()

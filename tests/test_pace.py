@@ -58,7 +58,7 @@ def test_wrong_settings(kind, settings, message):
 
 
 def walk(frames, text, start, length, loop):
-    """One step after the other, as a projector would: the reference of `indices`."""
+    """The reference for `indices`: one step after the other."""
     step = fractions.Fraction(text)
     step, repeats = step.numerator, step.denominator
     place, forward, found = start, True, []
@@ -109,7 +109,7 @@ def test_frames_by_hand(text, start, length, loop, expected):
 
 
 def draws(task, length, count=4000):
-    """{label: frames of many samples}."""
+    """Draws many samples: {label: their frames}."""
     generator, found = rng(1), {label: [] for label in range(len(task.paces))}
     for _ in range(count):
         frames, label = task.sample(length, None, generator)
@@ -122,7 +122,7 @@ def draws(task, length, count=4000):
     [("wrap", 30), ("wrap", 61), ("wrap", 168), ("bounce", 30), ("bounce", 61), ("restrict", 61)],
 )
 def test_how_often_each_pace_wraps(loop, length):
-    """The shortcut: min(1, pace * 15 / n) under wrap, never under restrict.
+    """The share of clips with a jump: min(1, pace * 15 / n) under wrap, 0 under restrict.
 
     Under bounce never where the video is long enough for all paces, else about as often as under
     wrap. 168 frames are the median of UCF101.
@@ -142,14 +142,14 @@ def test_how_often_each_pace_wraps(loop, length):
 
 @pytest.mark.parametrize("loop", ["restrict", "bounce"])
 def test_all_paces_cover_video_equally(loop):
-    """Else a clip at the video's end would be a fast one. Mean of the frames: (70 - 1) / 2."""
+    """Otherwise, clips near the end would be fast ones. The mean frame is (70 - 1) / 2."""
     for frames in draws(tasks.Pace(loop=loop), 70).values():
         assert frames.min() <= 3 and frames.max() >= 66
         assert frames.mean() == pytest.approx(34.5, abs=1.5)
 
 
 def test_jumps_reveal_pace_under_wrap_but_not_restrict():
-    """The best guess from the number of jumps back alone, for 64 frames of 168; chance 1/4."""
+    """Guesses from the number of jumps, for 64 frames of 168; chance is 1/4."""
     accuracy = {}
     for loop, length in (("wrap", 168), ("restrict", 253)):
         found = draws(short(frames=64, loop=loop), length)
@@ -161,7 +161,7 @@ def test_jumps_reveal_pace_under_wrap_but_not_restrict():
 
 @pytest.mark.parametrize("loop", walks.LOOPS)
 def test_given_start_is_first_frame(loop):
-    """It is the first frame; but under bounce a turn at the end would tell the pace."""
+    """Except under bounce, where a turn at the end would reveal the pace."""
     task = tasks.Pace(loop=loop)
     for seed in range(20):
         frames, label = task.sample(70, 9, rng(seed))

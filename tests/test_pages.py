@@ -25,7 +25,7 @@ HOSTILE = [
 
 
 class Reader(html.parser.HTMLParser):
-    """What a browser would find: elements with their attributes, and the text."""
+    """Parses a page like a browser: elements with their attributes, and the text."""
 
     def __init__(self, page):
         super().__init__()

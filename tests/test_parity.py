@@ -83,7 +83,7 @@ dsm_s3dg feature.basicConv3d.bn.num_batches_tracked
 
 
 def test_entries_map_to_variables():
-    """Those without a place are left over."""
+    """Entries without a variable are unused."""
     for line in PLACES.strip().splitlines():
         network, entry, *place = line.split()
         expected = tuple(place[0].split("/")) if place else None
@@ -126,7 +126,7 @@ def test_every_backbone_except_c3d_is_compared():
 
 
 def write_golden(folder, **changes):
-    """A narrow C3D with the head of pace, as a file of another seed, size and number of classes."""
+    """Writes a narrow C3D with the head of pace, with another seed, size and number of classes."""
     entries, before = [], 3
     for layer, channels in CHANNELS.items():
         entries += [[f"conv{layer}.weight", [channels, before, 3, 3, 3]]]

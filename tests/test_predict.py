@@ -24,7 +24,7 @@ def run(tmp_path_factory):
 
 
 def numbered(count, rate=25.0):
-    """(time, image) of frames that tell their number."""
+    """Yields (time, image) of frames whose pixels encode their number."""
     return ((n / rate, np.full((1, 1, 3), n % 256, np.uint8)) for n in range(count))
 
 
@@ -125,7 +125,7 @@ def test_batches_mix_windows_of_several_videos(run, tmp_path):
 
 
 class Counted(np.ndarray):
-    """A frame that counts how many there are."""
+    """A frame that counts how many instances exist."""
 
     alive = most = 0
 
@@ -167,7 +167,7 @@ def test_thumbnails_are_few_and_spread_out(tmp_path):
 
 
 def test_frames_of_iterable_are_answered_immediately(run):
-    """The first answer is there before the second window can be."""
+    """The first prediction arrives before the second window is complete."""
     go = threading.Event()
 
     def frames():
@@ -290,7 +290,7 @@ def test_long_names_leave_room_for_suffix(tmp_path):
 
 
 def described(path, **windows):
-    """A classifier of which nothing is loaded."""
+    """A classifier whose network is not loaded."""
     known, stored = Windows(**windows), classifier.stored_of(path)
     task = features.Sampling(stride=known.stride).task(networks.described(path).clip, "rgb")
     return classifier.Classifier(path, NAMES, task, stored, stored.rate(known), None)

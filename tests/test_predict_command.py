@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def videos(tmp_path):
-    """Dark, bright, dark for a second each; and one that is shorter than a window."""
+    """Writes a video: dark, bright, dark for a second each; and one shorter than a window."""
     film(tmp_path / "videos/two/long.avi", [LOW] * 25 + [HIGH] * 25 + [LOW] * 25)
     film(tmp_path / "videos/short.avi", [HIGH] * 2)
     return tmp_path / "videos"
@@ -147,7 +147,7 @@ def test_damaged_video_is_reported_and_others_are_done(run, videos, tmp_path, ca
 
 
 def test_interrupted_call_resumes_mid_video(run, tmp_path, monkeypatch):
-    """Stopped at every window in turn: what is there is whole, and nothing is done twice."""
+    """Stops at every window in turn: files are complete, and nothing is done twice."""
     for name in "abc":
         film(tmp_path / f"videos/{name}.avi", [LOW, HIGH] * 5)
     whole, out = tmp_path / "whole", tmp_path / "out"

@@ -54,7 +54,7 @@ def test_probability_is_mean_over_windows_of_class():
 
 
 def reference(labels, bounds, least):
-    """The same by a plain loop: the shortest first, of several the first."""
+    """The reference, a plain loop: the shortest first; ties by position."""
     found = [[n, label, bounds[n], bounds[n + 1]] for n, label in enumerate(labels)]
     while len(found) > 1:
         lengths = [part[3] - part[2] for part in found]

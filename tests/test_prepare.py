@@ -40,7 +40,7 @@ def pixels(data):
 
 @pytest.mark.parametrize("form, size", [("shards", None), ("folders", (48, 40))])
 def test_stored_frames_and_flow(videos, tmp_path, inline, form, size):
-    """Flow is that of grey frames of the stored size; a frame's flow leads to the next frame."""
+    """Flow is computed on grey frames of the stored size, from each frame to the next."""
     assert run(videos, tmp_path / "data", form=form, size=size) == {}
     data = records.open_data(tmp_path / "data")
     assert data.videos == ["down/c", "right/a", "right/b"]
@@ -58,7 +58,7 @@ def test_stored_frames_and_flow(videos, tmp_path, inline, form, size):
 
 
 def test_stored_values_match_filmed_motion(videos, tmp_path, inline):
-    """From stored bytes back to the colours and the motion that the video was made of."""
+    """Recovers the video's known colours and motion from the stored bytes."""
     run(videos, tmp_path / "data")
     data = records.open_data(tmp_path / "data")
     assert data.sizes.tolist() == [[48, 64]] * 3
@@ -102,7 +102,7 @@ def test_without_flow(videos, tmp_path, inline, form):
 
 
 def test_workers_give_same_files_as_one_process(videos, tmp_path, monkeypatch):
-    """Real worker processes, two, one; and the files that a finished data set consists of."""
+    """Uses two and one real workers; also checks the files of a finished data set."""
     assert run(videos, tmp_path / "two", progress=True) == run(videos, tmp_path / "one", 1) == {}
     monkeypatch.setattr(workers, "Pool", video_files.Inline)
     assert run(videos, tmp_path / "inline") == {}
@@ -167,7 +167,7 @@ def test_sizes():
 
 
 def test_rejects_video_named_like_folder(tmp_path, inline):
-    """In folders its frames and theirs would lie in one place, and one would be taken for done."""
+    """In folders, both would store frames in one place, and one would count as done."""
     for name in ("walk.avi", "walk/x.avi"):
         video_files.write(tmp_path / "videos" / name, video_files.noise(5))
     with pytest.raises(ValueError, match="form=folders .*Received: 'walk' and 'walk/x'"):
@@ -250,7 +250,7 @@ def test_non_utf8_name_is_reported(tmp_path, inline):
 
 
 def test_too_large_video_is_rejected_early(tmp_path, inline, monkeypatch):
-    """Counted are the JPEG files and, for each frame, the 12 bytes of its lengths."""
+    """The limit counts the JPEG files and 12 bytes of lengths per frame."""
     path = video_files.write(tmp_path / "videos" / "x.avi", video_files.moving(5, (1, 0)))
     storage = prepare.Storage(size=None, flow="dis", min_frames=2)
     whole = extract.extract(path, "x", storage)

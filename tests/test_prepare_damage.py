@@ -114,7 +114,7 @@ CASES += [
 
 @pytest.mark.parametrize("form, what, more", CASES)
 def test_any_damaged_file_is_repaired(tmp_path, extracted, form, what, more, caplog):
-    """The same call, or one with another video, ends as if nothing had happened."""
+    """The same call, or one with another video, gives the same data as without damage."""
     videos, output, before = finished(tmp_path, form)
     if more:
         write_videos(videos, "e", frames=3)
@@ -158,7 +158,7 @@ def test_index_of_earlier_version_is_rewritten(tmp_path, extracted):
 
 
 def test_record_longer_than_shard_is_detected(tmp_path, extracted, caplog):
-    """Under a checksum that is right; the index is gone."""
+    """The checksum is correct and the index is missing."""
     videos, output, before = finished(tmp_path, "shards")
     shard = output / "videos-00000.tfrecord"
     for claimed in (2**40, 2**62, 2**64 - 1, 0):
@@ -212,7 +212,7 @@ def test_truncated_failures_file_is_rebuilt(tmp_path, extracted, caplog):
 
 
 def test_staged_videos_are_checked(tmp_path, extracted, caplog):
-    """Videos whose shard is not complete, of a killed call."""
+    """Staged videos of a killed call, whose shard is incomplete."""
     videos, output, before = finished(tmp_path, "shards", "abc")
     staging = output / "staging"
     staging.mkdir()
@@ -226,7 +226,7 @@ def test_staged_videos_are_checked(tmp_path, extracted, caplog):
 
 
 def test_data_set_stays_readable_while_growing(tmp_path, extracted, form, monkeypatch, caplog):
-    """dataset.json stays until the work has succeeded, and a failure of it changes nothing."""
+    """dataset.json stays until the work succeeds; a failure changes nothing."""
     videos, output, before = finished(tmp_path, form)
     write_videos(videos, "e", frames=3)
     monkeypatch.setattr(records, "place_folders", broken)
@@ -269,7 +269,7 @@ def test_command_repairs_data(tmp_path, extracted, monkeypatch, caplog):
 
 
 def test_foreign_shard_is_reported_and_prepared_again(tmp_path, caplog):
-    """It is whole, with an index of as many videos of the same names."""
+    """The other shard is intact, with an index of the same names."""
     for name, frames in (("one", 6), ("two", 6)):
         preparing.write_videos(tmp_path / name, ["x/a"], frames)
         path = tmp_path / name / "x" / "b.avi"

@@ -32,7 +32,7 @@ def image(file):
 
 
 def motion(data, resize=(171, 128), size=112):
-    """Motion labels of the first clip of each video, of its centre."""
+    """Motion labels of the centre crop of each video's first clip."""
     task = tasks.task("mas").bound(Clip(size=size, resize=resize))
     examples = clips.examples(data, None, task.span, "consecutive")
     geometry = clips.Geometry(resize, size, random=False)
@@ -41,7 +41,7 @@ def motion(data, resize=(171, 128), size=112):
 
 
 def test_labels_equal_those_of_authors_folders(shared, tmp_path):
-    """Of real clips: 15 fields each, the same 8-bit codes, and so the same motion labels."""
+    """Real clips of 15 fields: the same 8-bit codes, and so the same motion labels."""
     for path in CLIPS:
         frames = video.frames(str(shared / "videos" / path))
         images = np.stack([next(frames) for _ in range(16)])
@@ -72,7 +72,7 @@ def test_labels_equal_those_of_authors_folders(shared, tmp_path):
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 def test_stored_frames_and_flow_equal_resized_ones(videos, tmp_path, form):
-    """As if it had been stored in the larger size, and read from there; folders stay so."""
+    """Equals data stored in the larger size and resized when read; folders keep the larger size."""
     run(videos, tmp_path / "data", form=form, size=SMALL, flow_size=LARGE)
     run(videos, tmp_path / "large", form="folders", size=LARGE)
     data, large = (records.open_data(tmp_path / name) for name in ("data", "large"))
@@ -119,7 +119,7 @@ def test_rejects_bad_sizes(options, message):
 
 
 def test_data_set_keeps_its_flow_size(tmp_path, monkeypatch):
-    """A plan without it, such as an earlier version's, means the stored size."""
+    """A plan without a flow size, as in earlier versions, means the stored size."""
     monkeypatch.setattr(plan, "AUTHORS", LARGE)
     videos, old, new = (tmp_path / name for name in ("videos", "old", "new"))
     preparing.write_videos(videos, "ab", frames=3)

@@ -28,7 +28,7 @@ def inline(monkeypatch):
 
 
 class Disk:
-    """A disk that is full from the n-th change on, halfway where bytes are written."""
+    """Simulates a disk that becomes full at the n-th change, in the middle of a write."""
 
     def __init__(self, patch, last):
         self.count, self.last = 0, last
@@ -94,7 +94,7 @@ def test_error_names_path_and_required_space(tmp_path, monkeypatch, caplog):
 
 
 def test_line_truncated_by_full_disk_is_ignored(tmp_path):
-    """A part of a row still has four fields, and would tell of a file that has changed."""
+    """A partial row may have four fields and would look like a changed file."""
     whole = "video,file,bytes,changed\na,a.avi,12,1700000000000000001\n"
     path = tmp_path / sources.SOURCES
     for text in (whole, whole + "a,a.avi,12,17000", whole + "a,a.a"):
@@ -139,7 +139,7 @@ sys.exit(cli.main("prepare", *sys.argv[2:]))
 
 @pytest.mark.slow
 def test_file_size_limit_is_reported(tmp_path):
-    """The smallest file, and the shard, in real workers: each time one line, and no traceback."""
+    """Limits below the smallest file and the shard, in real workers: one line, no traceback."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     preparing.write_videos(videos, "abc", frames=30)
     words = [f"--videos={videos}", "--flow=dis", "--size=keep", "--workers=1"]

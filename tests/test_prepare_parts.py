@@ -48,7 +48,7 @@ def test_failures_are_retried_after_finished_run_or_changed_file(tmp_path, extra
 
 
 def test_crash_is_retried_even_after_kill(tmp_path, extracted):
-    """The worker may have been killed with its parent, and first."""
+    """The worker may have been killed together with its parent."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
     run(videos, output)
@@ -90,7 +90,7 @@ def test_failures_of_other_lists_stay_until_fixed_or_removed(tmp_path, extracted
 
 
 def test_relative_and_absolute_folder_are_the_same(tmp_path, extracted, monkeypatch):
-    """Or the failures of one call would look like another's files to the next."""
+    """Otherwise, failures of one call would look like other files to the next."""
     write_text(tmp_path / "videos", "a")
     for folder, videos in ((tmp_path, "videos"), (tmp_path / "videos", ".")):
         monkeypatch.chdir(folder)
@@ -99,7 +99,7 @@ def test_relative_and_absolute_folder_are_the_same(tmp_path, extracted, monkeypa
 
 
 def test_data_set_keeps_its_shard_size(tmp_path, extracted, monkeypatch):
-    """Another version may have another: what is stored must be neither lost nor done again."""
+    """Another version may have another size; stored videos must not be lost or repeated."""
     videos, before, output = tmp_path / "videos", tmp_path / "before", tmp_path / "data"
     write_videos(videos, "abcef")
     write_text(videos, "d")

@@ -42,7 +42,7 @@ class Killed(BaseException):
 
 
 class Steps:
-    """Counts the changes in the file system, and ends the process at one of them."""
+    """Counts changes of the file system and ends the process at one of them."""
 
     def __init__(self, patch, last):
         self.count, self.last = 0, last
@@ -142,7 +142,7 @@ def test_resumes_when_killed_at_any_step(tmp_path, monkeypatch, extracted, form,
 
 @pytest.mark.parametrize("form", ["shards", pytest.param("folders", marks=pytest.mark.slow)])
 def test_resumes_when_killed_at_damaged_video(tmp_path, monkeypatch, extracted, form):
-    """Its line in damaged.csv is there whenever the video is."""
+    """A stored video always has its line in damaged.csv."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
     video_files.cut(video_files.write(videos / "b.avi", video_files.noise(6), "mp4v"), 0.7)
@@ -160,7 +160,7 @@ def test_resumes_when_killed_at_damaged_video(tmp_path, monkeypatch, extracted, 
 
 
 def test_damage_line_is_removed_with_its_video(tmp_path, monkeypatch, extracted):
-    """Killed before the video has its place; then damaged videos are no longer allowed."""
+    """Killed before the video is stored; the next call no longer allows damaged videos."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "a")
     video_files.cut(video_files.write(videos / "b.avi", video_files.noise(30), "mp4v"), 0.5)
@@ -182,7 +182,7 @@ def test_damage_line_is_removed_with_its_video(tmp_path, monkeypatch, extracted)
 
 @pytest.mark.parametrize("form", ["shards", "folders"])
 def test_file_changed_between_runs_is_detected(tmp_path, monkeypatch, extracted, caplog, form):
-    """Killed before it could say that the video is stored; in mid-work, with others to do."""
+    """Killed before it recorded that the video is stored, with other videos to do."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "abc")
 
@@ -257,7 +257,7 @@ def wait_for(condition, seconds=60):
 
 
 def done(output):
-    """How many videos are stored: staged or in a finished shard, or both."""
+    """Number of stored videos, staged or in a finished shard."""
     staged = [int(path.stem) for path in output.glob("staging/*.npz")]
     names = json.loads((output / "plan.json").read_text())["videos"] if staged else []
     rows = [row[0] for path in output.glob("videos-*.csv") for row in records.read_index(path)]
@@ -265,7 +265,7 @@ def done(output):
 
 
 def end_when(videos, output, condition, number, *flags):
-    """Sends the command a signal once a condition holds; (its status, its words)."""
+    """Sends the command a signal when a condition holds; returns (status, output)."""
     process, log = start_command(videos, output, *flags)
     wait_for(lambda: " ready, " in pathlib.Path(log.name).read_text() or process.poll() is not None)
     wait_for(lambda: condition() or process.poll() is not None)
@@ -280,7 +280,7 @@ def end_when(videos, output, condition, number, *flags):
 
 @needs_proc
 def test_resumes_after_sigkill(tmp_path):
-    """While it extracts, and while it writes shards."""
+    """Kills it during extraction, and while it writes shards."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "abcdefgh", frames=40)
     video_files.cut(videos / "d.avi", 0.5)
@@ -308,7 +308,7 @@ def test_resumes_after_sigkill(tmp_path):
     ],
 )
 def test_signal_ends_command_and_workers_during_flow(tmp_path, number):
-    """With one line; a frame's TV-L1 takes a second here."""
+    """It prints one line; TV-L1 takes a second per frame here."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     video_files.write(videos / "x.avi", video_files.moving(40, (1, 0), (480, 320)))
 
@@ -328,7 +328,7 @@ def test_signal_ends_command_and_workers_during_flow(tmp_path, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_resumes_after_repeated_sigkill(tmp_path, seed):
-    """Again and again, a random time after each start, until it comes to its end."""
+    """Kills it repeatedly, at random times, until it finishes."""
     rng = random.Random(seed)
     videos, output = tmp_path / "videos", tmp_path / "data"
     write_videos(videos, "abcdefghijkl", frames=40)

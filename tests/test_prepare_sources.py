@@ -63,7 +63,7 @@ def test_frame_rate_and_deinterlacing_are_data_set_settings(tmp_path):
 
 
 def test_wild_files_decode_correctly(shared, tmp_path):
-    """Every one, in a real worker: files that were decoded to garbage, or refused."""
+    """Prepares every wild file in a real worker."""
     names = (
         "inter.mp4",
         "mixed.mpg",
@@ -154,7 +154,7 @@ def test_changed_file_is_reported_and_updated_on_request(tmp_path, form, caplog)
 @pytest.mark.parametrize("form", ["shards", "folders"])
 @pytest.mark.parametrize("moment", ["before", "staged", "noted"])
 def test_interrupted_update_is_consistent(tmp_path, form, moment, monkeypatch):
-    """Then a file counts as changed, or what is stored is the new one; never the old as the new."""
+    """Either the file counts as changed, or the new one is stored; the old never counts as new."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write(videos / "a.avi", 0)
     write(videos / "b.avi", 50)
@@ -194,7 +194,7 @@ def test_failed_update_keeps_stored_video(tmp_path):
 
 
 def test_data_set_of_earlier_version_resumes(tmp_path, caplog):
-    """It has no sources.csv; what its files are now counts as what they were."""
+    """It has no sources.csv, so its files count as unchanged."""
     videos, output = tmp_path / "videos", tmp_path / "data"
     write(videos / "a.avi", 0)
     run(videos, output)

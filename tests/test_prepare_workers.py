@@ -67,7 +67,7 @@ def test_crashed_worker_is_replaced_and_its_video_reported(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_workers_end_with_the_run(tmp_path, error):
-    """A worker that fails, with its last words; and an interruption, though others take a minute"""
+    """A failing worker, with its last output, or an interruption ends all workers at once."""
     first, seconds = ("fail", 0.05) if error is RuntimeError else ("a", 60)
     jobs = fake_jobs(tmp_path, first, *"bcdefghijklmnopqrst", seconds=seconds)
     start = time.monotonic()
@@ -113,7 +113,7 @@ def test_worker_answers_lines_and_ends_with_input():
 
 
 def test_unstorable_result_ends_run(tmp_path):
-    """Nothing is wrong with the videos then, and none is called bad."""
+    """No video counts as failed."""
     videos = preparing.film(tmp_path / "videos")
     (tmp_path / "data").mkdir()
     settings = {"form": "folders", "size": [64, 48], "method": "none"}

@@ -1,4 +1,4 @@
-"""Ray on this machine: tasks whose workers die; preparation with the same bytes as the pool."""
+"""Ray on this machine: tasks survive dying workers, and prepared bytes equal the pool's."""
 
 import functools
 import os
@@ -61,7 +61,7 @@ def test_each_item_is_answered_once_with_progress(ray):
 
 
 def test_dead_worker_is_replaced_three_times(ray, tmp_path):
-    """Killed from within, news or not; or it says that what it looks after has died."""
+    """The worker kills itself, with or without progress, or reports that its subprocess died."""
 
     def die(item):
         import os
@@ -122,7 +122,7 @@ def films(folder, count=5, frames=12):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """A long video among short ones, and one that is none."""
+    """A long video, short ones, and a file that is not a video."""
     folder = films(tmp_path_factory.mktemp("films"))
     images = video_files.moving(40, (1, 0), (64, 48))
     video_files.write(folder / "long.avi", np.tile(images, (50, 1, 1, 1)))
@@ -131,7 +131,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(videos, tmp_path_factory):
-    """What the pool makes of them, in a form."""
+    """The pool's result in a given form."""
 
     @functools.cache
     def of(form):
@@ -143,7 +143,7 @@ def expected(videos, tmp_path_factory):
 
 
 def processes(words, below=None):
-    """Ids of the living processes whose command line holds some words; `below`: of one alone."""
+    """Ids of running processes whose command line contains some words; optionally below one."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         process = int(path.parent.name)
@@ -157,7 +157,7 @@ def processes(words, below=None):
 
 
 def above(process):
-    """Ids of a process's parent, of that one's, and so on."""
+    """Ids of all ancestors of a process."""
     while process > 1:
         stat = pathlib.Path(f"/proc/{process}/stat").read_text()
         process = int(stat.rpartition(")")[2].split()[1])
@@ -171,7 +171,7 @@ def above(process):
 def test_killed_worker_does_not_change_result(
     ray, videos, expected, tmp_path, monkeypatch, capfd, victim
 ):
-    """The Ray worker, or the process that decodes for it: the bytes are the pool's all the same."""
+    """The Ray worker or its decoding process is killed; the bytes still equal the pool's."""
     killed, note = [], progress.Progress.note
 
     def watch(self, job, answer):
@@ -214,7 +214,7 @@ sys.exit(cli.main("prepare", *sys.argv[1:]))
 
 
 def start(videos, output, address):
-    """The command, in a process group of its own as in a terminal; the file of its words."""
+    """Starts the command in its own process group, as in a terminal; returns its output file."""
     size = "x".join(map(str, SIZE))
     words = [f"--videos={videos}", f"--output={output}", "--flow=dis", f"--size={size}"]
     words += ["--min_frames=2", "--engine=ray", f"--address={address}"]
@@ -230,7 +230,7 @@ def start(videos, output, address):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_driver_killed_mid_work_resumes(ray, videos, expected, tmp_path, number):
-    """On a cluster that stays: its workers end, and the same command ends in the same bytes."""
+    """On a persistent cluster: its workers end, and the same command gives the same bytes."""
     address, output = ray.get_runtime_context().gcs_address, tmp_path / "data"
     process, log = start(videos, output, address)
     wait_for(lambda: any(output.glob("staging/*.npz")) or process.poll() is not None)
@@ -270,7 +270,7 @@ def test_interrupt_stops_ray_started_by_command(videos, tmp_path):
 
 @pytest.mark.slow
 def test_features_equal_single_process(ray, tmp_path, monkeypatch):
-    """Parts of a batch each, of which a video ends one: what comes behind it is taken again."""
+    """Parts of one batch; a failing video ends a part, and its rest is repeated."""
     monkeypatch.setattr(remote, "MOST", 1)
     run, data = evaluating.write_run(tmp_path / "run"), evaluating.store(tmp_path / "data")
     (tmp_path / "data" / "jpegs_256" / "a" / "y" / "frame000003.jpg").write_bytes(b"no picture")

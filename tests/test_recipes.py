@@ -193,7 +193,7 @@ def evaluated(command):
 
 @pytest.mark.parametrize("name", FILES)
 def test_recipe_loads_from_any_folder(name, monkeypatch, tmp_path):
-    """With each command of its head; what its task cannot do is refused."""
+    """All commands in its head parse, and the task accepts its settings."""
     monkeypatch.chdir(tmp_path)
     recipe = recipes.read(FILES[name])
     *before, last = recipe.commands
@@ -279,7 +279,7 @@ TINY = {"train": [*SMALL, "--batch=5"], "finetune": [*SMALL, "--batch=5", "--tes
 
 @pytest.fixture(scope="module")
 def small(sample_data, tmp_path_factory):
-    """A folder to run in: the sample's data and lists, and 12 of its videos as those of ASLAN."""
+    """A working folder with the sample's data and lists, and 12 of its videos as ASLAN."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "aslan" / "videos").mkdir(parents=True)
     rng, files = np.random.default_rng(0), sorted(sample_data.glob("videos/*/*"))
@@ -295,7 +295,7 @@ def small(sample_data, tmp_path_factory):
 
 
 def ran(name, small):
-    """The run folder of a recipe; what it starts from is run first, as its command says."""
+    """Runs a recipe, after the recipes it starts from; returns its run folder."""
     folder, sample = small
     output = folder / "runs" / name
     if output.is_dir():

@@ -1,4 +1,4 @@
-"""Stored forms: what is written is read back, and data of other tools are read."""
+"""Stored forms: written data read back equal, and data of other tools can be read."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ FRAMES = {"walk/a": 7, "walk/b c": 1, "run/ä": 12}
 
 
 def prepared(name, flow=True):
-    """A video of random bytes in place of JPEG files: what is stored must not be looked into."""
+    """A video of random bytes instead of JPEG files: storage must not inspect them."""
     count = FRAMES[name]
     rng = np.random.default_rng(list(name.encode()))
     files = [rng.bytes(int(rng.integers(1, 300))) for _ in range(3 * count)]
@@ -103,7 +103,7 @@ def test_data_without_flow(tmp_path, form):
 
 
 def test_shard_has_documented_contents(tmp_path):
-    """Read with TensorFlow's own parser, for readers that are not ours."""
+    """Reads the shard with TensorFlow's parser, as other programs would."""
     data = write(tmp_path / "data", "shards")
     assert data.sizes.tolist() == [[32, 48]] * 3 and data.rate(2) == 12.5
     features = {
@@ -177,7 +177,7 @@ def test_folders_store_frame_rate_except_in_earlier_versions(tmp_path):
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_reads_folders_of_other_tools(tmp_path, nested):
-    """Without dataset.json; flow in one flat folder, with RGB beside it or in a folder a class."""
+    """Without dataset.json; flow in one flat folder, RGB next to it or in class folders."""
     video = prepared("run/ä")
     rgb = tmp_path / "jpegs_256" / ("run/ä" if nested else "ä")
     folders = {rgb: video.rgb}
@@ -197,7 +197,7 @@ def test_reads_folders_of_other_tools(tmp_path, nested):
 
 @pytest.mark.parametrize("name", ["{:05d}.jpg", "img_{:05d}.jpg", "image_{:05d}.jpg"])
 def test_reads_frame_names_of_other_tools(tmp_path, name):
-    """The folders as they came, behind one link; flow only as Feichtenhofer names it."""
+    """Original folders, behind one link; flow only in Feichtenhofer's naming."""
     for video, files in {"100218": [b"1", b"2", b"3"], "24413": [b"4"]}.items():
         (tmp_path / "20bn-something-something-v1" / video).mkdir(parents=True)
         for number, file in enumerate(files, 1):
@@ -212,7 +212,7 @@ def test_reads_frame_names_of_other_tools(tmp_path, name):
 
 
 def test_unusual_names_are_read(tmp_path):
-    """A folder that ends like a file, one that is hidden, and the longest that there can be."""
+    """A folder named like a file, a hidden one, and one with the longest possible name."""
     names = ("walk/a.jpg", ".hidden/b", "walk/" + 255 * "x")
     for name in names:
         preparing.store(tmp_path, records.Prepared(name, 1, 1, 0, [b"frame"], [], []))

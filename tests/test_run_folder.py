@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of three epochs that was stopped after eight steps, with what a whole one gives."""
+    """A run of three epochs, stopped after eight steps, and the result of a complete one."""
     folder = tmp_path_factory.mktemp("runs")
     whole = train(folder / "whole")
     train(folder / "stopped", stop=8, every=1)
@@ -49,7 +49,7 @@ HOLDS += "print('held', flush=True); time.sleep(60)"
 
 
 def test_rejects_second_training_in_folder_also_with_restart(tmp_path):
-    """And the lock of a process that was killed blocks nobody."""
+    """The lock of a killed process does not block."""
     run = held(tmp_path / "run", "--seed=1\n")
     pipes = {"stdout": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
     process = subprocess.Popen([sys.executable, "-c", HOLDS, run], **pipes)
@@ -114,7 +114,7 @@ def of_value(folder, value=0.0):
 @pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_checkpoint_falls_back_to_previous_one(tmp_path, caplog, damage, part):
-    """With a warning that names both; the damaged one goes once another is saved."""
+    """A warning names both; the damaged one is deleted after the next save."""
     caplog.set_level("WARNING", logger="absl")
     saved, variable = of_value(tmp_path)
     for step in (6, 7, 8):
@@ -219,7 +219,7 @@ SENTENCE = {
     ("number", "calls"), [(errno.ENOSPC, 0), (errno.EROFS, 3), (errno.EACCES, 9)]
 )
 def test_unwritable_file_is_reported_and_run_resumes(trained, tmp_path, monkeypatch, number, calls):
-    """The error comes where a file is put in its place: of flags.txt first, then of the others."""
+    """The error occurs when a file is renamed: flags.txt first, then the others."""
     left, real = [calls], os.fsync
 
     def full(opened):
@@ -241,7 +241,7 @@ def test_unwritable_file_is_reported_and_run_resumes(trained, tmp_path, monkeypa
 
 @pytest.mark.parametrize("size", [0, 12])
 def test_full_disk_is_reported_and_run_resumes_bit_for_bit(trained, tmp_path, size):
-    """A file system of a few pages, which only root may mount."""
+    """Uses a file system of a few pages, which only root can mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={64 + 4 * size}k", "tmpfs", str(disk)]
@@ -310,7 +310,7 @@ def test_replace_moves_file_or_folder_into_place(tmp_path, name):
 
 
 def test_networks_are_written_atomically(tmp_path, monkeypatch):
-    """A run whose last step fails has no network; the next call writes it."""
+    """A run that fails at its last step has no network; the next call writes it."""
     run = opened(tmp_path / "run", Plan())
 
     def save(path):

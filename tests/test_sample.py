@@ -13,7 +13,7 @@ from mas import flow, lists, sample, video
 
 
 def measure(motion, seed):
-    """Means over a clip of what moves in it, by DIS flow: u, v, growth, turn a frame.
+    """Mean motion of a clip's moving pixels, by DIS flow: u, v, growth, rotation per frame.
 
     Growth and turn are the flow's parts along and across the way from the shape's middle, for each
     pixel of distance; x right and y down, so that a turn against the clock is negative.
@@ -86,7 +86,7 @@ def test_repeated_call_repairs_only_damaged_files(small, tmp_path):
 
 
 def test_different_videos_have_different_digest(small, tmp_path, monkeypatch):
-    """An earlier version's, under the same names: what was prepared from them is not used."""
+    """Videos of an earlier version have the same names; their prepared data are not reused."""
     digests, clip = [small()], sample.clip
     for options in ({"frames": 5}, {"size": (48, 32)}, {"videos": 3}):
         digests.append(small(**options))

@@ -15,7 +15,7 @@ from mas.tasks import VTDL
 
 @dataclasses.dataclass(frozen=True)
 class Some(Settings):
-    """Of every form one."""
+    """One setting of each type."""
 
     whole: int = option(3, "A whole number. In full.", least=1, most=9)
     number: float = option(0.5, "A number.", above=0, below=2)

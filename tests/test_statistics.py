@@ -130,7 +130,7 @@ FLOW, RGB = np.zeros((3, 16, 16, 2), np.float32), np.zeros((3, 16, 16, 3), np.ui
 
 
 def test_rejects_non_clips():
-    """Another type, no frame, no square, other channels, no frames at all, no array."""
+    """Another type, number of axes or channels, a non-square frame, no frames, no array."""
     for part in (FLOW.astype(float), FLOW[:0], FLOW[:, 8:], FLOW[..., :1], FLOW[0], [[1.0]]):
         refused("flow.*Received", statistics.motion, part)
         refused("flow.*Received", statistics.motion_boundaries, part)

@@ -1,4 +1,4 @@
-"""Appearance labels of handmade clips."""
+"""Appearance labels of hand-made clips."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_changing_cell_is_most_diverse_and_still_cell_most_consistent():
 
 
 def test_overlap_of_one_changed_pixel_in_closed_form():
-    """It lies on a diagonal: both its triangles count it, their 36 pixels differ by one."""
+    """The pixel is on a diagonal: both triangles count it, and their 36 pixels differ by one."""
     rgb = np.zeros((4, 16, 16, 3), np.uint8)
     rgb[2, 3, 3] = 200
     expected = np.ones(8)

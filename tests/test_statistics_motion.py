@@ -1,4 +1,4 @@
-"""Motion labels of handmade clips."""
+"""Motion labels of hand-made clips."""
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ def test_boundaries_of_a_ramp_are_minus_six_in_its_direction():
 
 
 def test_moving_square_is_located():
-    """Its top, its left; the cell, the ring and the triangle that hold it."""
+    """The labels are the cell, ring and triangle that contain its top and left edges."""
     for top, left, *expected in [
         (26, 2, 5, 4, 1),
         (10, 26, 2, 3, 2),

@@ -15,7 +15,7 @@ MEASURES = ("nearest", "whitened", "linear", "static")
 
 
 def step(folder, name="one", *flags):
-    """A command that is quick: it copies a recipe's name into no file; the product is by hand."""
+    """A quick command without output; the test writes the product."""
     return study.Step(name, ("recipes", *flags), folder / f"{name}.done")
 
 

@@ -168,7 +168,7 @@ def test_frames_are_consecutive_and_inside_video():
 
 
 def test_stride_skips_frames_and_sums_flow(data):
-    """The flow from one frame of the clip to the next is that of every frame between them."""
+    """The flow between two frames of the clip is the sum of all fields between them."""
     task = small(tasks.Statistics(stride=2), SMALL)
     count = task.frames
     assert (task.flows, task.span, task.step) == (2 * count - 2, 2 * count - 1, 2 * count)
@@ -272,7 +272,7 @@ CASES = {
 
 
 def differ(*names):
-    """Cases of the tasks whose steps differ; by default those that no other test has."""
+    """Cases of tasks with different steps; by default the ones that no other test has."""
     every = ("mas", "pace_contrast", "vtdl", "dsm_triplet")
     return [n if n in names else pytest.param(n, marks=pytest.mark.slow) for n in every]
 
@@ -292,13 +292,13 @@ def encoders_of(task, model):
 
 
 def total(task, encoders, x, y):
-    """The loss outside training; keys and queue stay as they were when the encoders were made."""
+    """The loss outside training; keys and queue keep their initial values."""
     outputs = encoders(x)
     return sum(weight * np.mean(loss(y, outputs)) for loss, weight in task.losses().values())
 
 
 def rate_of(task):
-    """Embeddings of length 1 are far from the weights; regression of large labels is close."""
+    """Learning rate: higher for embeddings of length 1, lower for regression of large labels."""
     return 1e-3 if task.whole else 1e-4
 
 

@@ -21,7 +21,7 @@ from mas.training.recorded import Recorded
 
 @dataclasses.dataclass(frozen=True)
 class Regress(Task):
-    """Predicts each number's double; the example is the number."""
+    """A task that predicts twice the number of an example."""
 
     blow_up: bool = False
     name = "regress"
@@ -41,7 +41,7 @@ class Regress(Task):
 
 
 class Numbers:
-    """A reader of seeded numbers with the pipeline's contract."""
+    """A reader of seeded numbers with the interface of the pipeline."""
 
     def __init__(self, examples=12):
         self.values = np.random.default_rng(0).normal(size=(examples, 4)).astype(np.float32)
@@ -66,7 +66,7 @@ def model_of(task, dropout=True):
 
 
 def train(folder, strategy=None, epochs=3, task=None, stop=None, dropout=True, **options):
-    """Trains from a fixed start, as if killed after `stop` steps; the weights."""
+    """Trains from fixed weights, as if killed after `stop` steps; returns the weights."""
     strategy, task = strategy or training.strategy("none"), task or Regress()
     reader, every = options.get("reader") or Numbers(), options.get("every", 3)
     with strategy.scope():
@@ -328,7 +328,7 @@ def test_rejects_two_settings_of_one_name():
 
 
 def test_run_folder_may_contain_only_temporary_leftovers(tmp_path):
-    """A kill in the first write leaves a folder to begin in; other things are left alone."""
+    """A folder left by a kill during the first write can be used; other files are left alone."""
     (tmp_path / "flags.txt.7.tmp").write_text("--se")
     opened(tmp_path)
     assert "--seed=1\n" in (tmp_path / "flags.txt").read_text()

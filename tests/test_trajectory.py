@@ -64,7 +64,7 @@ def forward(variables, x):
 
 
 def record(inputs, seed, steps, decay_steps, batch):
-    """What a golden file holds, for the narrow network, by a restatement in plain TensorFlow."""
+    """The content of a golden file for the narrow network, computed in plain TensorFlow."""
     shapes = small_shapes()
     variables = {
         name: tf.Variable(inputs.small_c3d_variable(seed, index, name, shape), dtype=tf.float32)

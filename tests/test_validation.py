@@ -20,7 +20,7 @@ TOPS = {1: 0.2, 2: 0.5, 3: 0.5, 4: 0.4, 5: 0.3}
 
 
 class Told(validation.Validation):
-    """Its accuracies are known: {epoch: top-1}."""
+    """A validation with known accuracies, {epoch: top-1}."""
 
     def __init__(self, tops, epochs):
         self._tops, self._plan, self._videos, self._tested = tops, Plan(epochs), 8, 0
@@ -34,7 +34,7 @@ class Told(validation.Validation):
 
 
 def chosen(folder, tops=TOPS, epochs=4, **options):
-    """Trains; (epoch, weights) of what was chosen."""
+    """Trains; returns the chosen (epoch, weights)."""
     told, current = Told(tops, epochs), []
 
     def made(model, strategy, run):
@@ -62,7 +62,7 @@ def check(found, epoch, weights):
 
 
 def test_first_best_epoch_is_chosen(tmp_path, two):
-    """And training is what it is without validation."""
+    """Training is the same as without validation."""
     check(chosen(tmp_path), 2, two)
     assert [row["validation_top1"] for row in metrics(tmp_path)] == [0.2, 0.5, 0.5, 0.4]
     assert held(tmp_path) == ["002"]
@@ -92,7 +92,7 @@ def _begun(folder, tops=TOPS):
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_best_epoch_beyond_checkpoint_is_forgotten(tmp_path, two, monkeypatch, damaged):
-    """The third epoch was better by far, once: before its checkpoint was saved, or got damaged."""
+    """The third epoch was the best, but its checkpoint was never saved or is damaged."""
     real = checkpoints.Checkpoints.save
 
     def save(self, step):
@@ -148,7 +148,7 @@ def tune(sample_data):
 
 
 def test_best_epoch_is_tested_saved_and_logged(tune, sample_data, tmp_path, caplog, monkeypatch):
-    """Here on the test's own videos, so that its number is the best of the column."""
+    """Validates on the test videos, so the test accuracy is the best of the column."""
     plain, said, text = tune(tmp_path / "plain"), [], validation.text
     monkeypatch.setattr(validation, "text", lambda *known: said.append(text(*known)))
     run = tune(tmp_path / "run", validation=sample_data / "test.txt")

@@ -73,7 +73,7 @@ def test_frames_are_exact_ordered_and_rgb(tmp_path):
 
 
 def test_decodes_every_known_container(tmp_path):
-    """Colours and order, the whole and some frames of it."""
+    """Checks colours and order, of all frames and of a selection."""
     images = coded(40) // np.array([1, 2, 4], np.uint8)
     assert set(CONTAINERS) == lists.VIDEO_EXTENSIONS
     for extension, (codec, muxer) in CONTAINERS.items():
@@ -93,7 +93,7 @@ def test_decodes_every_known_container(tmp_path):
 
 
 def resized(image, size):
-    """Bilinear, by the book: pixel centres at half integers, edges repeated."""
+    """Reference bilinear resizing: pixel centres at half integers, edges repeated."""
     height, width = image.shape[:2]
     result = np.zeros((size[1], size[0], 3))
     for row in range(size[1]):
@@ -134,7 +134,7 @@ def test_written_video_reads_back_equal(tmp_path, name):
     "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in MIXED]
 )
 def test_mixed_clips(shared, name):
-    """Whole, and 17 frames by jumps to the right frame or not at all."""
+    """Decodes all frames, and 17 by seeking to exactly the right frame."""
     assert {path.stem for path in (shared / "videos" / "mixed").iterdir()} == set(MIXED)
     count, rate, jumps = MIXED[name]
     (path,) = (shared / "videos" / "mixed").glob(f"{name}.*")
@@ -165,7 +165,7 @@ def opencv(path):
     ],
 )
 def test_frames_equal_opencv(shared, pattern):
-    """The decoder until this version. The largest difference of any value is 0 with OpenCV 5.0."""
+    """OpenCV was the earlier decoder. With OpenCV 5.0, all values are equal."""
     paths = sorted(path for path in (shared / "videos").glob(pattern) if path.suffix != ".md")
     assert paths
     for path in paths:
@@ -182,7 +182,7 @@ INDICES = [150, 3, 199, 3, 60, 61, 0, 152]
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Counts the frames of every film that is opened from now on: a list of numbers."""
+    """Records the number of decoded frames of every file opened afterwards."""
     counts, opened = [], films.Film._decoded
 
     def counted(self):

@@ -31,7 +31,7 @@ def refused(path):
 
 
 def bars(images):
-    """The numbers that the films of `videos/wild` show: eight squares, the lowest bit first."""
+    """Reads the frame numbers in `videos/wild`: eight squares, the lowest bit first."""
     squares = images[:, 54:66, 16:144].reshape(len(images), 12, 8, 16, 3)[:, :, :, 2:14]
     return ((squares.mean((1, 3, 4)) > 125) @ (1 << np.arange(8))).tolist()
 
@@ -51,7 +51,7 @@ def test_wild_files_decode_correctly(shared, name):
 
 
 def test_default_stream_else_largest_is_decoded(tmp_path):
-    """As players choose; ids of streams, sound and covers play no part."""
+    """As in players; stream ids, sound and cover pictures do not matter."""
     small, large = coded(10, (32, 24)), coded(20)
     cover = film(coded(1), "mjpeg", "yuvj420p", disposition=opening.ATTACHED)
     for number, (flags, count) in enumerate([((1, 0), 10), ((0, 1), 20), ((0, 0), 20)]):
@@ -96,7 +96,7 @@ def test_unsupported_codec_is_named(tmp_path, name, codec, known, unknown, calle
 
 
 def test_special_files_are_not_opened(tmp_path):
-    """To open a FIFO without a writer waits for ever."""
+    """Opening a FIFO without a writer would block."""
     os.mkfifo(tmp_path / "fifo.avi")
     (tmp_path / "device.avi").symlink_to("/dev/zero")
     (tmp_path / "folder.avi").mkdir()
@@ -139,7 +139,7 @@ MATRICES += [(0, b, c, 0) for b, c in itertools.product((1, -1), repeat=2)]
 
 
 def shown(image, matrix):
-    """Pixel by pixel: that at (x, y) goes to (a x + c y, b x + d y)."""
+    """Reference, pixel by pixel: (x, y) maps to (a x + c y, b x + d y)."""
     a, b, c, d = matrix
     height, width = image.shape[:2]
     places = {
@@ -152,7 +152,7 @@ def shown(image, matrix):
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_all_eight_display_matrices(tmp_path, matrix):
-    """In the header of the track: nine numbers behind its time, duration and layer."""
+    """The matrix is in the track header: nine numbers after time, duration and layer."""
     images = video_files.moving(3, (1, 0), size=(32, 16))
     path = encode(tmp_path / "x.mp4", film(images, "libx264rgb", "rgb24", qp="0"))
     data = bytearray(path.read_bytes())
@@ -211,7 +211,7 @@ def converted(yuv, red, blue, full):
     [(1, 0.2126, 0.0722), (6, 0.299, 0.114), (2, 0.299, 0.114), (9, 0.2627, 0.0593)],
 )
 def test_colours_follow_matrix_and_range_of_file(tmp_path, matrix, red, blue, full):
-    """BT.709, BT.601 and BT.2020, and BT.601 where it names none."""
+    """BT.709, BT.601 and BT.2020; BT.601 if the file names none."""
     colours = [(90, 100, 170), (150, 60, 120), (200, 128, 128), (60, 160, 90)]
     images = [np.full((48, 16), 0, np.uint8) for _ in colours]
     for image, (y, u, v) in zip(images, colours, strict=True):
@@ -228,7 +228,7 @@ def test_colours_follow_matrix_and_range_of_file(tmp_path, matrix, red, blue, fu
 
 
 def woven(frames):
-    """Frames whose even lines are of one time and whose odd lines are of the next."""
+    """Weaves frames: even lines from one time, odd lines from the next."""
     fields = video_files.moving(2 * frames, (2, 0), size=(64, 48))
     images = fields[::2].copy()
     images[:, 1::2] = fields[1::2, 1::2]
@@ -236,7 +236,7 @@ def woven(frames):
 
 
 def combed(images):
-    """How much lines differ from the mean of those above and below, beyond what is usual."""
+    """Amount of combing: how far lines differ from the mean of their neighbours."""
     grey = images[..., 0].astype(float)
     return np.abs(grey[:, 1:-1] - (grey[:, :-2] + grey[:, 2:]) / 2).mean()
 
@@ -272,7 +272,7 @@ def test_undeinterlaceable_file_is_reported(tmp_path):
 
 
 def resampled_by_ffmpeg(path, fps):
-    """Numbers of the frames that FFmpeg's filter `fps` puts out."""
+    """Numbers of the frames that FFmpeg's filter `fps` returns."""
     with av.open(str(path)) as container:
         stream, graph = container.streams.video[0], av.filter.Graph()
         source = graph.add_buffer(template=stream, time_base=stream.time_base)
@@ -321,7 +321,7 @@ def video_shot(time):
 
 
 def test_avi_times_come_from_packets(tmp_path):
-    """B frames have no times of their own there."""
+    """In avi, B frames have no presentation times."""
     path = encode(tmp_path / "x.avi", film(coded(40), bf="2"))
     assert numbers(decode(path, fps=25)) == list(range(40))
     assert numbers(decode(path, fps=12.5)) == list(range(0, 40, 2))

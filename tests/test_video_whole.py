@@ -41,7 +41,7 @@ def whole(tmp_path_factory):
 
 
 def read(path, **options):
-    """Numbers of the frames, and the reason for which there are no more."""
+    """Numbers of the frames, and the reason why there are no more."""
     found = []
     try:
         for image in video.frames(path, **options):
@@ -52,7 +52,7 @@ def read(path, **options):
 
 
 def taken(path):
-    """Numbers of the frames that decode, and what is said to be missing."""
+    """Numbers of the frames that decode, and the reported damage."""
     reasons = []
     found, error = read(path, damaged=reasons.append)
     assert not (error and reasons) and len(reasons) < 2
@@ -106,7 +106,7 @@ def test_file_damaged_inside_is_reported(whole, name, damage, tmp_path):
 
 
 def mutated(data, rng):
-    """The bytes of a file, somehow changed."""
+    """Changes the bytes of a file at random."""
     data, length = bytearray(data), len(data)
     start, other = rng.randrange(length), rng.randrange(length)
     kind = rng.choice(["bits", "head", "zeros", "cut", "drop", "insert", "move"])
@@ -129,7 +129,7 @@ def mutated(data, rng):
     "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))]
 )
 def test_changed_files_are_complete_or_reported(whole, seed, tmp_path):
-    """All frames, or one line: no other error, and nothing for ever."""
+    """All frames or one line; no other error, and no endless loop."""
     rng = random.Random(seed)
     for name, data in whole.items():
         for _ in range(15):
@@ -145,7 +145,7 @@ def test_changed_files_are_complete_or_reported(whole, seed, tmp_path):
 
 
 def test_damaged_frames_are_counted(tmp_path):
-    """Three pictures of a film of pictures that stand alone."""
+    """Damages three frames of a file that has only key frames."""
     path = encode(tmp_path / "x.avi", film(coded(FRAMES), "png", "rgb24"))
     data = path.read_bytes()
     places = [match.start() for match in re.finditer(b"00dc", data)][1:]  # the first in its header
@@ -173,7 +173,7 @@ def test_long_sound_and_missing_rate_are_not_loss(tmp_path):
 
 
 def test_data_after_last_picture_may_be_missing(tmp_path):
-    """The index of an avi, the cues of a Matroska, boxes behind the pictures, sound at the end."""
+    """The index of an avi, the cues of a Matroska, boxes after the frames, sound at the end."""
     for name, codec, mark, options in (
         ("x.avi", "mpeg4", b"idx1", {}),
         ("x.mkv", "libx264", b"\x1c\x53\xbb\x6b", {}),
@@ -223,7 +223,7 @@ def test_every_encoding_of_declared_length(tmp_path):
 
 
 def test_container_walks_terminate_without_errors(whole, tmp_path):
-    """Whatever the bytes are: the walks end, with an answer."""
+    """For any bytes, the walks end with an answer."""
     rng = random.Random(0)
     for name, data in whole.items():
         for _ in range(40):
@@ -235,7 +235,7 @@ def test_container_walks_terminate_without_errors(whole, tmp_path):
 
 
 def test_lost_mp4_fragment_is_reported(tmp_path):
-    """Its name is damaged, or its head; without a jump in their numbers nothing would tell."""
+    """Its name or header is damaged; only the gap in the fragment numbers reveals it."""
     path = encode(tmp_path / "x.mp4", film(coded(FRAMES), g="10"), movflags="frag_keyframe")
     assert read(path) == (list(range(FRAMES)), "")
     data = path.read_bytes()

@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Lossless videos; the first pixel's red tells the frame, its green the video."""
+    """Writes lossless videos; the first pixel's red encodes the frame, its green the video."""
     for number, (name, length) in enumerate(FRAMES.items()):
         images = video_files.noise(length, seed=number)
         images[:, 0, 0, 0], images[:, 0, 0, 1] = np.arange(length), number
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The files that were measured, in no order."""
+    """The files that were measured, in any order."""
     names, measure = [], video.measure
 
     def noted(path):
@@ -109,7 +109,7 @@ def test_unwritable_cache_is_tolerated(folder, caplog, monkeypatch, tmp_path):
 def test_unreadable_files_are_reported_and_have_no_frames(
     folder, caplog, cache, measured, monkeypatch
 ):
-    """What the file system refuses is not kept: it may go well the next time."""
+    """Errors of the file system are not cached: the next call may succeed."""
     reasons = {
         "run/text.avi": "not a video that the decoder can open",
         "run/empty.avi": "the file is empty",
@@ -180,7 +180,7 @@ def test_rejects_folder_without_data_set(tmp_path):
 
 
 def test_unusual_names_and_links_are_read(tmp_path, monkeypatch):
-    """A link to a folder above is not followed, and a colon is no protocol."""
+    """A link to a parent folder is not followed, and a colon is not a protocol."""
     (tmp_path / "a").mkdir()
     video_files.write(tmp_path / "a" / "v:w.avi", video_files.noise(20))
     (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
@@ -195,7 +195,7 @@ def test_unusual_names_and_links_are_read(tmp_path, monkeypatch):
 
 @dataclasses.dataclass
 class Watch(Task):
-    """Hands the clip on as it is."""
+    """A task that returns the clip unchanged."""
 
     frames: int = 8
     inputs: tuple = ("rgb",)

@@ -33,7 +33,7 @@ def published(length, start, frames=16, stride=4):
 
 
 def published_pairs(length, window, min_offset=2):
-    """{(start of the anchor, of the negative): share}, from 0, as VTDL's code counts from 1."""
+    """{(start of anchor, start of negative): share}, counted from 0; VTDL's code counts from 1."""
     starts = range(1, max(length - window, 0) + 2)
     found = collections.Counter()
     for first in starts:
@@ -59,7 +59,7 @@ def test_frames_equal_published_walk(length, start):
     ("length", "window"), [(130, 128), (133, 128), (100, 128), (70, 64), (67, 64), (8, 64)]
 )
 def test_starts_are_drawn_as_published(length, window):
-    """All pairs that can come up, each as often as by the formula, from 4,000 draws."""
+    """4,000 draws contain every possible pair, as often as the formula says."""
     task, draw = of(tasks.VTDL, 2, stride=1, window=window), rng(1)
     counts = collections.Counter()
     for _ in range(4000):
@@ -72,7 +72,7 @@ def test_starts_are_drawn_as_published(length, window):
 
 
 def test_published_window_is_32_strides_for_any_clip():
-    """A video of 128 frames has one anchor, and one negative 42 frames on."""
+    """A video of 128 frames has one anchor, and one negative 42 frames later."""
     task = tasks.VTDL(window=128)
     for seed in range(20):
         frames, _ = task.sample(128, None, rng(seed))
@@ -167,7 +167,7 @@ def clip_of(task, seed=0, shape=(30, 40)):
 
 
 def plain(kind, size=SIZE, **settings):
-    """Without rotation and colours, and without a choice in the crop."""
+    """Settings without rotation, colours and random crops."""
     return of(kind, 6, size, rotation=0.0, colours="none", **settings)
 
 
@@ -296,7 +296,7 @@ def test_defaults_equal_released_code_and_test_has_no_queue():
 
 
 def examples_of(*counts):
-    """So many examples of each video, their starts 100 * video + example."""
+    """Examples of each video, with starts 100 * video + example."""
     videos = np.repeat(np.arange(len(counts)), counts)
     starts = np.concatenate([100 * video + np.arange(n) for video, n in enumerate(counts)])
     return clips.Examples(videos, starts, np.full(len(videos), -1))
@@ -304,7 +304,7 @@ def examples_of(*counts):
 
 @pytest.mark.parametrize(("counts", "batch"), [([1] * 3, 8), ([1] * 13, 3), ([5, 1, 2], 2)])
 def test_batches_of_test_have_distinct_videos(counts, batch):
-    """Nor is one too small to compare: every batch is full, every video is drawn ten times."""
+    """Every batch is full, and every video is drawn ten times."""
     found, size = testing.drawn(tasks.MoCo(), examples_of(*counts), batch)
     assert size == min(batch, len(counts)) and len(found) % size == 0
     for videos in found.videos.reshape(-1, size):

@@ -28,7 +28,7 @@ def data(sample_data):
 
 @pytest.fixture
 def draw(tmp_path, monkeypatch, caplog):
-    """Runs the command in tmp_path; (exit status, what it said)."""
+    """Runs the command in tmp_path; returns (status, log)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -64,7 +64,7 @@ def test_clips_and_middle_frames_of_data_sets_and_files(sample_data, tmp_path, d
 
 
 def test_example_equals_task_example(data):
-    """Without jitter a view of pace 2 is every other frame of the clip."""
+    """Without jitter, a view of pace 2 has every other frame of the clip."""
     task = tasks.PaceContrast(jitter=False, paces=(1, 2)).bound(Clip(4, 32, (32, 32)))
     x, y, video = visualize.read_example(data, task, "up_01", 3, seed=1)
     whole = visualize.read_clip(data, "up/up_01", 0, 18, 32, (32, 32))["rgb"]
@@ -81,7 +81,7 @@ def test_example_equals_task_example(data):
 
 @pytest.mark.parametrize(("kind", "last"), [(tasks.VTDL, 17), (tasks.Statistics, 2)])
 def test_example_starts_inside_video(data, kind, last):
-    """Of 18 frames; of mas the whole clip of 16 lies inside, vtdl may begin the video again."""
+    """In a video of 18 frames, a clip of mas lies inside; one of vtdl may wrap."""
     task = kind().bound(SMALL)
     visualize.read_example(data, task, "up_01", last)
     with pytest.raises(ValueError, match=f"start must be in 0..{last} for .*start={last + 1}"):
@@ -146,7 +146,7 @@ def test_views_are_drawn_from_seed(draw, data, tmp_path):
 
 
 def test_tensorboard_shows_few_clips(data, network):
-    """20 times in a run at most; labels, which never change, the first time alone."""
+    """At most 20 times per run; labels, which never change, only the first time."""
     found = {}
     run = types.SimpleNamespace(images=lambda pictures, step: found.update({step: pictures}))
     task = tasks.Statistics().bound(SMALL)
@@ -202,7 +202,7 @@ def test_undrawable_input_is_reported(draw, sample_data, tmp_path, arguments, wo
 
 
 def test_help_is_short_and_quick(capsys):
-    """Half a second, most of it Python's own: nothing heavy is imported for help or a mistake."""
+    """Half a second: help and flag errors import nothing heavy."""
     for arguments in (["--help"], *([kind, "--help"] for kind in KINDS)):
         assert cli.main("visualize", *arguments) == 0
         assert len(capsys.readouterr().out.splitlines()) <= 48

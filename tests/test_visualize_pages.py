@@ -22,7 +22,7 @@ up/up_00,4,2,turn/turn_00,5,-0.600000
 
 @pytest.fixture
 def draw(tmp_path, monkeypatch, caplog):
-    """Runs the command in tmp_path; (exit status, what it said)."""
+    """Runs the command in tmp_path; returns (status, log)."""
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments):
@@ -85,7 +85,7 @@ def test_page_shows_right_and_wrong_and_each_picture_once(tmp_path):
 
 
 def test_command_writes_page_with_names(draw, sample_data, tmp_path):
-    """As mas evaluate leaves it: the list is named in retrieval.json, its classes lie beside."""
+    """As written by mas evaluate: retrieval.json names the list, the class names are next to it."""
     facts = {"gallery": {"from": str(sample_data / "train.txt"), "facts": {"model": "gone"}}}
     (tmp_path / "retrieval.json").write_text(json.dumps(facts))
     arguments = ["retrieval", f"--data={sample_data / 'data'}"]
@@ -132,7 +132,7 @@ def test_class_names_are_found_next_to_list_or_in_run(tmp_path):
 
 
 def clusters(count=12, seed=0):
-    """Two classes far apart, the third class unlabelled in the middle of the first."""
+    """Two classes far apart, and unlabelled videos in the middle of the first."""
     draw = np.random.default_rng(seed)
     values = draw.normal(size=(2 * count, 60)) + 40 * np.repeat([[0], [1]], count, axis=0)
     labels = np.repeat([0, 1], count)

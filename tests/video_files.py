@@ -18,14 +18,14 @@ def noise(frames, seed=0, size=SIZE):
 
 
 def texture(size=SIZE, seed=0, cell=6):
-    """A smooth random grey image, float32 (height, width), that flow can be followed on."""
+    """A smooth random grey image for optical flow, float32 (height, width)."""
     coarse = np.random.default_rng(seed).uniform(0, 255, (size[1] // cell, size[0] // cell))
     smooth = cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     return np.clip(smooth, 0, 255)
 
 
 def moving(frames, shift, size=SIZE, seed=0):
-    """A texture that moves `shift` = (right, down) pixels a frame, uint8 R G B frames."""
+    """A texture that moves by `shift` = (right, down) pixels per frame; uint8 R G B frames."""
     margin = 1 + frames * int(max(map(abs, shift)))
     width, height = size[0] + 2 * margin, size[1] + 2 * margin
     image = texture((width, height), seed).astype(np.uint8)
@@ -37,7 +37,7 @@ def moving(frames, shift, size=SIZE, seed=0):
 
 
 def write(path, images, codec="FFV1", rate=25.0):
-    """Writes R G B frames; FFV1, in .avi and .mkv, gives back the very same values."""
+    """Writes R G B frames; with FFV1, in .avi and .mkv, all values are preserved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = images.shape[1:3]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
@@ -49,14 +49,14 @@ def write(path, images, codec="FFV1", rate=25.0):
 
 
 def coded(frames, size=(64, 48)):
-    """Images that tell their number: bit k is the brightness of the k-th column of blocks."""
+    """Images that encode their number: bit k is the brightness of the k-th column of blocks."""
     bits = (np.arange(frames)[:, None] >> np.arange(8)) & 1
     columns = np.repeat(40 + 170 * bits, size[0] // 8, axis=1).astype(np.uint8)
     return np.broadcast_to(columns[:, None, :, None], (frames, size[1], size[0], 3))
 
 
 def numbers(images):
-    """The numbers that `coded` images tell, however they were compressed or resized."""
+    """Decodes the numbers of `coded` images, also after compression or resizing."""
     bright = np.stack(np.array_split(np.mean(images, axis=(1, 3)), 8, axis=1)).mean(2) > 125
     return (bright.T @ (1 << np.arange(8))).tolist()
 
@@ -129,7 +129,7 @@ def _frame(image, stream, about):
 
 
 def cut(path, length):
-    """Cuts a file to `length` bytes, or to that share of it if it is a float."""
+    """Truncates a file to `length` bytes, or to a share of it if `length` is a float."""
     data = path.read_bytes()
     length = int(length * len(data)) if isinstance(length, float) else length
     path.write_bytes(data[:length])
@@ -137,7 +137,7 @@ def cut(path, length):
 
 
 def tree(folder):
-    """Every file below a folder with its bytes, less the lock: what two runs must agree in."""
+    """{path: bytes} of every file below a folder except the lock, to compare two runs."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
