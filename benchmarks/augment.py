@@ -136,7 +136,7 @@ def main():
     for name, (one, two) in times.items():
         print(f"{name:24s} {one:8.2f} {two:10.2f} {ratios[name]:20.2f}")
     found = missed(ratios)
-    print("MISSED: " + "; ".join(found) if found else "The target is kept.")
+    print("MISSED: " + "; ".join(found) if found else "The target is met.")
     return int(bool(found))
 
 

@@ -17,11 +17,11 @@ SEEDS = (0, 1, 2)
 LEAST = (3, 5, 10)  # clips of a cluster of HDBSCAN
 
 _INDEX = flags.DEFINE_string("index", None, "Folder written by mas index.", required=True)
-_CLUSTERS = flags.DEFINE_integer("clusters", 20, "How many, of k-means.")
+_CLUSTERS = flags.DEFINE_integer("clusters", 20, "Number of clusters for k-means.")
 
 
 def purity(labels, classes):
-    """Share of clips that are of the largest class of their cluster; -1 is in none."""
+    """Share of clips in the most frequent class of their cluster; label -1 is no cluster."""
     sizes = [np.bincount(classes[labels == n]).max() for n in np.unique(labels) if n >= 0]
     return sum(sizes) / len(labels)
 

@@ -24,7 +24,7 @@ LEAST = (0.98, 0.95, 0.9)
 
 _INDEX = flags.DEFINE_string("index", None, "Folder written by mas index.", required=True)
 _VIDEOS = flags.DEFINE_string("videos", None, "Folder of the video files.", required=True)
-_COUNT = flags.DEFINE_integer("count", 5, "How many videos are encoded again.")
+_COUNT = flags.DEFINE_integer("count", 5, "Number of videos to re-encode.")
 
 
 def versions(frames):

@@ -82,7 +82,7 @@ def relative(ours, theirs):
     """|a - b| / |b| of each number; infinite if it is not a number."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     if ours.shape != theirs.shape:
-        raise ValueError(f"what is compared must be {theirs.shape}. Received: {ours.shape}.")
+        raise ValueError(f"compared values must be {theirs.shape}. Received: {ours.shape}.")
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.where(ours == theirs, 0.0, np.abs(ours - theirs) / np.abs(theirs))
     return np.where(np.isnan(found), np.inf, found)

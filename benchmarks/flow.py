@@ -120,7 +120,7 @@ def main(argv):
             row = f"{method:12s}{1000 * seconds:10.2f}{found[REFERENCE][0] / seconds:8.2f}"
             print(f"{row}{mean:9.4f}{high:8.4f}{'  equal' if equal else ''}", flush=True)
         wrong += missed(size, found)
-    print("MISSED: " + "; ".join(wrong) + "." if wrong else "The target is kept.")
+    print("MISSED: " + "; ".join(wrong) + "." if wrong else "The target is met.")
     return int(bool(wrong))
 
 

@@ -216,7 +216,7 @@ def main():
     print("ratios of the rounds:", *(f"{two / one:.2f}" for one, two in rounds))
     one, two = rounds.max(0)
     found = missed(totals[1] / totals[0], two / one)
-    print("MISSED: " + "; ".join(found) if found else "Both targets are kept.")
+    print("MISSED: " + "; ".join(found) if found else "Both targets are met.")
     return int(bool(found))
 
 

@@ -22,7 +22,7 @@ from mas.index import Index, fitting, searching
 
 
 def groups_of(index, pattern):
-    """What an expression finds in the id of each clip's video: its group, or all of it."""
+    """The match of an expression in the id of each clip's video: its first group, or all."""
     found = []
     for video in index.videos:
         match = re.search(pattern, video.video)

@@ -27,10 +27,10 @@ LEAST_RATE = 100  # clips/s
 MOST_GROWTH, MOST_SHARE = 50, 0.05  # MiB; of the peak in the first third
 
 _DATA = flags.DEFINE_string("data", None, "Prepared data set, or video files.", required=True)
-_TASK = flags.DEFINE_string("task", "mas", "Task whose examples are made, with its defaults.")
+_TASK = flags.DEFINE_string("task", "mas", "Task, with its default settings.")
 _CLIPS = flags.DEFINE_string("clips", None, "Examples of an epoch; default: the task's own.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Parallel calls; 0 lets tf.data decide.")
-_SECONDS = flags.DEFINE_float("seconds", 30, "How long to measure.")
+_SECONDS = flags.DEFINE_float("seconds", 30, "Seconds to measure.")
 _RESIZE = flags.DEFINE_string("resize", "171x128", "WIDTHxHEIGHT before the crop.")
 _SIZE = flags.DEFINE_integer("size", 112, "Side of the crop.")
 
@@ -113,7 +113,7 @@ def main(argv):
     rate, peak = count / elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{rate:.1f} clips/s, peak {peak:.0f} MiB{said}")
     found = missed(rate, memory)
-    print("MISSED: " + "; ".join(found) if found else "Both targets are kept.")
+    print("MISSED: " + "; ".join(found) if found else "Both targets are met.")
     return int(bool(found))
 
 

@@ -37,7 +37,7 @@ CLASSES, WIDTH, FRAMES = 10, 0.25, 16
 _MINUTES = flags.DEFINE_float("minutes", 10, "Length of the long video, in minutes.", 0.01)
 _SIZE = flags.DEFINE_integer("size", 112, "Side of the windows in pixels.", 16)
 _MODEL = flags.DEFINE_string("model", None, "Run of mas finetune; by default a random network.")
-_MEASURED = flags.DEFINE_string("measured", None, "Used by the benchmark itself: one video.")
+_MEASURED = flags.DEFINE_string("measured", None, "Internal: measure one video.")
 
 
 def write_video(path, seconds):
@@ -73,7 +73,7 @@ def write_run(folder, size):
 
 
 def measure(model, path):
-    """What one video takes, in this process: {windows, alone, predicted, share, cpu, peak}."""
+    """Measures one video in this process: {windows, alone, predicted, share, cpu, peak}."""
     from mas import prediction
 
     classifier = prediction.open_classifier(model)
@@ -101,7 +101,7 @@ def _now():
 
 
 def _decoded(classifier, path):
-    """Windows of a video as the network sees them."""
+    """Windows of a video, as input for the network."""
     from mas import video
     from mas.prediction import windows
 
@@ -111,7 +111,7 @@ def _decoded(classifier, path):
 
 
 class Pauses:
-    """Answers as a network does, and pauses now and then to time the network alone.
+    """Calls the network, and pauses from time to time to time the network alone.
 
     So both are timed under the same load of the machine.
     """
@@ -139,7 +139,7 @@ class Pauses:
 
 
 def missed(short, long):
-    """What to say of each target that is missed."""
+    """Messages for the targets that are missed."""
     growth = long["peak"] / short["peak"]
     found = []
     if long["share"] < LEAST_SHARE:
@@ -150,7 +150,7 @@ def missed(short, long):
 
 
 def in_a_process(model, path):
-    """`measure` in a process of its own, so that its peak memory is that of one video."""
+    """Runs `measure` in a separate process, so that its peak memory is that of one video."""
     command = [sys.executable, __file__, f"--model={model}", f"--measured={path}"]
     answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     return json.loads(answer.splitlines()[-1])
@@ -178,7 +178,7 @@ def main(_):
                 f"({found['cpu']:.2f} by CPU time); peak memory {found['peak']:.0f} MiB"
             )
     found = missed(*results)
-    print("MISSED: " + "; ".join(found) if found else "The targets are kept.")
+    print("MISSED: " + "; ".join(found) if found else "The targets are met.")
     return int(bool(found))
 
 

@@ -56,11 +56,11 @@ class Cost:
 
     @property
     def share(self):
-        """Of everything else in the flow's time."""
+        """Share of everything else relative to the flow's time."""
         return (self.decode_encode + self.store) / self.flow
 
     def __add__(self, other):
-        """The cost of both."""
+        """Sum of two costs."""
         ours, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
         return Cost(*map(sum, zip(ours, theirs, strict=True)))
 
@@ -159,7 +159,7 @@ def main(argv):
         size=_SIZE.value, flow=_FLOW.value, flow_size=_FLOW_SIZE.value, min_frames=2
     )
     sizes = f"{_SIZE.value}, flow_size={_FLOW_SIZE.value}"
-    print(f"Milliseconds a frame, {_FLOW.value}, {sizes}, OpenCV {cv2.__version__}")
+    print(f"Milliseconds per frame, {_FLOW.value}, {sizes}, OpenCV {cv2.__version__}")
     print(f"{'frames':>7s}{'flow':>14s}{'decode+encode':>14s}{'store':>14s}{'others':>11s}")
     total = Cost()
     with tempfile.TemporaryDirectory() as folder:

@@ -47,7 +47,7 @@ def by_sklearn(gallery, queries, k):
 
 
 def by_ours(gallery, queries, k):
-    """The same as in the command."""
+    """The search of the command."""
     return retrieval.search(gallery, queries, k)[0]
 
 
@@ -65,7 +65,7 @@ def compare(gallery, queries, k):
             times[name].append(time.perf_counter() - start)
             same = np.mean(found == expected)
             if same < LEAST_SAME:
-                raise SystemExit(f"{name}: {1 - same:.2%} of the neighbours are others.")
+                raise SystemExit(f"{name}: {1 - same:.2%} of the neighbours differ.")
     return {name: float(np.median(values)) for name, values in times.items()}
 
 

@@ -35,12 +35,12 @@ MILLION, LARGE = 10**6, 10**5
 
 
 class Generated:
-    """A data set of which nothing but lengths is known."""
+    """A data set with known lengths only."""
 
     data, has_flow = "generated", False
 
     def __init__(self, clips):
-        """So many clips."""
+        """Makes a data set of `clips` clips."""
         self.videos = [f"video{n:06d}" for n in range(-(-clips // PER_VIDEO))]
         self.lengths = np.full(len(self.videos), 16 * PER_VIDEO)
 
@@ -58,7 +58,7 @@ def features(number, count, width):
 
 
 def timed(function, *arguments):
-    """(what it returns, seconds of the clock, seconds of the processor)."""
+    """(result, wall seconds, CPU seconds) of a call."""
     clock, processor = time.perf_counter(), time.process_time()
     found = function(*arguments)
     return found, time.perf_counter() - clock, time.process_time() - processor
@@ -70,7 +70,7 @@ def peak():
 
 
 def add(root, clips, width):
-    """(seconds of the clock, of the processor) of all but the features: files and whitening."""
+    """(wall seconds, CPU seconds) of files and whitening, without the features."""
     root.mkdir(parents=True)
     facts = {"network": {"model": ""}, "sampling": {}, "frames": 16, "trained": {}}
     state = storage.start(root, facts) | {"whiten": 0}
@@ -88,7 +88,7 @@ def add(root, clips, width):
 
 
 def search(root, width):
-    """{what: (seconds of the clock, of the processor)}, peak of memory in bytes, recall."""
+    """{step: (wall seconds, CPU seconds)}, peak memory in bytes, recall."""
     np.linalg.norm(np.zeros((64, width), np.float32) @ np.zeros((width, width), np.float32))
     before = peak()
     found = {}
@@ -112,7 +112,7 @@ def search(root, width):
 
 
 def missed(clips, width, seconds, memory):
-    """What is not as it should be, in words."""
+    """Messages for the targets that are missed."""
     found, vectors = [], clips * width * 2
     if clips >= MILLION and seconds >= MOST_SECONDS:
         found.append(f"{clips} clips take {seconds:.2f} s a query, not below {MOST_SECONDS}")
@@ -123,13 +123,13 @@ def missed(clips, width, seconds, memory):
 
 
 def elsewhere(function, *arguments):
-    """What a function returns in a process of its own, whose memory is its own."""
+    """Runs a function in a separate process, to measure its memory; returns its result."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def measure(folder, sizes, width):
-    """Prints a row for each number of clips; what is missed."""
+    """Prints a row for each number of clips; returns the missed targets."""
     found = []
     print(f"{'clips':>9} {'what':12} {'clock s':>9} {'CPU s':>9}")
     for clips in sizes:
@@ -150,12 +150,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", default="10000,100000,1000000")
     parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--folder", help="of the indexes, by default a temporary one")
+    parser.add_argument("--folder", help="Folder of the indexes, by default a temporary one.")
     given = parser.parse_args(arguments)
     sizes = [int(text) for text in given.clips.split(",")]
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = measure(folder, sizes, given.width)
-    print("MISSED: " + "; ".join(found) if found else "The targets are kept.")
+    print("MISSED: " + "; ".join(found) if found else "The targets are met.")
     return 1 if found else 0
 
 

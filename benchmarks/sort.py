@@ -26,8 +26,8 @@ MOST = 300  # MiB in addition to the vectors
 GROUPS, NOISE = 2000, 0.7  # of the noise's length and a centre's
 BLOCK = 4096  # clips that are made at a time
 
-_CLIPS = flags.DEFINE_list("clips", "20000,100000", "How many, of each measurement.")
-_WIDTH = flags.DEFINE_integer("width", 64, "Numbers of a vector.")
+_CLIPS = flags.DEFINE_list("clips", "20000,100000", "Numbers of clips to measure.")
+_WIDTH = flags.DEFINE_integer("width", 64, "Size of a vector.")
 
 
 def write(path, count, width, seed=0):
@@ -55,7 +55,7 @@ def peak():
 
 
 def measure(path, count, width):
-    """(seconds of clusters, seconds of duplicates, MiB beyond what was there, copies missed)."""
+    """(seconds for clusters, seconds for duplicates, MiB of growth, missed copies)."""
     unit = np.memmap(path, np.float16, "r", shape=(count, width))
     clips = np.zeros(count, CLIP)
     clips["video"] = np.arange(count)
@@ -82,7 +82,7 @@ def main(_=None):
             wrong.append(f"{found} pairs among {count} clips, not {copies}")
         if more > MOST + size:
             wrong.append(f"{more:.0f} MiB for {count} clips, not at most {MOST + size:.0f}")
-    print(f"MISSED: {'; '.join(wrong)}." if wrong else "The targets are kept.")
+    print(f"MISSED: {'; '.join(wrong)}." if wrong else "The targets are met.")
     return int(bool(wrong))
 
 

@@ -33,12 +33,12 @@ _SIZE = flags.DEFINE_integer("size", 112, "Side of the crop.")
 
 
 class Plain(Task):
-    """The pixels of a clip and nothing else."""
+    """A task that returns only the pixels of a clip."""
 
     frames = FRAMES
 
     def example(self, clip):
-        """Only rgb."""
+        """Returns the pixels only."""
         return clip["rgb"]
 
 
@@ -46,7 +46,7 @@ class OpenCV(records.Videos):
     """Video files, decoded by OpenCV."""
 
     def frames(self, number, frames, size):
-        """As of `Videos`."""
+        """Same as in `Videos`."""
         path, first = str(self.data / self._files[number]), min(frames)
         found, position = {}, 0
         capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])

@@ -35,7 +35,7 @@ _SIZE = flags.DEFINE_integer("size", 112, "Side of the clip in pixels.")
 _BATCH = flags.DEFINE_integer("batch", 4, "Clips in a step.")
 _STEPS = flags.DEFINE_integer("steps", 5, "Steps to time after two that warm up.")
 _JIT = flags.DEFINE_bool("jit", False, "Compile with XLA.")
-_NORM = flags.DEFINE_bool("keras_norm", False, "Beside Keras's synchronised batch norm.")
+_NORM = flags.DEFINE_bool("keras_norm", False, "Also time Keras's synchronised batch norm.")
 _REPLICAS = flags.DEFINE_integer("replicas", 1, "Logical CPUs that share a step.")
 
 

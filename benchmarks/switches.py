@@ -76,7 +76,7 @@ def changed(found):
 
 
 def print_line(what, values):
-    """A line of percentages."""
+    """Prints a line of percentages."""
     print(f"{what}: " + ", ".join(f"{name} {value:.0f}" for name, value in values), flush=True)
 
 

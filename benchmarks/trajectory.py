@@ -162,5 +162,5 @@ def main(_):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("golden", None, "Recorded run (JSON), beside its inputs.py.", required=True)
+    flags.DEFINE_string("golden", None, "Recorded run; inputs.py is next to it.", required=True)
     app.run(main)

@@ -30,7 +30,7 @@ def test_augmentations(script, monkeypatch, capsys):
         assert augment.main() == 0
     _, _, *rows, last = capsys.readouterr().out.splitlines()
     assert all(re.search(r" +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d$", row) for row in rows)
-    assert len(rows) == 3 and last == "The target is kept."
+    assert len(rows) == 3 and last == "The target is met."
 
 
 def test_labels(script, monkeypatch, capsys):
@@ -67,7 +67,7 @@ def test_the_pipeline(script, sample_data, monkeypatch, capsys):
         assert pipeline.main([]) == 0
     first, *moments, total, last = capsys.readouterr().out.splitlines()
     assert first.startswith("12 clips in 12 videos") and len(moments) == 6
-    assert " clips/s, peak " in total and last == "Both targets are kept."
+    assert " clips/s, peak " in total and last == "Both targets are met."
 
 
 def test_sources(script, sample_data, monkeypatch, tmp_path, capsys):
@@ -198,7 +198,7 @@ def test_prediction(script, monkeypatch, capsys):
         monkeypatch.setattr(predict, "in_a_process", predict.measure)
         assert predict.main([]) == 0
     _, short, long, last = capsys.readouterr().out.splitlines()
-    assert short.startswith("0.02 minutes, 2 windows: ") and last == "The targets are kept."
+    assert short.startswith("0.02 minutes, 2 windows: ") and last == "The targets are met."
     assert long.startswith("0.04 minutes, 6 windows: ")
 
 
@@ -218,7 +218,7 @@ def test_search(script, monkeypatch, capsys, tmp_path):
         constants(monkeypatch, search, MILLION=1000, MOST_SECONDS=0)
         assert search.main(arguments) == 1
     rows = capsys.readouterr().out.splitlines()
-    assert rows[-1].startswith("MISSED: 2100 clips take") and "The targets are kept." in rows
+    assert rows[-1].startswith("MISSED: 2100 clips take") and "The targets are met." in rows
     assert [row.split()[1] for row in rows].count("exact") == 2
 
 

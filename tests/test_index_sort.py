@@ -379,7 +379,7 @@ def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, caplog, argume
 def test_the_benchmark_finds_the_copies(script, capsys):
     with script("benchmarks/sort.py", "--clips=1200,400", "--width=32") as sort:
         assert sort.main() == 0
-        assert capsys.readouterr().out.splitlines()[-1] == "The targets are kept."
+        assert capsys.readouterr().out.splitlines()[-1] == "The targets are met."
         sort.MOST = -1000
         assert sort.main() == 1
         assert "MiB for 400 clips" in capsys.readouterr().out.splitlines()[-1]
