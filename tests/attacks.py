@@ -7,7 +7,7 @@ import resource
 import shutil
 import signal
 
-MORE_MEMORY = 2 * 2**30  # bytes that a reader may take beside what the process has
+MORE_MEMORY = 2 * 2**30  # bytes that a reader may take in addition to what the process has
 SECONDS = 20  # that a reader may take
 NUMBERS = [b"0", b"-1", b"1000000000", b"9223372036854775808", b"9" * 5000, b"1e999", b"NaN"]
 PIECES = [b"\r", b"\n", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b'"', b",", b"{", b"[", b"\x1b[2J"]

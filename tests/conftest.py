@@ -37,9 +37,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def shared():
-    """The folder of golden values and real clips beside the checkout; skips where it is absent."""
+    """The folder of golden values and real clips next to the checkout; skips if absent."""
     if not SHARED.is_dir():
-        pytest.skip(f"needs {SHARED.name}/ beside the checkout")
+        pytest.skip(f"needs {SHARED.name}/ next to the checkout")
     return SHARED
 
 

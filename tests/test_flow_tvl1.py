@@ -83,7 +83,7 @@ def test_real_pairs_equal_opencv(real, exact, name):
         ((17, 31), "moved"),
         ((5, 3), "noise"),
         ((2, 7), "noise"),
-        ((2, 2), "noise"),  # of one row or column, OpenCV reads what stands beside it in memory
+        ((2, 2), "noise"),  # of one row or column, OpenCV reads adjacent memory
     ],
 )
 def test_odd_pairs_equal_opencv(exact, size, second, large, monkeypatch):

@@ -99,7 +99,7 @@ def record(inputs, seed, steps, decay_steps, batch):
 
 @pytest.fixture(scope="module")
 def recorded(trajectory, tmp_path_factory):
-    """A golden file of the narrow network, beside its inputs.py: (path, contents)."""
+    """A golden file of the narrow network, next to its inputs.py: (path, contents)."""
     path = tmp_path_factory.mktemp("golden") / "small.json"
     path.with_name("inputs.py").write_text(INPUTS)
     golden = record(trajectory.load_inputs(path), seed=3, steps=4, decay_steps=2, batch=3)
