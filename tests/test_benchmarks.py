@@ -56,7 +56,7 @@ MEMORY = {
 }
 
 
-def test_the_pipeline(script, sample_data, monkeypatch, capsys):
+def test_pipeline(script, sample_data, monkeypatch, capsys):
     options = ["--seconds=0.3", "--resize=44x32", "--size=24"]
     with script("benchmarks/pipeline.py", f"--data={sample_data / 'data'}", *options) as pipeline:
         for name, (memory, expected) in MEMORY.items():

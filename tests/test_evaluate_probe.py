@@ -65,7 +65,7 @@ def test_unconverged_probe_warns(caplog):
     assert "did not converge" in caplog.text
 
 
-def test_a_split_by_hand(tmp_path, caplog):
+def test_split_by_hand(tmp_path, caplog):
     tested = of([[5, 0], [4, 1], [-5, 0], [-4, 1]], [1, 0, 0, 0], ["b/0", "b/1", "b/2", "a/3"])
     features.save(tmp_path / "test.npz", tested)
     given = {"videos": of(TRAIN, LABELS), "test": tmp_path / "test.npz"}

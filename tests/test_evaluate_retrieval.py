@@ -75,7 +75,7 @@ def test_chance_needs_no_full_distance_matrix():
     assert peak < 20e6, "a table of all pairs takes 100 MB"
 
 
-def test_a_video_is_never_its_own_neighbour(sides):
+def test_video_is_never_its_own_neighbour(sides):
     gallery, _ = sides
     found = retrieval.nearest(gallery, gallery, 5)
     assert found.own.tolist() == list(range(6))

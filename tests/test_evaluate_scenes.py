@@ -75,7 +75,7 @@ def test_rejects_input_for_leave_one_out(monkeypatch):
         scenes.leave_one_out(of(np.ones((5, 2)), [0, 0, 1, 1, 1]))
 
 
-def test_the_protocol_by_hand(tmp_path):
+def test_protocol_by_hand(tmp_path):
     result = Scenes(C=1000)(videos=of(*LEANING), classes=["beach", "storm"])
     assert result.accuracy == 7 / 8 and result.confusion.tolist() == [[3, 1], [0, 4]]
     assert "Accuracy: 87.5%" in result.text

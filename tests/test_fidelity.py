@@ -268,7 +268,7 @@ def seen(batches):
     return [tuple(x[:, 0, 0, 0, 0].numpy().tolist()) for x, _ in batches]
 
 
-def test_the_last_batch_can_be_kept(data):
+def test_last_batch_can_be_kept(data):
     """12 clips in batches of 5, 5 and 2; each epoch has all of them, also after resuming."""
     task = bound(tasks.Classify(3), 8)
     plain = reader(data, task)

@@ -161,7 +161,7 @@ def test_rgb_only_options_reject_flow():
 
 
 @pytest.mark.parametrize("name", sorted(tasks.TASKS))
-def test_every_task_takes_flow(data, name):
+def test_every_task_accepts_flow(data, name):
     options = {"queue": 4} if hasattr(tasks.TASKS[name], "queue") else {}
     options |= {"loop": "wrap"} if hasattr(tasks.TASKS[name], "loop") else {}
     task = tasks.task(name, **options)

@@ -76,7 +76,7 @@ def test_same_command_adds_later_videos(tmp_path, model, videos, caplog):
     np.testing.assert_allclose(whole.unit, added.unit, atol=1e-3)
 
 
-def test_a_file_finds_itself(tmp_path, model, videos, caplog):
+def test_file_finds_itself(tmp_path, model, videos, caplog):
     index = Index.build(tmp_path / "i", model, videos, SAMPLING, whiten=0)
     query = index.query(videos / "a" / "x.mp4", start=0.4)
     np.testing.assert_allclose(query.vector, index.unit[1], atol=2e-3)

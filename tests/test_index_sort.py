@@ -340,7 +340,7 @@ def test_mismatches_are_reported(tmp_path, file, old, new, words):
 # ---- commands ------------------------------------------------------------------------------------
 
 
-def test_the_commands_go_from_an_index_to_a_list(small, tmp_path, monkeypatch, caplog):
+def test_commands_lead_from_index_to_list(small, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sorting.Index, "open", lambda path: small)
     options = ["--clusters=6", "--duplicates=0", "--seed=3"]
@@ -376,7 +376,7 @@ def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, caplog, argume
     assert not (tmp_path / "o").exists()
 
 
-def test_the_benchmark_finds_the_copies(script, capsys):
+def test_benchmark_finds_copies(script, capsys):
     with script("benchmarks/sort.py", "--clips=1200,400", "--width=32") as sort:
         assert sort.main() == 0
         assert capsys.readouterr().out.splitlines()[-1] == "The targets are met."
@@ -385,7 +385,7 @@ def test_the_benchmark_finds_the_copies(script, capsys):
         assert "MiB for 400 clips" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_benchmark_of_methods_counts_the_clips_of_the_class(script, small, monkeypatch, capsys):
+def test_benchmark_of_methods_counts_clips_of_class(script, small, monkeypatch, capsys):
     labels, classes = np.array([0, 0, 0, 1, 1, -1]), np.array([0, 0, 1, 1, 1, 0])
     with script("benchmarks/clusters.py", "--index=x", "--clusters=6") as module:
         assert module.purity(labels, classes) == 4 / 6
@@ -395,7 +395,7 @@ def test_the_benchmark_of_methods_counts_the_clips_of_the_class(script, small, m
     assert len(rows) == 9 and rows[0].endswith("6     0.00         1.000")
 
 
-def test_the_benchmark_of_copies_compares_each_with_its_original(script, tmp_path):
+def test_benchmark_of_copies_compares_with_originals(script, tmp_path):
     frames = [np.full((32, 48, 3), 20 * number, np.uint8) for number in range(12)]
     vectors = unit([[1, 0], [0, 1], [1, 0], [1, 1]])
     videos = [Video("a", "", 16, 25, 2), Video("copy0_1", "", 16, 25, 2)]

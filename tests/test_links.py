@@ -83,7 +83,7 @@ def test_commands_accept_flags_shown_on_pages(page):
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_wrong_flag_in_a_page_is_found(tmp_path):
+def test_wrong_flag_on_page_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("    mas train --recipe=mas_ucf101_c3d \\\n        --dato=x  # why\n", "utf-8")
     (line,) = commands(page)

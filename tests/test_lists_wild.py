@@ -39,7 +39,7 @@ def test_columns_of_kinetics(tmp_path, text):
     assert lists.kinetics_classes(path) == ["run"]
 
 
-def test_a_test_file_without_header_has_no_labels(tmp_path):
+def test_kinetics_test_file_without_header_has_no_labels(tmp_path):
     path = written(tmp_path / "x.csv", "_4YTwq0-73Y,16,26,test\n")
     assert lists.kinetics(path) == [Entry("_4YTwq0-73Y_000016_000026", -1)]
 

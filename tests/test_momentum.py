@@ -167,7 +167,7 @@ def test_running_means_follow_authors_order_of_views(name, passes):
     np.testing.assert_allclose(model.get_layer("norm").moving_mean, mean, atol=1e-6)
 
 
-def test_each_view_has_statistics_of_its_own():
+def test_each_view_has_separate_statistics():
     """Queries do not depend on the negatives in the batch."""
     encoders = MomentumEncoder(model_of(norm=False), 8)
     x = clips_of(5, 3)

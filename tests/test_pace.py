@@ -283,7 +283,7 @@ def test_loss_and_accuracy_are_means_over_an_examples_clips(shape):
 
 
 @pytest.mark.parametrize(("projection", "size"), [(0, 6), (5, 5)])
-def test_the_embedding_is_the_mean_or_a_projection_of_it(projection, size):
+def test_embedding_is_mean_or_projection(projection, size):
     inputs = keras.Input((2, 3, 3, 6))
     backbone = keras.Model(inputs, keras.layers.ReLU()(inputs), name="some")
     x = rng(6).normal(size=(4, 2, 3, 3, 6)).astype(np.float32)

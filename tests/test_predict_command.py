@@ -275,7 +275,7 @@ def test_many_segments_are_drawn_by_columns():
     assert [(start, end) for _, start, end, _ in few] == [(0.1, pytest.approx(0.15)), (0.2, 0.23)]
 
 
-def test_a_curve_has_few_points():
+def test_curve_has_few_points():
     track = Track()
     for number in range(10_000):
         track.add(number, number + 1, 0, 0.25)

@@ -145,7 +145,7 @@ def test_data_set_keeps_its_flow_size(tmp_path, monkeypatch):
         assert kinds == ({b"\xff\xd8"} if path == old else {b"\x89P"})
 
 
-def test_the_command(videos, tmp_path):
+def test_command_sets_flow_size(videos, tmp_path):
     words = f"--videos={videos} --output={tmp_path}/data --flow=dis --size=48x40 --min_frames=5"
     assert cli.main("prepare", *words.split(), "--flow_size=97x71", "--workers=1") == 0
     assert cli.main("prepare", *words.split()) == 0

@@ -330,7 +330,7 @@ def ran(name, small):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("sample")])
-def test_a_recipe_runs(name, small, monkeypatch, tmp_path):
+def test_recipe_runs(name, small, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     output = ran(name, small)
     written = {path.name for path in output.iterdir()}

@@ -229,7 +229,7 @@ def test_finished_run_without_checkpoints_does_not_restart(tmp_path):
         train(tmp_path, epochs=2)
 
 
-def test_an_empty_metrics_file_gets_its_header(tmp_path):
+def test_empty_metrics_file_gets_header(tmp_path):
     train(tmp_path, epochs=1)
     (tmp_path / "metrics.csv").write_text("")  # a kill between opening and writing
     train(tmp_path, epochs=2)
