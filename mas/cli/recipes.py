@@ -160,4 +160,4 @@ def table(recipes: list[Recipe], width: int) -> str:
 
 
 def _wrapped(text, width, indent=""):
-    return textwrap.wrap(text, width, subsequent_indent=indent)
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
