@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import json
+import re
 import shutil
 import types
 
@@ -149,6 +150,15 @@ def test_progress_bar_shows_compiling_then_worst_label(tmp_path, capsys):
     words = capsys.readouterr().err
     assert "0/3" in words.split("compiling")[0] and "1/3" in words.split("compiling")[1]
     assert "worst=y/second 6" in words
+
+
+def test_progress_bar_opens_before_the_first_step_of_each_epoch(tmp_path, capsys):
+    """A bar that opens after a step of ten seconds says 13 steps/s."""
+    train(tmp_path, stop=3)
+    assert "epoch 2/3:   0%" in capsys.readouterr().err
+    train(tmp_path)
+    bars = re.findall(r"epoch (\d)/3: +(\d+)%[^\r]*(?=\r|\Z)", capsys.readouterr().err)
+    assert bars[0] == ("2", "0") and bars[-1] == ("3", "100")
 
 
 @pytest.mark.parametrize("where", ["first", "later"])

@@ -132,6 +132,7 @@ class Trainer:
                 if progress.chief and progress.step % per_epoch == 0:
                     for function in after_epoch:
                         function(progress.epoch, progress.step)
+                    progress.open_bar()
         distribution.barrier(self.strategy)  # no host exits while another still saves
 
 
@@ -246,8 +247,7 @@ class _Progress:
 
     def __enter__(self):
         """Shows the bar before the first step, which compiles for up to a minute."""
-        if self.chief and self.step < self.plan.epochs * self.per_epoch:
-            self._open_bar(self.step)
+        if self.open_bar():
             self.bar.set_postfix_str("compiling")
 
     def __exit__(self, kind, error, trace):
@@ -255,15 +255,19 @@ class _Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def _open_bar(self, step):
-        done, epoch = step % self.per_epoch, step // self.per_epoch
-        name = f"epoch {epoch + 1}/{self.plan.epochs}"
+    def open_bar(self):
+        """Opens the bar of the next step's epoch, if the chief has one to train; tells whether.
+
+        Before that step: the bar's time and rate include it.
+        """
+        if not self.chief or self.step >= self.plan.epochs * self.per_epoch:
+            return False
+        name, done = f"epoch {self.epoch + 1}/{self.plan.epochs}", self.step % self.per_epoch
         self.bar = tqdm.tqdm(total=self.per_epoch, initial=done, desc=name, unit="step")
+        return True
 
     def _move_bar(self):
         """Advances the bar by one step; the first one ends the compilation."""
-        if self.bar is None:
-            self._open_bar(self.step - 1)
         if self.bar.postfix == "compiling":
             self.bar.set_postfix_str("", refresh=False)
         self.bar.update()
