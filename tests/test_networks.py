@@ -204,6 +204,30 @@ def test_non_network_is_reported_and_runs_no_code(tmp_path, saved, kind, monkeyp
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("part", ["layer", "initializer"])
+def test_network_of_a_newer_keras_opens(tmp_path, saved, part):
+    """Keras 3.15 writes input_axes=None for initializers: 3.12, Python 3.10's last, refuses it."""
+
+    def add(value):
+        def change(config):
+            (layer, *_) = (v for v in config["config"]["layers"] if v["class_name"] == "Conv3D")
+            held = layer["config"]
+            held = held["kernel_initializer"]["config"] if part == "initializer" else held
+            held["a_newer_setting"] = value
+
+        return with_config(change)
+
+    path = tmp_path / "theirs.keras"
+    add(None)(path, members(saved))
+    found, expected = networks.load(path), networks.load(saved)
+    for value, same in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, same)
+    add(3)(path, members(saved))
+    words = rf"theirs.keras .*the setting a_newer_setting, which Keras {keras.__version__} does not"
+    with pytest.raises(ValueError, match=words):
+        networks.load(path)
+
+
 def test_registered_custom_layer_is_accepted(tmp_path):
     @keras.saving.register_keras_serializable("test_networks")
     class Twice(keras.layers.Layer):

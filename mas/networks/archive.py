@@ -7,6 +7,7 @@ The sizes it declares are checked against the network before anything is unpacke
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import math
@@ -30,6 +31,11 @@ MEMBERS = {CONFIG, WEIGHTS, "metadata.json"}
 MOST_CONFIG = 32 * 2**20  # bytes; S3D-G's has 0.4 MB
 # Largest size of the weights file: a multiple of the weights (optimiser state), plus headers.
 MOST_OTHERS, HEADERS = 4, 2**20
+# Settings of newer versions of Keras: how many are ignored, and which values change nothing.
+MOST_NEWER, NEUTRAL = 16, {"renorm": False, "renorm_momentum": 0.99}  # else None alone
+_UNKNOWN = re.compile(
+    r"unexpected keyword argument '(\w+)'|Unrecognized keyword arguments[^{]*\{'(\w+)'"
+)
 # Keras modules that networks are built from. The other modules include loading and saving.
 _MODULES = re.compile(
     r"keras|builtins|keras(\.src)?\.(activations|constraints|dtype_policies|initializers|layers"
@@ -53,7 +59,9 @@ def load(path: str | os.PathLike) -> keras.Model:
         with _opened(path) as archive:
             config = _config(archive)
             _check_weights(archive, _sizes(config))
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        network = keras.saving.deserialize_keras_object(config)
+        network.load_weights(os.fspath(path))
+        return network
 
 
 def config(path: str | os.PathLike) -> dict[str, Any]:
@@ -107,15 +115,21 @@ def _config(archive):
     if not isinstance(known, dict):
         raise ValueError(f"{CONFIG} without a network")
     known["compile_config"] = None  # optimiser and losses: not used
-    left: list[Any] = [known]
+    for part in _objects(known):
+        _check_class(part)
+    return known
+
+
+def _objects(config):
+    """Yields every JSON object of a configuration."""
+    left: list[Any] = [config]
     while left:
         part = left.pop()
         if isinstance(part, list):
             left += part
         elif isinstance(part, dict):
-            _check_class(part)
+            yield part
             left += part.values()
-    return known
 
 
 def _check_class(part):
@@ -136,12 +150,37 @@ def _sizes(config):
     """(bytes, count) of a network's weights, without allocating them."""
     drawn = random.getstate()  # restored below: Keras seeds its initializers from it
     try:
-        with keras.StatelessScope(initialize_variables=False):
-            network = keras.saving.deserialize_keras_object(config)
+        network = _built(config)
     finally:
         random.setstate(drawn)
     counts = [(v, math.prod(v.shape)) for v in network.weights]
     return sum(_width(v.dtype) * n for v, n in counts), sum(n for _, n in counts)
+
+
+def _built(config):
+    """Builds the network without values; removes from `config` what this Keras does not know.
+
+    Newer versions of Keras add settings, and Python 3.10 has none beyond 3.12. A setting of None,
+    or as in `NEUTRAL`, changes nothing; without any other, the network would be another.
+    """
+    for _ in range(MOST_NEWER):
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                return keras.saving.deserialize_keras_object(copy.deepcopy(config))  # it empties it
+        except (TypeError, ValueError) as error:
+            found = _UNKNOWN.search(str(error))
+            if not found:
+                raise
+            name = found[1] or found[2]
+            holders = [part for part in _objects(config) if name in part]
+            if not holders or any(part[name] not in (None, NEUTRAL.get(name)) for part in holders):
+                raise ValueError(
+                    f"the setting {name}, which Keras {keras.__version__} does not know: it may "
+                    "be from a newer version"
+                ) from error
+            for part in holders:
+                del part[name]
+    raise ValueError(f"more than {MOST_NEWER} settings that Keras {keras.__version__} lacks")
 
 
 def _width(dtype):
