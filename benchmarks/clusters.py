@@ -9,7 +9,7 @@ whose class is the most frequent one in their cluster.
 
 import numpy as np
 from absl import app, flags
-from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.cluster import HDBSCAN
 
 from mas.index import Index, clusters
 
@@ -29,10 +29,7 @@ def purity(labels, classes):
 def methods(unit, count):
     """Yields (name, labels) of each method and seed."""
     for seed in SEEDS:
-        yield f"mini-batch k-means, seed {seed}", clusters.cluster(unit, count, seed).labels
-    for seed in SEEDS:
-        found = KMeans(count, n_init=clusters.STARTS, random_state=seed).fit(unit)
-        yield f"k-means, seed {seed}", found.labels_
+        yield f"k-means, seed {seed}", clusters.cluster(unit, count, seed).labels
     for least in LEAST:
         found = HDBSCAN(min_cluster_size=least, copy=True).fit(unit)
         yield f"HDBSCAN, at least {least} clips", found.labels_

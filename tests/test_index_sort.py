@@ -200,7 +200,7 @@ def test_sort_writes_its_results(small, tmp_path):
 
 def test_thumbnails_have_fewer_frames_if_many(small, tmp_path, monkeypatch):
     monkeypatch.setattr(sorting, "MOST_IMAGES", 31)
-    made = index.sort(small, tmp_path / "sorted", clusters=2, duplicates=0, typical=4, odd=1)
+    made = index.sort(small, tmp_path / "sorted", clusters=1, duplicates=0, typical=9, odd=1)
     page = (made.path / "clusters.html").read_text()
     assert page.count("steps(3,jump-none)") == page.count("<figure") == 10
 
@@ -392,7 +392,7 @@ def test_benchmark_of_methods_counts_clips_of_class(script, small, monkeypatch, 
         monkeypatch.setattr(module.Index, "open", lambda path: small)
         module.main()
     _, *rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 9 and rows[0].endswith("6     0.00         1.000")
+    assert len(rows) == 6 and rows[0].endswith("6     0.00         1.000")
 
 
 def test_benchmark_of_copies_compares_with_originals(script, tmp_path):

@@ -21,7 +21,7 @@ else:
 threadpoolctl = lazy.module("threadpoolctl")  # comes with scikit-learn
 
 MOST_FITTED = 100_000  # the most clips to fit centres on; every clip is assigned to a centre
-BATCH = 4096  # clips per k-means update
+BATCH = 4096  # clips per update of mini-batch k-means, which fits more clips than that
 STARTS = 10  # initializations, of which the best is kept
 BLOCK = 8192  # clips assigned at a time
 
@@ -79,10 +79,10 @@ def _one_per_video_first(rows, videos):
 
 
 def cluster(unit: Any, count: int, seed: int = 0) -> Clusters:
-    """Clusters clips with scikit-learn's mini-batch k-means (Sculley, 2010).
+    """Clusters clips with scikit-learn's k-means; with mini-batches (Sculley, 2010) if many.
 
     The centres are scaled to length 1, and each clip is assigned to the centre with the largest
-    cosine. The same vectors and seed give the same clusters.
+    cosine. The same vectors and seed give the same clusters with the same scikit-learn.
 
     Args:
         unit: float (n, D), vectors of length 1, in memory or mapped from a file, which is read in
@@ -115,9 +115,11 @@ def _fitted(unit, count, seed):
         drawn = np.random.default_rng(seed).choice(rows, MOST_FITTED, replace=False)
         rows = np.sort(drawn)
     values = np.asarray(unit[rows], np.float32)
-    method = methods.MiniBatchKMeans(
-        count, batch_size=BATCH, n_init=STARTS, max_iter=300, random_state=seed
-    )
+    options = {"n_init": STARTS, "max_iter": 300, "random_state": seed}
+    if len(values) > BATCH:
+        method = methods.MiniBatchKMeans(count, batch_size=BATCH, **options)
+    else:  # as fast, and often better: mini-batches finish only the best start
+        method = methods.KMeans(count, **options)
     # With several threads the order of additions, and so the result, would vary.
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # identical clips
