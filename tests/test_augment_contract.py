@@ -23,7 +23,7 @@ def flow_warp(clip, seed, form=1):
     return augment.flow_warp(clip, FLOW, seed, form)
 
 
-# Those that change each frame by itself, all alike.
+# Functions that apply the same change to each frame on its own.
 SHARED = {
     "basic jitter": functools.partial(augment.colour_jitter, **augment.BASIC_JITTER),
     "rotation": functools.partial(augment.rotate_and_crop, size=SIZE, degrees=30),

@@ -107,7 +107,7 @@ def test_api_page_runs(tmp_path, monkeypatch):
 
 
 def test_shown_commands_parse():
-    """Also those that no test runs: with --help, all flags and recipes are understood first."""
+    """With --help, flags and recipes are checked first: this covers commands that no test runs."""
     pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "data_lists" / "README.md"]
     found = [words for page in pages for words in documents.shown(page)]
     assert len(found) > 200

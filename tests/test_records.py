@@ -69,7 +69,7 @@ def test_any_frames_read_back_as_they_were_written(tmp_path, form):
         for _ in range(20):
             frames = rng.integers(0, video.frames, rng.integers(0, 6))
             flows = rng.integers(0, max(1, video.frames - 1), rng.integers(0, 6))
-            flows = flows[: 10 * (video.frames - 1)]  # none of the video of one frame
+            flows = flows[: 10 * (video.frames - 1)]  # a video of one frame has no flow
             if len(frames) + len(flows):
                 rgb, u, v = data.read(number, frames, flows)
                 assert rgb == [video.rgb[frame] for frame in frames]

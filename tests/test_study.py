@@ -77,7 +77,7 @@ def test_measures_of_features():
     clips, static = of(values, [0, 1] * 4, videos), of(np.ones((8, 2)), [0, 1] * 4, videos)
     found = study.measure(clips, static, "(.)_", 2)
     assert list(found) == ["nearest", "whitened", "linear", "static"] and found["whitened"] == 1
-    assert found["static"] == 0.5  # the same of every video
+    assert found["static"] == 0.5  # all videos have the same static features
 
 
 def test_table_by_hand(tmp_path):

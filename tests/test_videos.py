@@ -242,7 +242,7 @@ def test_clips_equal_those_of_prepared_data(tmp_path, monkeypatch):
         assert batch["rgb"].numpy().std() > 20
 
 
-# Files that fail while a run goes on.
+# Files that fail during a run.
 
 
 def test_failing_clips_are_replaced(folder, caplog):
