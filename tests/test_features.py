@@ -372,7 +372,7 @@ def test_second_call_decodes_nothing(data, tiny, cache, monkeypatch):
         raise AssertionError("decodes")
 
     monkeypatch.setattr(clips, "Reader", decoding)
-    monkeypatch.setattr(keras.models, "load_model", decoding)
+    monkeypatch.setattr(keras.saving, "deserialize_keras_object", decoding)
     again = features.extract(tiny, data, entries(), sampling(batch=7, threads=1))
     np.testing.assert_array_equal(again.values, first.values)
     assert again.videos == first.videos and again.facts == first.facts
