@@ -84,6 +84,17 @@ def test_clusters_equal_groups_largest_first(monkeypatch, most):
     np.testing.assert_array_equal(again.centres, found.centres)
 
 
+@pytest.mark.parametrize(("batch", "unused"), [(8, "MiniBatchKMeans"), (7, "KMeans")])
+def test_mini_batches_fit_more_clips_than_a_batch(monkeypatch, batch, unused):
+    def fitting(*_, **__):
+        raise AssertionError(unused)
+
+    monkeypatch.setattr(clusters, "BATCH", batch)
+    monkeypatch.setattr(f"sklearn.cluster.{unused}", fitting)
+    vectors, _ = groups([5, 3])
+    assert len(np.unique(clusters.cluster(vectors, 2).labels)) == 2
+
+
 def test_equal_clips_give_fewer_clusters_and_too_many_are_rejected():
     vectors, _ = groups([3, 2], noise=0)
     found = clusters.cluster(vectors, 4)

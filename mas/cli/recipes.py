@@ -11,7 +11,7 @@ A recipe starts with comments, in paragraphs separated by lines of only `#`:
     #
     #   mas COMMAND --FLAG=VALUE ...
     #
-    # Numbers: where the settings come from; then a line a topic
+    # Numbers: where the settings come from; then one line per topic
     #
     # What the authors do not say, and what we chose. Flags of variants, and the recipes to run next
 

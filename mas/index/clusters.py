@@ -79,7 +79,7 @@ def _one_per_video_first(rows, videos):
 
 
 def cluster(unit: Any, count: int, seed: int = 0) -> Clusters:
-    """Clusters clips with scikit-learn's k-means; with mini-batches (Sculley, 2010) if many.
+    """Clusters clips with scikit-learn's k-means, by mini-batches (Sculley, 2010) if many.
 
     The centres are scaled to length 1, and each clip is assigned to the centre with the largest
     cosine. The same vectors and seed give the same clusters with the same scikit-learn.

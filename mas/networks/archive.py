@@ -31,8 +31,9 @@ MEMBERS = {CONFIG, WEIGHTS, "metadata.json"}
 MOST_CONFIG = 32 * 2**20  # bytes; S3D-G's has 0.4 MB
 # Largest size of the weights file: a multiple of the weights (optimiser state), plus headers.
 MOST_OTHERS, HEADERS = 4, 2**20
-# Settings of newer versions of Keras: how many are ignored, and which values change nothing.
-MOST_NEWER, NEUTRAL = 16, {"renorm": False, "renorm_momentum": 0.99}  # else None alone
+# Settings of newer versions of Keras: how many are ignored, and values besides None that change
+# nothing.
+MOST_NEWER, NEUTRAL = 16, {"renorm": False, "renorm_momentum": 0.99}
 _UNKNOWN = re.compile(
     r"unexpected keyword argument '(\w+)'|Unrecognized keyword arguments[^{]*\{'(\w+)'"
 )
@@ -160,13 +161,13 @@ def _sizes(config):
 def _built(config):
     """Builds the network without values; removes from `config` what this Keras does not know.
 
-    Newer versions of Keras add settings, and Python 3.10 has none beyond 3.12. A setting of None,
-    or as in `NEUTRAL`, changes nothing; without any other, the network would be another.
+    Newer versions of Keras add settings, and Keras 3.12 is the last for Python 3.10. A setting of
+    None, or as in `NEUTRAL`, changes nothing. Removing any other would change the network.
     """
     for _ in range(MOST_NEWER):
         try:
             with keras.StatelessScope(initialize_variables=False):
-                return keras.saving.deserialize_keras_object(copy.deepcopy(config))  # it empties it
+                return keras.saving.deserialize_keras_object(copy.deepcopy(config))  # empties it
         except (TypeError, ValueError) as error:
             found = _UNKNOWN.search(str(error))
             if not found:

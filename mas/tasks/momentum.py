@@ -28,7 +28,7 @@ class MomentumEncoder(Encoders):
         temperature: temperature of the logits, above 0.
         inter: whether to take the negative that came with another example.
         key_norm: "batch" normalises the key encoder by its batch, like the query encoder. "initial"
-            uses mean 0 and variance 1, also if the query encoder starts with others. This is
+            uses mean 0 and variance 1, even if the query encoder starts with others. This is
             the MoCo baseline in the authors' code of DSM, whose key encoder is in test mode and
             never gets statistics.
         passes: order in which the encoders process the views.

@@ -256,9 +256,9 @@ class _Progress:
             self.bar.close()
 
     def open_bar(self):
-        """Opens the bar of the next step's epoch, if the chief has one to train; tells whether.
+        """Opens the bar of the next step's epoch, and returns whether there is one on this host.
 
-        Before that step: the bar's time and rate include it.
+        Called before that step, so that the bar's time and rate include it.
         """
         if not self.chief or self.step >= self.plan.epochs * self.per_epoch:
             return False
