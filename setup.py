@@ -108,6 +108,7 @@ setup(
             RAY,  # 79 MB beside TensorFlow's 600: else nobody would see a broken engine
             "mypy",
             "pytest",
+            "pytest-xdist",  # pytest -n 2: the tests on two cores
             "ruff>=0.9",  # the first with the 2025 style of `ruff format`
         ],
     },

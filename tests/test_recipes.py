@@ -236,7 +236,8 @@ def test_head_states_data_cost_and_published_accuracy(name):
     assert recipe.published.startswith("none") or name in PUBLISHED
 
 
-def test_command_lists_recipes_and_prints_one(capsys):
+def test_command_lists_recipes_and_prints_one(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     assert recipes.run([]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows if row.split() and row.split()[0] in FILES] == [*FILES]
