@@ -225,18 +225,28 @@ def test_search(script, monkeypatch, capsys, tmp_path):
 def test_targets(script, sample_data, monkeypatch, capsys):
     with script("benchmarks/targets.py") as targets:
         data = targets.mas.open_data(sample_data / "data")
-        means, videos = targets.statistics_of(data, stride=1)
-        assert videos == data.videos and means["motion"].shape == (12, 14)
+        found, videos = targets.statistics_of(data, stride=1)
+        assert videos == data.videos and found["motion"].shape == (12, 10, 14)
         expected = _mean_appearance(data, data.videos[3])
-        np.testing.assert_allclose(means["appearance"][3], expected, rtol=1e-6)
+        np.testing.assert_allclose(found["appearance"][3].mean(0), expected, rtol=1e-6)
 
-        known = {"motion": np.eye(6).repeat(2, 0), "appearance": np.zeros((12, 2))}
+        steps = np.tile([-1.0, 1.0], 5)[:, None]  # within a video; between videos 0 and 1
+        half = np.arange(12)[:, None, None] % 2 + steps
+        np.testing.assert_allclose(targets.between_videos(half), 0.2)
+        known = {
+            "motion": np.eye(6).repeat(2, 0)[:, None].repeat(10, 1),
+            "appearance": np.zeros((12, 10, 2)),
+        }
         monkeypatch.setattr(targets, "statistics_of", lambda *_: (known, videos))
         assert targets.main([f"--data={data.data}", r"--groups=_(\d+)"]) == 0
     first, *rows = capsys.readouterr().out.splitlines()
     assert first == "12 videos of 6 classes"
-    assert rows[0] == "motion      linear probe 100.0 %, nearest neighbour 100.0 %"
-    assert rows[1].startswith("appearance  linear probe 16.7 %")
+    assert rows[:2] == [
+        "motion      100.0 % of the variance between videos",
+        "appearance  0.0 % of the variance between videos",
+    ]
+    assert rows[2] == "motion      linear probe 100.0 %, nearest neighbour 100.0 %"
+    assert rows[3].startswith("appearance  linear probe 16.7 %")
 
 
 def _mean_appearance(data, video):
