@@ -11,8 +11,8 @@ FRAMES.npz exists, and for every example of every step its frame numbers, crop, 
 feature over ten clips, with trained and with random weights. `measure` classifies them as
 `mas study` does, leaving each group out in turn.
 
-Only the initial weights differ from those of `mas train`: JAX draws other random numbers. With
-several files of EXAMPLES.npz, set JAX_COMPILATION_CACHE_DIR: the step is compiled for each.
+JAX draws other initial weights than TensorFlow, and on a GPU it may round products to TF32. With
+several EXAMPLES.npz, set JAX_COMPILATION_CACHE_DIR: the step is compiled for each.
 """
 
 import argparse
@@ -45,11 +45,17 @@ def record(arguments):
     given.parse(arguments[2:])
     task = given.make(kind).bound(given.make(Clip), given.make(Network))
     plan, optimisation = given.make(Plan), given.make(Optimisation)
+    if task.name != "mas" or task.network.modality != "rgb" or plan.last_batch != "drop":
+        raise SystemExit(
+            "replay.py trains only --task=mas with --modality=rgb and --last_batch=drop"
+        )
     data = records.open_data(given.data)
     first = np.concatenate([[0], np.cumsum(data.lengths)]).astype(np.int32)
     if not pathlib.Path(frames).exists():
         _write_frames(frames, data)
-    examples = pretraining.examples_of(data, None, task, plan, "video,label")
+    if np.load(frames)["videos"].tolist() != list(data.videos):
+        raise SystemExit(f"{frames} has the frames of other videos than {given.data}")
+    examples = pretraining.examples_of(data, given.list, task, plan, given.columns)
     reader = engine.Experiment(task, optimisation, plan, given.seed).reader(data, examples)
     steps = plan.epochs * reader.steps(plan.batch)
     places = [_places(reader, plan.batch, step) for step in range(steps)]
@@ -91,7 +97,8 @@ def _write_frames(path, data):
         for image in data.read(number, np.arange(length), none)[0]
     ]
     sizes = np.array([len(file) for file in files])
-    np.savez(path, data=np.frombuffer(b"".join(files), np.uint8), sizes=sizes)
+    pixels = np.frombuffer(b"".join(files), np.uint8)
+    np.savez(path, data=pixels, sizes=sizes, videos=data.videos)
 
 
 def _places(reader, batch, step):
@@ -147,7 +154,7 @@ def train(arguments):
 def _options(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("frames")
-    parser.add_argument("examples", nargs="+", help="of the same size and number of steps")
+    parser.add_argument("examples", nargs="+", help="from `record`")
     parser.add_argument("--branches", default="motion,appearance")
     parser.add_argument("--columns", default="", help="of the motion statistics, such as 0,1,2,3")
     parser.add_argument("--backbone", help="another network than the recipe's")

@@ -3,10 +3,10 @@
     KERAS_BACKEND=jax python benchmarks/step_gpu.py [--backbones=c3d,r2plus1d_10] [--batches=16,64]
         [--precisions=mixed_bfloat16,float32] [--modes=jit]
 
-The step is that of MAS: forward, squared error of both branches, backward, momentum. Its clips of
-16 x 112 x 112 are on the GPU. It runs on Keras's JAX backend (--modes=jit) or PyTorch backend
-(--modes=eager,compile). There, --modes=native,native_compile also time the networks of
-step_torch.py, which consist of PyTorch's layers, with autocast and in both memory layouts.
+A step is forward, squared error of both branches of MAS, backward, and SGD with momentum. Its clips
+of 16 x 112 x 112 are on the GPU. It runs on Keras's JAX backend (--modes=jit) or PyTorch backend
+(--modes=eager,compile). On PyTorch, --modes=native,native_compile also time the
+networks of step_torch.py, built from PyTorch's layers, with autocast and in both memory layouts.
 
 A line has the median and range of five rounds of ten steps. Operations are multiplications and
 additions of convolutions and linear layers: those of the forward pass, and twice as many for the
@@ -16,9 +16,9 @@ product of two matrices of 8192 x 8192.
 
 import argparse
 import functools
+import importlib.metadata
 import itertools
 import math
-import os
 import statistics
 import sys
 import time
@@ -27,6 +27,7 @@ import numpy as np
 
 FRAMES, ROUNDS, STEPS = 16, 5, 10
 SIZES = {"motion": 14, "appearance": 13}
+MODES = {"jax": ("jit",), "torch": ("eager", "compile", "native", "native_compile")}
 
 
 def build(name, precision, size):
@@ -180,58 +181,76 @@ def matrix_rate(backend, size=8192):
 
 
 def sides(given, backend):
-    """Yields (description, function that builds the steps, operations per clip, batch)."""
+    """Yields (description, function that returns the steps and their operations, batch)."""
     parts = [part.split(",") for part in (given.backbones, given.precisions, given.modes)]
     for name, precision, mode, batch in itertools.product(*parts, given.batches.split(",")):
         text = f"{backend} {name} {precision} {mode}, batch {batch}"
-        model, operations = build(name, precision, given.size)
-        known = operations, int(batch)
-        if backend == "jax":
-            yield text, functools.partial(jax_step, model, int(batch)), *known
-        elif not mode.startswith("native"):
-            make = functools.partial(torch_step, model, int(batch), mode == "compile")
-            yield text, make, *known
+        known = (name, precision, given.size, int(batch))
+        if not mode.startswith("native"):
+            yield text, functools.partial(_keras_side, backend, mode, *known), int(batch)
         elif name in ("c3d", "r2plus1d_10"):  # what step_torch.py has
-            options = (name, int(batch), given.size, mode.endswith("compile"))
             for layout in ("contiguous", "channels_last"):
-                make = functools.partial(native_step, *options, layout, precision != "float32")
-                yield f"{text}, {layout}", make, *known
+                make = functools.partial(_native_side, mode, layout, *known)
+                yield f"{text}, {layout}", make, int(batch)
+
+
+def _keras_side(backend, mode, name, precision, size, batch):
+    model, operations = build(name, precision, size)
+    if backend == "jax":
+        return jax_step(model, batch), operations
+    return torch_step(model, batch, mode == "compile"), operations
+
+
+def _native_side(mode, layout, name, precision, size, batch):
+    operations = build(name, precision, size)[1]
+    options = (mode.endswith("compile"), layout, precision != "float32")
+    return native_step(name, batch, size, *options), operations
 
 
 def main(arguments=None):
-    """Prints a line for each side and returns 0."""
+    """Prints a line for each side and returns 0; 1 if one failed."""
+    import keras
+
+    backend = keras.backend.backend()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbones", default="c3d,r2plus1d_10,s3d_g")
     parser.add_argument("--batches", default="16,64")
     parser.add_argument("--precisions", default="mixed_bfloat16,float32")
-    parser.add_argument("--modes", default="jit")
+    parser.add_argument("--modes", default="jit" if backend == "jax" else "eager")
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--matrix", type=int, default=8192)
     given = parser.parse_args(arguments)
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    wrong = set(given.modes.split(",")) - set(MODES.get(backend, ()))
+    if wrong:
+        parser.error(f"KERAS_BACKEND={backend} has the modes {MODES.get(backend, 'none')}")
     rate = matrix_rate(backend, given.matrix)
-    print(f"{backend}: matrix product {rate / 1e12:.0f} Tera-operations/s", flush=True)
-    for text, make, operations, batch in sides(given, backend):
-        begin = time.perf_counter()
+    version = importlib.metadata.version(backend)
+    print(f"{backend} {version}: matrix product {rate / 1e12:.0f} TFLOP/s", flush=True)
+    failed = 0
+    for text, make, batch in sides(given, backend):
         try:
-            steps = make()
-            steps(1)
-            first = time.perf_counter() - begin
-            steps(3)
-            times = [_seconds(steps) for _ in range(ROUNDS)]
+            print(f"{text}: {_timed(make, batch, rate)}", flush=True)
         except Exception as error:  # out of memory, or not compilable: the next side may work
             print(f"{text}: {type(error).__name__} {str(error)[:200]}", flush=True)
-            continue
-        taken = statistics.median(times)
-        reached = operations * batch / taken
-        print(
-            f"{text}: {1000 * taken:.2f} ms ({1000 * min(times):.2f} to {1000 * max(times):.2f}), "
-            f"{batch / taken:.0f} clips/s, {reached / 1e12:.1f} Tera-operations/s, "
-            f"share {100 * reached / rate:.1f} %; first step {first:.0f} s",
-            flush=True,
-        )
-        del steps
-    return 0
+            failed = 1
+    return failed
+
+
+def _timed(make, batch, rate):
+    """Times one side and describes the result."""
+    begin = time.perf_counter()
+    steps, operations = make()
+    steps(1)
+    first = time.perf_counter() - begin
+    steps(3)
+    times = [_seconds(steps) for _ in range(ROUNDS)]
+    taken = statistics.median(times)
+    reached = operations * batch / taken
+    return (
+        f"{1000 * taken:.2f} ms ({1000 * min(times):.2f} to {1000 * max(times):.2f}), "
+        f"{batch / taken:.0f} clips/s, {reached / 1e12:.1f} TFLOP/s, "
+        f"share {100 * reached / rate:.1f} %; first step {first:.0f} s"
+    )
 
 
 def _seconds(steps):
