@@ -56,6 +56,7 @@ def record(arguments):
     if np.load(frames)["videos"].tolist() != list(data.videos):
         raise SystemExit(f"{frames} has the frames of other videos than {given.data}")
     examples = pretraining.examples_of(data, given.list, task, plan, given.columns)
+    plan = engine.cut_batch(plan, examples)
     reader = engine.Experiment(task, optimisation, plan, given.seed).reader(data, examples)
     steps = plan.epochs * reader.steps(plan.batch)
     places = [_places(reader, plan.batch, step) for step in range(steps)]
@@ -333,12 +334,15 @@ def measure(arguments):
         labels = [sorted(set(folders)).index(folder) for folder in folders]
         for weights in ("trained", "random"):
             rows = features.Features(known[weights], videos, np.array(labels))
-            print(path, weights, end="")
+            text = f"{path} {weights}"
             for name, how, whiten in probes:
                 probe = evaluate.Probe(how, groups=GROUPS, whiten=whiten)
-                print(f" {name} {100 * probe(videos=rows).accuracy:.1f}", end="")
-            print()
+                text += f" {name} {100 * probe(videos=rows).accuracy:.1f}"
+            print(text)
 
 
 if __name__ == "__main__":
-    sys.exit({"record": record, "train": train, "measure": measure}[sys.argv[1]](sys.argv[2:]))
+    try:
+        {"record": record, "train": train, "measure": measure}[sys.argv[1]](sys.argv[2:])
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))

@@ -56,6 +56,12 @@ def test_replay_tests_ten_centre_clips_of_each_video(script, sample_data, tmp_pa
     assert first.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
 
 
+def test_replay_reduces_the_batch_as_training_does(script, sample_data, tmp_path):
+    _, _, known = recorded(script, sample_data, tmp_path, "--batch=16")
+    assert len(known["frames"]) == 24
+    assert json.loads(str(known["settings"]))["batch"] == 12
+
+
 @pytest.mark.parametrize("flag", ["--task=pace", "--modality=flow", "--last_batch=keep"])
 def test_replay_refuses_what_it_cannot_train(script, sample_data, tmp_path, flag):
     with pytest.raises(SystemExit, match="trains only"):
